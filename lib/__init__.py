@@ -1,0 +1,1 @@
+"""The thin library behind the book: what a chapter imports, one idea a module."""

@@ -1,0 +1,79 @@
+"""Exercises that check the reader's answer and say what is missing.
+
+One module a topic; each check is a function `check_…(answer) -> Verdict` that
+never raises: a wrong answer, a stub or a crash is a verdict with a hint.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from html import escape
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer is right, and one sentence about it in both languages.
+
+    >>> bool(Verdict(True, "맞았습니다.", "Correct."))
+    True
+    """
+
+    accepted: bool
+    ko: str
+    en: str
+
+    def __bool__(self) -> bool:
+        return self.accepted
+
+    def __repr__(self) -> str:
+        mark = "✓" if self.accepted else "…"
+        return f"{mark} {self.ko} | {self.en}"
+
+    def _repr_html_(self) -> str:
+        kind = "accepted" if self.accepted else "open"
+        mark = "✓" if self.accepted else "○"
+        return (
+            f'<div class="verdict {kind}"><span aria-hidden="true">{mark}</span> '
+            f'<span data-lang="ko">{escape(self.ko)}</span> '
+            f'<span data-lang="en">{escape(self.en)}</span></div>'
+        )
+
+
+def correct(ko: str = "맞았습니다.", en: str = "Correct.") -> Verdict:
+    """Accept an answer."""
+    return Verdict(True, ko, en)
+
+
+def not_yet(ko: str, en: str) -> Verdict:
+    """Turn an answer down, with a hint."""
+    return Verdict(False, ko, en)
+
+
+def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
+    """Make a check that never raises: what the answer raises becomes a hint.
+
+    >>> @exercise
+    ... def check_inverse(answer):
+    ...     return correct() if answer(4) == 0.25 else not_yet("역수", "1/x")
+    >>> check_inverse(lambda x: 1 / x).accepted
+    True
+    >>> check_inverse(lambda x: x / 0).accepted
+    False
+    """
+
+    @wraps(check)
+    def checked(*answers: object) -> Verdict:
+        if any(answer is None or answer is Ellipsis for answer in answers):
+            return not_yet("아직 답이 없습니다.", "There is no answer yet.")
+        try:
+            return check(*answers)
+        except NotImplementedError:
+            return not_yet("아직 답이 없습니다.", "There is no answer yet.")
+        except Exception as error:  # the reader's code may raise anything
+            what = f"{type(error).__name__}: {error}"
+            return not_yet(
+                f"답을 실행하는 중에 오류가 났습니다: {what}",
+                f"Running the answer raised an error: {what}",
+            )
+
+    return checked

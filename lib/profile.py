@@ -1,0 +1,115 @@
+"""Profiles: the same chapter as a test of seconds, a book page, a GPU experiment."""
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+PROFILES = ("smoke", "book", "gpu")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def profile_name(profile: str | None = None) -> str:
+    """Name the profile to use: the argument, else `BOOK_PROFILE`, else `book`.
+
+    Raises
+    ------
+    ValueError
+        If the name is none of `smoke`, `book` and `gpu`.
+
+    >>> profile_name("smoke")
+    'smoke'
+    """
+    name = profile or os.environ.get("BOOK_PROFILE") or "book"
+    if name not in PROFILES:
+        raise ValueError(
+            f"profile {name!r} is not known; use one of {', '.join(PROFILES)}."
+        )
+    return name
+
+
+def pick_device(device: str | None = "auto") -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `mps` into a device that this machine has.
+
+    `auto` takes CUDA, else Apple's MPS, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, or names a device that is not there.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    name = device or "auto"
+    if name not in DEVICES:
+        raise ValueError(
+            f"device {name!r} is not known; use one of {', '.join(DEVICES)}."
+        )
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(kind for kind, found in there.items() if found)
+    if not there[name]:
+        found = ", ".join(kind for kind, here in there.items() if here)
+        raise ValueError(
+            f"device {name!r} was asked for and this machine has only {found}; "
+            "use device 'auto'."
+        )
+    return torch.device(name)
+
+
+def settings(
+    profile: str | None,
+    *,
+    smoke: dict[str, Any],
+    book: dict[str, Any],
+    gpu: dict[str, Any],
+    given: dict[str, Any] | None = None,
+    device: str | None = "auto",
+) -> SimpleNamespace:
+    """Join what the profile says with what the reader gave.
+
+    Parameters
+    ----------
+    profile
+        `smoke`, `book`, `gpu`, or `None` for the default (`profile_name`).
+    smoke, book, gpu
+        The options of each profile; the three hold the same names.
+    given
+        Options of the notebook's parameter cell; `None` leaves the choice to the
+        profile, any other value wins over it.
+    device
+        `auto`, `cpu`, `cuda` or `mps`.
+
+    Returns
+    -------
+    SimpleNamespace
+        One attribute an option, with `profile` and `device` beside them.
+
+    Raises
+    ------
+    ValueError
+        On an unknown profile or device, or on profiles with different names.
+
+    >>> cfg = settings("smoke", smoke={"steps": 2}, book={"steps": 900},
+    ...                gpu={"steps": 9000}, given={"steps": None}, device="cpu")
+    >>> cfg.steps, cfg.profile
+    (2, 'smoke')
+    """
+    by_profile = {"smoke": smoke, "book": book, "gpu": gpu}
+    if not smoke.keys() == book.keys() == gpu.keys():
+        odd = set(smoke) ^ set(book) | set(book) ^ set(gpu)
+        raise ValueError(
+            f"every profile must set the same options; {', '.join(sorted(odd))} "
+            "is not in all three."
+        )
+    name = profile_name(profile)
+    chosen = by_profile[name] | {
+        option: value for option, value in (given or {}).items() if value is not None
+    }
+    return SimpleNamespace(profile=name, device=pick_device(device), **chosen)

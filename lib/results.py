@@ -1,0 +1,75 @@
+"""What a run found: numbers that the prose quotes, and words in two languages."""
+
+import numbers
+import re
+from typing import Any
+
+from IPython.display import HTML, display
+
+RECORD_MIME = "application/vnd.agt.record+json"
+
+
+def as_text(value: Any) -> str:
+    """Write a number the way the book prints it.
+
+    Integers get thousands separators; other numbers three significant digits,
+    in scientific notation below 1e-3 and from 1e6 on.
+
+    >>> as_text(50257), as_text(0.99653), as_text(3.14e-7), as_text("SmolLM2")
+    ('50,257', '0.997', '3.1e-07', 'SmolLM2')
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Number):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}"
+    number = float(value)
+    if number and not 1e-3 <= abs(number) < 1e6:
+        return f"{number:.1e}"
+    return f"{number:.3g}" if abs(number) < 100 else f"{number:,.1f}"
+
+
+def record(name: str | None = None, value: Any = None, text: str | None = None,
+           **named: Any) -> None:
+    """Record results under names, so that the prose can quote them as ⟨name⟩.
+
+    The value travels in the executed notebook as a display of its own media
+    type; the build fills each placeholder from there and fails on a missing one.
+
+    Parameters
+    ----------
+    name, value, text
+        One result; `text` is how the prose prints it (default: `as_text`).
+    named
+        Several results at once, printed by `as_text`.
+
+    Raises
+    ------
+    ValueError
+        If a name is not a lower-case identifier.
+    """
+    entries = dict(named) if name is None else {name: value, **named}
+    payload = {}
+    for key, entry in entries.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+            raise ValueError(
+                f"result name {key!r} cannot be quoted; use lower-case letters, "
+                "digits and _, beginning with a letter."
+            )
+        if hasattr(entry, "item"):
+            entry = entry.item()
+        shown = text if key == name and text is not None else as_text(entry)
+        plain = isinstance(entry, (bool, int, float, str))
+        payload[key] = {"value": entry if plain else str(entry), "text": shown}
+    lines = "\n".join(f"{key} = {entry['text']}" for key, entry in payload.items())
+    display({RECORD_MIME: payload, "text/plain": lines}, raw=True)
+
+
+def bilingual(ko: str, en: str) -> HTML:
+    """Show HTML in both languages; each edition of the site keeps its own.
+
+    >>> bilingual("쿼리", "query").data
+    '<span data-lang="ko">쿼리</span> <span data-lang="en">query</span>'
+    """
+    return HTML(f'<span data-lang="ko">{ko}</span> <span data-lang="en">{en}</span>')
+
+
