@@ -1,0 +1,463 @@
+"""Reading pairs: the Korean and the English side of every piece of prose.
+
+Three kinds of source hold pairs:
+
+- notebooks ``notebooks/NN_name.py`` (py:percent): adjacent markdown cells tagged
+  ``lang-ko`` and ``lang-en``;
+- pages ``book/*.md``: adjacent blocks ``::::{lang} ko`` … ``::::`` and
+  ``::::{lang} en`` … ``::::``; what stands outside them belongs to both editions;
+- ``README_KO.md`` and ``README.md``: the sections of the two files, in order.
+
+Nothing here judges what a pair says; that is :mod:`book.parity`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LANGUAGES = ("ko", "en")
+NAMES = {"ko": "Korean", "en": "English"}
+READMES = {"ko": "README_KO.md", "en": "README.md"}
+
+
+class PairError(ValueError):
+    """A source that cannot be read as pairs; the message has file and line."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding, printed as ``file:line [label] message``."""
+
+    path: str
+    line: int
+    label: str
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        label = f" [{self.label}]" if self.label else ""
+        return f"{self.path}:{self.line}{label} {self.message}"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One language of a pair; ``line`` is where ``text`` starts in ``path``."""
+
+    lang: str
+    text: str
+    path: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sides that say the same thing, and what sort of prose they are."""
+
+    path: str
+    key: str
+    ko: Side
+    en: Side
+    caption: bool = False
+    needs_labels: bool = True
+
+
+@dataclass
+class Source:
+    """All pairs of one source, its shared prose and what was wrong in reading."""
+
+    path: str
+    pairs: list[Pair] = field(default_factory=list)
+    shared: list[Side] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a py:percent notebook; ``line`` is the line of its marker."""
+
+    kind: str
+    tags: tuple[str, ...]
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a page: ``lang`` is ``None`` for what both editions share."""
+
+    lang: str | None
+    text: str
+    line: int
+
+
+LABEL = re.compile(r"<!--\s*label:\s*(\S+?)\s*-->|^\(([\w.:-]+)\)=\s*$", re.MULTILINE)
+_MARKER = re.compile(r"^# %%(?P<rest>.*)$")
+_TAGS = re.compile(r"\btags=(\[.*?\])")
+_OPEN = re.compile(r"^\s*(?P<colons>:{3,})\{(?P<name>[^}]+)\}\s*(?P<rest>.*?)\s*$")
+_CLOSE = re.compile(r"^\s*(?P<colons>:{3,})\s*$")
+_FENCE = re.compile(r"^\s*(?P<ticks>`{3,}|~{3,})(?P<info>.*)$")
+
+
+# ---------------------------------------------------------------- pages
+
+
+def _page_segments(text: str, name: str) -> list[Segment]:
+    segments: list[Segment] = []
+    stack: list[tuple[int, str | None, int]] = []  # colons, language, line
+    ticks = ""
+    lang: str | None = None
+    lines: list[str] = []
+    start = 1
+
+    def flush(next_start: int) -> None:
+        nonlocal lines, start
+        if lines or lang is not None:
+            segments.append(Segment(lang, "\n".join(lines), start))
+        lines, start = [], next_start
+
+    for number, line in enumerate(text.splitlines(), 1):
+        fence = _FENCE.match(line)
+        if ticks:
+            closes = fence and fence["ticks"].startswith(ticks)
+            if closes and not fence["info"].strip():
+                ticks = ""
+        elif fence:
+            ticks = fence["ticks"]
+        elif opened := _OPEN.match(line):
+            colons = len(opened["colons"])
+            if opened["name"] != "lang":
+                stack.append((colons, None, number))
+            else:
+                wanted = opened["rest"]
+                if wanted not in LANGUAGES:
+                    raise PairError(
+                        f"{name}:{number} language {wanted!r} is not known; "
+                        "write ::::{lang} ko or ::::{lang} en"
+                    )
+                if lang is not None:
+                    raise PairError(
+                        f"{name}:{number} a {{lang}} block opens inside the "
+                        f"{NAMES[lang]} one of line {start - 1}; close that "
+                        "one first"
+                    )
+                flush(number + 1)
+                lang = wanted
+                stack.append((colons, wanted, number))
+                continue
+        elif closed := _CLOSE.match(line):
+            if not stack or len(closed["colons"]) < stack[-1][0]:
+                raise PairError(
+                    f"{name}:{number} {line.strip()} closes nothing; remove it "
+                    "or give it as many colons as the block it closes"
+                )
+            _, closing, _ = stack.pop()
+            if closing is not None:
+                flush(number + 1)
+                lang = None
+                continue
+        lines.append(line)
+    if ticks:
+        raise PairError(f"{name}: a code fence {ticks} is never closed")
+    if stack:
+        colons, closing, number = stack[-1]
+        block = "{lang} " + closing if closing else "directive"
+        raise PairError(
+            f"{name}:{number} this {block} block is never closed; add a line "
+            f"of {colons} colons"
+        )
+    flush(0)
+    return segments
+
+
+def read_page(path: Path | str) -> list[tuple[str | None, str]]:
+    """Return a page as ``(language or None, markdown)`` segments in order.
+
+    ``None`` marks what both editions share. Raises :class:`PairError` with file
+    and line on an unknown language or a block that does not close.
+    """
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    return [(part.lang, part.text) for part in _page_segments(text, path.name)]
+
+
+def page_text(path: Path | str, lang: str) -> str:
+    """Return one edition of a page: shared text plus the blocks of ``lang``.
+
+    Line *n* of the result is line *n* of the page (what is left out becomes
+    empty lines), so a later message about a line points at the source.
+    """
+    if lang not in LANGUAGES:
+        raise PairError(f"language {lang!r} is not known; use one of ko, en")
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    lines = [""] * len(text.splitlines())
+    for part in _page_segments(text, path.name):
+        if part.lang in (None, lang):
+            for offset, line in enumerate(part.text.split("\n")):
+                if part.line - 1 + offset < len(lines):
+                    lines[part.line - 1 + offset] = line
+    return "\n".join(lines) + "\n"
+
+
+# ------------------------------------------------------------ notebooks
+
+
+def read_cells(text: str, name: str) -> list[Cell]:
+    """Return the cells of a py:percent source, prose without its ``# ``."""
+    cells: list[Cell] = []
+    head: tuple[str, tuple[str, ...], int] | None = None
+    body: list[str] = []
+
+    def close() -> None:
+        if head is None:
+            return
+        kind, tags, number = head
+        lines = body
+        if kind == "markdown":
+            lines = list(_uncomment(body, name, number + 1))
+        cells.append(Cell(kind, tags, "\n".join(lines).rstrip(), number))
+
+    for number, line in enumerate(text.splitlines(), 1):
+        marker = _MARKER.match(line)
+        if marker is None:
+            body.append(line)
+            continue
+        close()
+        rest = marker["rest"]
+        kind = "code"
+        if "[markdown]" in rest or "[md]" in rest:
+            kind = "markdown"
+        elif "[raw]" in rest:
+            kind = "raw"
+        tags: tuple[str, ...] = ()
+        if found := _TAGS.search(rest):
+            try:
+                tags = tuple(json.loads(found[1]))
+            except json.JSONDecodeError:
+                raise PairError(
+                    f"{name}:{number} cannot read {found[0]}; write tags as "
+                    'tags=["lang-ko"]'
+                ) from None
+        head, body = (kind, tags, number), []
+    close()
+    return cells
+
+
+def _uncomment(lines: list[str], name: str, first: int) -> Iterator[str]:
+    for number, line in enumerate(lines, first):
+        if line.startswith("# "):
+            yield line[2:]
+        elif line.strip() in ("", "#"):
+            yield ""
+        else:
+            raise PairError(
+                f"{name}:{number} a line of a prose cell does not start with "
+                f"'# ': {line[:30]!r}; comment it, or start a new cell above it"
+            )
+
+
+# ---------------------------------------------------------------- pairing
+
+
+def _key(side: Side, section: str, counts: dict[str, int]) -> tuple[str, str]:
+    found = LABEL.search(side.text)
+    if found:
+        section = found[1] or found[2]
+        counts[section] = 0
+        return section, section
+    counts[section] = counts.get(section, 0) + 1
+    return f"{section or 'top'}+{counts[section]}", section
+
+
+def _pair_up(source: Source, sides: list[tuple[Side | None, bool, str]]) -> None:
+    """Pair adjacent sides; ``None`` stands for anything that is not prose."""
+    counts: dict[str, int] = {}
+    section = ""
+    index = 0
+
+    def complain(side: Side, message: str, kind: str = "pair") -> None:
+        source.problems.append(
+            Problem(source.path, side.line, section, kind, message)
+        )
+
+    while index < len(sides):
+        side, caption, tags = sides[index]
+        index += 1
+        if side is None:
+            continue
+        other, _, other_tags = sides[index] if index < len(sides) else (None,) * 3
+        if other is None or other.lang == side.lang:
+            partner = NAMES["en" if side.lang == "ko" else "ko"]
+            complain(
+                side,
+                f"this {NAMES[side.lang]} text has no {partner} partner; write "
+                f"the {partner} one right {'after' if side.lang == 'ko' else 'before'}"
+                " it",
+            )
+            continue
+        index += 1
+        if side.lang == "en":
+            complain(
+                side,
+                "English comes before Korean; put the lang-ko text first",
+                "order",
+            )
+            side, other = other, side
+        if tags != other_tags:
+            complain(
+                side,
+                f"the two sides are tagged differently: ko {tags or 'nothing'}, "
+                f"en {other_tags or 'nothing'} beside the language",
+                "tags",
+            )
+        key, section = _key(side, section, counts)
+        source.pairs.append(Pair(source.path, key, side, other, caption))
+
+
+def read_notebook(text: str, name: str) -> Source:
+    """Read the pairs of a notebook source given as text."""
+    source = Source(name)
+    try:
+        cells = read_cells(text, name)
+    except PairError as error:
+        return _unreadable(source, error)
+    sides: list[tuple[Side | None, bool, str]] = []
+    previous = ""
+    for cell in cells:
+        here = (name, cell.line, "")
+        langs = [tag for tag in cell.tags if tag.startswith("lang-")]
+        if len(set(cell.tags)) != len(cell.tags):
+            message = f"a tag stands twice in {list(cell.tags)}; keep one"
+            source.problems.append(Problem(*here, "tags", message))
+        for tag in set(langs) - {"lang-ko", "lang-en"}:
+            message = f"tag {tag!r} is not known; use lang-ko or lang-en"
+            source.problems.append(Problem(*here, "tags", message))
+        if cell.kind != "markdown":
+            if langs:
+                message = f"a {cell.kind} cell is tagged {langs[0]}; prose only"
+                source.problems.append(Problem(*here, "tags", message))
+            sides.append((None, False, ""))
+            previous = cell.kind
+            continue
+        known = [tag for tag in langs if tag in ("lang-ko", "lang-en")]
+        if len(set(known)) != 1:
+            message = (
+                "a prose cell needs exactly one of the tags lang-ko, lang-en; "
+                f"this one has {known or 'none'}"
+            )
+            source.problems.append(Problem(*here, "tags", message))
+            sides.append((None, False, ""))
+            previous = "markdown"
+            continue
+        caption = "caption" in cell.tags
+        if caption and previous not in ("code", "caption"):
+            message = "a caption stands right after its code cell; move it there"
+            source.problems.append(Problem(*here, "caption", message))
+        previous = "caption" if caption else "markdown"
+        others = ", ".join(sorted(set(cell.tags) - set(langs)))
+        lang = known[0].removeprefix("lang-")
+        side = Side(lang, cell.text, name, cell.line + 1)
+        sides.append((side, caption, others))
+    _pair_up(source, sides)
+    return source
+
+
+def read_page_pairs(text: str, name: str) -> Source:
+    """Read the pairs and the shared prose of a page given as text."""
+    source = Source(name)
+    try:
+        segments = _page_segments(text, name)
+    except PairError as error:
+        return _unreadable(source, error)
+    sides: list[tuple[Side | None, bool, str]] = []
+    for part in segments:
+        if part.lang:
+            side = Side(part.lang, part.text, name, part.line)
+            sides.append((side, False, ""))
+        elif part.text.strip():
+            source.shared.append(Side("", part.text, name, part.line))
+            sides.append((None, False, ""))
+    _pair_up(source, sides)
+    return source
+
+
+def _unreadable(source: Source, error: PairError) -> Source:
+    found = re.match(r"(.*?):(\d+)? ?(.*)", str(error), re.DOTALL)
+    line, message = (int(found[2] or 1), found[3]) if found else (1, str(error))
+    source.problems.append(Problem(source.path, line, "", "format", message))
+    return source
+
+
+def _sections(text: str) -> list[tuple[int, str, str]]:
+    """Split at headings: (first line, heading level or "", text)."""
+    parts: list[tuple[int, str, list[str]]] = [(1, "", [])]
+    ticks = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        fence = _FENCE.match(line)
+        if fence and (not ticks or fence["ticks"].startswith(ticks)):
+            ticks = "" if ticks else fence["ticks"]
+        heading = None if ticks else re.match(r"(#{1,6}) ", line)
+        if heading:
+            parts.append((number, heading[1], []))
+        parts[-1][2].append(line)
+    return [(n, level, "\n".join(body)) for n, level, body in parts]
+
+
+def read_readmes(ko: str, en: str) -> Source:
+    """Pair the sections of README_KO.md and README.md."""
+    source = Source(READMES["en"])
+    korean, english = _sections(ko), _sections(en)
+    levels = [[level for _, level, _ in side] for side in (korean, english)]
+    if levels[0] != levels[1]:
+        first = next(
+            (i for i, (a, b) in enumerate(zip(*levels)) if a != b),
+            min(map(len, levels)) - 1,
+        )
+        message = (
+            f"headings differ from {READMES['ko']} (line {korean[first][0]}) on: "
+            f"{len(korean) - 1} in Korean, {len(english) - 1} in English"
+        )
+        line = english[first][0]
+        source.problems.append(
+            Problem(source.path, line, "", "structure", message)
+        )
+        return source
+    for index, (k, e) in enumerate(zip(korean, english)):
+        sides = (
+            Side("ko", k[2], READMES["ko"], k[0]),
+            Side("en", e[2], READMES["en"], e[0]),
+        )
+        if k[2].strip() or e[2].strip():
+            key = f"section-{index}"
+            source.pairs.append(Pair(source.path, key, *sides, needs_labels=False))
+    return source
+
+
+def source_files(root: Path) -> list[str]:
+    """Return the names of all sources of prose below ``root``, sorted."""
+    names = [f"notebooks/{p.name}" for p in sorted(root.glob("notebooks/[0-9]*.py"))]
+    names += [f"book/{p.name}" for p in sorted(root.glob("book/*.md"))]
+    if any((root / name).exists() for name in READMES.values()):
+        names.append(READMES["en"])
+    return names
+
+
+def read_source(root: Path, name: str) -> Source:
+    """Read one source of :func:`source_files`."""
+    if name in READMES.values():
+        texts = {}
+        for lang, file in READMES.items():
+            path = root / file
+            if not path.exists():
+                message = f"{file} is missing; the two READMEs are a pair"
+                problem = Problem(file, 1, "", "pair", message)
+                return Source(READMES["en"], problems=[problem])
+            texts[lang] = path.read_text(encoding="utf-8")
+        return read_readmes(**texts)
+    text = (root / name).read_text(encoding="utf-8")
+    reader = read_notebook if name.endswith(".py") else read_page_pairs
+    return reader(text, name)
