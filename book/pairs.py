@@ -39,6 +39,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
+        """The finding as one line."""
         label = f" [{self.label}]" if self.label else ""
         return f"{self.path}:{self.line}{label} {self.message}"
 
@@ -414,7 +415,7 @@ def read_readmes(ko: str, en: str) -> Source:
     levels = [[level for _, level, _ in side] for side in (korean, english)]
     if levels[0] != levels[1]:
         first = next(
-            (i for i, (a, b) in enumerate(zip(*levels)) if a != b),
+            (i for i, (a, b) in enumerate(zip(*levels, strict=False)) if a != b),
             min(map(len, levels)) - 1,
         )
         message = (
@@ -426,7 +427,7 @@ def read_readmes(ko: str, en: str) -> Source:
             Problem(source.path, line, "", "structure", message)
         )
         return source
-    for index, (k, e) in enumerate(zip(korean, english)):
+    for index, (k, e) in enumerate(zip(korean, english, strict=True)):
         sides = (
             Side("ko", k[2], READMES["ko"], k[0]),
             Side("en", e[2], READMES["en"], e[0]),

@@ -126,7 +126,7 @@ def _compare_structure(pair: Pair, ko: Prose, en: Prose) -> Iterator[Problem]:
             what.append(f"{name} {ko.counts[name]} in ko, {en.counts[name]} in en")
     left, right = ko.signature(), en.signature()
     first = next(
-        (i for i, (a, b) in enumerate(zip(left, right)) if a != b),
+        (i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b),
         min(len(left), len(right)),
     )
 
@@ -148,7 +148,7 @@ def _compare_structure(pair: Pair, ko: Prose, en: Prose) -> Iterator[Problem]:
 
 
 def _compare_blocks(pair: Pair, ko: Prose, en: Prose) -> Iterator[Problem]:
-    for left, right in zip(ko.blocks, en.blocks):
+    for left, right in zip(ko.blocks, en.blocks, strict=True):
         here = _at(pair, left)
         beside = f" (English: line {pair.en.line + right.line})"
         if left.label != right.label:
@@ -224,7 +224,7 @@ def _check_alts(pair: Pair, ko: Prose, en: Prose) -> Iterator[Problem]:
         message = f"alt texts: {len(ko.alts)} in ko, {len(en.alts)} in en"
         yield Problem(*_at(pair), "alt", message)
         return
-    for (line, left), (_, right) in zip(ko.alts, en.alts):
+    for (line, left), (_, right) in zip(ko.alts, en.alts, strict=True):
         here = (pair.ko.path, pair.ko.line + line, pair.key)
         for lang, text in (("ko", left), ("en", right)):
             if len(text) < 8 or _FILE_NAME.match(text):
@@ -311,6 +311,10 @@ def _check_links(
                 folder = Path(side.path).parent
                 target = Path(_normal(folder / path)) if path else Path(side.path)
                 name = target.as_posix()
+                if name not in known and not (root / target).exists():
+                    flat = (p for p in known if Path(p).stem == target.stem)
+                    target = Path(next(flat, name))  # the site has one flat folder
+                    name = target.as_posix()
                 if target.suffix in (".ipynb", ".html"):
                     options = [
                         target.with_suffix(".py").as_posix(),

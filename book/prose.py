@@ -35,6 +35,7 @@ _ATTRIBUTE = re.compile(r"""\b(href|src|id|class|data-[\w-]+)\s*=\s*["']([^"']*)
 _ARGUMENT_MATTERS = {"figure", "image", "include", "literalinclude", "code-block"}
 _VERBATIM = {"code", "code-block", "code-cell", "math", "mermaid", "raw", "toctree"}
 _VERBATIM |= {"tableofcontents", "literalinclude", "include", "eval-rst"}
+_CLOSING = {"bullet_list_close", "ordered_list_close", "blockquote_close"}
 _WORDED_OPTIONS = {"alt", "caption", "title", "name-ko", "name-en"}
 
 
@@ -193,7 +194,7 @@ class _Reader:
             elif kind == "blockquote_open":
                 path.append("quote")
                 self.prose.counts["quotes"] += 1
-            elif kind in ("bullet_list_close", "ordered_list_close") or kind == "blockquote_close":
+            elif kind in _CLOSING:
                 path.pop()
             elif kind == "list_item_open":
                 self.prose.counts["list items"] += 1
