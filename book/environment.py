@@ -1,0 +1,390 @@
+"""The book's own Python environment: `.venv`, made once and repaired when needed.
+
+Standard library only: this runs before anything is installed, with the reader's
+Python, on every system. Four rules keep it safe to interrupt and to repeat:
+
+- `.venv/ready.json` is written last and atomically. Without it, whatever stands
+  in `.venv` is half made and is made again.
+- It names the requirements' hash, the Python version and the folder: scripts in a
+  virtual environment hold absolute paths, so a moved checkout is made again too.
+- One set-up at a time: the system's own lock on `requirements.txt`, which ends
+  with the process that holds it. The installer inherits it, so that an installer
+  whose parent was killed still keeps a second set-up waiting.
+- The checkout is importable from every notebook through a relative `.pth` line.
+"""
+
+import contextlib
+import errno
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from pathlib import Path
+
+FREE_BYTES = 4_000_000_000  # 2.2 GB of packages, the data, and room to build
+WINDOWS = os.name == "nt"
+FULL = ("no space left on device", "errno 28", "not enough space on the disk")
+
+
+class SetupError(Exception):
+    """The set-up cannot go on; its text is one sentence for the reader."""
+
+
+def say(text: str) -> None:
+    """Print one plain line at once, also where output goes to a file."""
+    print(text, flush=True)
+
+
+def venv_python(root: Path) -> Path:
+    """Return where the environment's Python is, whether or not it is there."""
+    inside = "Scripts/python.exe" if WINDOWS else "bin/python"
+    return root / ".venv" / inside
+
+
+def wanted_stamp(root: Path, version: str) -> dict[str, str]:
+    """Return what `ready.json` must say for Python `version` to count as ready."""
+    try:
+        pins = (root / "requirements.txt").read_bytes()
+    except OSError as error:
+        raise SetupError(
+            f"requirements.txt cannot be read in {root} ({error.strerror}): "
+            "get a complete copy of the book and run this again."
+        ) from error
+    return {
+        "requirements": hashlib.sha256(pins.replace(b"\r\n", b"\n")).hexdigest(),
+        "python": version,
+        "folder": str(root / ".venv"),
+    }
+
+
+def venv_version(root: Path) -> str | None:
+    """Return the version of the environment's Python, None where it does not run."""
+    python = venv_python(root)
+    code = "import platform; print(platform.python_version())"
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-S", "-c", code],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except OSError:
+        return None
+    return answer.stdout.strip() or None
+
+
+def state(root: Path) -> str:
+    """Say how `.venv` stands.
+
+    One of `ready`, `missing`, `broken` (half made, or its Python is gone), `moved`
+    (made in another folder), `changed` (whole, but for other requirements).
+    """
+    if not os.path.lexists(root / ".venv"):
+        return "missing"
+    version = venv_version(root)
+    try:
+        text = (root / ".venv" / "ready.json").read_text("utf-8")
+        stamp = json.loads(text)
+        folder, python = stamp["folder"], stamp["python"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "broken"
+    wanted = wanted_stamp(root, version or "")
+    if folder != wanted["folder"]:
+        return "moved"
+    if python != version:
+        return "broken"
+    return "ready" if stamp == wanted else "changed"
+
+
+@contextlib.contextmanager
+def only_one(root: Path):
+    """Hold the lock on `requirements.txt`; yield the descriptors a child must inherit.
+
+    Where the file system knows no locks, the set-up goes on without one.
+    """
+    # Windows locks only what is open for writing.
+    with open(root / "requirements.txt", "r+b" if WINDOWS else "rb") as handle:
+        if WINDOWS:
+            _lock_windows(handle)
+            yield ()
+        else:
+            _lock_posix(handle)
+            yield (handle.fileno(),)
+
+
+def _lock_posix(handle) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("Another set-up is at work in this folder; waiting for it to end.")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        return
+
+
+def _lock_windows(handle) -> None:
+    import msvcrt
+
+    handle.seek(1 << 30)  # beyond the end: it keeps nobody from reading the file
+    told = False
+    while True:
+        try:
+            # LK_LOCK tries ten times, a second apart, before it gives up.
+            mode = msvcrt.LK_LOCK if told else msvcrt.LK_NBLCK
+            msvcrt.locking(handle.fileno(), mode, 1)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EDEADLK):
+                return
+            if not told:
+                say("Another set-up is at work in this folder; waiting for it.")
+            told = True
+
+
+def check_folder(root: Path, needed: int = FREE_BYTES) -> None:
+    """Raise `SetupError` where `root` is read-only or has less than `needed` bytes.
+
+    What an existing `.venv` holds counts as free: it is replaced.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise SetupError(
+                f"The folder {root} cannot be written to ({error.strerror}): "
+                "copy the book to a folder of your own and run this again."
+            ) from error
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        free += _size(root / ".venv")
+    if free < needed:
+        raise SetupError(
+            f"Only {free / 1e9:.1f} GB are free for {root} and the set-up needs "
+            f"{needed / 1e9:.0f} GB: free some space, or move the book to another "
+            "disk, and run this again."
+        )
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for here, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(here, name)).st_size
+    return total
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, a file or a link (never what the link points to)."""
+    try:
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
+    except OSError as error:
+        raise SetupError(
+            f"{path} cannot be removed ({error.strerror}): close what uses it "
+            "(a notebook, a terminal), remove it by hand and run this again."
+        ) from error
+
+
+def run_logged(command: list, log, env: dict, keep: tuple) -> tuple[int, list[str]]:
+    """Run an installer quietly; return its exit code and its last lines.
+
+    Every line goes to `log`. On a terminal the line at work is shown in place.
+    The child is ended with us when we are interrupted.
+    """
+    tail: deque[str] = deque(maxlen=12)
+    live = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns - 1
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=env,
+        pass_fds=keep,
+    )
+    try:
+        for line in child.stdout:
+            log.write(line)
+            log.flush()
+            tail.append(line.rstrip())
+            if live:
+                shown = " ".join(line.split())[:width]
+                print(f"\r\033[K{shown}", end="", flush=True)
+        return child.wait(), list(tail)
+    finally:
+        if live:
+            print("\r\033[K", end="", flush=True)
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+
+
+def installer_environment() -> dict[str, str]:
+    """Return the environment for pip and uv.
+
+    uv reads its own variable for folders of wheels, separated by commas; where
+    only pip's is set (separated by spaces), uv is given that one.
+    """
+    env = dict(os.environ, PYTHONUTF8="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    links = env.get("UV_FIND_LINKS") or ",".join(env.get("PIP_FIND_LINKS", "").split())
+    env.pop("UV_FIND_LINKS", None)
+    if links:
+        env["UV_FIND_LINKS"] = links
+    return env
+
+
+def _fail(what: str, code: int, tail: list[str], root: Path) -> SetupError:
+    if any(mark in line.lower() for line in tail for mark in FULL):
+        free = shutil.disk_usage(root).free / 1e9
+        return SetupError(
+            f"The disk is full ({free:.1f} GB free for {root}) and {what} did not "
+            f"end: free at least {FREE_BYTES / 1e9:.0f} GB and run this again."
+        )
+    for line in tail:
+        print(f"  | {line}", file=sys.stderr)
+    return SetupError(
+        f"{what[0].upper()}{what[1:]} failed with exit code {code} (last lines above, "
+        "all of them in .venv/install.log): check the network, or name a folder of "
+        "wheels in PIP_FIND_LINKS, and run this again."
+    )
+
+
+def make_venv(root: Path, keep: tuple = ()) -> None:
+    """Make an empty `.venv` with the Python that runs this."""
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    folder = str(root / ".venv")
+    uv = shutil.which("uv")
+    if importlib.util.find_spec("ensurepip"):
+        command = [base, "-m", "venv", folder]
+    elif uv:
+        command = [uv, "venv", "--python", base, folder]
+    else:
+        minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        raise SetupError(
+            f"Python {minor} ({base}) is here without its part that makes "
+            f"environments: install it (on Debian and Ubuntu: sudo apt install "
+            f"python{minor}-venv) and run this again."
+        )
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
+        code, tail = run_logged(command, log, installer_environment(), keep)
+    if code:
+        raise _fail("making .venv", code, tail, root)
+
+
+def install(root: Path, keep: tuple = ()) -> None:
+    """Install `requirements.txt` into `.venv`: by uv where it is there, else by pip."""
+    python, env = str(venv_python(root)), installer_environment()
+    pins = ["-r", str(root / "requirements.txt")]
+    by_pip = [python, "-m", "pip", "install", "--no-input", "--no-user", *pins]
+    commands = [("pip", by_pip)]
+    if uv := shutil.which("uv"):
+        commands.insert(0, ("uv", [uv, "pip", "install", "--python", python, *pins]))
+    code, tail = 1, ["nothing was tried"]
+    with open(root / ".venv" / "install.log", "w", encoding="utf-8") as log:
+        for name, command in commands:
+            say(f"Installing the packages with {name} (some minutes, about 2 GB).")
+            code, tail = run_logged(command, log, env, keep)
+            if not code:
+                return
+            if name == "uv":
+                say(f"uv could not ({tail[-1] if tail else code}); trying pip.")
+    raise _fail("installing the packages", code, tail, root)
+
+
+def link_checkout(root: Path) -> Path:
+    """Make `lib` and `book` importable in `.venv` through a relative `.pth` line."""
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    answer = subprocess.run(
+        [venv_python(root), "-I", "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=dict(os.environ, PYTHONIOENCODING="utf-8"),
+        check=True,
+    )
+    site = Path(answer.stdout.strip())
+    line = os.path.relpath(root, site)  # '../../../..': ASCII wherever the book is
+    target = site / "attention_gravity_tokens.pth"
+    target.write_text(line + "\n", encoding="ascii")
+    return target
+
+
+def finish(root: Path) -> None:
+    """Write the stamp that says `.venv` is whole: the last act of a set-up."""
+    link_checkout(root)
+    stamp = wanted_stamp(root, venv_version(root) or "")
+    draft = root / ".venv" / "ready.json.part"
+    draft.write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, root / ".venv" / "ready.json")
+
+
+WHY = {
+    "missing": "Making .venv, the book's own Python environment.",
+    "broken": "The environment in .venv is not whole: making it again.",
+    "moved": "The book has moved to another folder: making .venv again.",
+    "changed": "The requirements have changed: bringing .venv up to date.",
+}
+
+
+def ensure(root: Path) -> Path:
+    """Return the environment's Python, making or repairing `.venv` when needed.
+
+    Does nothing (one short process, no network) where it is whole.
+
+    Raises:
+        SetupError: with one sentence on what is wrong and what to do.
+    """
+    if state(root) == "ready":
+        return venv_python(root)
+    check_folder(root)
+    with only_one(root) as keep, _endable():
+        now = state(root)  # another set-up may have ended while we waited
+        if now == "ready":
+            return venv_python(root)
+        say(WHY[now])
+        if now == "changed":
+            remove(root / ".venv" / "ready.json")
+        else:
+            remove(root / ".venv")
+            make_venv(root, keep)
+        try:
+            install(root, keep)
+            finish(root)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise _fail("the set-up", 1, [FULL[0]], root) from error
+        say("The environment is ready.")
+    return venv_python(root)
+
+
+@contextlib.contextmanager
+def _endable():
+    """Turn the polite signals into an exception, so that children are ended too."""
+
+    def stop(number, _frame):
+        raise KeyboardInterrupt(number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
