@@ -1,0 +1,440 @@
+"""Execute notebooks, once for each content: the only place that does.
+
+    result = execute(Path("notebooks/02_qkv_tracing.py"), "smoke")
+    results = execute_many([Job(path, "book") for path in chapters], jobs=2)
+    page = merge(source, nbformat.read(result.path, 4))
+
+An executed notebook is kept in `_build/executed/<profile>/<name>-<key>.ipynb`;
+the key is that of `book.fingerprint`. It is written in one rename and only when
+every cell passed. What a failed run did is kept beside it as `….failed.ipynb`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from tqdm import tqdm
+
+from book.fingerprint import code_cells, code_key, data_state, full_key, load
+from book.sync import ROOT, shown, write_atomically
+
+EXECUTED = ROOT / "_build" / "executed"
+RECORD_MIME = "application/vnd.agt.record+json"
+KEPT = 8  # executed versions kept of each notebook and profile
+GRACE = 10  # seconds a worker gets to stop its kernel
+
+
+class MergeError(Exception):
+    """An executed notebook that is not of this source."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A notebook to execute: either file of its pair, a profile, parameters.
+
+    ``out`` gets a copy of the executed notebook. ``force`` executes in any case.
+    ``needs`` names notebooks (by stem) of the same call that must pass before.
+    """
+
+    notebook: Path
+    profile: str = "book"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    out: Path | None = None
+    force: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return Path(self.notebook).stem
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job.
+
+    ``status`` is ``ok``, ``failed``, ``skipped`` (a notebook it needs failed) or
+    ``interrupted``. ``path`` is the executed notebook; of a failed one the part
+    that ran; else None. ``seconds`` is how long executing took, also when that was
+    earlier (``cached``). ``records`` maps a name to ``{"value": …, "text": …}``.
+    """
+
+    name: str
+    profile: str
+    status: str
+    path: Path | None = None
+    seconds: float = 0.0
+    cached: bool = False
+    device: str = ""
+    records: dict[str, dict] = field(default_factory=dict)
+    error: str = ""
+    key: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: ``results`` says what had finished and what had not."""
+
+    def __init__(self, results: list[Result]):
+        super().__init__("interrupted")
+        self.results = results
+
+
+def records(nb: NotebookNode) -> dict[str, dict]:
+    """All results that the cells of an executed notebook recorded, by name."""
+    found: dict[str, dict] = {}
+    for cell in code_cells(nb):
+        for output in cell.get("outputs", []):
+            found |= output.get("data", {}).get(RECORD_MIME, {})
+    return found
+
+
+def merge(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
+    """Put the outputs of an executed notebook onto the cells of the source.
+
+    Prose, ids and tags are those of ``source``; outputs, execution counts, widget
+    state and language are those of ``executed``. Cells that papermill put in are
+    left out.
+
+    Raises
+    ------
+    MergeError
+        If the code cells are not the same, in the same order.
+    """
+    page = nbformat.from_dict(json.loads(json.dumps(source)))
+    mine, theirs = code_cells(page), code_cells(executed)
+    for place, (cell, done) in enumerate(zip(mine, theirs, strict=False)):
+        if cell.source.rstrip() != done.source.rstrip():
+            raise MergeError(
+                f"code cell {place + 1} ({cell.get('id')}) of the source is not what "
+                "was executed; execute the notebook again"
+            )
+        cell.outputs = nbformat.from_dict(json.loads(json.dumps(done.outputs)))
+        cell.execution_count = done.execution_count
+    if len(mine) != len(theirs):
+        raise MergeError(
+            f"the source has {len(mine)} code cells and the executed notebook "
+            f"{len(theirs)}; execute the notebook again"
+        )
+    for part in ("widgets", "language_info", "agt"):
+        if part in executed.metadata:
+            page.metadata[part] = executed.metadata[part]
+    return page
+
+
+def execute(
+    notebook: Path,
+    profile: str = "book",
+    parameters: dict[str, Any] | None = None,
+    out: Path | None = None,
+    force: bool = False,
+    progress: bool = False,
+) -> Result:
+    """Execute one notebook, or take it from the cache; see `execute_many`."""
+    job = Job(Path(notebook), profile, parameters or {}, out, force)
+    return execute_many([job], progress=progress)[0]
+
+
+def execute_many(
+    items: Iterable[Job | Path], jobs: int = 1, progress: bool = True
+) -> list[Result]:
+    """Execute notebooks, up to ``jobs`` at a time, the longest first.
+
+    Results come in the order of ``items``; a failure ends only its own notebook
+    and those that need it. Ctrl-C stops the running ones and raises `Interrupted`.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs}; use 1 or more")
+    runs = [_Run(item if isinstance(item, Job) else Job(Path(item))) for item in items]
+    known = {run.job.name for run in runs}
+    for run in runs:
+        run.needs = set(run.job.needs) & known
+    waiting = [run for run in runs if not run.from_cache()]
+    past = _durations()
+    waiting.sort(key=lambda run: -past.get(run.label, float("inf")))
+    events: queue.Queue = queue.Queue()
+    active: list[_Run] = []
+    with _Progress(runs, progress) as bar:
+        try:
+            while waiting or active:
+                _start_ready(runs, waiting, active, jobs, events, bar)
+                if not active:
+                    continue
+                try:
+                    run, event = events.get(timeout=0.5)
+                except queue.Empty:
+                    continue
+                if event is None:
+                    active.remove(run)
+                    run.finish()
+                    bar.finished(run.result)
+                else:
+                    bar.cell(run, event)
+        except KeyboardInterrupt:
+            for run in active:
+                run.stop()
+            for run in runs:
+                if run.result is None:
+                    run.result = Result(run.job.name, run.job.profile, "interrupted")
+            raise Interrupted([run.result for run in runs]) from None
+        finally:
+            for run in active:
+                run.stop()
+            _keep_durations([run.result for run in runs if run.result])
+    return [run.result for run in runs]
+
+
+def _start_ready(runs, waiting, active, jobs, events, bar) -> None:
+    """Start what may run now; skip what needs something that did not pass."""
+    state = {run.job.name: run.result for run in runs}
+    for run in list(waiting):
+        needed = {name: state[name] for name in run.needs}
+        bad = [name for name, result in needed.items() if result and not result.ok]
+        if bad:
+            waiting.remove(run)
+            error = f"not run, for it needs {', '.join(sorted(bad))}"
+            run.result = Result(
+                run.job.name, run.job.profile, "skipped", error=error, key=run.key
+            )
+            bar.finished(run.result)
+            return
+        if len(active) < jobs and all(needed.values()):
+            waiting.remove(run)
+            active.append(run)
+            run.start(events)
+    if waiting and not active:
+        raise ValueError(
+            "notebooks need one another in a circle: "
+            + ", ".join(run.job.name for run in waiting)
+        )
+
+
+class _Run:
+    """One job on its way: its key, its process, its result."""
+
+    def __init__(self, job: Job):
+        self.job = job
+        self.nb = load(job.notebook)
+        self.label = f"{job.profile}/{job.name}"
+        self.code, self.files = code_key(self.nb, job.profile, job.parameters)
+        self.key = full_key(self.code, data_state(self.files))
+        self.needs: set[str] = set()
+        self.result: Result | None = None
+
+    def entry(self, kind: str = "") -> Path:
+        name = f"{self.job.name}-{self.key[:16]}{kind}.ipynb"
+        return EXECUTED / self.job.profile / name
+
+    def from_cache(self) -> bool:
+        """Take the executed notebook of this key, from the cache or from ``out``."""
+        if self.job.force:
+            return False
+        places = [self.entry(), *([self.job.out] if self.job.out else [])]
+        for place in places:
+            try:
+                text = place.read_text(encoding="utf-8")
+                nb = nbformat.from_dict(json.loads(text))
+                about = nb.metadata["agt"]
+                if about["key"] != self.key:
+                    continue
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue  # none there, or damaged: execute again
+            self._publish(text)
+            self.result = self._passed(nb, about, cached=True)
+            return True
+        return False
+
+    def start(self, events: queue.Queue) -> None:
+        """Start the worker; its events, then None, go to the queue."""
+        self.folder = tempfile.TemporaryDirectory(prefix="book-")
+        folder = Path(self.folder.name)
+        job = {"parameters": self.job.parameters}
+        (folder / "in.ipynb").write_text(nbformat.writes(self.nb), encoding="utf-8")
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        env = {"OMP_NUM_THREADS": "1", **os.environ, "BOOK_PROFILE": self.job.profile}
+        own_group = (
+            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            if os.name == "nt"
+            else {"start_new_session": True}
+        )
+        self.began = time.monotonic()
+        with open(folder / "log.txt", "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "book.worker", str(folder)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                cwd=ROOT, env=env, text=True, encoding="utf-8", errors="replace",
+                **own_group,
+            )
+
+        def listen():
+            for line in self.process.stdout:
+                if line.startswith('{"done"'):
+                    events.put((self, json.loads(line)))
+            self.process.wait()
+            events.put((self, None))
+
+        threading.Thread(target=listen, daemon=True).start()
+
+    def finish(self) -> None:
+        """Read what the worker left, and publish it when every cell passed."""
+        folder, seconds = Path(self.folder.name), time.monotonic() - self.began
+        try:
+            told = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            nb = nbformat.read(folder / "out.ipynb", as_version=4)
+        except (OSError, ValueError):
+            log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+            last = (log.strip().splitlines() or ["no message"])[-1]
+            code = self.process.returncode
+            told = {"status": "failed", "device": "",
+                    "error": f"the process ended with code {code}: {last}"}
+            nb = self.nb
+        if told["status"] == "ok":  # data fetched by the run itself is part of the key
+            self.key = full_key(self.code, data_state(self.files))
+        about = {
+            "key": self.key, "profile": self.job.profile,
+            "parameters": self.job.parameters, "seconds": round(seconds, 2),
+            "device": told["device"],
+        }
+        _tidy(nb, about)
+        text = nbformat.writes(nb).rstrip("\n") + "\n"
+        if told["status"] == "ok":
+            self._publish(text, new=True)
+            self.result = self._passed(nb, about, cached=False)
+        else:
+            place = self.entry(".failed")
+            for path in [place, *self._failed_out()]:
+                write_atomically(path, text)
+            self.result = Result(
+                self.job.name, self.job.profile, "failed", path=place,
+                seconds=seconds, device=told["device"], records=records(nb),
+                error=told["error"], key=self.key,
+            )
+        self._close()
+
+    def stop(self) -> None:
+        """End the worker and its kernel."""
+        self.process.terminate()
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        self.process.stdin.close()
+        self.folder.cleanup()
+
+    def _failed_out(self) -> list[Path]:
+        return [self.job.out.with_suffix(".failed.ipynb")] if self.job.out else []
+
+    def _publish(self, text: str, new: bool = False) -> None:
+        if new or not self.entry().exists():
+            write_atomically(self.entry(), text)
+            versions = sorted(
+                (p for p in self.entry().parent.glob(f"{self.job.name}-*.ipynb")),
+                key=lambda p: p.stat().st_mtime,
+            )
+            for old in versions[:-KEPT]:
+                old.unlink(missing_ok=True)
+        if self.job.out:
+            same = self.job.out.exists() and self.job.out.read_bytes() == text.encode()
+            if not same:
+                write_atomically(self.job.out, text)
+        for stale in [self.entry(".failed"), *self._failed_out()]:
+            stale.unlink(missing_ok=True)
+
+    def _passed(self, nb: NotebookNode, about: dict, cached: bool) -> Result:
+        return Result(
+            self.job.name, self.job.profile, "ok", path=self.entry(),
+            seconds=about["seconds"], cached=cached, device=about["device"],
+            records=records(nb), key=self.key,
+        )
+
+
+def _tidy(nb: NotebookNode, about: dict) -> None:
+    """Drop what names this machine or pairs the copy with a source; say what it is."""
+    nb.metadata.pop("jupytext", None)
+    nb.metadata.pop("papermill", None)
+    nb.metadata["agt"] = about
+    for cell in nb.cells:
+        cell.metadata.pop("papermill", None)
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
+
+
+class _Progress:
+    """A bar over all code cells on a terminal, and a line for each notebook."""
+
+    def __init__(self, runs: list[_Run], shown_at_all: bool):
+        self.on = shown_at_all
+        open_runs = [run for run in runs if run.result is None]
+        self.total = sum(len(code_cells(run.nb)) for run in open_runs)
+        self.runs = len(open_runs)
+        self.at: dict[str, str] = {}
+        self.bar = None
+
+    def __enter__(self):
+        if self.on and self.runs:
+            self.bar = tqdm(
+                total=self.total, unit="cell", disable=not sys.stderr.isatty(),
+                dynamic_ncols=True, desc=f"{self.runs} notebooks",
+            )
+        return self
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.close()
+
+    def cell(self, run: _Run, event: dict) -> None:
+        self.at[run.job.name] = f"{run.job.name[:2]} {event['done']}/{event['of']}"
+        if self.bar is not None:
+            self.bar.set_postfix_str(", ".join(self.at.values()), refresh=False)
+            self.bar.update(1)
+
+    def finished(self, result: Result) -> None:
+        self.at.pop(result.name, None)
+        if self.bar is not None:
+            what = result.error or f"{result.seconds:.1f} s"
+            self.bar.write(f"{result.name}: {result.status}, {what}", file=sys.stderr)
+
+
+def _durations() -> dict[str, float]:
+    """Seconds that each notebook took last time."""
+    try:
+        text = (EXECUTED / "durations.json").read_text(encoding="utf-8")
+        return {str(k): float(v) for k, v in json.loads(text).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _keep_durations(results: list[Result]) -> None:
+    new = {
+        f"{r.profile}/{r.name}": round(r.seconds, 2)
+        for r in results
+        if r.ok and not r.cached
+    }
+    if new:
+        text = json.dumps(_durations() | new, indent=1, sort_keys=True)
+        write_atomically(EXECUTED / "durations.json", text + "\n")
+
+
+__all__ = [
+    "Interrupted", "Job", "MergeError", "Result",
+    "execute", "execute_many", "merge", "records", "shown",
+]

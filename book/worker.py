@@ -1,0 +1,155 @@
+"""One notebook in a process of its own: `execute` starts it, nobody else.
+
+    python -m book.worker FOLDER
+
+FOLDER holds in.ipynb and job.json; out.ipynb and result.json are written there.
+Standard output carries one JSON line a cell. The process ends itself, and its
+kernel, as soon as its standard input closes: when the parent is gone, so is it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import nbformat
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from papermill import execute_notebook
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+# Runs last: on what the notebook computed. `cfg` is the settings of a chapter.
+PROBE = """\
+def _device():
+    import sys
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return "cpu"
+    device = getattr(globals().get("cfg"), "device", None)
+    if device is None:
+        used = torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0
+        device = "cuda" if used else "cpu"
+    kind = str(device)
+    if kind.startswith("cuda"):
+        return f"{kind} ({torch.cuda.get_device_name(device)})"
+    return kind
+try:
+    print(_device())
+except Exception:
+    print("?")
+"""
+
+
+class OwnKernel(AsyncKernelManager):
+    """The kernel of this very interpreter, whatever kernelspecs the machine has."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(**get_kernel_dict())
+
+
+class BookEngine(NBClientEngine):
+    """Papermill's engine, telling of each cell and keeping what a dead kernel did."""
+
+    manager = None
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
+        cls.manager = nb_man
+        of = sum(cell.cell_type == "code" for cell in nb_man.nb.cells) - 1
+        done = 0
+        complete = nb_man.cell_complete
+
+        def told(cell, cell_index=None, **more):
+            nonlocal done
+            complete(cell, cell_index=cell_index, **more)
+            if cell.cell_type == "code" and done < of:
+                done += 1
+                print(json.dumps({"done": done, "of": of}), flush=True)
+
+        nb_man.cell_complete = told
+        return super().execute_managed_notebook(
+            nb_man, kernel_name, kernel_manager_class=OwnKernel, **kwargs
+        )
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """The first line that says something, without colours, shortened."""
+    lines = [line.strip() for line in ANSI.sub("", text).splitlines()]
+    line = next((line for line in lines if line), "")
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def stopped_at(nb: nbformat.NotebookNode) -> str:
+    """Name the cell that failed: papermill marks it; else the last one begun."""
+    marks = [(cell, cell.metadata.get("papermill", {})) for cell in nb.cells]
+    failed = [cell for cell, mark in marks if mark.get("exception")]
+    begun = [
+        cell
+        for cell, mark in marks
+        if cell.cell_type == "code" and mark.get("start_time")
+    ]
+    found = failed[:1] or begun[-1:]
+    return f"cell {found[0].get('id')}: " if found else ""
+
+
+def run(folder: Path) -> dict:
+    """Execute in.ipynb as job.json says; return the status, error and device."""
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    nb = nbformat.read(folder / "in.ipynb", as_version=4)
+    probe = nbformat.v4.new_code_cell(PROBE, id="probe")
+    nb.cells.append(probe)
+    papermill_engines.register("book", BookEngine)
+    out = folder / "out.ipynb"
+    result = {"status": "ok", "error": "", "device": ""}
+    try:
+        done = execute_notebook(
+            nb,
+            None,
+            parameters=job["parameters"],
+            engine_name="book",
+            kernel_name="python3",
+            progress_bar=False,
+            start_timeout=120,
+        )
+    except PapermillExecutionError as error:
+        done = BookEngine.manager.nb
+        said = one_line(error.evalue)
+        kind = error.ename + (f": {said}" if said else "")
+        result |= {"status": "failed", "error": f"{stopped_at(done)}{kind}"}
+    except Exception as error:  # noqa: BLE001 - a kernel that died or never started
+        done = BookEngine.manager.nb if BookEngine.manager else nb
+        kind = f"{type(error).__name__}: {one_line(str(error))}"
+        result |= {"status": "failed", "error": f"{stopped_at(done)}{kind}"}
+    last = done.cells.pop()
+    if last.get("outputs"):
+        result["device"] = last.outputs[0].get("text", "").strip()
+    out.write_text(nbformat.writes(done), encoding="utf-8")
+    return result
+
+
+def main() -> int:
+    """Run the notebook of the folder named on the command line."""
+
+    def leave_with_parent():
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    folder = Path(sys.argv[1])
+    result = run(folder)
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
