@@ -30,7 +30,11 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 LABEL = re.compile(r"^<!--\s*label:\s*([^\s]+)\s*-->", re.MULTILINE)
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-FILTER = "kernelspec,jupytext.formats,-all"  # also in pyproject.toml, [tool.jupytext]
+# what reaches the .py; the same as in pyproject.toml, [tool.jupytext]
+FILTERS = {
+    "notebook_metadata_filter": "kernelspec,jupytext.formats,-all",
+    "cell_metadata_filter": "tags,-all",
+}
 LANGUAGES = {"lang-ko": "ko", "lang-en": "en"}
 
 
@@ -116,7 +120,7 @@ def paired(source: Path) -> NotebookNode:
     about = notebook.metadata
     formats = about.get("jupytext", {}).get("formats", "ipynb,py:percent")
     notebook.metadata = NotebookNode(
-        jupytext={"formats": formats, "notebook_metadata_filter": FILTER},
+        jupytext={"formats": formats, **FILTERS},
         kernelspec=about.get("kernelspec") or KERNEL,
         language_info={"name": "python"},
     )
@@ -153,7 +157,7 @@ def difference(new: NotebookNode, old: Path) -> tuple[bool, str]:
     """Does a person's text differ between ``new`` and the file, and where?"""
     try:
         was = nbformat.read(old, as_version=4)
-    except Exception:  # nbformat raises many kinds for a broken file
+    except Exception:  # noqa: BLE001 - nbformat raises many kinds for a broken file
         return False, "is not a readable notebook"
     mine, theirs = inputs(new), inputs(was)
     if mine != theirs:
