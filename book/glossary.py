@@ -1,3 +1,261 @@
-"""thin"""
-def labels(): return set()
-def check_source(source): return []
+"""The glossary: the terms of the book as data, as a page and as a check.
+
+``book/glossary.toml`` holds each term in both languages. From it come
+
+- the glossary page of each edition, :func:`glossary_markdown`;
+- the check of the prose, :func:`check_source`: no variant that the glossary avoids,
+  and in a Korean chapter 한글(English) where a term is first used.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from book.pairs import LANGUAGES, Problem, Side, Source
+from book.prose import Block, blocks, squeeze
+
+ROOT = Path(__file__).resolve().parent.parent
+GLOSSARY = Path(__file__).with_name("glossary.toml")
+
+
+class GlossaryError(ValueError):
+    """The glossary itself is wrong; the message names the term."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term; ``forms`` and ``avoid`` are by language, ``names`` likewise."""
+
+    id: str
+    names: dict[str, str]
+    definitions: dict[str, str]
+    forms: dict[str, tuple[str, ...]]
+    avoid: dict[str, tuple[str, ...]]
+    chapters: tuple[str, ...]
+    first_use: bool
+
+
+def _term(row: dict) -> Term:
+    name = row.get("id", "without id")
+    both = [row.get("definition", {}).get(lang) for lang in LANGUAGES]
+    if not all([row.get("id"), *(row.get(lang) for lang in LANGUAGES), *both]):
+        raise GlossaryError(
+            f"glossary.toml: term {name!r} needs id, ko, en, definition.ko and "
+            "definition.en"
+        )
+    unknown = set(row) - set(
+        ["id", "ko", "en", "definition", "also", "avoid", "chapters", "first_use"]
+    )
+    if unknown:
+        raise GlossaryError(
+            f"glossary.toml: term {name!r} has unknown {sorted(unknown)}; see the head "
+            "of the file"
+        )
+    also, avoid = row.get("also", {}), row.get("avoid", {})
+    return Term(
+        id=row["id"],
+        names={lang: row[lang] for lang in LANGUAGES},
+        definitions=row["definition"],
+        forms={lang: (row[lang], *also.get(lang, ())) for lang in LANGUAGES},
+        avoid={lang: tuple(avoid.get(lang, ())) for lang in LANGUAGES},
+        chapters=tuple(row.get("chapters", ())),
+        first_use=row.get("first_use", True),
+    )
+
+
+@lru_cache(maxsize=8)
+def load(path: Path = GLOSSARY) -> tuple[Term, ...]:
+    """Read and check the glossary.
+
+    Raises :class:`GlossaryError` on a missing field, a term that stands twice, or an
+    avoided variant that is itself a term.
+    """
+    try:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))["term"]
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise GlossaryError(f"{path.name} cannot be read: {error}") from None
+    terms = tuple(_term(row) for row in rows)
+    owner: dict[tuple[str, str], str] = {}
+    for term in terms:
+        words = [("id", term.id)]
+        words += [(lang, form) for lang in LANGUAGES for form in term.forms[lang]]
+        for word in {(lang, form.casefold()) for lang, form in words}:
+            if word in owner:
+                raise GlossaryError(
+                    f"glossary.toml: {word[1]!r} belongs to {owner[word]!r} and to "
+                    f"{term.id!r}; keep one"
+                )
+            owner[word] = term.id
+    for term in terms:
+        for lang in LANGUAGES:
+            for variant in term.avoid[lang]:
+                if (lang, variant.casefold()) in owner:
+                    raise GlossaryError(
+                        f"glossary.toml: {term.id!r} avoids {variant!r}, which is a "
+                        f"form of {owner[lang, variant.casefold()]!r}"
+                    )
+    return terms
+
+
+def labels() -> set[str]:
+    """The labels of the glossary page."""
+    return {"glossary", *(f"glossary-{term.id}" for term in load())}
+
+
+# ---------------------------------------------------------------- the page
+
+_WORDS = {
+    "ko": {
+        "title": "용어집",
+        "intro": "이 책이 쓰는 용어입니다. 본문은 여기 적힌 말만 쓰고, 한국어 장에서는 "
+        "처음 나올 때 영어를 함께 적습니다.",
+        "chapters": "나오는 장",
+        "avoid": "쓰지 않는 말",
+    },
+    "en": {
+        "title": "Glossary",
+        "intro": "The terms of this book. The text uses these words only; a Korean "
+        "chapter gives the English beside a term at its first use.",
+        "chapters": "Chapters",
+        "avoid": "Not used",
+    },
+}
+
+
+def glossary_markdown(lang: str, root: Path = ROOT) -> str:
+    """Return the glossary page of one edition, sorted in its own order.
+
+    Each term is a section with the label ``glossary-<id>``, so the language switch
+    finds the same term; chapters that exist below ``root`` are links.
+    """
+    if lang not in LANGUAGES:
+        raise GlossaryError(f"language {lang!r} is not known; use one of ko, en")
+    words, other = _WORDS[lang], "en" if lang == "ko" else "ko"
+    books = {path.name[:2]: path.stem for path in root.glob("notebooks/[0-9]*.py")}
+    out = ["<!-- label: glossary -->", f"# {words['title']}", "", words["intro"], ""]
+    for term in sorted(load(), key=lambda term: term.names[lang].casefold()):
+        out += [f"<!-- label: glossary-{term.id} -->"]
+        out += [f"## {term.names[lang]} ({term.names[other]})", ""]
+        out += [term.definitions[lang], ""]
+        notes = []
+        if term.chapters:
+            places = [
+                f"[{n}]({books[n]}.ipynb)" if n in books else n for n in term.chapters
+            ]
+            notes.append(f"{words['chapters']}: {', '.join(places)}")
+        if term.avoid[lang]:
+            notes.append(f"{words['avoid']}: {', '.join(term.avoid[lang])}")
+        out += [" · ".join(notes), ""]
+    return "\n".join(out)
+
+
+# ---------------------------------------------------------------- the check
+
+_PARTICLE = (
+    "들|은|는|이|가|을|를|의|에서|에게|에|께|으로|로|와|과|랑|도|만|까지|부터|마다|보다|"
+    "처럼|같이|조차|마저|나|며|고|라고|라는|라면|라|란|서|써|인|일|임|입니다|이다|였습니다|"
+    "이었습니다|이지만|지만|이므로|므로|하고|별|당|간|끼리|뿐|뿐만|대로|씩|밖에|였던|이던"
+)
+_AFTER = rf"(?=(?:{_PARTICLE}){{0,4}}(?![가-힣]))"
+_NEXT_PARENTHESES = re.compile(r"[^().!?|]{0,24}\(([^()]*)\)")
+
+
+def _spaced(form: str) -> str:
+    return r"\s+".join(re.escape(part) for part in form.split())
+
+
+@lru_cache(maxsize=512)
+def _korean(forms: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of ``forms``, longest first, as a word that may carry particles."""
+    ordered = "|".join(_spaced(form) for form in sorted(forms, key=len, reverse=True))
+    return re.compile(rf"(?<![가-힣])(?:{ordered}){_AFTER}")
+
+
+@lru_cache(maxsize=512)
+def _english(form: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w-]){_spaced(form)}s?(?![\w-])", re.IGNORECASE)
+
+
+def find_variant(text: str, variant: str, lang: str) -> bool:
+    """Does ``text`` use ``variant`` as a word?
+
+    >>> find_variant("질의와 키를 곱합니다", "질의", "ko")
+    True
+    >>> find_variant("질의응답을 봅니다", "질의", "ko")
+    False
+    """
+    pattern = _korean((variant,)) if lang == "ko" else _english(variant)
+    return pattern.search(text) is not None
+
+
+def _check_avoid(side: Side, key: str) -> Iterator[Problem]:
+    for block in blocks(side.text).blocks:
+        for term in load():
+            for variant in term.avoid[side.lang]:
+                if not find_variant(block.plain, variant, side.lang):
+                    continue
+                wanted = term.names[side.lang]
+                message = f"{variant!r} is not a term of this book; write {wanted!r}"
+                line = side.line + block.line
+                yield Problem(side.path, line, key, "glossary", message)
+
+
+def _says(english: str, term: Term) -> bool:
+    """Does a parenthesis hold the English of ``term``?"""
+    flat = " " + re.sub(r"[\W_]+", " ", english.casefold()) + " "
+    for form in term.forms["en"]:
+        words = re.sub(r"[\W_]+", " ", form.casefold())
+        if re.search(rf" {re.escape(words)}(?:s|es)? ", flat):
+            return True
+        singular = words.removesuffix("y")
+        if singular != words and f" {singular}ies " in flat:
+            return True
+    return False
+
+
+def uses(block: Block) -> Iterator[tuple[Term, bool]]:
+    """Yield each term of a Korean block, and whether its English stands beside it."""
+    by_form = {form: term for term in load() for form in term.forms["ko"]}
+    for match in _korean(tuple(by_form)).finditer(block.plain):
+        term = by_form[squeeze(match[0])]
+        beside = _NEXT_PARENTHESES.match(block.plain, match.end())
+        yield term, bool(beside and _says(beside[1], term))
+
+
+def check_first_use(sides: list[tuple[Side, str]]) -> Iterator[Problem]:
+    """Check that each term of a chapter is first written 한글(English).
+
+    ``sides`` are the Korean sides of the chapter in order, with their keys. A
+    heading may carry the English, and needs not.
+    """
+    introduced: set[str] = set()
+    for side, key in sides:
+        for block in blocks(side.text).blocks:
+            for term, english in uses(block):
+                if term.id in introduced or not term.first_use:
+                    continue
+                if english:
+                    introduced.add(term.id)
+                elif not block.level:
+                    introduced.add(term.id)
+                    name = term.names["ko"]
+                    message = (
+                        f"first use of {name} in this chapter; write "
+                        f"{name}({term.names['en']})"
+                    )
+                    line = side.line + block.line
+                    yield Problem(side.path, line, key, "glossary", message)
+
+
+def check_source(source: Source) -> Iterator[Problem]:
+    """Check one source against the glossary; chapters for first use as well."""
+    for pair in source.pairs:
+        for side in (pair.ko, pair.en):
+            yield from _check_avoid(side, pair.key)
+    if source.path.startswith("notebooks/"):
+        yield from check_first_use([(pair.ko, pair.key) for pair in source.pairs])
