@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 GLOSSARY = Path(__file__).with_name("glossary.toml")
 
 
+_FIELDS = ("id", "definition", "also", "avoid", "chapters", "first_use")
+
+
 class GlossaryError(ValueError):
     """The glossary itself is wrong; the message names the term."""
 
@@ -48,9 +51,7 @@ def _term(row: dict) -> Term:
             f"glossary.toml: term {name!r} needs id, ko, en, definition.ko and "
             "definition.en"
         )
-    unknown = set(row) - set(
-        ["id", "ko", "en", "definition", "also", "avoid", "chapters", "first_use"]
-    )
+    unknown = set(row) - {*LANGUAGES, *_FIELDS}
     if unknown:
         raise GlossaryError(
             f"glossary.toml: term {name!r} has unknown {sorted(unknown)}; see the head "
@@ -103,41 +104,30 @@ def load(path: Path = GLOSSARY) -> tuple[Term, ...]:
 
 
 def labels() -> set[str]:
-    """The labels of the glossary page."""
-    return {"glossary", *(f"glossary-{term.id}" for term in load())}
+    """The labels that :func:`glossary_markdown` gives."""
+    return {f"glossary-{term.id}" for term in load()}
 
 
 # ---------------------------------------------------------------- the page
 
 _WORDS = {
-    "ko": {
-        "title": "용어집",
-        "intro": "이 책이 쓰는 용어입니다. 본문은 여기 적힌 말만 쓰고, 한국어 장에서는 "
-        "처음 나올 때 영어를 함께 적습니다.",
-        "chapters": "나오는 장",
-        "avoid": "쓰지 않는 말",
-    },
-    "en": {
-        "title": "Glossary",
-        "intro": "The terms of this book. The text uses these words only; a Korean "
-        "chapter gives the English beside a term at its first use.",
-        "chapters": "Chapters",
-        "avoid": "Not used",
-    },
+    "ko": {"chapters": "나오는 장", "avoid": "쓰지 않는 말"},
+    "en": {"chapters": "Chapters", "avoid": "Not used"},
 }
 
 
 def glossary_markdown(lang: str, root: Path = ROOT) -> str:
-    """Return the glossary page of one edition, sorted in its own order.
+    """Return the terms for the glossary page of one edition, in its own order.
 
-    Each term is a section with the label ``glossary-<id>``, so the language switch
-    finds the same term; chapters that exist below ``root`` are links.
+    Title and introduction stand in ``book/glossary.md``. Each term is a section with
+    the label ``glossary-<id>``, so the language switch finds the same term; chapters
+    that exist below ``root`` are links.
     """
     if lang not in LANGUAGES:
         raise GlossaryError(f"language {lang!r} is not known; use one of ko, en")
     words, other = _WORDS[lang], "en" if lang == "ko" else "ko"
     books = {path.name[:2]: path.stem for path in root.glob("notebooks/[0-9]*.py")}
-    out = ["<!-- label: glossary -->", f"# {words['title']}", "", words["intro"], ""]
+    out: list[str] = []
     for term in sorted(load(), key=lambda term: term.names[lang].casefold()):
         out += [f"<!-- label: glossary-{term.id} -->"]
         out += [f"## {term.names[lang]} ({term.names[other]})", ""]
@@ -177,32 +167,38 @@ def _korean(forms: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=512)
-def _english(form: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w-]){_spaced(form)}s?(?![\w-])", re.IGNORECASE)
+def _english(forms: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of ``forms``, longest first, as a word or its plural in s."""
+    ordered = "|".join(_spaced(form) for form in sorted(forms, key=len, reverse=True))
+    return re.compile(rf"(?<![\w-])(?P<form>{ordered})s?(?![\w-])", re.IGNORECASE)
 
 
-def find_variant(text: str, variant: str, lang: str) -> bool:
-    """Does ``text`` use ``variant`` as a word?
+def variants(text: str, lang: str) -> list[tuple[str, Term]]:
+    """Return what ``text`` uses of the words that the glossary avoids.
 
-    >>> find_variant("질의와 키를 곱합니다", "질의", "ko")
-    True
-    >>> find_variant("질의응답을 봅니다", "질의", "ko")
-    False
+    >>> [(word, term.names["ko"]) for word, term in variants("질의와 키", "ko")]
+    [('질의', '쿼리')]
+    >>> variants("질의응답", "ko")
+    []
     """
-    pattern = _korean((variant,)) if lang == "ko" else _english(variant)
-    return pattern.search(text) is not None
+    owner = {form.casefold(): t for t in load() for form in t.avoid[lang]}
+    if lang == "ko":
+        found = [m[0] for m in _korean(tuple(owner)).finditer(text)]
+    else:
+        found = [m["form"] for m in _english(tuple(owner)).finditer(text)]
+    return [(squeeze(word), owner[squeeze(word).casefold()]) for word in found]
 
 
-def _check_avoid(side: Side, key: str) -> Iterator[Problem]:
+@lru_cache(maxsize=8192)
+def _check_avoid(side: Side, key: str) -> tuple[Problem, ...]:
+    found = []
     for block in blocks(side.text).blocks:
-        for term in load():
-            for variant in term.avoid[side.lang]:
-                if not find_variant(block.plain, variant, side.lang):
-                    continue
-                wanted = term.names[side.lang]
-                message = f"{variant!r} is not a term of this book; write {wanted!r}"
-                line = side.line + block.line
-                yield Problem(side.path, line, key, "glossary", message)
+        for variant, term in variants(block.plain, side.lang):
+            wanted = term.names[side.lang]
+            message = f"{variant!r} is not a term of this book; write {wanted!r}"
+            line = side.line + block.line
+            found.append(Problem(side.path, line, key, "glossary", message))
+    return tuple(found)
 
 
 def _says(english: str, term: Term) -> bool:

@@ -48,6 +48,10 @@ _DATES = {
         ),
     ],
 }
+_ROMAN = re.compile(
+    r"\b(?P<noun>Parts?|Chapters?|Sections?|Volumes?)\s+(?P<n>[IVX]+)\b"
+)
+_ROMANS = ["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI"]
 _POWER = re.compile(
     rf"(?:(?P<a>[-−]?(?:{_NUMBER}))\s*[×·x]\s*)?(?<!\d)10"
     r"(?:(?P<e>[⁻⁺]?[⁰¹²³⁴-⁹]+)|\^\{?(?P<c>[-−]?\d+)\}?)"
@@ -138,6 +142,12 @@ def numerals(text: str, lang: str) -> list[frozenset[str]]:
         found.append(frozenset(values))
         return " \ufffc "
 
+    def roman(match: re.Match[str]) -> str:
+        if match["n"] not in _ROMANS:
+            return match[0]
+        return f"{match['noun']} {_ROMANS.index(match['n'])}"
+
+    text = _ROMAN.sub(roman, text)
     if lang == "ko":
         text = _KOREAN.sub(korean, text)
     for match in _PLAIN.finditer(text):

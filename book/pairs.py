@@ -274,6 +274,56 @@ def _key(side: Side, section: str, counts: dict[str, int]) -> tuple[str, str]:
     return f"{section or 'top'}+{counts[section]}", section
 
 
+def _sections(side: Side) -> list[tuple[tuple[str, str], Side]]:
+    """Split a side at its headings: ((level, label), section), label line included."""
+    parts: list[tuple[tuple[str, str], int, list[str]]] = [(("", ""), 0, [])]
+    ticks = ""
+    for number, line in enumerate(side.text.split("\n")):
+        fence = _FENCE.match(line)
+        if fence and (not ticks or fence["ticks"].startswith(ticks)):
+            ticks = "" if ticks else fence["ticks"]
+        heading = None if ticks else re.match(r"(#{1,6}) ", line)
+        if heading:
+            body = parts[-1][2]
+            above = len(body)
+            while above and _own_label(body[above - 1]):
+                above -= 1
+            while above < len(body) and not body[above].strip():
+                above += 1
+            moved = body[above:]
+            del body[above:]
+            found = LABEL.search("\n".join(moved))
+            label = (found[1] or found[2]) if found else ""
+            parts.append(((heading[1], label), number - len(moved), moved))
+        parts[-1][2].append(line)
+    return [
+        (head, Side(side.lang, "\n".join(body), side.path, side.line + start))
+        for head, start, body in parts
+        if any(line.strip() for line in body)
+    ]
+
+
+def _own_label(line: str) -> bool:
+    """Is this line nothing but a label, or empty?"""
+    if not line.strip():
+        return True
+    found = LABEL.search(line)
+    return bool(found and found[0].strip() == line.strip())
+
+
+def _split(pair: Pair) -> list[Pair]:
+    """Split a pair into its sections when both sides have the same headings."""
+    korean, english = _sections(pair.ko), _sections(pair.en)
+    heads = [[head for head, _ in side] for side in (korean, english)]
+    if pair.caption or len(korean) < 2 or heads[0] != heads[1]:
+        return [pair]
+    out = []
+    for n, ((head, ko), (_, en)) in enumerate(zip(korean, english, strict=True)):
+        key = head[1] or (f"{pair.key}.{n}" if n else pair.key)
+        out.append(Pair(pair.path, key, ko, en, needs_labels=pair.needs_labels))
+    return out
+
+
 def _pair_up(source: Source, sides: list[tuple[Side | None, bool, str]]) -> None:
     """Pair adjacent sides; ``None`` stands for anything that is not prose."""
     counts: dict[str, int] = {}
@@ -316,7 +366,9 @@ def _pair_up(source: Source, sides: list[tuple[Side | None, bool, str]]) -> None
                 "tags",
             )
         key, section = _key(side, section, counts)
-        source.pairs.append(Pair(source.path, key, side, other, caption))
+        sections = _split(Pair(source.path, key, side, other, caption))
+        source.pairs += sections
+        section = next((p.key for p in sections[::-1] if LABEL.search(p.ko.text)), key)
 
 
 def read_notebook(text: str, name: str) -> Source:
@@ -393,48 +445,11 @@ def _unreadable(source: Source, error: PairError) -> Source:
     return source
 
 
-def _sections(text: str) -> list[tuple[int, str, str]]:
-    """Split at headings: (first line, heading level or "", text)."""
-    parts: list[tuple[int, str, list[str]]] = [(1, "", [])]
-    ticks = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        fence = _FENCE.match(line)
-        if fence and (not ticks or fence["ticks"].startswith(ticks)):
-            ticks = "" if ticks else fence["ticks"]
-        heading = None if ticks else re.match(r"(#{1,6}) ", line)
-        if heading:
-            parts.append((number, heading[1], []))
-        parts[-1][2].append(line)
-    return [(n, level, "\n".join(body)) for n, level, body in parts]
-
-
 def read_readmes(ko: str, en: str) -> Source:
     """Pair the sections of README_KO.md and README.md."""
     source = Source(READMES["en"])
-    korean, english = _sections(ko), _sections(en)
-    levels = [[level for _, level, _ in side] for side in (korean, english)]
-    if levels[0] != levels[1]:
-        first = next(
-            (i for i, (a, b) in enumerate(zip(*levels, strict=False)) if a != b),
-            min(map(len, levels)) - 1,
-        )
-        message = (
-            f"headings differ from {READMES['ko']} (line {korean[first][0]}) on: "
-            f"{len(korean) - 1} in Korean, {len(english) - 1} in English"
-        )
-        line = english[first][0]
-        source.problems.append(
-            Problem(source.path, line, "", "structure", message)
-        )
-        return source
-    for index, (k, e) in enumerate(zip(korean, english, strict=True)):
-        sides = (
-            Side("ko", k[2], READMES["ko"], k[0]),
-            Side("en", e[2], READMES["en"], e[0]),
-        )
-        if k[2].strip() or e[2].strip():
-            key = f"section-{index}"
-            source.pairs.append(Pair(source.path, key, *sides, needs_labels=False))
+    sides = (Side("ko", ko, READMES["ko"], 1), Side("en", en, READMES["en"], 1))
+    source.pairs = _split(Pair(source.path, "readme", *sides, needs_labels=False))
     return source
 
 

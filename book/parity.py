@@ -23,6 +23,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from book import glossary, numerals, pairlock
@@ -239,16 +240,17 @@ def _check_alts(pair: Pair, ko: Prose, en: Prose) -> Iterator[Problem]:
             yield Problem(*here, "alt", f"numerals differ in the alt text: {both}")
 
 
-def check_pair(pair: Pair) -> list[Problem]:
+@lru_cache(maxsize=8192)
+def check_pair(pair: Pair) -> tuple[Problem, ...]:
     """Compare the two sides of one pair; return every finding."""
     ko, en = blocks(pair.ko.text), blocks(pair.en.text)
     for side in (pair.ko, pair.en):
         if not side.text.strip():
             message = f"the {side.lang} side is empty"
-            return [Problem(side.path, side.line, pair.key, "pair", message)]
+            return (Problem(side.path, side.line, pair.key, "pair", message),)
     if wrong_way_round(ko, en):
         message = "the languages are swapped: English under ko, Korean under en"
-        return [Problem(*_at(pair), "order", message)]
+        return (Problem(*_at(pair), "order", message),)
     found: list[Problem] = []
     if ko.signature() != en.signature():
         found += _compare_structure(pair, ko, en)
@@ -261,7 +263,7 @@ def check_pair(pair: Pair) -> list[Problem]:
         here = (pair.ko.path, pair.ko.line + line, pair.key)
         message = f"the same sentence stands on both sides: {sentence[:60]!r}"
         found.append(Problem(*here, "language", message))
-    return found
+    return tuple(found)
 
 
 # ------------------------------------------------------------ the whole book
