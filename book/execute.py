@@ -26,10 +26,10 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from tqdm import tqdm
 
 from book.fingerprint import code_cells, code_key, data_state, full_key, load
-from book.sync import ROOT, shown, write_atomically
+from book.progress import Progress
+from book.sync import ROOT, write_atomically
 
 EXECUTED = ROOT / "_build" / "executed"
 RECORD_MIME = "application/vnd.agt.record+json"
@@ -169,7 +169,8 @@ def execute_many(
     waiting.sort(key=lambda run: -past.get(run.label, float("inf")))
     events: queue.Queue = queue.Queue()
     active: list[_Run] = []
-    with _Progress(runs, progress) as bar:
+    cells = {run.job.name: len(code_cells(run.nb)) for run in waiting}
+    with Progress(cells, progress) as bar:
         try:
             while waiting or active:
                 _start_ready(runs, waiting, active, jobs, events, bar)
@@ -182,9 +183,9 @@ def execute_many(
                 if event is None:
                     active.remove(run)
                     run.finish()
-                    bar.finished(run.result)
+                    _tell(bar, run.result)
                 else:
-                    bar.cell(run, event)
+                    bar.cell(run.job.name, **event)
         except KeyboardInterrupt:
             for run in active:
                 run.stop()
@@ -211,7 +212,7 @@ def _start_ready(runs, waiting, active, jobs, events, bar) -> None:
             run.result = Result(
                 run.job.name, run.job.profile, "skipped", error=error, key=run.key
             )
-            bar.finished(run.result)
+            _tell(bar, run.result)
             return
         if len(active) < jobs and all(needed.values()):
             waiting.remove(run)
@@ -222,6 +223,11 @@ def _start_ready(runs, waiting, active, jobs, events, bar) -> None:
             "notebooks need one another in a circle: "
             + ", ".join(run.job.name for run in waiting)
         )
+
+
+def _tell(bar: Progress, result: Result) -> None:
+    said = result.error or f"{result.seconds:.1f} s"
+    bar.finished(result.name, f"{result.status}, {said}")
 
 
 class _Run:
@@ -378,42 +384,6 @@ def _tidy(nb: NotebookNode, about: dict) -> None:
             cell.metadata.pop("tags", None)
 
 
-class _Progress:
-    """A bar over all code cells on a terminal, and a line for each notebook."""
-
-    def __init__(self, runs: list[_Run], shown_at_all: bool):
-        self.on = shown_at_all
-        open_runs = [run for run in runs if run.result is None]
-        self.total = sum(len(code_cells(run.nb)) for run in open_runs)
-        self.runs = len(open_runs)
-        self.at: dict[str, str] = {}
-        self.bar = None
-
-    def __enter__(self):
-        if self.on and self.runs:
-            self.bar = tqdm(
-                total=self.total, unit="cell", disable=not sys.stderr.isatty(),
-                dynamic_ncols=True, desc=f"{self.runs} notebooks",
-            )
-        return self
-
-    def __exit__(self, *_):
-        if self.bar is not None:
-            self.bar.close()
-
-    def cell(self, run: _Run, event: dict) -> None:
-        self.at[run.job.name] = f"{run.job.name[:2]} {event['done']}/{event['of']}"
-        if self.bar is not None:
-            self.bar.set_postfix_str(", ".join(self.at.values()), refresh=False)
-            self.bar.update(1)
-
-    def finished(self, result: Result) -> None:
-        self.at.pop(result.name, None)
-        if self.bar is not None:
-            what = result.error or f"{result.seconds:.1f} s"
-            self.bar.write(f"{result.name}: {result.status}, {what}", file=sys.stderr)
-
-
 def _durations() -> dict[str, float]:
     """Seconds that each notebook took last time."""
     try:
@@ -432,9 +402,3 @@ def _keep_durations(results: list[Result]) -> None:
     if new:
         text = json.dumps(_durations() | new, indent=1, sort_keys=True)
         write_atomically(EXECUTED / "durations.json", text + "\n")
-
-
-__all__ = [
-    "Interrupted", "Job", "MergeError", "Result",
-    "execute", "execute_many", "merge", "records", "shown",
-]

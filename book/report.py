@@ -1,0 +1,82 @@
+"""What a batch run says at its end: a table on screen, report.md and report.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from book.execute import Result
+from book.sync import write_atomically
+
+
+def minutes(seconds: float) -> str:
+    """A duration as people say it.
+
+    >>> minutes(7.26), minutes(59.97), minutes(754)
+    ('7.3 s', '1 min 00 s', '12 min 34 s')
+    """
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    return f"{round(seconds) // 60} min {round(seconds) % 60:02d} s"
+
+
+def key_results(result: Result, most: int = 4) -> str:
+    """The first few recorded numbers of a run, in words."""
+    found = [f"{name} = {kept['text']}" for name, kept in result.records.items()]
+    rest = len(found) - most
+    return "; ".join(found[:most]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def table(results: list[Result]) -> list[list[str]]:
+    """The report as rows of text, the heading first."""
+    rows = [["notebook", "status", "duration", "device", "key results"]]
+    for r in results:
+        ran = r.status in ("ok", "failed")
+        rows.append([
+            r.name,
+            f"{r.status}, kept" if r.cached else r.status,
+            minutes(r.seconds) if ran else "–",
+            r.device or "–",
+            r.error or key_results(r) or "–",
+        ])
+    return rows
+
+
+def as_text(rows: list[list[str]]) -> str:
+    """Rows in columns, for the terminal."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]) - 1)]
+    return "\n".join(
+        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    )
+
+
+def as_markdown(rows: list[list[str]], title: str) -> str:
+    """Rows as a markdown table."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    lines.insert(1, "|" + "---|" * len(rows[0]))
+    return f"# {title}\n\n" + "\n".join(lines) + "\n"
+
+
+def report(
+    results: list[Result], folder: Path, title: str, given: list[tuple[str, str]]
+) -> None:
+    """Print the report and write report.md and report.json."""
+    rows = table(results)
+    print(as_text(rows))
+    write_atomically(folder / "report.md", as_markdown(rows, title))
+    whole = {
+        "title": title,
+        "parameters": dict(given),
+        "notebooks": [
+            {
+                "name": r.name, "profile": r.profile, "status": r.status,
+                "seconds": round(r.seconds, 2), "kept": r.cached, "device": r.device,
+                "results": r.records, "error": r.error, "key": r.key,
+            }
+            for r in results
+        ],
+    }
+    text = json.dumps(whole, indent=1, ensure_ascii=False)
+    write_atomically(folder / "report.json", text + "\n")
