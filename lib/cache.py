@@ -73,7 +73,8 @@ def _say_once(sentence: str) -> None:
 
 def _recipe(origin: dict) -> str:
     """Hash what decides the bytes of an origin, so that a changed table is noticed."""
-    parts = {key: origin.get(key) for key in ("origin", "build", "wheel", "sha256")}
+    keys = ("origin", "build", "makes", "wheel", "sha256")
+    parts = {key: origin.get(key) for key in keys}
     parts["files"] = origin.get("files") or origin.get("dataset")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -171,7 +172,7 @@ def _renew(name: str, row: dict, whole: bool, again: bool) -> None:
         except DataError as error:
             _say_once(f"{error} The cached data stays.")
         else:
-            say(f"{name}: taken from {MIRROR} in place of the wheel's text.")
+            say(f"{name}: the real data of {MIRROR} replaced the stand-in.")
 
 
 def _mirror() -> Path | None:
@@ -213,9 +214,14 @@ def _fetch(name: str, origins: list[dict]) -> None:
                 expect_room(part, origin.get("needs", 0))
                 GATHER[origin["origin"]](origin, part)
                 _build(name, origin, part)
-                return _publish(name, origin, part)
+                _publish(name, origin, part)
             except Refused as reason:
                 tried.append(f"{origin['origin']} ({reason})")
+                continue
+            passed = [reason for reason in tried if "is not set" not in reason]
+            if passed:
+                say(f"{name}: came from {origin['origin']}; {'; '.join(passed)}.")
+            return
     except OSError as error:
         raise disk_is_full(error, CACHE) or DataError(
             f"{name} cannot be written to {CACHE}: {error.strerror}; "
@@ -293,6 +299,8 @@ def _build(name: str, origin: dict, part: Path) -> None:
         models.check(part, **form)
     if not result_of(name, part).exists():
         raise Refused(f"it holds no {row['result']}")
+    if makes := origin.get("makes"):
+        verify(result_of(name, part), sha256=makes)
 
 
 def _publish(name: str, origin: dict, part: Path) -> None:
