@@ -137,7 +137,7 @@ def table_payload(frame: pd.DataFrame, digits: int = 3) -> dict[str, Any]:
     return {
         "columns": ["", *map(str, frame.columns)],
         "rows": [[str(index), *map(cell, row)]
-                 for index, row in zip(frame.index, frame.to_numpy(object))],
+                 for index, row in zip(frame.index, frame.to_numpy(object), strict=True)],
     }
 
 
@@ -192,4 +192,4 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     >>> colours(["dot", "newton"])
     {'dot': '#2f55c6', 'newton': '#b4530f'}
     """
-    return dict(zip(names, COLOURS.values()))
+    return dict(zip(names, COLOURS.values(), strict=False))

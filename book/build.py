@@ -1,0 +1,175 @@
+"""Build the site: execute each notebook once, stage two editions, join them.
+
+`python -m book.build [--profile smoke|book|gpu] [--jobs N] [--out DIR]`
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from book.assemble import assemble, install_modules
+from book.editions import LANGS, Records, stage_notebook, stage_page, stage_toc
+from book.execute import Interrupted, Job, Result, execute_many, merge
+from book.landing import fill_markers, landing_page
+from book.outputs import BuildError
+from book.sync import paired, sync
+from lib.profile import PROFILES, profile_name
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "_build"
+
+
+def read_toc() -> tuple[dict, list[Path], list[Path]]:
+    """Read `_toc.yml`: itself, its prose pages, its chapters' sources.
+
+    Raises
+    ------
+    BuildError
+        If it names a file that is not there.
+    """
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    names = [toc["root"]] + [
+        chapter["file"] for part in toc["parts"] for chapter in part["chapters"]
+    ]
+    pages, chapters = [], []
+    for name in names:
+        chapter = name.startswith("notebooks/")
+        path = ROOT / (name + (".py" if chapter else ".md"))
+        if not path.exists():
+            raise BuildError(f"_toc.yml names {name}, but there is no {path.name}.")
+        (chapters if chapter else pages).append(path)
+    return toc, pages, chapters
+
+
+def run_chapters(chapters: list[Path], profile: str, jobs: int) -> dict[str, Result]:
+    """Execute the chapters, or take them from the cache.
+
+    Raises
+    ------
+    BuildError
+        If one fails; the message names it and where to look.
+    """
+    results = execute_many([Job(path, profile) for path in chapters], jobs=jobs)
+    failed = [result for result in results if not result.ok]
+    if failed:
+        first = failed[0]
+        raise BuildError(
+            f"{', '.join(result.name for result in failed)} did not run: {first.error} "
+            f"What ran until then is in {shown(first.path)}."
+        )
+    executed = [result for result in results if not result.cached]
+    took = sum(result.seconds for result in executed)
+    print(f"Executed {len(executed)} of {len(results)} notebooks"
+          + (f" in {took:.0f} s of computing." if executed else
+             "; nothing in their code has changed."), flush=True)
+    return {result.name: result for result in results}
+
+
+def shown(path: Path | None) -> str:
+    """Name a file from the root of the book."""
+    if path is None:
+        return "nothing"
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def stage(toc: dict, pages: list[Path], results: dict[str, Result],
+          notebooks: dict[str, nbformat.NotebookNode], lang: str, folder: Path) -> None:
+    """Write the sources of one edition into `folder`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    records: Records = {
+        name[:2]: {key: entry["text"] for key, entry in result.records.items()}
+        for name, result in results.items()
+    }
+    for name, notebook in notebooks.items():
+        staged = stage_notebook(notebook, lang, records, name)
+        nbformat.write(staged, folder / f"{name}.ipynb")
+    for page in pages:
+        text = stage_page(page, lang, records)
+        text = fill_markers(text, lang, notebooks)
+        (folder / page.name).write_text(text, encoding="utf-8")
+    (folder / "_toc.yml").write_text(stage_toc(toc, lang), encoding="utf-8")
+
+
+def build(profile: str, jobs: int, out: Path) -> None:
+    """Build the whole site at `out`.
+
+    Raises
+    ------
+    BuildError
+        If any step fails; the last good site stays.
+    """
+    begun = time.monotonic()
+    toc, pages, chapters = read_toc()
+    sync()
+    install_modules()
+    results = run_chapters(chapters, profile, jobs)
+    notebooks = {
+        name: merge(paired(ROOT / "notebooks" / f"{name}.py"),
+                    nbformat.read(result.path, as_version=4))
+        for name, result in results.items()
+    }
+    work = BUILD / "editions" / profile
+    running = {}
+    for lang in LANGS:
+        staged, html = work / f"staged-{lang}", work / f"html-{lang}"
+        stage(toc, pages, results, notebooks, lang, staged)
+        shutil.rmtree(html, ignore_errors=True)
+        running[lang] = subprocess.Popen(
+            [sys.executable, "-m", "book.edition", lang, str(staged), str(html)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1", "NO_COLOR": "1"},
+        )
+    said = {lang: process.communicate()[0] for lang, process in running.items()}
+    broken = [lang for lang, process in running.items() if process.returncode]
+    if broken:
+        lines = [line for lang in broken for line in said[lang].splitlines()
+                 if line.strip()]
+        raise BuildError(
+            f"Sphinx did not accept the {' and '.join(broken)} edition:\n"
+            + "\n".join(lines[-30:])
+        )
+    assemble(
+        {lang: work / f"html-{lang}" for lang in LANGS}, out,
+        [path.with_suffix(".ipynb") for path in chapters], landing_page(notebooks),
+    )
+    print(f"The site is in {shown(out)} ({time.monotonic() - begun:.0f} s).", flush=True)
+
+
+def positive(text: str) -> int:
+    """Read a number of jobs."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the options and build; errors end in one sentence."""
+    parser = argparse.ArgumentParser(prog="build", description=__doc__.split("\n")[0])
+    parser.add_argument("--profile", metavar="|".join(PROFILES))
+    parser.add_argument("--jobs", type=positive, default=min(2, os.cpu_count() or 1),
+                        help="notebooks executed at a time (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=BUILD / "site",
+                        help="where the site goes (default: _build/site)")
+    options = parser.parse_args(arguments)
+    try:
+        build(profile_name(options.profile), options.jobs, options.out.resolve())
+    except (BuildError, ValueError) as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, Interrupted):
+        print("build: interrupted; what had been executed is kept, and the same "
+              "command goes on from there.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

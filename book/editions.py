@@ -1,0 +1,215 @@
+"""Two editions from one source: stage each page for one language.
+
+A notebook's prose cells come in pairs tagged `lang-ko` and `lang-en`; a prose page
+holds both languages in fenced blocks. Staging keeps one side, fills the results
+that the prose quotes as ⟨name⟩, hangs captions on figures, and writes plain MyST
+that Sphinx reads without knowing of any of this.
+"""
+
+import copy
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from nbformat import NotebookNode
+
+from book.outputs import (
+    WIDGET_STATE_MIME,
+    BuildError,
+    Caption,
+    convert,
+    one_side,
+    script_json,
+)
+from book.pairs import page_text
+
+LANGS = ("ko", "en")
+LABEL = re.compile(r"^<!-- label: ([\w-]+) -->\s*\n+(?=#)", re.M)
+ALT = re.compile(r"<!-- alt:\s*(.*?)\s*-->", re.S)
+PLACEHOLDER = re.compile(r"⟨(?:(\d\d)\.)?([a-z][a-z0-9_]*)⟩")
+LINK = re.compile(r"\]\((?:\.\./)?(?:notebooks/|book/)?([\w-]+)\.(ipynb|md)(#[\w-]+)?\)")
+CODE_OR_MATHS = re.compile(r"(```.*?```|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$)", re.S)
+PROMPTS = {
+    "ko": {"parameters": "이 장의 매개변수 보기", "solution": "풀이 보기",
+           "hide-input": "코드 보기", "hide-output": "결과 보기"},
+    "en": {"parameters": "Show this chapter’s parameters", "solution": "Show a solution",
+           "hide-input": "Show the code", "hide-output": "Show the output"},
+}
+
+Records = Mapping[str, Mapping[str, str]]
+"""Texts of recorded results by chapter number (`"02"`) and name."""
+
+
+def scientific(text: str) -> str:
+    """Set `1.2e-07` as 1.2 × 10⁻⁷.
+
+    >>> scientific("1.2e-07"), scientific("0.25")
+    ('1.2&nbsp;×&nbsp;10<sup>−7</sup>', '0.25')
+    """
+    def powers(match: re.Match[str]) -> str:
+        exponent = str(int(match[2])).replace("-", "−")
+        return f"{match[1]}&nbsp;×&nbsp;10<sup>{exponent}</sup>"
+
+    return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?\d+)\b", powers, text)
+
+
+def fill(text: str, records: Records, chapter: str, where: str) -> str:
+    """Fill each ⟨name⟩ (of this chapter) and ⟨02.name⟩ (of another) in prose.
+
+    Raises
+    ------
+    BuildError
+        If no executed notebook recorded that name.
+    """
+    def value(match: re.Match[str], plain: bool) -> str:
+        number, name = match[1] or chapter, match[2]
+        try:
+            found = records[number][name]
+        except KeyError:
+            known = ", ".join(sorted(records.get(number, {}))) or "nothing"
+            raise BuildError(
+                f"{where}: {match[0]} is not recorded; chapter {number or '?'} "
+                f"records {known}."
+            ) from None
+        return found if plain else f'<span class="live">{scientific(found)}</span>'
+
+    parts = CODE_OR_MATHS.split(text)
+    return "".join(
+        PLACEHOLDER.sub(lambda m, plain=bool(i % 2): value(m, plain), part)
+        for i, part in enumerate(parts)
+    )
+
+
+def prose(text: str, records: Records, chapter: str, where: str) -> str:
+    """Turn prose that reads well in JupyterLab into the MyST that Sphinx links."""
+    text = LABEL.sub(lambda m: f"({m[1]})=\n", text)
+    text = fill(text, records, chapter, where)
+
+    def link(match: re.Match[str]) -> str:
+        name, ending, anchor = match[1], match[2], match[3]
+        return f"]({anchor})" if anchor else f"]({name}.{ending})"
+
+    return LINK.sub(link, text)
+
+
+def caption_of(cell: NotebookNode, records: Records, chapter: str, where: str) -> Caption:
+    """Read a caption cell: its text, and the alt text in its comment.
+
+    Raises
+    ------
+    BuildError
+        If the alt text is missing or empty.
+    """
+    found = ALT.search(cell.source)
+    if not found or not found[1]:
+        raise BuildError(f"{where}: the caption has no <!-- alt: … -->.")
+    text = fill(ALT.sub("", cell.source).strip(), records, chapter, where)
+    alt = re.sub(r"<[^>]+>|&nbsp;", " ", fill(found[1], records, chapter, where))
+    return Caption(text, re.sub(r"\s+", " ", alt).strip())
+
+
+def stage_notebook(
+    notebook: NotebookNode, lang: str, records: Records, name: str,
+) -> NotebookNode:
+    """Make the notebook of one edition from the executed one.
+
+    Parameters
+    ----------
+    notebook
+        The executed notebook, with prose cells of both languages.
+    lang
+        `ko` or `en`.
+    records
+        What the executed notebooks recorded.
+    name
+        The notebook's stem, such as `02_qkv_tracing`.
+
+    Raises
+    ------
+    BuildError
+        On a missing result, caption, alt text, or a cell that failed.
+    """
+    chapter = name[:2]
+    other = "lang-en" if lang == "ko" else "lang-ko"
+    cells = [
+        copy.deepcopy(cell) for cell in notebook.cells
+        if other not in (tags := cell.metadata.get("tags", []))
+        and "injected-parameters" not in tags and "remove-cell" not in tags
+    ]
+    staged: list[NotebookNode] = []
+    for index, cell in enumerate(cells):
+        tags = cell.metadata.get("tags", [])
+        first = cell.source.strip().splitlines()[0] if cell.source.strip() else "empty"
+        where = f"notebooks/{name}.py, cell “{first[:50]}”"
+        if cell.cell_type == "markdown":
+            if "caption" in tags:
+                if not staged or staged[-1].cell_type != "code":
+                    raise BuildError(f"{where}: a caption must follow a code cell.")
+                continue
+            cell.source = prose(cell.source, records, chapter, where)
+        else:
+            following = cells[index + 1] if index + 1 < len(cells) else None
+            caption = None
+            if following and "caption" in following.metadata.get("tags", []):
+                caption = caption_of(following, records, chapter, where)
+            cell.outputs = convert(cell.outputs, lang, caption, where)
+            prepare_code(cell, lang)
+        staged.append(cell)
+    result = copy.deepcopy(notebook)
+    result.cells = staged
+    state = result.metadata.pop("widgets", {}).get(WIDGET_STATE_MIME)
+    if state:
+        add_widget_state(result, state, lang)
+    return result
+
+
+def prepare_code(cell: NotebookNode, lang: str) -> None:
+    """Fold what the reader need not see at once, in the reader's language."""
+    tags = list(cell.metadata.get("tags", []))
+    if "parameters" in tags:
+        tags.append("hide-input")
+    kinds = ("solution", "parameters", "hide-input", "hide-output")
+    kind = next((tag for tag in kinds if tag in tags), None)
+    if kind:
+        cell.metadata["mystnb"] = {"code_prompt_show": PROMPTS[lang][kind],
+                                   "code_prompt_hide": PROMPTS[lang][kind]}
+    cell.metadata["tags"] = tags
+
+
+def add_widget_state(notebook: NotebookNode, state: NotebookNode, lang: str) -> None:
+    """Put the widgets' state on the page, in one language."""
+    state = copy.deepcopy(state)
+    for model in state["state"].values():
+        for key, value in model["state"].items():
+            if isinstance(value, str) and "data-lang" in value:
+                from book.outputs import edition_html
+
+                model["state"][key] = edition_html(value, lang)
+            elif key in ("description", "tooltip", "_options_labels"):
+                one = (one_side(value, lang) if isinstance(value, str)
+                       else [one_side(item, lang) for item in value or []])
+                model["state"][key] = one if value is not None else None
+    last = next(cell for cell in reversed(notebook.cells) if cell.cell_type == "code")
+    html = f'<script type="{WIDGET_STATE_MIME}">{script_json(state)}</script>'
+    last.outputs.append(NotebookNode(
+        output_type="display_data", metadata={}, data={"text/html": html}
+    ))
+
+
+def stage_page(path: Path, lang: str, records: Records) -> str:
+    """Make the Markdown of one edition from a page in both languages."""
+    text = prose(page_text(path, lang), records, "", f"book/{path.name}")
+    return ALT.sub("", text)
+
+
+def stage_toc(toc: dict, lang: str) -> str:
+    """Write the table of contents of one edition: flat paths, one title a part."""
+    def flat(entry: object) -> object:
+        if isinstance(entry, dict):
+            return {key: (Path(value).name if key in ("file", "root")
+                          else one_side(value, lang) if isinstance(value, str)
+                          else flat(value)) for key, value in entry.items()}
+        return [flat(item) for item in entry] if isinstance(entry, list) else entry
+
+    return yaml.safe_dump(flat(toc), allow_unicode=True, sort_keys=False)

@@ -1,0 +1,118 @@
+"""The front door, and what the prose pages show of the chapters."""
+
+import re
+from collections.abc import Mapping
+from html import escape
+
+from nbformat import NotebookNode
+
+from book.glossary import glossary_markdown
+from book.words import WORDS
+from lib.figures import SVG_MIME
+
+#: What each front-door card says: part, chapter, and both languages.
+CARDS = [
+    ("attention", "02_qkv_tracing",
+     ("어텐션", "SmolLM2 안에서 쿼리, 키, 값을 한 단계씩 따라가고, 모든 단계가 모델의 계산과 "
+      "같은지 확인합니다."),
+     ("Attention", "Follow query, key and value through SmolLM2 step by step, and check "
+      "each step against what the model computed.")),
+    ("gravity", "09_gravity_coordinates",
+     ("중력", "토큰은 질량과 좌표를 가진 입자가 되고, 어텐션은 거리에서 나옵니다. 끌어당겨야 "
+      "배웁니다."),
+     ("Gravity", "Tokens become particles with mass and coordinates; attention comes from "
+      "distance. The sign decides what is learned.")),
+    ("tokens", "15_tokenizer_distillation",
+     ("토큰", "GPT-2의 BPE와 똑같이 자르는 유니그램 토크나이저를 만들고, 어디까지 같을 수 "
+      "있는지 잽니다."),
+     ("Tokens", "Build a Unigram tokenizer that cuts text the way GPT-2’s BPE does, and "
+      "measure how far that can go.")),
+]
+
+
+def cover(notebook: NotebookNode | None) -> str:
+    """Take the picture of the cell tagged `cover`, or nothing."""
+    for cell in notebook.cells if notebook else []:
+        if "cover" in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                if SVG_MIME in output.get("data", {}):
+                    return "".join(output.data[SVG_MIME])
+    return ""
+
+
+def cards(lang: str, notebooks: Mapping[str, NotebookNode], base: str = "") -> str:
+    """Draw the three systems as cards, each with a picture from its chapter."""
+    found = []
+    for part, name, ko, en in CARDS:
+        title, text = ko if lang == "ko" else en
+        svg = cover(notebooks.get(name))
+        picture = f'<div class="card-picture" aria-hidden="true">{svg}</div>'
+        found.append(
+            f'<a class="card {part}" href="{base}{name}.html">'
+            f"{picture if svg else ''}"
+            f'<span class="number">{WORDS[lang]["parts"][part].split(" · ")[0]}</span>'
+            f"<b>{title}</b><span>{text}</span></a>"
+        )
+    return f'<div class="cards">{"".join(found)}</div>'
+
+
+def fill_markers(text: str, lang: str, notebooks: Mapping[str, NotebookNode]) -> str:
+    """Fill what a prose page leaves to the build: `<!-- cards -->`, glossary."""
+    text = text.replace("<!-- cards -->", cards(lang, notebooks))
+    return text.replace("<!-- glossary -->", glossary_markdown(lang))
+
+
+def landing_page(notebooks: Mapping[str, NotebookNode]) -> str:
+    """Write the page that greets in both languages, the reader's own first."""
+    sides = []
+    for lang, title, lead, enter in (
+        ("ko", "어텐션<br>중력<br>토큰",
+         "트랜스포머의 속을 손으로 열어 보는 책입니다. 모든 수식은 코드가 되고, 모든 수치는 "
+         "여러분의 컴퓨터에서 다시 계산됩니다.", "한국어로 읽기"),
+        ("en", "Attention<br>Gravity<br>Tokens",
+         "A book about the inside of Transformers, opened by hand. Every formula becomes "
+         "code, and every number is computed again on your machine.", "Read in English"),
+    ):
+        sides.append(
+            f'<section lang="{lang}" class="side"><h1>{title}</h1>'
+            f'<p class="lead">{escape(lead)}</p>'
+            f'<p class="actions"><a class="first" href="{lang}/index.html" '
+            f'hreflang="{lang}">{enter}</a></p></section>'
+        )
+    decks = "".join(
+        f'<div class="deck" lang="{lang}">{cards(lang, notebooks, f"{lang}/")}</div>'
+        for lang in ("ko", "en")
+    )
+    return PAGE.replace("{sides}", "".join(sides)).replace("{decks}", decks)
+
+
+PAGE = re.sub(r"\n\s*", "\n", """<!doctype html>
+<html lang="ko" data-first="ko">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>어텐션 · 중력 · 토큰 | Attention · Gravity · Tokens</title>
+<meta name="description" content="트랜스포머의 속을 여는 책. A book about the inside of Transformers.">
+<meta name="color-scheme" content="light dark">
+<link rel="alternate" hreflang="ko" href="ko/index.html">
+<link rel="alternate" hreflang="en" href="en/index.html">
+<link rel="icon" href="assets/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="assets/fonts/pretendard.css">
+<link rel="stylesheet" href="assets/book.css">
+<script>
+(() => {
+  const root = document.documentElement;
+  const korean = (navigator.languages?.[0] ?? navigator.language ?? "ko").toLowerCase().startsWith("ko");
+  root.dataset.first = root.lang = korean ? "ko" : "en";
+  try { const theme = localStorage.getItem("book-theme"); if (theme) root.dataset.theme = theme; } catch { /* private mode */ }
+})();
+</script>
+</head>
+<body class="landing">
+<main>
+<div class="sides">{sides}</div>
+{decks}
+</main>
+</body>
+</html>
+""")  # noqa: E501

@@ -1,0 +1,263 @@
+"use strict";
+// The page's own behaviour. Everything works from a folder (file://) and without
+// a network; the reading works without this file too.
+(() => {
+  const root = document.documentElement;
+  const assets = new URL("../assets/", document.currentScript
+    ? document.currentScript.src.replace(/assets\/book\.js.*/, "assets/_") : location.href);
+  const words = JSON.parse(document.getElementById("words").textContent);
+  const one = (selector, from = document) => from.querySelector(selector);
+  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+  const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode */ } };
+  const asset = (name) => new URL(name, assets).href;
+  const loaded = new Map();
+  const load = (name) => {
+    if (!loaded.has(name)) loaded.set(name, new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = asset(name);
+      script.onload = resolve;
+      script.onerror = () => reject(new Error(name));
+      document.head.append(script);
+    }));
+    return loaded.get(name);
+  };
+
+  // ---- light and dark
+  const dark = () => root.dataset.theme
+    ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  one(".theme-button").addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    remember("book-theme", root.dataset.theme);
+    repaint();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint());
+
+  // ---- contents on a narrow screen
+  const menu = one(".menu-button");
+  const contents = one("#contents");
+  const openMenu = (open) => {
+    root.classList.toggle("menu-open", open);
+    menu.setAttribute("aria-expanded", String(open));
+    menu.setAttribute("aria-label", open ? words.menu_close : words.menu);
+  };
+  menu.addEventListener("click", () => openMenu(!root.classList.contains("menu-open")));
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && root.classList.contains("menu-open")) { openMenu(false); menu.focus(); }
+  });
+  document.addEventListener("click", (event) => {
+    if (root.classList.contains("menu-open") && !contents.contains(event.target) && !menu.contains(event.target)) openMenu(false);
+  });
+  one(".current > a.current", contents)?.scrollIntoView?.({ block: "nearest" });
+
+  // ---- where the reader is: marks the margin, and keeps the section when the
+  // language changes
+  const sections = all("main section[id]");
+  const links = new Map(all(".here a").map((link) => [decodeURIComponent(link.hash.slice(1)), link]));
+  const language = one(".language");
+  const target = language.getAttribute("href").split("#")[0];
+  const place = () => {
+    let current = null;
+    for (const section of sections) {
+      const heading = section.firstElementChild;
+      if (heading && heading.getBoundingClientRect().top < innerHeight * 0.35) current = section;
+    }
+    const top = sections[0];
+    const id = current && current !== top ? current.id : "";
+    language.setAttribute("href", target + (id ? "#" + id : ""));
+    for (const [key, link] of links) {
+      if (key === (id || (top && top.id))) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  };
+  let waiting = false;
+  const placed = () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; place(); });
+  };
+  addEventListener("scroll", placed, { passive: true });
+  addEventListener("resize", placed, { passive: true });
+  addEventListener("hashchange", placed);
+  place();
+
+  // ---- regions that scroll sideways can be reached by keyboard
+  const reachable = () => {
+    for (const box of all("pre, .table-wrap, .math-display, .figure-body.svg")) {
+      if (box.scrollWidth > box.clientWidth + 1) {
+        box.tabIndex = 0;
+        if (!box.hasAttribute("role")) { box.setAttribute("role", "region"); box.setAttribute("aria-label", box.tagName === "PRE" ? words.code : words.scroll); }
+      } else if (box.tagName === "PRE") box.removeAttribute("tabindex");
+    }
+  };
+  reachable();
+  addEventListener("resize", reachable);
+  for (const link of all("a.headerlink")) { link.setAttribute("aria-label", words.permalink); link.removeAttribute("title"); }
+
+  // ---- copy buttons
+  for (const block of all(".cell_input .highlight, div.highlight")) {
+    if (one(".copy", block)) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = words.copy;
+    button.addEventListener("click", async () => {
+      const text = one("pre", block).textContent;
+      try { await navigator.clipboard.writeText(text); } catch {
+        const area = document.createElement("textarea");
+        area.value = text;
+        document.body.append(area);
+        area.select();
+        document.execCommand("copy");
+        area.remove();
+      }
+      button.textContent = words.copied;
+      setTimeout(() => { button.textContent = words.copy; }, 1600);
+    });
+    block.append(button);
+  }
+
+  // ---- figures drawn by plotly: light colours stand in the data, the page's
+  // current ones go into the drawing
+  const palette = { "#2f55c6": "--c-attention", "#b4530f": "--c-gravity", "#0b766b": "--c-tokens",
+    "#8a3f8c": "--c-plum", "#76690f": "--c-olive", "#667085": "--c-grey",
+    "#1d2433": "--ink", "#5b6476": "--muted", "#d9d5ca": "--line", "#fbfaf7": "--paper" };
+  const current = () => {
+    const style = getComputedStyle(root);
+    return Object.fromEntries(Object.entries(palette).map(([light, name]) => [light, style.getPropertyValue(name).trim() || light]));
+  };
+  const recolour = (value, colours) => {
+    if (typeof value === "string") return colours[value.toLowerCase()] ?? value;
+    if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((item) => recolour(item, colours));
+    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, recolour(item, colours)]));
+    return value;
+  };
+  const themed = (figure) => {
+    const colours = current();
+    const { layout, data, frames } = recolour(figure, colours);
+    const ink = colours["#1d2433"], line = colours["#d9d5ca"], paper = colours["#fbfaf7"];
+    const font = { family: getComputedStyle(document.body).fontFamily, color: ink };
+    layout.font = { ...layout.font, ...font };
+    layout.autosize = true;
+    delete layout.width;
+    layout.hoverlabel = { ...layout.hoverlabel, bgcolor: paper, bordercolor: line, font: { ...layout.hoverlabel?.font, ...font } };
+    for (const key of Object.keys(layout)) {
+      if (/^[xy]axis\d*$/.test(key)) layout[key] = { gridcolor: line, zerolinecolor: line, linecolor: line, ...layout[key] };
+      if (/^scene\d*$/.test(key)) for (const axis of ["xaxis", "yaxis", "zaxis"]) {
+        layout[key][axis] = { gridcolor: line, zerolinecolor: line, showbackground: false, color: colours["#5b6476"], ...layout[key][axis] };
+      }
+    }
+    for (const slider of layout.sliders ?? []) {
+      slider.bgcolor = line; slider.bordercolor = line; slider.activebgcolor = colours["#2f55c6"]; slider.tickcolor = line;
+      slider.font = { ...slider.font, color: ink };
+    }
+    for (const buttons of layout.updatemenus ?? []) {
+      buttons.bgcolor = paper; buttons.bordercolor = line; buttons.font = { ...buttons.font, color: ink };
+    }
+    return { data, layout, frames };
+  };
+  const drawn = [];
+  const draw = async (box) => {
+    const figure = JSON.parse(one("script", box).textContent);
+    try { await load(`plotly/plotly-${box.dataset.plotly}.min.js`); } catch {
+      box.append(words.plot_failed);
+      return;
+    }
+    const plot = document.createElement("div");
+    plot.className = "plot";
+    plot.style.height = `${figure.layout.height ?? 460}px`;
+    box.append(plot);
+    const { data, layout, frames } = themed(figure);
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    await Plotly.newPlot(plot, { data, layout, frames: calm ? frames : frames, config: { responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false } });
+    box.dataset.drawn = "yes";
+    drawn.push({ plot, figure });
+  };
+  const repaint = () => {
+    for (const { plot, figure } of drawn) {
+      const { layout, data } = themed(figure);
+      const active = (plot.layout.sliders ?? []).map((slider) => slider.active);
+      (layout.sliders ?? []).forEach((slider, index) => { slider.active = active[index]; });
+      const colours = current();
+      data.forEach((trace, index) => {
+        const now = plot.data[index];
+        if (!now) return;
+        for (const key of ["x", "y", "z", "visible", "text"]) if (now[key] !== undefined) trace[key] = now[key];
+        void colours;
+      });
+      for (const key of Object.keys(plot.layout)) if (/^scene\d*$/.test(key) && plot.layout[key].camera) layout[key].camera = plot.layout[key].camera;
+      Plotly.react(plot, data, layout);
+    }
+  };
+  const whenSeen = (boxes, action) => {
+    if (!("IntersectionObserver" in window)) { boxes.forEach(action); return; }
+    const observer = new IntersectionObserver((entries) => {
+      for (const entry of entries) if (entry.isIntersecting) { observer.unobserve(entry.target); action(entry.target); }
+    }, { rootMargin: "600px" });
+    boxes.forEach((box) => observer.observe(box));
+  };
+  whenSeen(all("[data-plotly]"), draw);
+
+  // ---- widgets linked to each other, without a kernel
+  let widgets = false;
+  whenSeen(all(".figure-body.widget"), async () => {
+    if (widgets) return;
+    widgets = true;
+    await load("widgets/embed.js");
+    // the manager starts by itself on the load event; when that is past, start it
+    if (document.readyState === "complete" && window.__jupyter_widgets_started !== true) dispatchEvent(new Event("load"));
+    window.__jupyter_widgets_started = true;
+  });
+
+  // ---- search
+  const dialog = one("dialog.search");
+  const field = one("input", dialog);
+  const status = one(".search-status", dialog);
+  const results = one(".search-results", dialog);
+  const openSearch = async () => {
+    if (!dialog.open) dialog.showModal();
+    field.focus();
+    field.select();
+    try { await load("search.js"); await load(`search-${root.lang}.js`); look(); } catch { status.textContent = words.failed; }
+  };
+  const look = () => {
+    const query = field.value;
+    results.replaceChildren();
+    status.textContent = "";
+    if (!query.trim() || !window.bookSearch) return;
+    const hits = window.bookSearch(query, root.lang);
+    status.textContent = hits.length ? `${hits.length} ${words.found}` : words.none;
+    for (const hit of hits.slice(0, 30)) {
+      const item = document.createElement("li");
+      const link = document.createElement("a");
+      link.href = hit.address;
+      const title = document.createElement("b");
+      title.textContent = hit.title;
+      const page = document.createElement("span");
+      page.className = "search-page";
+      page.textContent = hit.page;
+      const text = document.createElement("span");
+      text.className = "search-text";
+      for (const [piece, marked] of hit.pieces) {
+        const node = document.createElement(marked ? "mark" : "span");
+        node.textContent = piece;
+        text.append(node);
+      }
+      link.append(title, page, text);
+      link.addEventListener("click", () => dialog.close());
+      item.append(link);
+      results.append(item);
+    }
+  };
+  one(".search-button").addEventListener("click", openSearch);
+  field.addEventListener("input", look);
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") { event.preventDefault(); one("a", results)?.click(); }
+    if (event.key === "ArrowDown") { event.preventDefault(); one("a", results)?.focus(); }
+  });
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  addEventListener("keydown", (event) => {
+    const typing = /^(input|textarea|select)$/i.test(event.target.tagName) || event.target.isContentEditable;
+    if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && event.key === "/") { event.preventDefault(); openSearch(); }
+  });
+  root.dataset.ready = "yes";
+})();
