@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ def execute_many(
     events: queue.Queue = queue.Queue()
     active: list[_Run] = []
     cells = {run.job.name: len(code_cells(run.nb)) for run in waiting}
-    with Progress(cells, progress) as bar:
+    with closing(Progress(cells, progress)) as bar:
         try:
             while waiting or active:
                 _start_ready(runs, waiting, active, jobs, events, bar)

@@ -23,10 +23,8 @@ class Progress:
                 disable=not sys.stderr.isatty(), dynamic_ncols=True,
             )
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Leave the terminal as it was."""
         if self.bar is not None:
             self.bar.close()
 
