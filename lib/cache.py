@@ -74,7 +74,7 @@ def _say_once(sentence: str) -> None:
 def _recipe(origin: dict) -> str:
     """Hash what decides the bytes of an origin, so that a changed table is noticed."""
     keys = ("origin", "build", "makes", "wheel", "sha256")
-    parts = {key: origin.get(key) for key in keys}
+    parts = {key: origin[key] for key in keys if key in origin}
     parts["files"] = origin.get("files") or origin.get("dataset")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -54,8 +54,8 @@ def reviews_tsv(folder: Path, result: str) -> None:
     """Write the reviews of NSMC's own table (id, document, label), one a line."""
     file = folder / "ratings_train.txt"
     try:
-        header, *rows = file.read_text(encoding="utf-8").splitlines()
-    except (UnicodeDecodeError, ValueError):
+        header, *rows = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError:
         raise Refused(f"{file.name} is not a table in UTF-8") from None
     cells = [row.split("\t") for row in rows]
     if header != "id\tdocument\tlabel" or any(len(row) != 3 for row in cells):

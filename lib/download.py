@@ -262,7 +262,7 @@ def _pip_tells_numbers(python: str) -> bool:
 
 def _uv(spec: str, sha256: str, box: Path) -> Path | None:
     """Let uv unpack the wheel into a folder of its own; it checks the hash itself."""
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    uv = _uv_program()
     if uv is None:
         return None
     wanted, target = box / "wanted.txt", box / "unpacked"
@@ -271,6 +271,11 @@ def _uv(spec: str, sha256: str, box: Path) -> Path | None:
     command += ["--python", sys.executable, "--target", str(target)]
     _run([*command, "--require-hashes", "--requirement", str(wanted)], spec, box)
     return target
+
+
+def _uv_program() -> str | None:
+    beside = str(Path(sys.executable).parent)
+    return shutil.which("uv") or shutil.which("uv", path=beside)
 
 
 def _run(command: list[str], spec: str, box: Path) -> None:
