@@ -1,0 +1,860 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-coordinates -->
+# # 중력 좌표: 토큰을 공간에 놓기
+#
+# 토큰(token)이 저마다 무게를 지니고 공간에 떠 있다고 해 봅시다. 가까운 것일수록, 무거운 것일수록 세게 끌어당깁니다. 이 장에서는 어텐션(attention)을 그런 힘으로 바꾸고, 작은 모델을 실제로 학습시켜 토큰이 어디에 자리를 잡는지 봅니다. 부호 하나를 뒤집으면 무슨 일이 생기는지도 함께 잽니다.
+#
+# | | |
+# |---|---|
+# | **할 수 있게 되는 것** | 질량과 좌표에서 어텐션 가중치를 손으로 구하고, 커널 세 가지와 컷오프 세 가지를 구별하고, 학습된 좌표를 그림에서 읽기 |
+# | **걸리는 시간** | 읽기 40분, 연습 문제 35분 |
+# | **필요한 것** | 소프트맥스, [2장의 쿼리와 키](02_qkv_tracing.ipynb), 파이토치 조금 |
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-coordinates -->
+# # Gravity coordinates: giving every token a place
+#
+# Suppose that each token has a weight of its own and floats in space. What is near pulls harder, and so does what is heavy. This chapter turns attention into such a force, trains small models for real, and looks at where the tokens settle. It also measures what happens when one sign is flipped.
+#
+# | | |
+# |---|---|
+# | **You will be able to** | get attention weights from masses and coordinates by hand, tell three kernels and three cutoffs apart, and read learned coordinates in a picture |
+# | **Time** | 40 minutes to read, 35 for the exercises |
+# | **You need** | the softmax, [queries and keys from chapter 2](02_qkv_tracing.ipynb), a little PyTorch |
+
+# %% tags=["parameters"]
+profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+dataset = "tinyshakespeare"  # a text that lib.data knows
+seed = 0  # of the first weights and of the batches
+seeds = None  # runs for each model, from `seed` on; None: the profile
+steps = None  # training steps of every model; None: the profile
+learning_rate = None  # peak of the cosine, the same for all; None: the profile
+batch = None  # windows a step; None: the profile
+context = None  # characters a window; None: the profile
+d_model = None  # width of the stream; None: the profile
+n_layers = None  # None: the profile
+n_heads = None  # None: the profile
+d_coord = None  # width of the coordinates; None: the profile
+kernel = "newton"  # newton or gaussian: the model that is looked into
+cutoff = "compact"  # hard, soft or compact: the run that learns a radius
+radius = 1.0  # where that radius starts, in the unit of r
+repulsion_weight = 0.05  # λ of the repulsion term
+min_dist = 0.1  # below this distance the repulsion stops growing
+more_steps = None  # steps with and without repulsion; None: the profile
+windows = None  # validation windows of the final loss; None: the profile
+device = "auto"  # auto, cpu, cuda or mps
+
+# %% tags=["hide-input"]
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+
+from lib import data
+from lib.figures import COLOURS, SEQUENTIAL, show, use_style
+from lib.profile import settings
+from lib.results import record
+
+use_style()
+if kernel not in ("newton", "gaussian"):
+    raise ValueError(f"kernel {kernel!r} cannot be looked into here; "
+                     "use newton or gaussian")
+
+# %% tags=["hide-input"]
+sizes = ("seeds", "steps", "learning_rate", "batch", "context", "d_model",
+         "n_layers", "n_heads", "d_coord", "more_steps", "windows")
+smoke = dict(zip(sizes, (1, 12, 4e-3, 8, 32, 32, 2, 2, 16, 6, 64)))
+book = dict(zip(sizes, (1, 600, 4e-3, 16, 64, 64, 3, 4, 32, 100, 1742)))
+gpu = dict(zip(sizes, (3, 3000, 2e-3, 32, 64, 128, 4, 4, 64, 500, 1742)))
+given = {name: globals()[name] for name in sizes}
+cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
+               device=device)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-distance -->
+# ## 내적에서 거리로
+#
+# 내적(dot product) 어텐션은 쿼리와 키가 얼마나 같은 쪽을 보는지 묻습니다. 거리는 둘이 얼마나 떨어져 있는지 묻습니다. 두 물음은 식 하나로 이어집니다.
+#
+# $$\|q-k\|^2=\|q\|^2+\|k\|^2-2\,q\cdot k$$
+#
+# 따라서 $-\|q-k\|^2$을 로짓(logit)으로 쓰면 내적에 항 두 개가 더해진 셈입니다. 쿼리만의 항 $\|q\|^2$은 한 행 안에서 값이 같으므로 소프트맥스(softmax)에서 사라집니다. 키만의 항 $\|k\|^2$은 남아서, 길이가 길다는 이유만으로 주목받는 키를 없앱니다. 아래에서 두 계산이 같은지 확인합니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-distance -->
+# ## From dot product to distance
+#
+# Dot-product attention asks how far query and key point the same way. A distance asks how far apart they lie. One identity joins the two questions:
+#
+# $$\|q-k\|^2=\|q\|^2+\|k\|^2-2\,q\cdot k$$
+#
+# Taking $-\|q-k\|^2$ as the logit therefore means a dot product with two more terms. The query's own, $\|q\|^2$, is the same along a row, so the softmax drops it. The key's own, $\|k\|^2$, stays, and takes away the attention that a key would get for nothing but its length. The cell below checks that both ways agree.
+
+# %%
+draw = torch.Generator().manual_seed(seed)
+q, k = torch.randn(2, 6, 4, generator=draw, dtype=torch.float64)
+
+by_distance = -(q[:, None] - k[None]).square().sum(-1)
+by_dot = 2 * q @ k.T - k.square().sum(-1)
+same = by_distance.softmax(-1) - by_dot.softmax(-1)
+record(distance_error=same.abs().max())
+
+# %% [markdown] tags=["lang-ko"]
+# 두 가중치의 차이는 가장 큰 것이 ⟨distance_error⟩로, float64의 반올림 오차입니다.
+# %% [markdown] tags=["lang-en"]
+# The two sets of weights differ by at most ⟨distance_error⟩, the rounding of float64.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-three -->
+# ## 토큰 셋으로 손계산
+#
+# 토큰마다 질량(mass) $m_i>0$과 좌표(coordinates) $z_i$를 줍니다. 질량은 어휘(vocabulary)의 항목마다 수 하나를 학습해 $m=\mathrm{softplus}(\mu)$로 얻으므로 언제나 양수입니다. 거리는 좌표축의 수 $C$로 나누어, 축이 늘어도 크기가 그대로이게 합니다.
+#
+# $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C},\qquad w_{ij}\propto\frac{m_j}{r_{ij}^2+\varepsilon}$$
+#
+# 오른쪽 식이 역제곱 법칙(inverse-square law)입니다. $\varepsilon$은 두 점이 겹쳐도 힘이 끝없이 커지지 않게 하는 완화 상수입니다. 평면 위의 세 점, 곧 가벼운 a와 그 곁의 b, 멀지만 무거운 c로 계산해 봅니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-three -->
+# ## Three tokens by hand
+#
+# Every token gets a mass $m_i>0$ and coordinates $z_i$. The mass is one learned number for each entry of the vocabulary, $m=\mathrm{softplus}(\mu)$, so it is always positive. Distances are divided by the number of axes $C$, so that they keep their size when axes are added.
+#
+# $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C},\qquad w_{ij}\propto\frac{m_j}{r_{ij}^2+\varepsilon}$$
+#
+# On the right stands the inverse-square law; the softening $\varepsilon$ keeps the force finite where two points meet. Take three points in a plane: a light one, a, with b beside it, and c, far away and heavy.
+
+# %%
+from lib.gravity import newton, squared_distances
+
+names = ["a", "b", "c"]
+z = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 3.0]])
+mass = torch.tensor([1.0, 1.0, 6.0])
+
+r2 = squared_distances(z)
+weights = newton(r2, mass, strength=1.0, beta=1.0, eps=0.1).softmax(-1)
+record(weight_ab=weights[0, 1], weight_ac=weights[0, 2])
+pd.DataFrame(weights.numpy().round(3), index=[f"{n} →" for n in names],
+             columns=names)
+
+# %% [markdown] tags=["lang-ko"]
+# 행이 쿼리, 열이 키입니다. a는 곁에 있는 b에 ⟨weight_ab⟩를, 멀리 있는 c에 ⟨weight_ac⟩를 줍니다. 무게가 여섯 배라도 거리를 다 이기지는 못합니다. 거리는 대칭이지만 가중치는 대칭이 아닙니다. 당기는 쪽의 질량만 세고 행마다 합을 1로 맞추기 때문입니다.
+# %% [markdown] tags=["lang-en"]
+# Rows are queries, columns are keys. a gives ⟨weight_ab⟩ to its neighbour b and ⟨weight_ac⟩ to the distant c: six times the mass does not quite make up for the way. Distances are symmetric and the weights are not, since only the mass of the one that pulls counts and every row sums to one.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-exercise-newton -->
+# ### 연습 1. 역제곱 법칙 (★, 10분)
+#
+# 점 $z$ (n, C)와 질량 (n), 완화 상수 `eps`를 받아 가중치 $m_j/(r_{ij}^2+\varepsilon)$를 행의 합이 1이 되게 돌려주십시오. 마스크(mask)는 쓰지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-exercise-newton -->
+# ### Exercise 1. The inverse-square law (★, 10 minutes)
+#
+# Given points $z$ (n, C), masses (n) and a softening `eps`, return the weights $m_j/(r_{ij}^2+\varepsilon)$ with rows that sum to one. No mask here.
+
+# %% tags=["exercise"]
+def my_weights(z, mass, eps):
+    ...
+
+# %%
+from lib.exercises.gravity import check_newton_weights
+
+check_newton_weights(my_weights)
+
+# %% tags=["solution", "hide-cell"]
+def weights_solution(z, mass, eps):
+    r2 = (z[:, None] - z[None]).square().mean(-1)
+    pull = mass / (r2 + eps)
+    return pull / pull.sum(-1, keepdim=True)
+
+
+check_newton_weights(weights_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-kernels -->
+# ## 커널 세 가지
+#
+# 거리를 로짓으로 바꾸는 규칙을 커널(kernel)이라고 부릅니다. 이 책은 세 가지를 씁니다.
+#
+# | 이름 | 로짓 | 성질 |
+# |---|---|---|
+# | `newton` | $\beta\log m_j-p\log(r_{ij}^2+\varepsilon)$ | $p=\beta=1$이면 역제곱 법칙. 위로 막혀 있음 |
+# | `gaussian` | $\beta\log m_j-\gamma\,r_{ij}^2$ | 내적 어텐션으로 정확히 계산됨 |
+# | `potential` | $m_im_j\left(\dfrac{\gamma}{r_{ij}^2+\varepsilon}+\beta\right)$ | 공개된 원본의 꼴. $\varepsilon$이 작으면 끝없이 커짐 |
+#
+# 세기 $p$, $\gamma$와 질량 지수 $\beta$는 헤드(head)마다 학습합니다. 그림에서 볼 것은 꼬리입니다. 멀리 있는 토큰을 얼마나 빨리 잊는지가 커널의 성격입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-kernels -->
+# ## Three kernels
+#
+# A rule that turns a distance into a logit is called a kernel. This book uses three.
+#
+# | name | logit | what it is like |
+# |---|---|---|
+# | `newton` | $\beta\log m_j-p\log(r_{ij}^2+\varepsilon)$ | the inverse-square law at $p=\beta=1$; bounded above |
+# | `gaussian` | $\beta\log m_j-\gamma\,r_{ij}^2$ | dot-product attention computes it exactly |
+# | `potential` | $m_im_j\left(\dfrac{\gamma}{r_{ij}^2+\varepsilon}+\beta\right)$ | the form of the published original; grows without end as $\varepsilon$ shrinks |
+#
+# Each head learns its strength, $p$ or $\gamma$, and its mass exponent $\beta$. The thing to look at in the figure is the tail: how fast a kernel forgets what is far away is its character.
+
+# %% tags=["hide-input"]
+from lib.gravity import gaussian, potential
+
+r = torch.linspace(0, 4, 81)
+one, table = torch.ones(81), (r**2).expand(81, 81)
+curves = {
+    "newton, p = 1": (newton(table, one, 1.0), "gravity", "-"),
+    "newton, p = 3": (newton(table, one, 3.0), "gravity", "--"),
+    "gaussian, γ = 1": (gaussian(table, one, 1.0), "attention", "-"),
+    "potential, γ = 1": (potential(table, one, 1.0), "plum", "-"),
+}
+fig, ax = plt.subplots()
+for name, (logits, colour, line) in curves.items():
+    pull = (logits[0] - logits[0, 0]).exp()
+    ax.semilogy(r, pull, line, color=COLOURS[colour], label=name)
+ax.set(xlabel="distance r", ylabel="weight relative to r = 0",
+       ylim=(1e-7, 2))
+ax.legend()
+show(fig)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 같은 질량에서 거리에 따른 가중치($\varepsilon=0.1$, 세로축은 로그). `newton`은 거듭제곱으로 느리게, `gaussian`은 지수로 빠르게 잊고, `potential`은 가까운 곳만 보고 나면 더 줄지 않습니다.
+#
+# <!-- alt: 거리 0에서 4까지 네 곡선의 로그 눈금 그래프. 뉴턴 커널 두 곡선은 완만하게 내려가고, 가우스 커널은 포물선처럼 급하게 떨어지며, 퍼텐셜 커널은 거리 1 안쪽에서 만 배쯤 떨어진 뒤 평평해진다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Weight against distance at equal mass ($\varepsilon=0.1$, logarithmic axis). `newton` forgets slowly, as a power; `gaussian` fast, as an exponential; `potential` singles out what is close and then falls no further.
+#
+# <!-- alt: Four curves over distances from 0 to 4 on a logarithmic scale. The two Newton curves descend gently, the Gaussian falls steeply like a parabola, and the potential drops by about four powers of ten within distance 1 and then stays flat. -->
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-exercise-pull -->
+# ### 연습 2. 같은 힘 (★, 5분)
+#
+# 질량 1인 토큰이 거리 $r=1$에 있습니다. 질량이 $m$인 토큰은 어느 거리에 있어야 똑같은 세기로 당길까요? `newton` 커널에서 $\varepsilon=0$일 때의 $r$을 $m$, $p$, $\beta$로 나타내십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-exercise-pull -->
+# ### Exercise 2. Equal pull (★, 5 minutes)
+#
+# A token of mass 1 lies at distance $r=1$. Where must a token of mass $m$ lie to pull just as hard? Give $r$ for the `newton` kernel with $\varepsilon=0$, in terms of $m$, $p$ and $\beta$.
+
+# %% tags=["exercise"]
+def my_distance(mass, p, beta):
+    ...
+
+# %%
+from lib.exercises.gravity import check_same_pull
+
+check_same_pull(my_distance)
+
+# %% tags=["solution", "hide-cell"]
+def distance_solution(mass, p, beta):
+    return mass ** (beta / (2 * p))  # m^β / r^(2p) = 1
+
+
+check_same_pull(distance_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-sign -->
+# ## 부호 하나
+#
+# 공개된 Newtonian Gravity Transformer는 `potential`에 음의 부호를 붙여 $-\gamma/(r^2+10^{-6})$을 로짓으로 씁니다. 퍼텐셜 에너지가 음수인 물리의 습관을 따른 것이지만, 소프트맥스는 값이 큰 쪽을 고릅니다. 그래서 가까운 토큰일수록 점수가 낮습니다. 이름은 중력인데 하는 일은 밀어내기입니다. 거리가 다른 일곱 토큰에 가중치가 어떻게 나뉘는지 표로 봅니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-sign -->
+# ## One sign
+#
+# The published Newtonian Gravity Transformer puts a minus in front of `potential` and takes $-\gamma/(r^2+10^{-6})$ as the logit. That follows the custom of physics, where potential energy is negative; but a softmax picks the larger value, so the nearer a token, the lower its score. It is called gravity and it pushes away. The table shows how the weight is shared among seven tokens at different distances.
+
+# %%
+ladder = torch.tensor([0, 0.01, 0.1, 1, 4, 16, 100])
+one, table = torch.ones(7), ladder.expand(7, 7)
+strength = np.log(2)  # softplus(0), where the original starts
+sign_table = pd.DataFrame({
+    "r²": ladder.numpy(),
+    "원본, 부호 −1 | original, sign −1": potential(
+        table, one, strength, eps=1e-6, sign=-1)[0].softmax(-1),
+    "같은 식, 부호 +1 | same form, sign +1": potential(
+        table, one, strength, eps=1e-6)[0].softmax(-1),
+    "newton, p = 1": newton(table, one, 1.0)[0].softmax(-1),
+})
+record("repel_near", sign_table.iloc[0, 1].item(), text="0")
+record("repel_far", sign_table.iloc[6, 1].item())
+record("attract_self", sign_table.iloc[0, 2].item())
+record("newton_self", sign_table.iloc[0, 3].item())
+sign_table.round(4).style.hide(axis="index").format("{:g}")
+
+# %% [markdown] tags=["lang-ko"]
+# 원본의 부호에서는 겹친 토큰($r^2=0$)의 가중치가 ⟨repel_near⟩이고 가장 먼 토큰이 ⟨repel_far⟩를 가져갑니다. 부호만 바꾸면 이번에는 겹친 토큰이 ⟨attract_self⟩을 차지합니다. $10^{-6}$으로는 $1/r^2$이 막히지 않아서, 자기 자신만 보게 되는 것입니다. 부호를 바로잡는 일과 커널을 막아 두는 일은 서로 다른 두 가지 수선입니다. `newton`은 같은 자리에서 ⟨newton_self⟩를 자신에게 주고 나머지를 나눕니다.
+# %% [markdown] tags=["lang-en"]
+# With the original's sign, the token that coincides ($r^2=0$) gets ⟨repel_near⟩ and the farthest takes ⟨repel_far⟩. Flip the sign alone and the coinciding token takes ⟨attract_self⟩: a softening of $10^{-6}$ does not hold $1/r^2$ back, and a token sees nothing but itself. Setting the sign right and bounding the kernel are two separate repairs. In the same place `newton` gives ⟨newton_self⟩ to the token itself and shares out the rest.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-training -->
+# ## 같은 모델, 다른 힘
+#
+# 표는 표일 뿐이고, 모델은 밀어내는 힘으로도 무언가를 배울지 모릅니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 다섯을 만드는데, 어텐션 말고는 모두 같습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
+#
+# 좌표는 $z^0=\mathrm{LN}(\text{token}+\text{position})$에서 출발하고, 층(layer)을 지날 때마다 어텐션 출력 $a$를 따라 움직입니다.
+#
+# $$z\leftarrow\mathrm{LN}(z+W a)$$
+#
+# 좌표가 토큰과 위치를 함께 안다는 점이 원본과 다릅니다. 원본의 좌표는 위치에서만 나옵니다. 다섯 모델에서는 모두 $\varepsilon=0.1$입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-training -->
+# ## One model, different forces
+#
+# A table is only a table; a model may well learn something from a force that pushes. So we train. Five character-level language models are alike in all but their attention. The weights they share start from the same values, and the batches come in the same order.
+#
+# Coordinates start at $z^0=\mathrm{LN}(\text{token}+\text{position})$ and move with the attention output $a$ at every layer:
+#
+# $$z\leftarrow\mathrm{LN}(z+W a)$$
+#
+# Here they know both token and position, unlike the original's, which come from position alone. All five models use $\varepsilon=0.1$.
+
+# %% tags=["hide-input"]
+from lib.gravity_lm import LMConfig, build, parameters
+from lib.train import Recipe, evaluate, train
+
+text = data.text(dataset)
+chars = sorted(set(text))
+index = {char: i for i, char in enumerate(chars)}
+ids = torch.tensor([index[char] for char in text])
+split = int(0.9 * len(ids))
+train_ids, valid_ids = ids[:split], ids[split:]
+record(n_chars=len(text), vocab=len(chars), n_valid=len(valid_ids))
+record("data_ko", data.describe(dataset, "ko"))
+record("data_en", data.describe(dataset, "en"))
+
+# %%
+base = LMConfig(
+    vocab=len(chars), context=cfg.context, d_model=cfg.d_model,
+    n_layers=cfg.n_layers, n_heads=cfg.n_heads, d_coord=cfg.d_coord)
+twins = {
+    "dot": replace(base, attention="dot"),
+    kernel: replace(base, attention=kernel),
+    "potential +1": replace(base, attention="potential", sign=1),
+    "potential −1": replace(base, attention="potential", sign=-1),
+    f"{kernel}, {cutoff}": replace(
+        base, attention=kernel, cutoff=cutoff, radius=radius),
+}
+recipe = Recipe(steps=cfg.steps, batch=cfg.batch, context=cfg.context,
+                learning_rate=cfg.learning_rate, warmup=cfg.steps // 12)
+
+# %% tags=["remove-output"]
+runs = {}
+for name, config in twins.items():
+    for s in range(seed, seed + cfg.seeds):
+        model = build(config, seed=s).to(cfg.device)
+        history = train(model, train_ids, valid_ids,
+                        replace(recipe, seed=s), f"{name}, seed {s}")
+        loss = evaluate(model, valid_ids, cfg.context, cfg.windows)
+        runs[name, s] = model, history, loss
+
+# %% tags=["hide-input"]
+palette = dict(zip(twins, ("attention", "gravity", "tokens", "plum",
+                           "olive")))
+fig, ax = plt.subplots(figsize=(7.2, 4.2))
+for (name, s), (_, history, _) in runs.items():
+    ax.plot(history.step, history.valid, color=COLOURS[palette[name]],
+            marker="osD^v"[list(twins).index(name)], markersize=4,
+            label=name if s == seed else None)
+ax.set(xlabel="step", ylabel="validation loss (nats per character)")
+ax.legend()
+show(fig)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 같은 순서의 배치로 배우는 다섯 모델의 검증 손실(validation loss). 시드(seed)마다 선 하나입니다. 낮을수록 좋습니다.
+#
+# <!-- alt: 학습 단계에 따른 다섯 모델의 검증 손실 곡선. 모두 오른쪽으로 갈수록 내려가며, 마지막 값은 아래 표에 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Validation loss of the five models over the same sequence of batches, one line a seed. Lower is better.
+#
+# <!-- alt: Validation loss curves of the five models against training step. All descend to the right; their last values are in the table below. -->
+
+# %% tags=["hide-input"]
+final = {name: [runs[name, s][2] for s in range(seed, seed + cfg.seeds)]
+         for name in twins}
+mean = {name: float(np.mean(losses)) for name, losses in final.items()}
+for key, name in zip(("dot", "kernel", "attract", "repel", "cut"), twins):
+    record(f"loss_{key}", mean[name], text=f"{mean[name]:.3f}")
+sign_gap = mean["potential −1"] - mean["potential +1"]
+record("sign_gap", sign_gap, text=f"{sign_gap:+.3f}")
+dot_gap = mean["dot"] - mean[kernel]
+record("dot_gap", dot_gap, text=f"{dot_gap:+.3f}")
+record("ranking", " < ".join(sorted(mean, key=mean.get)))
+record(kernel=kernel, n_steps=cfg.steps, n_seeds=cfg.seeds)
+pd.DataFrame({
+    "모델 | model": list(twins),
+    "매개변수 | parameters": [f"{parameters(runs[n, seed][0]):,}"
+                              for n in twins],
+    "검증 손실 | validation loss": [
+        " · ".join(f"{x:.3f}" for x in final[n]) for n in twins],
+}).style.hide(axis="index")
+
+# %% [markdown] tags=["lang-ko"]
+# 이번 실행에서 손실이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1 빼기 +1)는 ⟨sign_gap⟩ nats이고, 내적에서 `⟨kernel⟩`을 뺀 차이는 ⟨dot_gap⟩ nats입니다. 둘 다 양수이면 당기는 쪽, 중력 쪽이 낫다는 뜻입니다.
+#
+# 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩단계, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 그래서 큰 차이의 방향은 읽을 수 있어도, 백분의 몇 nats의 차이로 순위를 가릴 수는 없습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
+#
+# 밀어내는 모델도 배우기는 합니다. 좌표와 질량을 스스로 고칠 수 있으니, 볼 필요가 없는 것을 가까이에 두는 길로 돌아갑니다. 부호가 틀리면 배우지 못하는 것이 아니라, 먼 길을 걷게 됩니다.
+# %% [markdown] tags=["lang-en"]
+# In this run the losses, lowest first, come out as ⟨ranking⟩. The two models that differ in nothing but the sign lie ⟨sign_gap⟩ nats apart (−1 minus +1); the dot product minus `⟨kernel⟩` is ⟨dot_gap⟩ nats. Positive numbers speak for attraction and for gravity.
+#
+# What this table can say, and what it cannot: each model had ⟨n_steps⟩ steps and ⟨n_seeds⟩ seed(s), with one learning rate given to all and tuned for none. The direction of a large gap can be read off; a ranking by a few hundredths of a nat cannot. Whether it stays so with longer training or larger models, this table does not answer. The `gpu` profile trains a larger model for longer, with three seeds.
+#
+# A model that repels does learn. It can revise its coordinates and masses, and takes the way round: it keeps near what it need not look at. The wrong sign does not forbid learning; it makes the way longer.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-space -->
+# ## 토큰이 자리 잡은 곳
+#
+# 이제 `⟨kernel⟩` 모델의 공간으로 들어갑니다. 검증 데이터의 첫 ⟨n_context⟩글자를 읽히고 층마다 좌표를 받아 적습니다. 좌표는 ⟨d_coord⟩차원이어서 그대로는 그릴 수 없으므로, 모든 층의 점을 한데 모아 분산이 가장 큰 세 방향으로 투영(projection)합니다. 점의 크기와 색은 질량입니다. 슬라이더를 움직여 층이 바뀔 때 점들이 어떻게 모이고 흩어지는지 보십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-space -->
+# ## Where the tokens settled
+#
+# Now into the space of the `⟨kernel⟩` model. It reads the first ⟨n_context⟩ characters of the validation data while we write down the coordinates at every layer. They have ⟨d_coord⟩ dimensions, too many to draw, so the points of all layers together are projected on the three directions of largest variance. Size and colour of a point are its mass. Move the slider and watch points gather and part from layer to layer.
+
+# %%
+model = runs[kernel, seed][0].cpu().eval()
+sample = valid_ids[: cfg.context][None]
+with torch.no_grad():
+    _, layers = model.trace(sample)
+letters = [{" ": "␣", "\n": "⏎"}.get(chars[i], chars[i]) for i in sample[0]]
+token_mass = layers[0]["mass"][0]
+
+z = torch.cat([layer["z"][0] for layer in layers])
+z = z - z.mean(0)
+_, singular, axes = torch.linalg.svd(z, full_matrices=False)
+shares = singular**2 / singular.square().sum()
+places = (z @ axes[:3].T).reshape(len(layers), -1, 3).numpy()
+record("explained", shares[:3].sum(), text=f"{shares[:3].sum():.0%}")
+record(n_context=cfg.context, d_coord=cfg.d_coord, n_layers=cfg.n_layers)
+
+# %% tags=["hide-input"]
+import plotly.graph_objects as go
+
+spread = (token_mass - token_mass.min()) / np.ptp(token_mass.numpy())
+marker = {"size": (5 + 13 * spread).round(decimals=1).tolist(),
+          "color": token_mass.numpy().round(3).tolist(), "opacity": 0.85,
+          "colorscale": [[0, "#e9c39b"], [1, COLOURS["gravity"]]],
+          "colorbar": {"title": {"text": "mass"}, "thickness": 12}}
+hover = "%{text} · t = %{customdata} · m = %{marker.color}<extra></extra>"
+points = [go.Scatter3d(
+    x=xyz[:, 0].round(2).tolist(), y=xyz[:, 1].round(2).tolist(),
+    z=xyz[:, 2].round(2).tolist(), mode="markers+text", text=letters,
+    customdata=list(range(len(letters))), marker=marker,
+    hovertemplate=hover, visible=layer == 0, name=f"layer {layer}",
+    textfont={"size": 11}) for layer, xyz in enumerate(places)]
+
+# %% tags=["hide-input"]
+reach = float(np.abs(places).max() * 1.05)
+axis = {"range": [-reach, reach], "showticklabels": False,
+        "showbackground": False, "zeroline": False}
+stops = [{"method": "update", "label": str(layer),
+          "args": [{"visible": [i == layer for i in range(len(points))]}]}
+         for layer in range(len(points))]
+fig = go.Figure(points)
+fig.update_layout(
+    height=560, margin={"l": 0, "r": 0, "t": 10, "b": 0}, showlegend=False,
+    scene={f"{a}axis": axis | {"title": {"text": f"PC{n}"}}
+           for n, a in enumerate("xyz", 1)} | {"aspectmode": "cube"},
+    sliders=[{"active": 0, "steps": stops,
+              "currentvalue": {"prefix": "layer "}}])
+show(fig)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 글자 하나가 점 하나입니다(␣는 빈칸, ⏎는 줄 바꿈). 세 축이 담은 분산은 전체의 ⟨explained⟩이므로, 그림에서 가까워도 실제로는 떨어져 있을 수 있습니다.
+#
+# <!-- alt: 검증 글의 글자들을 나타낸 3차원 산점도. 층을 고르는 슬라이더가 있고, 점의 크기와 색이 질량을 나타낸다. 같은 글자끼리 이웃하는지, 층이 깊어지며 점들이 어떻게 다시 모이는지를 볼 수 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# One point a character (␣ is a space, ⏎ a line break). The three axes hold ⟨explained⟩ of the variance, so points that look close may lie apart.
+#
+# <!-- alt: A 3D scatter plot of the characters of the validation text, with a slider that picks the layer; size and colour of a point show its mass. It lets one see whether equal characters are neighbours and how points regroup in deeper layers. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 눈으로 본 것을 수로 확인합니다. 같은 글자끼리의 평균 거리를 모든 쌍의 평균 거리로 나누고, 바로 옆자리끼리의 평균 거리도 그렇게 나눕니다. 1보다 작으면 그만큼 모여 있는 것입니다.
+# %% [markdown] tags=["lang-en"]
+# Numbers for what the eye saw: the mean distance between equal characters, over the mean of all pairs; and likewise between next-door positions. Below 1 means closer together than the average pair.
+
+# %%
+same_char = sample[0][:, None] == sample[0][None]
+place = torch.arange(len(letters))
+gap = (place[:, None] - place[None]).abs()
+rows = []
+for layer in layers:
+    r = squared_distances(layer["z"][0]).sqrt()
+    usual = r[gap > 0].mean()
+    rows.append([(r[same_char & (gap > 0)].mean() / usual).item(),
+                 (r[gap == 1].mean() / usual).item()])
+record(same_first=rows[0][0], same_last=rows[-1][0],
+       next_first=rows[0][1], next_last=rows[-1][1])
+pd.DataFrame(rows, index=[f"{i}" for i in range(len(rows))], columns=[
+    "같은 글자 | equal characters", "옆자리 | next-door"]).round(3)
+
+# %% [markdown] tags=["lang-ko"]
+# 같은 글자의 비는 처음 층에서 ⟨same_first⟩, 마지막 층에서 ⟨same_last⟩이고, 옆자리의 비는 ⟨next_first⟩에서 ⟨next_last⟩로 바뀝니다. 첫 층의 좌표는 토큰과 위치의 합에서 나오므로 글자의 정체가 거리에 그대로 남아 있고, 층을 지나며 문맥이 섞입니다.
+# %% [markdown] tags=["lang-en"]
+# For equal characters the ratio is ⟨same_first⟩ at the first layer and ⟨same_last⟩ at the last; for next-door positions it goes from ⟨next_first⟩ to ⟨next_last⟩. The first coordinates are a sum of token and position, so which character it is still stands in the distances; context mixes in along the layers.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-mass -->
+# ## 무엇이 무거워졌나
+#
+# 질량은 1에서 출발해 학습이 정합니다. 자주 나오는 글자가 무거워질까요, 드문 글자가 무거워질까요? 학습 글에 나온 횟수와 견줍니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-mass -->
+# ## What grew heavy
+#
+# Masses start at 1 and training sets them. Do frequent characters grow heavy, or rare ones? Compare with how often each occurs in the training text.
+
+# %% tags=["hide-input"]
+counts = torch.bincount(train_ids, minlength=len(chars)).clamp_min(1)
+learned = model.masses(torch.arange(len(chars))[None])[0].detach()
+ranks = pd.DataFrame({"count": counts, "mass": learned}).rank()
+record("mass_rank", ranks.corr().iloc[0, 1])
+record(mass_low=learned.min(), mass_high=learned.max())
+
+fig, ax = plt.subplots()
+ax.scatter(counts, learned, s=14, color=COLOURS["gravity"])
+ax.axhline(1, color=COLOURS["grey"], linewidth=1, linestyle=":")
+for i, char in enumerate(chars):
+    ax.annotate({" ": "space", "\n": "newline", "$": r"\$"}.get(char, char),
+                (counts[i], learned[i]), xytext=(4, 3),
+                textcoords="offset points", fontsize=8)
+ax.set(xscale="log", xlabel="occurrences in the training text",
+       ylabel="mass m")
+show(fig)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 글자마다 나온 횟수(로그 눈금)와 학습된 질량. 점선은 출발점인 1입니다. 오른쪽 끝의 빈칸과 모음, 왼쪽의 드문 대문자와 문장 부호를 견주어 보십시오.
+#
+# <!-- alt: 글자별 산점도. 가로축은 학습 글에 나온 횟수의 로그 눈금, 세로축은 질량이며 점마다 글자가 적혀 있다. 드문 글자는 출발점 1 가까이에, 잦은 글자는 위아래로 퍼져 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Occurrences (logarithmic) and learned mass of every character; the dotted line is the start at 1. Compare the space and the vowels at the right with rare capitals and punctuation at the left.
+#
+# <!-- alt: A scatter plot by character: occurrences in the training text on a logarithmic axis against mass, each point labelled with its character. Rare characters stay near the start at 1, frequent ones spread above and below. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 질량은 ⟨mass_low⟩에서 ⟨mass_high⟩까지 벌어졌고, 횟수와의 순위 상관은 ⟨mass_rank⟩입니다. 순위 상관은 1이면 잦을수록 무겁고, −1이면 잦을수록 가벼우며, 0이면 관계가 없다는 뜻입니다. 거의 나오지 않는 글자는 기울기(gradient)를 받을 기회도 드물어 출발점 곁에 남습니다.
+# %% [markdown] tags=["lang-en"]
+# Masses spread from ⟨mass_low⟩ to ⟨mass_high⟩, and their rank correlation with the counts is ⟨mass_rank⟩: 1 would mean the more frequent the heavier, −1 the more frequent the lighter, 0 no relation. A character that hardly occurs hardly receives a gradient and stays by its start.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-cutoff -->
+# ## 컷오프: 여기까지만
+#
+# 거듭제곱의 꼬리는 길어서 먼 토큰도 조금씩은 당깁니다. 반지름(radius) $R$ 밖을 아예 끊으면 계산을 건너뛸 수 있습니다. 끊는 방법을 컷오프(cutoff)라고 합니다. $x=1-r^2/R^2$라 하고, 소프트맥스 안에서 $\exp$에 다음 값을 곱합니다.
+#
+# | 이름 | 곱하는 값 | 가장자리 |
+# |---|---|---|
+# | `none` | $1$ | 없음 |
+# | `hard` | $x>0$이면 $1$, 아니면 $0$ | 절벽 |
+# | `soft` | $x^2(3-2x)$, 밖에서는 $0$ | 매끄러움 |
+# | `compact` | $\max(x,0)$ | 꺾임 |
+#
+# 자기 자신은 언제나 남깁니다. $R$도 학습하는데, 절벽은 기울기가 0이라 그대로는 배우지 못합니다. 그래서 `hard`와 반지름 밖에는 대신할 기울기를 흘려보냅니다(straight-through). 끊긴 토큰이 반지름을 넓혀 달라고 할 수 있게 하는 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-cutoff -->
+# ## Cutoffs: this far and no further
+#
+# The tail of a power is long; even distant tokens pull a little. Cutting off all that lies beyond a radius $R$ lets a program skip work. Write $x=1-r^2/R^2$ and multiply the exponentials inside the softmax by one of these:
+#
+# | name | factor | at the edge |
+# |---|---|---|
+# | `none` | $1$ | none |
+# | `hard` | $1$ if $x>0$, else $0$ | a cliff |
+# | `soft` | $x^2(3-2x)$, outside $0$ | smooth |
+# | `compact` | $\max(x,0)$ | a kink |
+#
+# The token itself always stays. $R$ is learned too, and a cliff has slope zero, so `hard`, and every factor outside the radius, passes on a substitute gradient (straight-through): a token that was cut off can ask for a larger radius.
+
+# %%
+from lib.gravity import CUTOFFS, causal, cutoff_gate, gated_softmax
+
+n = 14
+entropy = -(layers[-1]["weights"] * layers[-1]["weights"].clamp_min(
+    1e-30).log()).sum(-1).mean((0, 2))
+head = int(entropy.argmax())  # of the last layer, the one that looks widest
+r2 = layers[-1]["r2"][0, head, :n, :n]
+scores = layers[-1]["logits"][0, head, :n, :n]
+before = causal(n).tril(-1)
+R = r2[before].median().sqrt().item()
+maps = {name: gated_softmax(scores, cutoff_gate(r2, R, name), causal(n))
+        for name in CUTOFFS}
+record(cut_head=head, cut_radius=R)
+
+# %% tags=["hide-input"]
+fig, axs = plt.subplots(1, 4, figsize=(9.6, 3.0), sharey=True)
+for ax, (name, w) in zip(axs, maps.items()):
+    ax.imshow(w, cmap=SEQUENTIAL["gravity"], vmin=0, vmax=1)
+    ax.set(title=name, xlabel="key", xticks=range(n), yticks=range(n))
+    ax.set_xticklabels(letters[:n], fontsize=7)
+    ax.set_yticklabels(letters[:n], fontsize=7)
+    ax.tick_params(length=0)
+axs[0].set_ylabel("query")
+rows = {f"{name} · {i} {letters[i]}": w[i].numpy().round(2)
+        for name, w in maps.items() for i in range(n)}
+columns = [f"{j} {letters[j]}" for j in range(n)]
+show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 마지막 층, 헤드 ⟨cut_head⟩의 가중치. 앞선 쌍의 절반이 끊기도록 $R=$ ⟨cut_radius⟩로 두었습니다. 빈 칸은 정확히 0이며, 대각선은 어디서나 남아 있습니다.
+#
+# <!-- alt: 같은 열네 글자에 대한 히트맵 넷. 컷오프가 없으면 아래 삼각형이 고루 차 있고, 하드와 소프트와 콤팩트에서는 먼 칸이 비면서 남은 칸이 진해진다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Weights of head ⟨cut_head⟩ in the last layer, with $R=$ ⟨cut_radius⟩ so that half of the earlier pairs are cut. Empty cells are exactly zero; the diagonal stays everywhere.
+#
+# <!-- alt: Four heatmaps of the same fourteen characters. Without a cutoff the lower triangle is filled; with hard, soft and compact the far cells are empty and the remaining ones darker. -->
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-cutoff-defect -->
+# ### 끊을수록 세지는 컷오프
+#
+# 원본의 `soft` 컷오프는 가중치가 아니라 점수에 곱합니다. $\text{score}\cdot\max(1-r^2/R^2,\,0)$입니다. 원본의 점수는 모두 음수이므로, 반지름 밖에서 0이 된다는 것은 꼴찌가 아니라 일등이 된다는 뜻입니다. 부호 −1로 학습한 모델에서, 반지름 밖의 토큰이 가져가는 가중치를 재어 봅니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-cutoff-defect -->
+# ### A cutoff that favours what it cuts
+#
+# The original's `soft` cutoff multiplies the score, not the weight: $\text{score}\cdot\max(1-r^2/R^2,\,0)$. All its scores are negative, so becoming 0 beyond the radius does not mean coming last; it means coming first. In the model trained with sign −1, measure how much weight goes to tokens beyond the radius.
+
+# %%
+repeller = runs["potential −1", seed][0].cpu().eval()
+with torch.no_grad():
+    repelled = repeller.trace(sample)[1][-1]
+r2, score = repelled["r2"][0, 0], repelled["logits"][0, 0]
+seen = causal(len(r2))
+R2 = r2[seen.tril(-1)].median()
+fade = (1 - r2 / R2).clamp_min(0)
+ways = {
+    "컷오프 없음 | no cutoff": gated_softmax(score, None, seen),
+    "원본의 soft | the original's soft": gated_softmax(
+        score * fade, None, seen),
+    "compact": gated_softmax(
+        score, cutoff_gate(r2, R2.sqrt(), "compact"), seen)}
+outside = [w[:, :].masked_fill(r2 < R2, 0).sum(-1)[1:].mean().item()
+           for w in ways.values()]
+record(outside_none=outside[0], outside_soft=outside[1])
+pd.DataFrame({"": list(ways), "반지름 밖의 가중치 | weight beyond R": outside}
+             ).style.hide(axis="index").format(precision=3)
+
+# %% [markdown] tags=["lang-ko"]
+# 끊기 전에 ⟨outside_none⟩이던 몫이 원본의 컷오프를 지나면 ⟨outside_soft⟩가 됩니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널에서는 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남으므로 끊었다고 할 수 없습니다.
+# %% [markdown] tags=["lang-en"]
+# A share of ⟨outside_none⟩ before the cut becomes ⟨outside_soft⟩ after the original's cutoff, and exactly 0 with `compact`. Under a kernel with positive scores the cut tokens would come last, yet each still keeps $e^0=1$: that is no cut either.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-exercise-cutoff -->
+# ### 연습 3. 컷오프 고치기 (★★, 10분)
+#
+# 로짓 (n, n), `r2` (n, n), 반지름을 받아 가중치를 돌려주십시오. 반지름 밖은 정확히 0, 안쪽은 $\max(1-r^2/R^2,\,0)\cdot\exp(\text{logit})$에 비례하고, 행의 합은 1입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-exercise-cutoff -->
+# ### Exercise 3. Mend the cutoff (★★, 10 minutes)
+#
+# Given logits (n, n), `r2` (n, n) and a radius, return weights that are exactly 0 outside, go with $\max(1-r^2/R^2,\,0)\cdot\exp(\text{logit})$ inside, and sum to one along each row.
+
+# %% tags=["exercise"]
+def my_cutoff(logits, r2, radius):
+    ...
+
+# %%
+from lib.exercises.gravity import check_mended_cutoff
+
+check_mended_cutoff(my_cutoff)
+
+# %% tags=["solution", "hide-cell"]
+def cutoff_solution(logits, r2, radius):
+    inside = (1 - r2 / radius**2).clamp_min(0)
+    return (logits + inside.log()).softmax(-1)  # log 0 = -inf: weight 0
+
+
+check_mended_cutoff(cutoff_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-radius -->
+# ### 배운 반지름
+#
+# 앞에서 학습한 다섯째 모델은 `⟨cutoff⟩` 컷오프를 켜고 반지름을 ⟨radius_start⟩에서 시작했습니다. 헤드마다 반지름이 어디로 갔고 쌍의 몇 할을 끊는지 봅니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-radius -->
+# ### Radii that were learned
+#
+# The fifth model trained above had the `⟨cutoff⟩` cutoff on, with radii that began at ⟨radius_start⟩. Here is where each head took its radius, and what share of the pairs it cuts.
+
+# %% tags=["hide-input"]
+from lib.gravity import statistics
+
+limited = runs[f"{kernel}, {cutoff}", seed][0].cpu().eval()
+with torch.no_grad():
+    trace = limited.trace(sample)[1]
+parts = []
+for i, (block, seen) in enumerate(zip(limited.blocks, trace)):
+    found = statistics(block.attention, seen)
+    parts.append(pd.DataFrame({"층 | layer": i, "헤드 | head": range(
+        cfg.n_heads)} | {
+        "반지름 R | radius R": found["radius"],
+        "평균 거리 | mean distance": found["distance"],
+        "끊긴 몫 | share cut off": found["cut_off"],
+        "엔트로피 | entropy": found["entropy"]}))
+heads = pd.concat(parts)
+record("cutoff", cutoff)
+record(radius_start=radius, radius_low=heads.iloc[:, 2].min(),
+       radius_high=heads.iloc[:, 2].max(), share_cut=heads.iloc[:, 4].mean())
+heads.style.hide(axis="index").format(precision=2)
+
+# %% [markdown] tags=["lang-ko"]
+# 반지름은 ⟨radius_low⟩에서 ⟨radius_high⟩까지 벌어졌고, 평균하면 쌍의 ⟨share_cut⟩만큼이 끊겼습니다. 이 몫이 크고 검증 손실(⟨loss_cut⟩, 컷오프 없이 ⟨loss_kernel⟩)이 그대로라면, 건너뛰어도 좋은 계산이 그만큼 있다는 뜻입니다.
+# %% [markdown] tags=["lang-en"]
+# Radii spread from ⟨radius_low⟩ to ⟨radius_high⟩ and cut, on average, ⟨share_cut⟩ of the pairs. Where that share is large and the validation loss stands (⟨loss_cut⟩; ⟨loss_kernel⟩ without a cutoff), that much work could be skipped.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-repulsion -->
+# ## 반발: 한 점에 뭉치지 않게
+#
+# 서로 당기기만 하면 점들이 한곳에 뭉칠 수 있습니다. 원본은 손실(loss)에 반발(repulsion) 항을 더합니다. 무거운 것끼리 가까울수록 값이 크고, 거리가 $d_{\min}$보다 작으면 더 커지지 않습니다.
+#
+# $$L_{\text{rep}}=\lambda\cdot\operatorname*{mean}_{i\ne j}\ \frac{m_im_j}{\max(r_{ij},\,d_{\min})^2}$$
+#
+# 학습된 모델을 둘로 베껴 ⟨n_more⟩단계를 더 학습하되 한쪽에만 이 항을 더하고, 토큰마다 가장 가까운 이웃까지의 거리를 잽니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-repulsion -->
+# ## Repulsion: not all in one place
+#
+# If everything only attracts, points may fall into one heap. The original adds a repulsion term to the loss: large where heavy tokens are close, and no larger once the distance is below $d_{\min}$.
+#
+# $$L_{\text{rep}}=\lambda\cdot\operatorname*{mean}_{i\ne j}\ \frac{m_im_j}{\max(r_{ij},\,d_{\min})^2}$$
+#
+# Copy the trained model twice, train ⟨n_more⟩ more steps with the term in one copy only, and measure how far each token is from its nearest neighbour.
+
+# %%
+import copy
+
+from lib.gravity import repulsion
+
+
+def with_repulsion(model, x, y):
+    logits, layers = model.trace(x)
+    push = sum(repulsion(layer["z"], layer["mass"], min_dist)
+               for layer in layers) / len(layers)
+    fit = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), y.flatten())
+    return fit + repulsion_weight * push
+
+# %% tags=["remove-output"]
+further = replace(recipe, steps=cfg.more_steps, seed=seed + 1000,
+                  learning_rate=cfg.learning_rate / 4,
+                  warmup=1, evaluations=1)
+copies = {}
+for name, loss in (("without", None), ("with", with_repulsion)):
+    copies[name] = copy.deepcopy(model).to(cfg.device).train()
+    train(copies[name], train_ids, valid_ids, further, name, loss)
+    score = evaluate(copies[name], valid_ids, cfg.context, cfg.windows)
+    record(f"loss_{name}_repulsion", score, text=f"{score:.3f}")
+record("n_more", cfg.more_steps)
+
+# %% tags=["hide-input"]
+block = valid_ids[: 16 * cfg.context].reshape(16, -1)
+fig, ax = plt.subplots()
+for (name, copied), style in zip(copies.items(), ("--", "-")):
+    with torch.no_grad():
+        z = copied.cpu().eval().trace(block)[1][-1]["z"]
+    r2 = squared_distances(z)
+    near = r2.masked_fill(torch.eye(r2.shape[-1]).bool(), torch.inf)
+    near = near.amin(-1).sqrt().flatten().sort().values
+    record(f"near_{name}", near.median())
+    ax.plot(near, torch.linspace(0, 1, len(near)), style, label=name,
+            color=COLOURS["gravity" if name == "with" else "grey"])
+ax.set(xlabel="distance to the nearest neighbour",
+       ylabel="share of tokens", xlim=(0, None))
+ax.legend(title="repulsion")
+show(fig)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 마지막 층 좌표에서 가장 가까운 이웃까지의 거리의 누적 분포. 곡선이 오른쪽에 있을수록 점들이 떨어져 있습니다.
+#
+# <!-- alt: 반발이 있을 때와 없을 때 최근접 거리의 누적 분포 곡선 둘. 가운데값은 본문에 적혀 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Cumulative distribution of the distance to the nearest neighbour, coordinates of the last layer. The further right a curve, the further apart the points.
+#
+# <!-- alt: Two cumulative curves of the nearest-neighbour distance, with and without repulsion; their medians are given in the text. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 가운데값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 ⟨loss_without_repulsion⟩과 ⟨loss_with_repulsion⟩입니다. 좌표를 벌리는 일이 예측에 도움이 되는지는 두 손실이 말해 줍니다. 좌표가 층 정규화(layer normalization)를 지나기 때문에 이 모델의 점들은 처음부터 한 점으로 무너지지 못하고, 그래서 반발이 막아 줄 일이 많지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# The median is ⟨near_without⟩ without repulsion and ⟨near_with⟩ with it; the validation losses are ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩, and they say whether spreading the points helps to predict. Since the coordinates pass through a layer normalization, the points of this model cannot collapse into one to begin with, which leaves repulsion little to prevent.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-exercise-gaussian -->
+# ### 연습 4. 가우스 커널을 내적으로 (★★★, 15분)
+#
+# 점 (n, C), 질량 (n), $\gamma$, $\beta$를 받아 행렬 둘 `query`, `key`를 돌려주십시오. `(query @ key.T).softmax(-1)`이 가우스 커널(Gaussian kernel)의 가중치와 같아야 합니다. 이것이 되면 빠른 내적 어텐션을 그대로 빌려 쓸 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-exercise-gaussian -->
+# ### Exercise 4. The Gaussian kernel as a dot product (★★★, 15 minutes)
+#
+# Given points (n, C), masses (n), $\gamma$ and $\beta$, return two matrices `query` and `key` such that `(query @ key.T).softmax(-1)` equals the weights of the Gaussian kernel. With that, any fast dot-product attention can be borrowed as it is.
+
+# %% tags=["exercise"]
+def my_vectors(z, mass, gamma, beta):
+    ...
+
+# %%
+from lib.exercises.gravity import check_gaussian_as_dot
+
+check_gaussian_as_dot(my_vectors)
+
+# %% tags=["solution", "hide-cell"]
+def vectors_solution(z, mass, gamma, beta):
+    c = z.shape[-1]
+    key_term = beta * mass.log() - gamma * z.square().sum(-1) / c
+    query = torch.cat([2 * gamma / c * z, torch.ones_like(z[:, :1])], -1)
+    key = torch.cat([z, key_term[:, None]], -1)
+    return query, key
+
+
+check_gaussian_as_dot(vectors_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-failures -->
+# ## 잘되지 않은 것
+#
+# - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다.
+# - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나가 가중치 ⟨attract_self⟩를 차지했습니다.
+# - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 ⟨outside_none⟩에서 ⟨outside_soft⟩로 늘거나 남았습니다.
+# - **반발.** 가운데 거리는 ⟨near_without⟩에서 ⟨near_with⟩로, 손실은 ⟨loss_without_repulsion⟩에서 ⟨loss_with_repulsion⟩로 바뀌었습니다.
+# - **질량과 빈도.** 순위 상관 ⟨mass_rank⟩가 0에 가깝다면, 잦은 글자가 곧 무거운 글자라는 기대는 맞지 않은 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-failures -->
+# ## What did not work
+#
+# - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction.
+# - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
+# - **A cutoff that multiplies scores.** The share of the tokens it meant to cut went from ⟨outside_none⟩ to ⟨outside_soft⟩ instead of to zero.
+# - **Repulsion.** The median distance went from ⟨near_without⟩ to ⟨near_with⟩, the loss from ⟨loss_without_repulsion⟩ to ⟨loss_with_repulsion⟩.
+# - **Mass and frequency.** If the rank correlation ⟨mass_rank⟩ is near 0, the expectation that frequent characters are heavy ones was wrong.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-measured -->
+# ## 무엇을 어디에서 쟀나
+#
+# 데이터는 ⟨data_ko⟩의 글자 ⟨n_chars⟩개(글자 종류 ⟨vocab⟩가지)이며, 뒤쪽 10 %에 해당하는 ⟨n_valid⟩글자를 검증에 썼습니다. 모델은 층 ⟨n_layers⟩개, 폭 ⟨d_model⟩, 문맥 ⟨n_context⟩글자이고, 모델마다 ⟨n_steps⟩단계를 시드 ⟨n_seeds⟩개로 학습했습니다. 마지막 손실은 검증 창 ⟨n_windows⟩개의 평균 교차 엔트로피(cross-entropy)입니다. 장치는 ⟨device⟩, 프로필은 `⟨profile⟩`입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-measured -->
+# ## What was measured, and on what
+#
+# The data are ⟨n_chars⟩ characters (⟨vocab⟩ kinds) of ⟨data_en⟩, the last 10 % of which, ⟨n_valid⟩ characters, served as validation data. The models have ⟨n_layers⟩ layers, width ⟨d_model⟩ and a context of ⟨n_context⟩ characters; each trained for ⟨n_steps⟩ steps with ⟨n_seeds⟩ seed(s). Final losses are the mean cross-entropy over ⟨n_windows⟩ validation windows. The device was ⟨device⟩, the profile `⟨profile⟩`.
+
+# %% tags=["remove-output"]
+total = min(cfg.windows, (len(valid_ids) - 1) // cfg.context)
+record(d_model=cfg.d_model, n_windows=total, device=str(cfg.device),
+       profile=cfg.profile)
