@@ -257,7 +257,8 @@ def head_summary(weights: Float[Tensor, "query key"]) -> tuple[float, float, flo
     if not len(rows):
         return 1.0, 0.0, 0.0
     before = weights.double().diagonal(-1)
-    return rows[:, 0].mean().item(), before.mean().item(), row_entropy(rows).mean().item()
+    means = rows[:, 0].mean(), before.mean(), row_entropy(rows).mean()
+    return tuple(mean.item() for mean in means)
 
 
 def _label(token: str) -> str:
@@ -276,7 +277,8 @@ def _picture(sentence: Sentence, layer: int, head: int, language: str | None) ->
     facts = "".join(
         f"<div><dt>{_both(ko, en)}</dt><dd>{value}</dd></div>"
         for ko, en, value in (
-            ("첫 토큰에 준 가중치", "Weight on the first token", f"{100 * first:.0f} %"),
+            ("첫 토큰에 준 가중치", "Weight on the first token",
+             f"{100 * first:.0f} %"),
             ("바로 앞 토큰에 준 가중치", "Weight on the token before",
              f"{100 * before:.0f} %"),
             ("엔트로피(비트)", "Entropy (bits)", f"{spread:.2f}"),

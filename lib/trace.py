@@ -29,10 +29,20 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lib.attention import split_heads
+from lib.attention import (
+    apply_rotary,
+    attention_logits,
+    causal_mask,
+    masked_softmax,
+    merge_heads,
+    repeat_kv,
+    rotary_angles,
+    split_heads,
+)
 
 FAMILIES = ("llama",)
 
@@ -51,6 +61,11 @@ class Trace(Mapping[str, Tensor]):
     def __getitem__(self, name: str | tuple[int, str]) -> Tensor:
         if isinstance(name, tuple):
             layer, part = name
+            if not -self.n_layers <= layer < self.n_layers:
+                raise IndexError(
+                    f"layer {layer} is not there; use a layer from 0 to "
+                    f"{self.n_layers - 1}."
+                )
             name = f"blocks.{layer % self.n_layers}.{part}"
         if name not in self._tensors:
             raise KeyError(self._missing(name))
@@ -243,3 +258,57 @@ class _BetweenModules(TorchFunctionMode):
             self.keep(f"{self.name}.scores", args[0])
             self.keep(f"{self.name}.pattern", output)
         return output
+
+
+def recompute_attention(
+    model: nn.Module,
+    layer: int,
+    resid_pre: Float[Tensor, "batch seq d_model"],
+    single: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    r"""Compute one attention layer again, from what enters it and its weights.
+
+    Parameters
+    ----------
+    model
+        A model that `trace` knows.
+    layer
+        Which block.
+    resid_pre
+        What enters the block, `(batch, seq, d_model)`, in the model's precision.
+    single
+        The precision of RMSNorm and softmax. `transformers` computes these two in
+        float32 whatever the precision of the model is.
+
+    Returns
+    -------
+    dict
+        The tensors of the block under the names of `trace`, from `ln1` to
+        `attn_out`; logits are `-inf` where the mask is closed. `head_sum` is
+        `attn_out` once more, as the sum of what each head writes.
+    """
+    body = getattr(model, "model", model)
+    block, config = body.layers[layer], body.config
+    attn, n_heads = block.self_attn, config.num_attention_heads
+    x = resid_pre.to(single)
+    size = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps)
+    ln1 = block.input_layernorm.weight * (x * size).to(resid_pre.dtype)
+    q = split_heads(attn.q_proj(ln1), n_heads)
+    k = split_heads(attn.k_proj(ln1), config.num_key_value_heads)
+    v = split_heads(attn.v_proj(ln1), config.num_key_value_heads)
+    places = torch.arange(x.shape[1], device=x.device)
+    angles = rotary_angles(places, q.shape[-1], config.rope_parameters["rope_theta"])
+    rot_q, rot_k = apply_rotary(q, *angles), apply_rotary(k, *angles)
+    mask = causal_mask(x.shape[1], device=x.device)
+    logits = attention_logits(rot_q, repeat_kv(rot_k, n_heads))
+    weights = masked_softmax(logits.to(single), mask).to(logits.dtype)
+    z = weights @ repeat_kv(v, n_heads)
+    by_head = attn.o_proj.weight.view(-1, n_heads, q.shape[-1])
+    return {
+        "ln1": ln1, "attn.q": q, "attn.k": k, "attn.v": v,
+        "attn.rot_q": rot_q, "attn.rot_k": rot_k,
+        "attn.scores": logits.masked_fill(~mask, -torch.inf),
+        "attn.pattern": weights, "attn.z": z,
+        "attn_out": attn.o_proj(merge_heads(z)),
+        "head_sum": sum(z[:, h] @ by_head[:, h].T for h in range(n_heads)),
+    }

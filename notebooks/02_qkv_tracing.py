@@ -1,0 +1,1039 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-tracing -->
+# # QKV 추적: 어텐션 한 층을 손으로 다시 계산하기
+#
+# 실제 언어 모델 하나를 열고, 문장 하나가 어텐션(attention) 층을 지나는 길을 처음부터 끝까지 다시 계산합니다. 한 걸음 계산할 때마다 모델이 속에서 계산한 값과 견줍니다. 값이 같다면, 우리는 그 층을 이해한 것입니다.
+#
+# | | |
+# |---|---|
+# | **할 수 있게 되는 것** | 은닉 상태와 가중치 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logits), 가중치(weights), 출력을 구하고, 어느 층 어느 헤드(head)든 무엇을 보는지 읽기 |
+# | **걸리는 시간** | 읽기 40분, 연습 문제 45분 |
+# | **필요한 것** | 행렬 곱, 소프트맥스(softmax), 파이썬과 파이토치 조금 |
+#
+# 모델은 SmolLM2-135M-Instruct입니다. 은닉 차원 ⟨d_model⟩, 층 ⟨n_layers⟩개, 쿼리 헤드 ⟨n_heads⟩개, 키·값 헤드 ⟨n_kv_heads⟩개이며 헤드 하나는 ⟨d_head⟩차원입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-tracing -->
+# # Tracing Q, K and V: one attention layer, recomputed by hand
+#
+# We open a real language model and recompute, from start to end, the way of one sentence through an attention layer. After every step we hold our numbers against those that the model computed inside. Where they agree, we have understood the layer.
+#
+# | | |
+# |---|---|
+# | **You will be able to** | get queries, keys, values, logits, weights and output from nothing but hidden states and weight matrices, and read what any head of any layer looks at |
+# | **Time** | 40 minutes to read, 45 for the exercises |
+# | **You need** | matrix products, the softmax, a little Python and PyTorch |
+#
+# The model is SmolLM2-135M-Instruct: hidden size ⟨d_model⟩, ⟨n_layers⟩ layers, ⟨n_heads⟩ query heads, ⟨n_kv_heads⟩ key/value heads, ⟨d_head⟩ dimensions a head.
+
+# %% tags=["parameters"]
+profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+sentence = "고양이가 물을 마신다."  # traced; 2 to 96 tokens
+sentence_en = "The cat drank the water because it was thirsty."  # its partner
+layer = 16  # 0 to 29: the layer that is recomputed step by step
+head = 0  # 0 to 8: the head that the pictures show
+device = "cpu"  # cpu, cuda or auto; float64 needs cpu or cuda
+temperatures = None  # list; None leaves the choice to the profile
+widths = None  # head sizes of the random vectors; None: the profile
+draws = None  # random queries per head size; None: the profile
+
+# %% tags=["hide-input"]
+import math
+
+import pandas as pd
+import torch
+
+from lib.attention import (
+    apply_rotary, causal_mask, merge_heads, repeat_kv, rotary_angles,
+    row_entropy, scaled_dot_product_attention, split_heads)
+from lib.data import describe, language_model
+from lib.explorer import Sentence, attention_explorer, token_labels
+from lib.figures import COLOURS, DIVERGING, show, use_style
+from lib.profile import settings
+from lib.results import record
+from lib.trace import trace
+
+use_style()
+
+# %% tags=["hide-input"]
+quick = {"temperatures": [0.5, 1, 2], "widths": [4, 64], "draws": 200}
+full = {"temperatures": [0.25, 0.5, 0.7, 1, 1.5, 2, 4, 8],
+        "widths": [4, 8, 16, 32, 64, 128, 256, 512, 1024],
+        "draws": 2000}
+given = {"temperatures": temperatures, "widths": widths, "draws": draws}
+cfg = settings(profile, smoke=quick, book=full, gpu=full, given=given,
+               device=device)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-recording -->
+# ## 모델이 계산하는 동안 적어 두기
+#
+# 모델과 토크나이저(tokenizer)를 불러온 다음, 두 문장을 한 번씩 읽게 합니다. `trace`는 블록이 열려 있는 동안 모델이 만든 텐서를 이름과 함께 적어 두고, 닫히면 아무 흔적도 남기지 않습니다. 이 기록이 앞으로 쓸 정답지입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-recording -->
+# ## Write down what the model computes
+#
+# We load the model and its tokenizer and let it read each of the two sentences once. While its block is open, `trace` writes down the tensors that the model makes, each under a name; once closed it leaves nothing behind. This record is our answer sheet.
+
+# %%
+model, tokenizer = language_model()
+model.to(cfg.device)
+config = model.config
+if not 0 <= head < config.num_attention_heads:
+    raise ValueError(f"head {head} is not there; use a head from 0 to "
+                     f"{config.num_attention_heads - 1}.")
+
+
+def read(text):
+    inputs = tokenizer(text, return_tensors="pt").to(cfg.device)
+    ids = inputs.input_ids[0].tolist()
+    if not 2 <= len(ids) <= 96:
+        raise ValueError(f"{text!r} has {len(ids)} tokens; use a sentence "
+                         "of 2 to 96 tokens.")
+    with torch.no_grad(), trace(model) as traced:
+        model(**inputs)
+    return token_labels(tokenizer.convert_ids_to_tokens(ids)), traced
+
+# %%
+tokens, traced = read(sentence)
+tokens_en, traced_en = read(sentence_en)
+record(d_model=config.hidden_size, n_layers=config.num_hidden_layers,
+       n_heads=config.num_attention_heads, d_head=config.head_dim,
+       n_kv_heads=config.num_key_value_heads,
+       n_tokens=len(tokens), n_tokens_en=len(tokens_en),
+       n_recorded=len(traced), model_source=describe("smollm2"))
+
+# %% [markdown] tags=["lang-ko"]
+# 이름 ⟨n_recorded⟩개가 기록되었습니다. 그 가운데 층 하나, 헤드 하나를 골라 펼치면 이 장 전체가 그림 한 장에 들어갑니다.
+# %% [markdown] tags=["lang-en"]
+# ⟨n_recorded⟩ names were recorded. One head of one layer, spread out, holds this whole chapter in one picture.
+
+# %% tags=["hide-input"]
+import matplotlib.pyplot as plt
+
+
+def picture(traced, layer, head):
+    attn = {part: traced[layer, f"attn.{part}"][0]
+            for part in ("rot_q", "rot_k", "v", "scores", "pattern", "z")}
+    group = head // (config.num_attention_heads
+                     // config.num_key_value_heads)
+    future = ~causal_mask(len(attn["scores"][0]))
+    parts = {"Q": attn["rot_q"][head], "K": attn["rot_k"][group],
+             "$S=QK^T/\\sqrt{d}$": attn["scores"][head].masked_fill(
+                 future.to(attn["scores"].device), torch.nan),
+             "$A=$softmax$(S)$": attn["pattern"][head],
+             "V": attn["v"][group], "$Z=AV$": attn["z"][head]}
+    return {name: part.cpu().float() for name, part in parts.items()}
+
+# %% tags=["hide-input"]
+parts = picture(traced, layer, head)
+figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.6))
+for axis, (name, part) in zip(axes.flat, parts.items(), strict=True):
+    top = part.nan_to_num().abs().quantile(0.99).item()
+    if "softmax" in name:
+        axis.imshow(part, vmin=0, vmax=1, aspect="auto")
+    else:
+        axis.imshow(part, cmap=DIVERGING, vmin=-top, vmax=top,
+                    aspect="auto")
+    square = part.shape[0] == part.shape[1]
+    axis.set(title=name, xlabel="key" if square else "dimension",
+             ylabel="query" if square or "Z" in name else "token")
+    if name in ("Q",):
+        axis.set_ylabel("query")
+weights = pd.DataFrame(parts["$A=$softmax$(S)$"].numpy(),
+                       index=tokens, columns=tokens)
+show(figure, table=weights)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 헤드 하나의 한살이입니다. 위: 쿼리 $Q$와 키 $K$를 곱하면 로짓 $S$가 됩니다(미래는 비어 있습니다). 아래: 소프트맥스가 로짓을 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서 진한 칸이 대각선 바로 아래로 이어지는 것에 주목하십시오.
+# <!-- alt: 히트맵 여섯 개. 쿼리와 키와 값은 토큰마다 64개의 수이고, 로짓과 가중치는 아래쪽 삼각형만 차 있다. 가중치에서는 대각선 바로 아래 칸들이 진하다: 토큰마다 바로 앞 토큰을 본다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The life of one head. Above: queries $Q$ times keys $K$ give the logits $S$ (the future stays empty). Below: the softmax turns logits into weights $A$, and $A$ mixes the values $V$ into $Z$. Notice the dark cells of $A$ just below the diagonal.
+# <!-- alt: Six heatmaps. Queries, keys and values hold 64 numbers a token; logits and weights fill the lower triangle only. In the weights the cells just below the diagonal are dark: every token looks at the token before it. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 대각선 바로 아래가 진하다는 것은 토큰마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩가 바로 앞 토큰에 실립니다. 누가 그렇게 하라고 시킨 적은 없습니다. 학습이 헤드에 맡긴 일입니다.
+#
+# 두 문장은 이렇게 토큰으로 나뉩니다. SmolLM2는 주로 영어로 배운 모델이어서 한글 한 글자가 바이트 토큰 두세 개로 쪼개지곤 합니다. `고·1/3`은 "고"라는 글자의 세 조각 가운데 첫째라는 뜻이고, `␣`는 빈칸입니다.
+# %% [markdown] tags=["lang-en"]
+# Dark cells just below the diagonal mean that every token looks at **the token before it**: ⟨previous_share⟩ of the weight goes there in the Korean sentence, ⟨previous_share_en⟩ in the English one. Nobody told this head to do so. Training gave it the job.
+#
+# Here is how the two sentences fall into tokens. SmolLM2 learned mostly from English, so a Hangul syllable often breaks into two or three byte tokens. `고·1/3` is the first of three pieces of the syllable "고", and `␣` is a space.
+
+# %% tags=["hide-input"]
+before, before_en = (
+    t[layer, "attn.pattern"][0, head].diagonal(-1).mean().item()
+    for t in (traced, traced_en))
+record("previous_share", before, text=f"{before:.0%}")
+record("previous_share_en", before_en, text=f"{before_en:.0%}")
+pd.DataFrame(
+    {"글자 수 | characters": [len(sentence), len(sentence_en)],
+     "토큰 수 | tokens": [len(tokens), len(tokens_en)],
+     "토큰 | pieces": [" ".join(tokens), " ".join(tokens_en)]},
+    index=["한국어 문장 | Korean", "영어 문장 | English"])
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-steps -->
+# ## 한 걸음씩: 은닉 상태에서 출력까지
+#
+# 층 `layer`로 들어가는 은닉 상태 $x \in \mathbb{R}^{n \times d}$에서 출발합니다. 이제부터 쓰는 재료는 $x$와 이 층의 가중치 행렬뿐입니다. 걸음마다 `compare`가 우리 값과 모델의 값을 견주어, 가장 크게 벌어진 차이와 모델 값의 최대 절댓값을 표로 보여 줍니다. 차이가 0이면 마지막 비트까지 같다는 뜻입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-steps -->
+# ## Step by step: from hidden states to the output
+#
+# We start from the hidden states $x \in \mathbb{R}^{n \times d}$ that enter layer `layer`. From here on we use $x$ and the weight matrices of this layer, and nothing else. At every step `compare` holds our values against the model's and shows the largest difference and the largest absolute value of the model. A difference of 0 means equal to the last bit.
+
+# %% tags=["hide-input"]
+COLUMNS = ["모양 | shape", "최대 차이 | largest difference",
+           "모델의 최댓값 | largest value"]
+
+
+def compare(name, ours, theirs):
+    gap = (ours - theirs).abs().max().item()
+    size = theirs.abs().max().item()
+    record(f"diff_{name}", gap)
+    shape = " × ".join(map(str, ours.shape))
+    return pd.DataFrame([[shape, f"{gap:.1e}", f"{size:.3g}"]],
+                        index=[name], columns=COLUMNS)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-rmsnorm -->
+# ### 크기 맞추기: RMSNorm
+#
+# 토큰마다 은닉 상태의 크기가 크게 다릅니다. RMSNorm은 벡터를 그 제곱평균제곱근으로 나누고, 학습한 배율 $g$를 차원마다 곱합니다.
+#
+# $$\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_{i=1}^{d} x_i^2 + \varepsilon}} \odot g$$
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-rmsnorm -->
+# ### Bring to one size: RMSNorm
+#
+# Hidden states differ widely in size from token to token. RMSNorm divides each vector by its root mean square and multiplies each dimension by a learned gain $g$.
+#
+# $$\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_{i=1}^{d} x_i^2 + \varepsilon}} \odot g$$
+
+# %%
+block = model.model.layers[layer]
+g, eps = block.input_layernorm.weight.detach(), config.rms_norm_eps
+
+x = traced[layer, "resid_pre"][0]
+x_hat = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * g
+compare("ln1", x_hat, traced[layer, "ln1"][0])
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-projections -->
+# ### 세 가지로 비추기: Q, K, V
+#
+# 같은 $\hat{x}$를 세 행렬로 비춥니다. 쿼리는 "무엇을 찾는가", 키는 "무엇으로 찾아지는가", 값은 "찾아지면 무엇을 건네는가"에 해당합니다. 이 모델에는 편향이 없습니다.
+#
+# $$Q = \hat{x} W_Q^\top, \qquad K = \hat{x} W_K^\top, \qquad V = \hat{x} W_V^\top$$
+#
+# 폭은 `head_dim`에 헤드 수를 곱한 것입니다. 헤드 $h$는 그 가운데 제 몫의 열을 갖습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-projections -->
+# ### Three views: Q, K, V
+#
+# Three matrices view the same $\hat{x}$. The query stands for what a token looks for, the key for what it is found by, the value for what it hands over when found. This model has no biases.
+#
+# $$Q = \hat{x} W_Q^\top, \qquad K = \hat{x} W_K^\top, \qquad V = \hat{x} W_V^\top$$
+#
+# The width is `head_dim` times the number of heads; head $h$ owns its share of the columns.
+
+# %%
+W_Q, W_K, W_V, W_O = (
+    getattr(block.self_attn, f"{name}_proj").weight.detach()
+    for name in "qkvo")
+
+Q, K, V = x_hat @ W_Q.T, x_hat @ W_K.T, x_hat @ W_V.T
+n, d = len(x), config.head_dim
+q = Q.view(n, -1, d).transpose(0, 1)  # head, token, dimension
+k = K.view(n, -1, d).transpose(0, 1)
+v = V.view(n, -1, d).transpose(0, 1)
+pd.concat([compare("q", q, traced[layer, "attn.q"][0]),
+           compare("k", k, traced[layer, "attn.k"][0]),
+           compare("v", v, traced[layer, "attn.v"][0])])
+
+# %% [markdown] tags=["lang-ko"]
+# 쿼리 헤드는 ⟨n_heads⟩개인데 키와 값의 헤드는 ⟨n_kv_heads⟩개뿐입니다. 이런 방식을 그룹 쿼리 어텐션(grouped-query attention)이라고 합니다. 쿼리 헤드 ⟨group_size⟩개가 키·값 헤드 하나를 나누어 쓰므로, 글을 만들 때 기억해 두어야 할 키와 값이 그만큼 줄어듭니다.
+# %% [markdown] tags=["lang-en"]
+# There are ⟨n_heads⟩ query heads and only ⟨n_kv_heads⟩ heads of keys and values. This is grouped-query attention: ⟨group_size⟩ query heads share one key/value head, so generation has that many times fewer keys and values to remember.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-rotary -->
+# ### 자리만큼 돌리기: 회전 위치 임베딩
+#
+# 지금까지의 계산은 토큰의 순서를 모릅니다. 회전 위치 임베딩(rotary position embedding)은 $t$번째 토큰의 쿼리와 키를, 두 차원씩 짝지어 $t$에 비례하는 각도만큼 돌립니다. 짝 $i$는 차원 $i$와 $i + d/2$이고, 뒤쪽 짝일수록 천천히 돕니다.
+#
+# $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \begin{pmatrix} \tilde{q}_i \\ \tilde{q}_{i+d/2} \end{pmatrix} = \begin{pmatrix} \cos\varphi_{t,i} & -\sin\varphi_{t,i} \\ \sin\varphi_{t,i} & \cos\varphi_{t,i} \end{pmatrix} \begin{pmatrix} q_i \\ q_{i+d/2} \end{pmatrix}$$
+#
+# 돌린 두 벡터의 내적은 각도의 차이, 곧 두 토큰의 거리에만 달려 있습니다. 정말 그런지는 [연습 문제](#qkv-exercise-rotary)에서 확인합니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-rotary -->
+# ### Turn by position: rotary embedding
+#
+# Nothing so far knows the order of the tokens. The rotary position embedding takes the query and key of token $t$, two dimensions at a time, and turns each pair by an angle proportional to $t$. Pair $i$ is dimensions $i$ and $i + d/2$; later pairs turn more slowly.
+#
+# $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \begin{pmatrix} \tilde{q}_i \\ \tilde{q}_{i+d/2} \end{pmatrix} = \begin{pmatrix} \cos\varphi_{t,i} & -\sin\varphi_{t,i} \\ \sin\varphi_{t,i} & \cos\varphi_{t,i} \end{pmatrix} \begin{pmatrix} q_i \\ q_{i+d/2} \end{pmatrix}$$
+#
+# The dot product of two turned vectors depends on the difference of their angles, that is, on the distance of the two tokens. An [exercise](#qkv-exercise-rotary) checks that it does.
+
+# %%
+theta = config.rope_parameters["rope_theta"]
+t = torch.arange(n, device=x.device)[:, None].float()
+phi = t * theta ** -(torch.arange(0, d, 2, device=x.device) / d)
+cos, sin = phi.cos(), phi.sin()
+
+
+def turn(x):
+    first, second = x[..., : d // 2], x[..., d // 2 :]
+    return torch.cat((first * cos - second * sin,
+                      first * sin + second * cos), dim=-1)
+
+
+q_rot, k_rot = turn(q), turn(k)
+pd.concat([compare("rot_q", q_rot, traced[layer, "attn.rot_q"][0]),
+           compare("rot_k", k_rot, traced[layer, "attn.rot_k"][0])])
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-logits -->
+# ### 견주기: 로짓
+#
+# 이제 모든 쿼리를 모든 키와 내적합니다. 쿼리 헤드 $h$는 키 헤드 $\lfloor h / r \rfloor$을 봅니다. 여기서 $r$은 키 헤드 하나를 나누어 쓰는 쿼리 헤드의 수입니다. $\sqrt{d}$로 나누는 까닭은 [뒤에서 재어 봅니다](#qkv-scale).
+#
+# $$S = \frac{\tilde{Q}\,\tilde{K}^\top}{\sqrt{d}}$$
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-logits -->
+# ### Compare: the logits
+#
+# Now every query meets every key in a dot product. Query head $h$ looks at key head $\lfloor h / r \rfloor$, where $r$ is the number of query heads that share one key head. Why we divide by $\sqrt{d}$ is [measured below](#qkv-scale).
+#
+# $$S = \frac{\tilde{Q}\,\tilde{K}^\top}{\sqrt{d}}$$
+
+# %%
+r = len(q) // len(k)
+k_shared = k_rot.repeat_interleave(r, dim=0)
+v_shared = v.repeat_interleave(r, dim=0)
+
+S = q_rot @ k_shared.transpose(-2, -1) / math.sqrt(d)
+M = causal_mask(n, device=x.device)
+record(group_size=r)
+compare("logits", S[:, M], traced[layer, "attn.scores"][0][:, M])
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-mask -->
+# ### 미래 가리기: 마스크
+#
+# 다음 토큰을 맞히는 모델이 다음 토큰을 보아서는 안 됩니다. 그래서 인과 마스크(causal mask)로 $j > i$인 칸을 막습니다. 우리는 막힌 칸에 $-\infty$를 두고, 모델은 float32에서 가장 작은 수를 더합니다. 막힌 칸이 같은지만 보면 됩니다.
+#
+# $$S_{ij} \leftarrow -\infty \quad (j > i)$$
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-mask -->
+# ### Hide the future: the mask
+#
+# A model that predicts the next token must not see it. The causal mask therefore closes every cell with $j > i$. We put $-\infty$ there; the model adds the lowest float32 number. All that matters is that the same cells are closed.
+#
+# $$S_{ij} \leftarrow -\infty \quad (j > i)$$
+
+# %%
+S = S.masked_fill(~M, -torch.inf)
+
+closed = traced[layer, "attn.scores"][0] < -1e30
+record(closed_cells=int((~M).sum()),
+       closed_differently=int((closed != ~M).sum()))
+pd.DataFrame({
+    "우리가 막은 칸 | closed by us": [int(S.isneginf().sum())],
+    "모델이 막은 칸 | closed by the model": [int(closed.sum())],
+    "다른 칸 | different": [int((closed != S.isneginf()).sum())]},
+    index=["모든 헤드 | all heads"])
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-weights -->
+# ### 나누어 갖기: 소프트맥스
+#
+# 소프트맥스는 쿼리마다 로짓을 양수로 바꾸고 합이 1이 되게 합니다. 이렇게 얻은 것이 가중치 $A$입니다. 막힌 칸은 $e^{-\infty} = 0$이 됩니다.
+#
+# $$A_{ij} = \frac{e^{S_{ij}}}{\sum_{k} e^{S_{ik}}}$$
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-weights -->
+# ### Share out: the softmax
+#
+# For each query, the softmax makes the logits positive and their sum 1. The result is the weights $A$. Closed cells become $e^{-\infty} = 0$.
+#
+# $$A_{ij} = \frac{e^{S_{ij}}}{\sum_{k} e^{S_{ik}}}$$
+
+# %%
+A = S.exp() / S.exp().sum(dim=-1, keepdim=True)
+compare("weights", A, traced[layer, "attn.pattern"][0])
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-output -->
+# ### 섞고, 이어 붙이고, 되돌리기
+#
+# 가중치로 값을 섞으면 헤드마다 $Z_h$가 나옵니다. 헤드들을 나란히 이어 붙이고 출력 행렬 $W_O$를 곱하면 은닉 차원으로 돌아갑니다. 이것이 이 층의 어텐션이 잔차 스트림(residual stream)에 더하는 값입니다.
+#
+# $$Z_h = A_h V_{\lfloor h/r \rfloor}, \qquad O = [\,Z_0 \; Z_1 \; \cdots \; Z_{H-1}\,]\, W_O^\top$$
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-output -->
+# ### Mix, lay side by side, bring back
+#
+# The weights mix the values into one $Z_h$ a head. Laid side by side and multiplied by the output matrix $W_O$, the heads return to the hidden size. This is what the attention of this layer adds to the residual stream.
+#
+# $$Z_h = A_h V_{\lfloor h/r \rfloor}, \qquad O = [\,Z_0 \; Z_1 \; \cdots \; Z_{H-1}\,]\, W_O^\top$$
+
+# %%
+Z = A @ v_shared
+O = Z.transpose(0, 1).reshape(n, -1) @ W_O.T
+pd.concat([compare("z", Z, traced[layer, "attn.z"][0]),
+           compare("attn_out", O, traced[layer, "attn_out"][0])])
+
+# %% [markdown] tags=["lang-ko"]
+# 다 왔습니다. 은닉 상태와 행렬 네 개와 벡터 하나에서 출발해 모델과 같은 값에 닿았습니다. 마지막 차이는 ⟨diff_attn_out⟩입니다.
+#
+# 마지막 식은 다르게 읽을 수도 있습니다. 이어 붙인 벡터에 행렬을 곱하는 것은 **헤드마다 따로 곱해서 더하는 것**과 같습니다. 그래서 헤드는 저마다 따로 잔차 스트림에 글을 쓴다고 말할 수 있습니다.
+#
+# $$O = \sum_{h=0}^{H-1} Z_h\, W_{O,h}^\top$$
+# %% [markdown] tags=["lang-en"]
+# We have arrived: from hidden states, four matrices and one vector to the values of the model. The last difference is ⟨diff_attn_out⟩.
+#
+# The last formula can be read in another way. Multiplying the joined vector by a matrix is the same as **multiplying head by head and adding up**. So each head may be said to write to the residual stream by itself.
+#
+# $$O = \sum_{h=0}^{H-1} Z_h\, W_{O,h}^\top$$
+
+# %%
+W_heads = W_O.view(-1, len(q), d)  # d_model, head, d_head
+O_heads = sum(Z[h] @ W_heads[:, h].T for h in range(len(q)))
+compare("head_sum", O_heads, traced[layer, "attn_out"][0])
+
+# %% [markdown] tags=["lang-ko"]
+# 이번 차이는 ⟨diff_head_sum⟩입니다. 식은 같은데 더하는 순서가 다릅니다. 이 차이가 반올림인지 실수인지 어떻게 알 수 있을까요?
+# %% [markdown] tags=["lang-en"]
+# This time the difference is ⟨diff_head_sum⟩. The formula is the same, the order of adding is not. How do we know whether this is rounding or a mistake?
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-all-layers -->
+# ## 모든 층, 두 문장, 두 정밀도
+#
+# 규칙은 이렇습니다. **float64로 다시 계산한다. 차이가 함께 줄어들면 반올림이고, 그대로 남으면 실수다.** 위의 걸음을 한데 모은 함수 `recompute_attention`을 모든 층과 두 문장에 돌리고, 걸음마다 가장 나쁜 값만 남깁니다. 층마다 값의 크기가 크게 다르므로 절대 차이와 함께, 그 층에서 모델 값의 최대 절댓값으로 나눈 상대 차이도 셉니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-all-layers -->
+# ## All layers, both sentences, two precisions
+#
+# The rule is this. **Compute again in float64. If the difference shrinks along, it was rounding; if it stays, it is a mistake.** The function `recompute_attention` gathers the steps above; we run it over all layers and both sentences and keep the worst value of each step. Since layers differ widely in size, we count the absolute difference and also the relative one: divided by the largest absolute value of the model in that layer.
+
+# %%
+from lib.trace import recompute_attention
+
+
+@torch.no_grad()
+def worst(traces, single):
+    found = {}
+    for record_of in traces:
+        for i in range(config.num_hidden_layers):
+            x = record_of[i, "resid_pre"]
+            ours = recompute_attention(model, i, x, single)
+            for name, mine in ours.items():
+                known = "attn_out" if name == "head_sum" else name
+                theirs = record_of[i, known]
+                seen = mine.isfinite()  # closed cells are -inf
+                gap = (mine - theirs)[seen].abs().max().item()
+                size = theirs[seen].abs().max().item()
+                old = found.get(name, (0, 0))
+                found[name] = max(old[0], gap), max(old[1], gap / size)
+    return found
+
+# %%
+in_32 = worst([traced, traced_en], torch.float32)
+model.double()
+doubles = [read(sentence)[1], read(sentence_en)[1]]
+in_64 = worst(doubles, torch.float32)
+all_64 = worst(doubles, torch.float64)
+model.float()
+del doubles
+
+pd.DataFrame({
+    "float32, 절대 | float32, absolute": in_32,
+    "float64, 절대 | float64, absolute": in_64,
+}).map(lambda pair: f"{pair[0]:.1e}").assign(**{
+    "float32, 상대 | float32, relative":
+        [f"{rel:.1e}" for _, rel in in_32.values()],
+    "모두 float64, 절대 | all float64, absolute":
+        [f"{gap:.1e}" for gap, _ in all_64.values()]})
+
+# %% tags=["remove-input"]
+steps_compared = [name for name in in_32 if name != "head_sum"]
+record(worst_step=max(in_32[name][0] for name in steps_compared),
+       worst_step_64=max(in_64[name][0] for name in steps_compared),
+       head_sum_32=in_32["head_sum"][0],
+       head_sum_relative=in_32["head_sum"][1],
+       head_sum_64=in_64["head_sum"][0],
+       stays_64=max(all_64[name][1] for name in steps_compared),
+       largest_out=max(t.stack("attn_out").abs().max().item()
+                       for t in (traced, traced_en)))
+
+# %% [markdown] tags=["lang-ko"]
+# 읽는 법은 이렇습니다.
+#
+# - 걸음마다의 최대 차이는 float32에서 ⟨worst_step⟩, float64에서 ⟨worst_step_64⟩입니다. 모델과 같은 연산을 같은 순서로 했기 때문입니다.
+# - 헤드별 합(`head_sum`)의 차이는 절댓값으로 ⟨head_sum_32⟩입니다. 커 보이지만 출력의 최댓값이 ⟨largest_out⟩이어서 상대 차이는 ⟨head_sum_relative⟩입니다. float64에서는 ⟨head_sum_64⟩로 줄어듭니다. 그러니 **반올림**입니다.
+# - 마지막 열은 모든 것을 float64로 계산했는데도 줄지 않습니다(상대 차이 ⟨stays_64⟩). 규칙대로라면 어딘가 다르다는 뜻이고, 실제로 다릅니다. `transformers`는 모델이 float64여도 **RMSNorm과 소프트맥스를 float32로** 계산합니다. 그 두 곳을 똑같이 한 것이 둘째 열입니다.
+# %% [markdown] tags=["lang-en"]
+# How to read it:
+#
+# - The largest difference over the steps is ⟨worst_step⟩ in float32 and ⟨worst_step_64⟩ in float64: we did the same operations as the model, in the same order.
+# - The sum over heads (`head_sum`) differs by ⟨head_sum_32⟩ in absolute terms. That looks large, but outputs reach ⟨largest_out⟩, so the relative difference is ⟨head_sum_relative⟩. In float64 it falls to ⟨head_sum_64⟩: it was **rounding**.
+# - The last column computes everything in float64 and does not shrink (relative difference ⟨stays_64⟩). By the rule something differs, and so it does: `transformers` computes **RMSNorm and the softmax in float32** even when the model is in float64. The second column does the same in these two places.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-explorer -->
+# ## 모든 헤드 둘러보기
+#
+# 이제 계산을 믿을 수 있으니 눈으로 볼 차례입니다. 두 슬라이더로 층과 헤드를 고르십시오. 화살표 키로도 움직입니다. 행은 보는 토큰(쿼리), 열은 보이는 토큰(키)이고 한 행의 합은 100%입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-explorer -->
+# ## Look at every head
+#
+# Now that the numbers can be trusted, look at them. Choose layer and head with the two sliders; the arrow keys move them as well. Rows are the tokens that look (queries), columns the tokens that are looked at (keys), and a row sums to 100%.
+
+# %%
+heatmaps = traced.stack("attn.pattern")[:, 0].cpu()
+heatmaps_en = traced_en.stack("attn.pattern")[:, 0].cpu()
+attention_explorer(
+    [Sentence(heatmaps, tokens, "한국어 문장", "Korean sentence"),
+     Sentence(heatmaps_en, tokens_en, "영어 문장", "English sentence")],
+    layer=layer, head=head)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 층과 헤드를 바꿔 가며 보십시오. 색은 가중치의 제곱근에 비례하므로 1%도 옅게 보입니다. 칸에 포인터를 올리면 값이 나타나고, "숫자 쓰기"를 켜면 표가 됩니다.
+# <!-- alt: 고른 층과 헤드의 가중치를 담은 표. 행은 쿼리 토큰, 열은 키 토큰이며 대각선 위쪽은 비어 있다. 칸마다 백분율이 적혀 있고, 슬라이더 두 개와 문장 단추로 내용을 바꾼다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Change layer and head. Colour goes with the square root of the weight, so that even 1% shows faintly. Point at a cell for its value, or switch on the numbers to read it as a table.
+# <!-- alt: A table with the weights of the chosen layer and head. Rows are query tokens, columns key tokens; above the diagonal it is empty. Each cell holds a percentage; two sliders and a switch of sentences change the content. -->
+
+# %% tags=["remove-input"]
+first_ko, first_en = (w[:, :, 1:, 0].mean(-1)  # layer, head
+                      for w in (heatmaps, heatmaps_en))
+for name, share in (("sink_share", first_ko), ("sink_share_en", first_en)):
+    record(name, share.mean().item(), text=f"{share.mean():.0%}")
+    over = (share > 0.5).float().mean().item()
+    record(name.replace("share", "heads"), over, text=f"{over:.0%}")
+n_all = heatmaps.shape[0] * heatmaps.shape[1]
+record(n_all_heads=n_all)
+
+# %% [markdown] tags=["lang-ko"]
+# 몇 번 움직여 보면 곧 눈에 띄는 것이 있습니다. 많은 헤드에서 첫째 열만 진합니다. 헤드 ⟨n_all_heads⟩개를 통틀어 첫 토큰에 실린 가중치는 한국어 문장에서 ⟨sink_share⟩, 영어 문장에서 ⟨sink_share_en⟩입니다. 가중치의 절반 넘게를 첫 토큰에 주는 헤드가 각각 ⟨sink_heads⟩와 ⟨sink_heads_en⟩입니다.
+# %% [markdown] tags=["lang-en"]
+# Move the sliders a few times and something stands out: in many heads only the first column is dark. Over all ⟨n_all_heads⟩ heads, the first token receives ⟨sink_share⟩ of the weight in the Korean sentence and ⟨sink_share_en⟩ in the English one. The share of heads that give it more than half is ⟨sink_heads⟩ and ⟨sink_heads_en⟩.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-sink -->
+# ## 첫 토큰은 쉼터
+#
+# 첫 토큰에 중요한 뜻이 있어서일까요? 세 가지를 층마다 재어 봅니다. 첫 토큰이 받는 가중치, 첫 토큰의 값 벡터가 다른 토큰에 견주어 얼마나 긴지, 그리고 **서로 다른 두 문장**의 첫 토큰 은닉 상태가 얼마나 닮았는지입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-sink -->
+# ## The first token is a resting place
+#
+# Is the first token so important? Layer by layer we measure three things: the weight it receives, how long its value vector is beside those of the other tokens, and how alike the hidden states of the first tokens of **two different sentences** are.
+
+# %% tags=["hide-input"]
+def value_ratio(traced):
+    length = traced.stack("attn.v")[:, 0].norm(dim=-1)  # layer, head, token
+    return (length[..., 0].mean(-1) / length[..., 1:].mean((-2, -1))).cpu()
+
+
+starts = [t.stack("resid_pre")[:, 0, 0].cpu() for t in (traced, traced_en)]
+alike = torch.cosine_similarity(*starts, dim=-1)
+curves = {"weight on the first token": (first_ko.mean(-1), first_en.mean(-1)),
+          "value length, first / others": (
+              value_ratio(traced), value_ratio(traced_en)),
+          "cosine of the first hidden states": (alike,)}
+figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.6))
+for axis, (title, lines) in zip(axes, curves.items(), strict=True):
+    for line, name in zip(lines, ("Korean", "English"), strict=False):
+        axis.plot(line, label=name if len(lines) > 1 else "both")
+    axis.set(title=title, xlabel="layer", ylim=(0, None))
+    axis.title.set_fontsize(9)
+axes[0].legend()
+show(figure)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 왼쪽: 첫 토큰이 받는 가중치(헤드 평균). 가운데: 첫 토큰의 값 벡터 길이를 나머지 토큰의 평균으로 나눈 것. 오른쪽: 두 문장의 첫 토큰이 그 층에 들어갈 때 은닉 상태의 코사인 유사도.
+# <!-- alt: 선 그래프 세 개. 첫 토큰이 받는 가중치는 처음 몇 층을 지나면 높아지고, 같은 층에서 그 값 벡터는 다른 토큰보다 훨씬 짧다. 두 문장의 첫 은닉 상태는 뒤쪽 층에서 거의 같다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Left: the weight on the first token, averaged over heads. Middle: the length of its value vector over the mean of the others. Right: cosine similarity of the hidden states with which the first tokens of the two sentences enter each layer.
+# <!-- alt: Three line plots. The weight on the first token rises after the first few layers, and in the same layers its value vector is much shorter than those of other tokens. The first hidden states of the two sentences are nearly the same in the later layers. -->
+
+# %% tags=["remove-input"]
+ratio = value_ratio(traced)
+record(ratio_median=ratio.median().item(),
+       alike_first=alike[0].item())
+record("alike_last", alike[-6].item(), text=f"{alike[-6]:.5f}")
+record(alike_layer=len(alike) - 6,
+       lowest_sink_layer=int(first_ko.mean(-1)[3:].argmin()) + 3)
+
+# %% [markdown] tags=["lang-ko"]
+# 첫 토큰의 값 벡터는 다른 토큰의 ⟨ratio_median⟩배 길이밖에 안 됩니다(층의 중앙값). 많은 가중치를 주어도 섞여 들어오는 것은 거의 없습니다. 더구나 층 ⟨alike_layer⟩에 들어갈 때 두 문장의 첫 토큰은 유사도가 ⟨alike_last⟩로, 뜻을 담고 있지 않습니다(층 0에서는 ⟨alike_first⟩였습니다). 소프트맥스의 가중치는 합이 1이어야 하므로, 할 일이 없는 헤드에는 **쉴 곳**이 필요합니다. 모델은 첫 토큰을 그 자리로 씁니다. 이런 토큰을 어텐션 싱크(attention sink)라고 합니다. 모든 층이 그런 것은 아닙니다. 층 ⟨lowest_sink_layer⟩은 첫 토큰을 거의 보지 않습니다.
+#
+# > **주의.** 그러므로 진한 칸이 곧 "중요한 토큰"은 아닙니다. 가중치만 보지 말고, 그 가중치가 곱해지는 값도 함께 보아야 합니다.
+# %% [markdown] tags=["lang-en"]
+# The value vector of the first token has only ⟨ratio_median⟩ times the length of the others (median over layers): much weight on it mixes in next to nothing. And when they enter layer ⟨alike_layer⟩, the first tokens of the two sentences have a similarity of ⟨alike_last⟩; they carry no meaning of their own (in layer 0 it was ⟨alike_first⟩). Since the weights of a softmax must sum to 1, a head with nothing to do needs **a place to rest**, and the model uses the first token for it. Such a token is called an attention sink. Not every layer has one: layer ⟨lowest_sink_layer⟩ hardly looks at the first token.
+#
+# > **Note.** So a dark cell does not make an important token. Look at the value that the weight multiplies, not only at the weight.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-over-layers -->
+# ## 층을 따라 변하는 Q, K, V
+#
+# 층마다 $Q$, $K$, $V$의 길이와 **유효 랭크**(effective rank)를 잽니다. 유효 랭크는 벡터들이 실제로 몇 방향으로 퍼져 있는지를 말해 줍니다. 특잇값 $\sigma_i$를 합이 1이 되게 나눈 $p_i$의 엔트로피(entropy)를 지수로 올린 것입니다. 첫 토큰은 앞에서 본 까닭으로 뺍니다.
+#
+# $$\operatorname{erank}(X) = \exp\Big(-\sum_i p_i \ln p_i\Big), \qquad p_i = \frac{\sigma_i}{\sum_j \sigma_j}$$
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-over-layers -->
+# ## How Q, K and V change over the layers
+#
+# In every layer we measure the length of $Q$, $K$ and $V$ and their **effective rank**, which tells over how many directions the vectors really spread: the exponential of the entropy of $p_i$, the singular values $\sigma_i$ divided by their sum. We leave out the first token for the reason just seen.
+#
+# $$\operatorname{erank}(X) = \exp\Big(-\sum_i p_i \ln p_i\Big), \qquad p_i = \frac{\sigma_i}{\sum_j \sigma_j}$$
+
+# %%
+def effective_rank(x):  # (…, token, dimension)
+    p = torch.linalg.svdvals(x.cpu())
+    p = p / p.sum(-1, keepdim=True)
+    return torch.special.entr(p).sum(-1).exp()
+
+
+lengths, ranks = {}, {}
+for part in "qkv":
+    x = traced.stack(f"attn.{part}")[:, 0, :, 1:]  # layer, head, token, d
+    lengths[part.upper()] = x.norm(dim=-1).mean((1, 2)).cpu()
+    ranks[part.upper()] = effective_rank(x).mean(-1)
+seed = torch.Generator().manual_seed(0)
+noise = torch.randn(100, n - 1, d, generator=seed)
+random_rank = effective_rank(noise).mean().item()
+
+# %% tags=["hide-input"]
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3))
+for name, colour in zip("QKV", ("attention", "gravity", "tokens"),
+                        strict=True):
+    left.plot(lengths[name], color=COLOURS[colour], label=name)
+    right.plot(ranks[name], color=COLOURS[colour], label=name)
+right.axhline(random_rank, color=COLOURS["grey"], linestyle=":",
+              label="random")
+left.set(title="mean length", xlabel="layer", ylim=(0, None))
+right.set(title="effective rank", xlabel="layer", ylim=(0, None))
+right.legend(ncols=2)
+show(figure)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 왼쪽: 층마다 $Q$, $K$, $V$ 벡터의 평균 길이(첫 토큰 제외, 한국어 문장). 오른쪽: 헤드마다 구한 유효 랭크의 평균. 점선은 같은 크기의 난수 행렬입니다.
+# <!-- alt: 선 그래프 두 개. 쿼리와 키의 길이는 첫 층 뒤로 비슷하게 이어지고 값의 길이는 뒤쪽 층에서 커진다. 유효 랭크는 값이 난수에 가깝게 높고 쿼리와 키는 그보다 훨씬 낮다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Left: mean length of the $Q$, $K$ and $V$ vectors in each layer (first token left out, Korean sentence). Right: effective rank, computed for each head and averaged. The dotted line is a random matrix of the same size.
+# <!-- alt: Two line plots. The lengths of queries and keys stay alike after the first layer, the length of values grows in the later layers. The effective rank of values is high, close to random, that of queries and keys much lower. -->
+
+# %% tags=["remove-input"]
+record(rank_q=ranks["Q"].mean().item(), rank_k=ranks["K"].mean().item(),
+       rank_v=ranks["V"].mean().item(), rank_random=random_rank,
+       v_first=lengths["V"][0].item(), v_top=lengths["V"].max().item(),
+       v_top_layer=int(lengths["V"].argmax()),
+       q_low=lengths["Q"].min().item(), q_high=lengths["Q"].max().item())
+
+# %% [markdown] tags=["lang-ko"]
+# 두 가지가 보입니다. 첫째, 쿼리의 길이는 ⟨q_low⟩에서 ⟨q_high⟩ 사이에 머무는데, 값의 길이는 층 0의 ⟨v_first⟩에서 층 ⟨v_top_layer⟩의 ⟨v_top⟩까지 자랍니다. 잔차 스트림이 층을 지나며 커지므로, 뒤쪽 층은 더 큰 값을 써야 같은 만큼 바꿀 수 있습니다. 둘째, 값은 유효 랭크가 ⟨rank_v⟩로 난수(⟨rank_random⟩)에 가깝고, 쿼리와 키는 ⟨rank_q⟩와 ⟨rank_k⟩로 훨씬 낮습니다. **무엇을 건넬지**는 여러 방향에 걸치지만 **어디를 볼지**는 몇 방향만으로 정해진다는 뜻입니다.
+# %% [markdown] tags=["lang-en"]
+# Two things show. First, the length of queries stays between ⟨q_low⟩ and ⟨q_high⟩ while that of values grows from ⟨v_first⟩ in layer 0 to ⟨v_top⟩ in layer ⟨v_top_layer⟩: the residual stream grows from layer to layer, so later layers must write larger values to change it as much. Second, values have an effective rank of ⟨rank_v⟩, close to random (⟨rank_random⟩), whereas queries and keys have ⟨rank_q⟩ and ⟨rank_k⟩. **What to hand over** takes many directions; **where to look** is settled in few.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-temperature -->
+# ## 온도: 또렷하게, 흐릿하게
+#
+# 로짓을 온도(temperature) $\tau$로 나눈 뒤 소프트맥스를 하면 분포의 또렷함이 바뀝니다.
+#
+# $$A_{ij}(\tau) = \operatorname{softmax}_j\!\left(\frac{S_{ij}}{\tau}\right)$$
+#
+# $\tau$가 작으면 가장 큰 로짓 하나가 다 갖고, 크면 모두가 고르게 나누어 갖습니다. 얼마나 퍼져 있는지는 엔트로피 $H = -\sum_j A_{ij} \log_2 A_{ij}$로 셉니다. 한 곳만 보면 0비트, $m$곳을 고르게 보면 $\log_2 m$비트입니다. 아래 그림은 층 `layer`, 헤드 `head`에서 엔트로피가 가장 큰 쿼리의 실제 로짓으로 그렸습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-temperature -->
+# ## Temperature: sharper, softer
+#
+# Dividing the logits by a temperature $\tau$ before the softmax changes how sharp the distribution is.
+#
+# $$A_{ij}(\tau) = \operatorname{softmax}_j\!\left(\frac{S_{ij}}{\tau}\right)$$
+#
+# A small $\tau$ gives everything to the largest logit, a large one gives everyone an even share. How spread out that is, the entropy $H = -\sum_j A_{ij} \log_2 A_{ij}$ counts: 0 bits for one place, $\log_2 m$ bits for $m$ places alike. The figure uses the real logits of layer `layer`, head `head`, for the query with the largest entropy.
+
+# %% tags=["hide-input"]
+import plotly.graph_objects as go
+
+spread = row_entropy(A[head])
+row = int(spread.argmax())
+seen = S[head, row, : row + 1].cpu()
+labels = [f"{i} {token}" for i, token in enumerate(tokens[: row + 1])]
+shares = [(seen / tau).softmax(-1) for tau in cfg.temperatures]
+bits = [row_entropy(share[None]).item() for share in shares]
+at_one = min(range(len(shares)),
+             key=lambda i: abs(cfg.temperatures[i] - 1))
+titles = [f"τ = {tau:g}, H = {h:.2f} bits"
+          for tau, h in zip(cfg.temperatures, bits, strict=True)]
+steps = [{"method": "update", "label": f"{tau:g}",
+          "args": [{"y": [share.tolist()]}, {"title.text": title}]}
+         for tau, share, title in zip(
+             cfg.temperatures, shares, titles, strict=True)]
+record(row_token=tokens[row], row_entropy_one=bits[at_one],
+       row_entropy_low=bits[0], row_entropy_high=bits[-1],
+       row_entropy_max=math.log2(row + 1),
+       tau_low=cfg.temperatures[0], tau_high=cfg.temperatures[-1])
+
+# %% tags=["hide-input"]
+figure = go.Figure(go.Bar(x=labels, y=shares[at_one].tolist(),
+                          marker_color=COLOURS["attention"]))
+figure.update_layout(
+    title_text=titles[at_one], height=420, showlegend=False,
+    yaxis={"range": [0, 1], "title": "weight"},
+    xaxis={"tickangle": -60},
+    sliders=[{"active": at_one, "steps": steps, "pad": {"t": 90},
+              "currentvalue": {"prefix": "τ = "}}])
+table = pd.DataFrame(
+    {f"τ = {tau:g}": share.tolist()
+     for tau, share in zip(cfg.temperatures, shares, strict=True)},
+    index=labels)
+show(figure, table=table)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 슬라이더로 온도 $\tau$를 바꿔 보십시오. 막대는 쿼리 하나가 앞선 토큰들에 준 가중치이고, 제목의 $H$가 엔트로피입니다.
+# <!-- alt: 막대그래프. 온도가 낮으면 막대 하나가 거의 1이고, 온도가 높으면 모든 막대의 높이가 비슷해진다. 아래 표에 온도마다의 값이 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Move the slider to change the temperature $\tau$. The bars are the weights that one query gives to the tokens before it; $H$ in the title is their entropy.
+# <!-- alt: A bar chart. At a low temperature one bar is close to 1, at a high temperature all bars come to a similar height. The table below holds the values for every temperature. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 이 쿼리(`⟨row_token⟩`)의 엔트로피는 $\tau = 1$에서 ⟨row_entropy_one⟩비트입니다. $\tau$를 ⟨tau_low⟩로 낮추면 ⟨row_entropy_low⟩비트, ⟨tau_high⟩로 높이면 ⟨row_entropy_high⟩비트가 됩니다. 더 높여도 ⟨row_entropy_max⟩비트를 넘지는 못합니다. 모두 고르게 볼 때의 값이기 때문입니다.
+# %% [markdown] tags=["lang-en"]
+# At $\tau = 1$ the entropy of this query (`⟨row_token⟩`) is ⟨row_entropy_one⟩ bits. At ⟨tau_low⟩ it is ⟨row_entropy_low⟩ bits, at ⟨tau_high⟩ it is ⟨row_entropy_high⟩. No temperature takes it above ⟨row_entropy_max⟩ bits, the value for looking everywhere alike.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-scale -->
+# ## 왜 √d로 나누는가
+#
+# $\sqrt{d}$로 나누는 것은 온도 $\tau = \sqrt{d}$를 주는 것과 같습니다. 왜 하필 $\sqrt{d}$일까요? $q$와 $k$의 성분이 서로 독립이고 평균 0, 분산 1이라면
+#
+# $$\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d} \operatorname{Var}(q_i k_i) = d$$
+#
+# 이므로 내적은 $\sqrt{d}$만큼 퍼집니다. 나누지 않으면 $d$가 커질수록 소프트맥스가 한 곳에 쏠리고, 쏠린 소프트맥스는 기울기를 거의 흘려보내지 않습니다. 기울기는 야코비 행렬(Jacobian) $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$의 노름으로 잽니다. 먼저 난수 벡터로 확인합니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-scale -->
+# ## Why divide by √d
+#
+# Dividing by $\sqrt{d}$ is a temperature of $\tau = \sqrt{d}$. Why $\sqrt{d}$? If the components of $q$ and $k$ are independent with mean 0 and variance 1, then
+#
+# $$\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d} \operatorname{Var}(q_i k_i) = d$$
+#
+# so dot products spread by $\sqrt{d}$. Without the division the softmax leans to one place as $d$ grows, and a softmax that leans lets almost no gradient through. We measure the gradient by the norm of the Jacobian $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$. Random vectors first.
+
+# %%
+def sharpness(logits):  # (query, key) or (…, query, key), finite or -inf
+    A = logits.softmax(-1)
+    jacobian = torch.diag_embed(A) - A[..., :, None] * A[..., None, :]
+    return {"largest weight": A.max(-1).values.mean().item(),
+            "entropy (bits)": row_entropy(A).mean().item(),
+            "norm of dA/dS": jacobian.norm(dim=(-2, -1)).mean().item()}
+
+
+seed = torch.Generator().manual_seed(0)
+rows = []
+for width in cfg.widths:
+    one_q = torch.randn(cfg.draws, 1, width, generator=seed)
+    keys = torch.randn(cfg.draws, 32, width, generator=seed)
+    dots = (one_q @ keys.mT)[:, 0]
+    for divided, scale in ((False, 1), (True, width**-0.5)):
+        rows.append({"d": width, "divided": divided,
+                     "std of logits": (dots * scale).std().item(),
+                     **sharpness(dots * scale)})
+random = pd.DataFrame(rows)
+
+# %% tags=["hide-input"]
+measures = list(random.columns[2:])
+figure, axes = plt.subplots(1, 4, figsize=(7.2, 2.5))
+for axis, measure in zip(axes, measures, strict=True):
+    for divided, colour in ((False, "gravity"), (True, "attention")):
+        part = random[random["divided"] == divided]
+        axis.plot(part["d"], part[measure], color=COLOURS[colour],
+                  label="÷ √d" if divided else "as is")
+    axis.set_xscale("log", base=2)
+    axis.set(title=measure, xlabel="d", ylim=(0, None))
+    axis.title.set_fontsize(9)
+axes[1].legend()
+show(figure, table=random.set_index("d"))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 난수 쿼리 하나와 난수 키 32개. 주황은 내적 그대로, 파랑은 $\sqrt{d}$로 나눈 것입니다. 파란 선은 $d$에 거의 흔들리지 않습니다.
+# <!-- alt: 선 그래프 네 개, 가로축은 4에서 1024까지의 차원. 나누지 않으면 로짓의 표준편차가 차원의 제곱근으로 커지고, 최대 가중치는 1에 다가가고, 엔트로피와 야코비 노름은 0에 다가간다. 나누면 네 값이 모두 거의 일정하다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# One random query and 32 random keys. Orange is the dot product as it is, blue is divided by $\sqrt{d}$. The blue lines hardly depend on $d$.
+# <!-- alt: Four line plots over dimensions from 4 to 1024. Without the division the standard deviation of the logits grows with the square root of the dimension, the largest weight approaches 1, entropy and Jacobian norm approach 0. With it all four stay nearly constant. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 실제 모델은 어떨까요? 같은 로짓에서 $\sqrt{d}$를 떼어 내 봅니다. 두 문장, 모든 층과 헤드, 둘째 토큰부터의 쿼리를 평균합니다.
+# %% [markdown] tags=["lang-en"]
+# And the real model? We take $\sqrt{d}$ away from the same logits and average over both sentences, all layers and heads and all queries from the second token on.
+
+# %% tags=["hide-input"]
+def model_sharpness(traced, factor):
+    scores = traced.stack("attn.scores")[:, 0].cpu().double()
+    open_cells = causal_mask(scores.shape[-1])
+    scores = (scores * factor).masked_fill(~open_cells, -torch.inf)
+    seen = scores[..., open_cells]
+    return {"std of logits": seen.std().item(),
+            **sharpness(scores[..., 1:, :])}
+
+
+real = {}
+for name, factor in (("÷ √d", 1), ("as is", math.sqrt(d))):
+    ko, en = (model_sharpness(t, factor) for t in (traced, traced_en))
+    real[name] = {key: (ko[key] + en[key]) / 2 for key in ko}
+record(real_std=real["÷ √d"]["std of logits"],
+       real_top=real["÷ √d"]["largest weight"],
+       real_top_raw=real["as is"]["largest weight"],
+       real_bits=real["÷ √d"]["entropy (bits)"],
+       real_bits_raw=real["as is"]["entropy (bits)"],
+       real_grad=real["÷ √d"]["norm of dA/dS"],
+       real_grad_raw=real["as is"]["norm of dA/dS"])
+pd.DataFrame(real).T.round(3)
+
+# %% tags=["remove-input"]
+largest = random["d"].max()
+ends = random[random["d"] == largest].set_index("divided")
+record(random_d=int(largest),
+       random_std=ends.loc[False, "std of logits"],
+       random_std_divided=ends.loc[True, "std of logits"],
+       random_grad=ends.loc[False, "norm of dA/dS"],
+       random_grad_divided=ends.loc[True, "norm of dA/dS"],
+       grad_ratio=real["÷ √d"]["norm of dA/dS"]
+       / real["as is"]["norm of dA/dS"])
+
+# %% [markdown] tags=["lang-ko"]
+# 난수에서는 예측이 그대로 맞습니다. $d$가 ⟨random_d⟩일 때 로짓의 표준편차는 ⟨random_std⟩이고, 나누면 ⟨random_std_divided⟩입니다. 야코비 노름은 나누지 않으면 ⟨random_grad⟩, 나누면 ⟨random_grad_divided⟩입니다.
+#
+# 모델에서도 방향은 같습니다. $\sqrt{d}$를 떼어 내면 최대 가중치가 ⟨real_top⟩에서 ⟨real_top_raw⟩로 올라가고, 엔트로피는 ⟨real_bits⟩비트에서 ⟨real_bits_raw⟩비트로, 기울기는 ⟨grad_ratio⟩분의 1로 줄어듭니다. 다만 학습된 로짓의 표준편차는 ⟨real_std⟩로 1보다 훨씬 큽니다. **나누기는 학습의 출발점을 고를 뿐이고, 얼마나 또렷하게 볼지는 $Q$와 $K$의 길이로 모델이 스스로 정합니다.** 그리고 이 표는 나눗셈 없이 학습한 모델이 어떻게 될지를 말해 주지는 않습니다. 나눗셈을 하며 학습한 모델에서 나눗셈을 떼어 낸 결과입니다.
+# %% [markdown] tags=["lang-en"]
+# With random vectors the prediction holds: at $d$ of ⟨random_d⟩ the logits have a standard deviation of ⟨random_std⟩, divided it is ⟨random_std_divided⟩. The norm of the Jacobian is ⟨random_grad⟩ without the division and ⟨random_grad_divided⟩ with it.
+#
+# The model agrees in direction. Without $\sqrt{d}$ the largest weight rises from ⟨real_top⟩ to ⟨real_top_raw⟩, the entropy falls from ⟨real_bits⟩ to ⟨real_bits_raw⟩ bits, and the gradient becomes ⟨grad_ratio⟩ times smaller. But the logits of the trained model have a standard deviation of ⟨real_std⟩, well above 1: **the division only chooses where training starts; how sharply to look, the model settles itself through the lengths of $Q$ and $K$.** Nor does this table say what a model trained without the division would become; it takes the division away from a model that was trained with it.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-exercises -->
+# ## 연습 문제
+#
+# 빈칸(`...`)을 채우고 바로 아래 칸을 실행하면 답이 맞는지 알려 줍니다. 풀이는 접혀 있습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-exercises -->
+# ## Exercises
+#
+# Fill in the gap (`...`) and run the next cell: it tells you whether the answer holds. Solutions are folded.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-exercise-attention -->
+# ### 1. 헤드 하나 (★, 8분)
+#
+# 쿼리, 키, 값(각각 `(n, d)`)을 받아 인과 마스크를 씌운 어텐션의 출력 `(n, d)`를 돌려주는 함수를 쓰십시오. `F.scaled_dot_product_attention`은 쓰지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-exercise-attention -->
+# ### 1. One head (★, 8 minutes)
+#
+# Write a function that takes queries, keys and values, `(n, d)` each, and returns the output `(n, d)` of causal attention. Do not use `F.scaled_dot_product_attention`.
+
+# %% tags=["exercise"]
+def my_attention(q, k, v):
+    ...
+
+# %%
+from lib.exercises.qkv import check_attention
+
+check_attention(my_attention)
+
+# %% tags=["solution", "hide-cell"]
+def attention_solution(q, k, v):
+    logits = q @ k.T / q.shape[-1] ** 0.5
+    future = torch.ones_like(logits).triu(1).bool()
+    return logits.masked_fill(future, -torch.inf).softmax(-1) @ v
+
+
+check_attention(attention_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-exercise-group -->
+# ### 2. 누구의 키를 보는가 (★, 5분)
+#
+# 쿼리 헤드 번호 `head`, 쿼리 헤드의 수 `n_heads`, 키·값 헤드의 수 `n_kv_heads`를 받아 그 쿼리 헤드가 쓰는 키·값 헤드의 번호를 돌려주십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-exercise-group -->
+# ### 2. Whose keys (★, 5 minutes)
+#
+# Given the number `head` of a query head, the number of query heads `n_heads` and of key/value heads `n_kv_heads`, return the number of the key/value head that this query head uses.
+
+# %% tags=["exercise"]
+def my_kv_head(head, n_heads, n_kv_heads):
+    ...
+
+# %%
+from lib.exercises.qkv import check_kv_head
+
+check_kv_head(my_kv_head)
+
+# %% tags=["solution", "hide-cell"]
+def kv_head_solution(head, n_heads, n_kv_heads):
+    return head // (n_heads // n_kv_heads)
+
+
+check_kv_head(kv_head_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-exercise-previous -->
+# ### 3. 바로 앞을 보는 헤드 찾기 (★★, 10분)
+#
+# 모든 헤드의 가중치 `(layer, head, query, key)`를 받아, 바로 앞 토큰에 준 가중치의 평균이 가장 큰 헤드를 `(layer, head)`로 돌려주십시오. 첫 쿼리에는 앞이 없으므로 셈에 넣지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-exercise-previous -->
+# ### 3. Find the head that looks one back (★★, 10 minutes)
+#
+# Given the weights of all heads, `(layer, head, query, key)`, return as `(layer, head)` the head with the largest mean weight on the token before. The first query has nothing before it and does not count.
+
+# %% tags=["exercise"]
+def my_previous_head(weights):
+    ...
+
+# %%
+from lib.exercises.qkv import check_previous_head
+
+check_previous_head(my_previous_head)
+
+# %% tags=["solution", "hide-cell"]
+def previous_head_solution(weights):
+    share = weights.diagonal(-1, dim1=2, dim2=3).mean(-1)
+    best = int(share.argmax())
+    return divmod(best, weights.shape[1])
+
+
+record(found_head=str(previous_head_solution(heatmaps)),
+       found_head_en=str(previous_head_solution(heatmaps_en)))
+check_previous_head(previous_head_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# 풀이를 이 모델에 돌리면 한국어 문장에서 ⟨found_head⟩, 영어 문장에서 ⟨found_head_en⟩이 나옵니다.
+# %% [markdown] tags=["lang-en"]
+# On this model the solution finds ⟨found_head⟩ in the Korean sentence and ⟨found_head_en⟩ in the English one.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-exercise-temperature -->
+# ### 4. 원하는 만큼 흐릿하게 (★★, 12분)
+#
+# 로짓 한 줄 `logits`와 목표 엔트로피 `bits`를 받아, `softmax(logits / tau)`의 엔트로피가 그 값이 되는 온도 `tau`를 돌려주십시오. 엔트로피는 온도와 함께 늘기만 하므로 이분법으로 찾을 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-exercise-temperature -->
+# ### 4. As soft as you like (★★, 12 minutes)
+#
+# Given one row of `logits` and a target entropy in `bits`, return the temperature `tau` at which `softmax(logits / tau)` has that entropy. Entropy only grows with temperature, so bisection finds it.
+
+# %% tags=["exercise"]
+def my_temperature(logits, bits):
+    ...
+
+# %%
+from lib.exercises.qkv import check_temperature
+
+check_temperature(my_temperature)
+
+# %% tags=["solution", "hide-cell"]
+def temperature_solution(logits, bits):
+    low, high = 1e-3, 1e3
+    for _ in range(60):
+        tau = (low * high) ** 0.5
+        p = (logits.double() / tau).softmax(-1)
+        entropy = torch.special.entr(p).sum() / math.log(2)
+        low, high = (tau, high) if entropy < bits else (low, tau)
+    return tau
+
+
+check_temperature(temperature_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-exercise-rotary -->
+# ### 5. 거리만 아는 회전 (★★★, 15분)
+#
+# 벡터 `x`(길이 `d`, 짝수)를 자리 `position`만큼 돌리는 함수를 쓰십시오. 길이를 바꾸지 않아야 하고, 두 벡터를 자리 $s$와 $t$에서 돌린 내적이 $t - s$에만 달려 있어야 하며, 거리가 달라지면 내적도 달라져야 합니다. 어느 차원끼리 짝을 지을지는 마음대로 고르십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-exercise-rotary -->
+# ### 5. A rotation that knows only distance (★★★, 15 minutes)
+#
+# Write a function that turns a vector `x` (length `d`, even) by its `position`. It must keep lengths; the dot product of two vectors turned at $s$ and $t$ must depend on $t - s$ only; and another distance must give another dot product. Which dimensions make a pair is up to you.
+
+# %% tags=["exercise"]
+def my_rotation(x, position):
+    ...
+
+# %%
+from lib.exercises.qkv import check_rotation
+
+check_rotation(my_rotation)
+
+# %% tags=["solution", "hide-cell"]
+def rotation_solution(x, position):
+    half = x.shape[-1] // 2
+    speed = 10_000 ** -(torch.arange(half, dtype=x.dtype) / half)
+    first, second = x[:half], x[half:]
+    c, s = torch.cos(position * speed), torch.sin(position * speed)
+    return torch.cat((first * c - second * s, first * s + second * c))
+
+
+check_rotation(rotation_solution)
+
+# %% tags=["remove-input"]
+import transformers
+
+record(device=str(cfg.device), torch_version=torch.__version__,
+       transformers_version=transformers.__version__,
+       parameters=sum(p.numel() for p in model.parameters()),
+       compared=len(steps_compared) * config.num_hidden_layers * 2,
+       sentence_ko=sentence, sentence_english=sentence_en,
+       layer=layer, head=head, profile=cfg.profile)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-measured -->
+# ## 무엇을, 무엇으로 쟀는가
+#
+# | | |
+# |---|---|
+# | 모델 | ⟨model_source⟩, 매개변수 ⟨parameters⟩개, float32 |
+# | 문장 | "⟨sentence_ko⟩"(토큰 ⟨n_tokens⟩개), "⟨sentence_english⟩"(토큰 ⟨n_tokens_en⟩개) |
+# | 장치와 판 | ⟨device⟩, torch ⟨torch_version⟩, transformers ⟨transformers_version⟩, 프로필 ⟨profile⟩ |
+# | 견준 텐서 | ⟨compared⟩개(두 문장, 모든 층) |
+# | 걸음마다의 최대 차이 | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
+# | 헤드별 합의 차이 | float32 ⟨head_sum_32⟩(상대 ⟨head_sum_relative⟩), float64 ⟨head_sum_64⟩ |
+# | 바로 앞 토큰을 보는 헤드 | 층 ⟨layer⟩ 헤드 ⟨head⟩: 한국어 ⟨previous_share⟩, 영어 ⟨previous_share_en⟩ |
+# | 첫 토큰에 실린 가중치 | 한국어 ⟨sink_share⟩, 영어 ⟨sink_share_en⟩ |
+#
+# 두 문장에서 잰 값입니다. 다른 글에서도 그러리라는 보장은 없으니, 매개변수 `sentence`를 바꾸어 다시 실행해 보십시오. 모델의 가중치는 내려받은 파일의 정밀도를 그대로 float32로 푼 것이어서 원본과 조금 다를 수 있지만, 이 장에서 견준 것은 같은 가중치로 한 두 계산입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-measured -->
+# ## What was measured, and on what
+#
+# | | |
+# |---|---|
+# | Model | ⟨model_source⟩, ⟨parameters⟩ parameters, float32 |
+# | Sentences | "⟨sentence_ko⟩" (⟨n_tokens⟩ tokens), "⟨sentence_english⟩" (⟨n_tokens_en⟩ tokens) |
+# | Device and versions | ⟨device⟩, torch ⟨torch_version⟩, transformers ⟨transformers_version⟩, profile ⟨profile⟩ |
+# | Tensors compared | ⟨compared⟩ (both sentences, all layers) |
+# | Largest difference over the steps | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
+# | Difference of the sum over heads | float32 ⟨head_sum_32⟩ (relative ⟨head_sum_relative⟩), float64 ⟨head_sum_64⟩ |
+# | Head that looks one token back | layer ⟨layer⟩ head ⟨head⟩: Korean ⟨previous_share⟩, English ⟨previous_share_en⟩ |
+# | Weight on the first token | Korean ⟨sink_share⟩, English ⟨sink_share_en⟩ |
+#
+# These are values of two sentences. Nothing promises the same for other text: change the parameter `sentence` and run again. The weights are those of the downloaded file, restored to float32, and may differ a little from the original; what this chapter compares are two computations with the same weights.
