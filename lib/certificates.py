@@ -1,0 +1,127 @@
+"""What a sum of scores can never do, shown with integers and fractions.
+
+A word asks of the scores that its gold path beat every rival. Two words can ask
+for opposite things; then no scores please both, whatever they are.
+
+>>> ab = Demand((b"a", b"b"), (b"ab",))
+>>> str(ab), dict(ab.terms())
+('s(a) + s(b) > s(ab)', {b'a': 1, b'b': 1, b'ab': -1})
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+__all__ = ["Demand", "all_cuts", "demands", "is_tie", "opposite", "total"]
+
+Cut = tuple[bytes, ...]
+
+
+def all_cuts(word: bytes, pieces: Collection[bytes]) -> list[Cut]:
+    """Every sequence of pieces that spells the word, shortest pieces first.
+
+    There can be 2ⁿ⁻¹ of them: for short words only.
+
+    >>> all_cuts(b"aba", {b"a", b"b", b"ab"})
+    [(b'a', b'b', b'a'), (b'ab', b'a')]
+    """
+    found: list[list[Cut]] = [[()]] + [[] for _ in word]
+    for j in range(1, len(word) + 1):
+        for i in reversed(range(j)):
+            if word[i:j] in pieces:
+                found[j] += [(*cut, word[i:j]) for cut in found[i]]
+    return sorted(found[-1], key=lambda cut: [len(piece) for piece in cut])
+
+
+def _lengths_from_the_end(cut: Cut) -> list[int]:
+    return [len(piece) for piece in reversed(cut)]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """That the path ``gold`` of a word win against the path ``rival``.
+
+    ``strict``: an equal sum is not enough, because of equal sums the Viterbi of
+    `tokenizers` keeps the path whose last piece is longer.
+    """
+
+    gold: Cut
+    rival: Cut
+
+    @property
+    def strict(self) -> bool:
+        return _lengths_from_the_end(self.rival) > _lengths_from_the_end(self.gold)
+
+    def terms(self) -> dict[bytes, int]:
+        """How often each piece stands in gold, less how often in rival."""
+        counts = Counter(self.gold)
+        counts.subtract(self.rival)
+        return {piece: n for piece, n in counts.items() if n}
+
+    def __str__(self) -> str:
+        def side(sign: int) -> str:
+            parts = [
+                f"{'' if abs(n) == 1 else abs(n)}s({piece.decode('utf-8', 'replace')})"
+                for piece, n in self.terms().items() if n * sign > 0
+            ]
+            return " + ".join(parts) or "0"
+
+        return f"{side(1)} {'>' if self.strict else '≥'} {side(-1)}"
+
+
+def demands(gold: Cut, pieces: Collection[bytes]) -> list[Demand]:
+    """What a word asks for: that its gold path beat each of its rivals."""
+    cuts = all_cuts(b"".join(gold), pieces)
+    return [Demand(gold, cut) for cut in cuts if cut != gold]
+
+
+def is_tie(demand: Demand) -> bool:
+    """Whether no scores can meet the demand: the same pieces in another order.
+
+    >>> is_tie(Demand((b"pp", b"p"), (b"p", b"pp")))
+    True
+    """
+    return demand.strict and not demand.terms()
+
+
+def opposite(first: Iterable[Demand], second: Iterable[Demand]
+             ) -> tuple[Demand, Demand] | None:
+    """A demand of each side that add up to 0 > 0, or None."""
+    known = {frozenset(demand.terms().items()): demand for demand in second}
+    for demand in first:
+        turned = frozenset((piece, -n) for piece, n in demand.terms().items())
+        other = known.get(turned)
+        if other and turned and (demand.strict or other.strict):
+            return demand, other
+    return None
+
+
+def total(chosen: Sequence[Demand], weights: Sequence[Fraction | int]
+          ) -> tuple[dict[bytes, Fraction], bool]:
+    """The weighted sum of demands: what is left of each piece, and ``strict``.
+
+    Nothing left and strict reads 0 > 0: no scores meet all the demands.
+
+    >>> both = [Demand((b"a", b"b"), (b"ab",)), Demand((b"ab",), (b"a", b"b"))]
+    >>> total(both, [1, 1])
+    ({}, True)
+
+    Raises
+    ------
+    ValueError
+        If a weight is not positive: it would turn a demand round.
+    """
+    if any(weight <= 0 for weight in weights):
+        raise ValueError(
+            f"weights {list(weights)} came; only positive ones keep the direction of "
+            "a demand."
+        )
+    left: dict[bytes, Fraction] = {}
+    for demand, weight in zip(chosen, weights, strict=True):
+        for piece, n in demand.terms().items():
+            left[piece] = left.get(piece, Fraction(0)) + Fraction(weight) * n
+    strict = any(demand.strict for demand in chosen)
+    return {piece: value for piece, value in left.items() if value}, strict

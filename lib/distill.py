@@ -1,0 +1,329 @@
+"""From BPE to Unigram with the same ids: labels, scores, fidelity, one file.
+
+A byte-level BPE cuts each pre-token by its merges. A Unigram model has one score
+a piece and takes the cut with the highest sum. The teacher's cuts of any text are
+free, so the scores are learned from them: closed forms first, then
+passive-aggressive steps over the lattices of `lib.lattice`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+from tqdm.auto import tqdm
+
+from lib.lattice import Lattices, build_lattices, build_trie, margins, sweep
+
+__all__ = ["LONGEST", "STAGES", "Distilled", "bpe_cuts", "closed_form_scores",
+           "count_words", "learn_scores", "merge_ranks", "merge_table",
+           "piece_bytes", "save_unigram", "to_bytes", "to_chars", "unigram_cuts",
+           "unigram_tokenizer", "viterbi", "whole_pieces"]
+
+LONGEST = 128  # bytes of the longest word that takes part in learning
+
+
+def _byte_alphabet() -> list[str]:
+    """The character that byte-level tokenizers write for each byte."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    table = {byte: chr(byte) for byte in shown}
+    table |= {byte: chr(256 + n) for n, byte in enumerate(hidden)}
+    return [table[byte] for byte in range(256)]
+
+
+_CHARS = _byte_alphabet()
+_TO_CHARS = dict(enumerate(_CHARS))
+_TO_BYTE = {ord(char): byte for byte, char in enumerate(_CHARS)}
+
+
+def to_chars(word: bytes) -> str:
+    """Bytes in the alphabet of byte-level tokenizers, one character a byte.
+
+    >>> to_chars(" the".encode())
+    'Ġthe'
+    """
+    return word.decode("latin-1").translate(_TO_CHARS)
+
+
+def to_bytes(chars: str) -> bytes:
+    """The bytes that a byte-level piece stands for.
+
+    >>> to_bytes("ìĿ´").decode()
+    '이'
+
+    Raises
+    ------
+    KeyError
+        If a character is not in the alphabet.
+    """
+    return bytes(_TO_BYTE[ord(char)] for char in chars)
+
+
+def piece_bytes(teacher: Tokenizer) -> list[bytes]:
+    """The bytes of every piece by id; empty for special tokens.
+
+    Raises
+    ------
+    ValueError
+        If the tokenizer is not a byte-level BPE.
+    """
+    spec = json.loads(teacher.to_str())
+    if spec["model"]["type"] != "BPE" or len(spec["model"]["vocab"]) < 256:
+        raise ValueError(
+            f"a {spec['model']['type']} tokenizer came; distillation starts from a "
+            "byte-level BPE, such as lib.data.gpt2_tokenizer()."
+        )
+    special = {token.content for token in teacher.get_added_tokens_decoder().values()}
+    pieces = [b""] * teacher.get_vocab_size(with_added_tokens=True)
+    for chars, index in spec["model"]["vocab"].items():
+        if chars not in special:
+            pieces[index] = to_bytes(chars)
+    return pieces
+
+
+def count_words(teacher: Tokenizer, texts: Iterable[str]) -> Counter[bytes]:
+    """How often each pre-token occurs in the texts, as bytes.
+
+    A pre-token is what the tokenizer's own pre-tokenizer cuts: no piece ever
+    crosses its borders, so it is all that a model has to cut.
+    """
+    cut = teacher.pre_tokenizer.pre_tokenize_str
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update([chars for chars, _ in cut(text)])
+    return Counter({to_bytes(chars): n for chars, n in counts.items()})
+
+
+def _cuts(tokenizer: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
+    bare = Tokenizer(tokenizer.model)  # no pre-tokenizer: one word stays one word
+    encodings = bare.encode_batch_fast([to_chars(word) for word in words])
+    return [encoding.ids for encoding in encodings]
+
+
+def bpe_cuts(teacher: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
+    """The ids into which the teacher's merges cut each word: the labels."""
+    return _cuts(teacher, words)
+
+
+def unigram_cuts(student: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
+    """The ids into which a saved Unigram model cuts each word, by `tokenizers`."""
+    return _cuts(student, words)
+
+
+def viterbi(word: bytes, scores: dict[bytes, float]) -> list[bytes]:
+    r"""The segmentation of ``word`` with the highest sum of scores.
+
+    $$ \\operatorname{best}(j) = \\max_{i<j}\\; \\operatorname{best}(i) +
+       s(\\text{word}[i:j]) $$
+
+    Of equal sums the one whose last piece is longest is kept, as in the Rust
+    code of `tokenizers`. Written to be read; `lib.lattice` has the fast one.
+
+    >>> viterbi(b"abab", {b"a": -1.0, b"b": -1.0, b"ab": -1.5})
+    [b'ab', b'ab']
+
+    Raises
+    ------
+    ValueError
+        If no sequence of pieces spells the word.
+    """
+    best: list[float | None] = [0.0] + [None] * len(word)
+    came = [0] * (len(word) + 1)
+    for i in range(len(word)):
+        if best[i] is None:
+            continue
+        for j in range(i + 1, len(word) + 1):
+            score = scores.get(word[i:j])
+            if score is not None and (best[j] is None or best[i] + score > best[j]):
+                best[j], came[j] = best[i] + score, i
+    if best[-1] is None:
+        raise ValueError(
+            f"no pieces spell {word!r}; add its single bytes to the scores."
+        )
+    path, j = [], len(word)
+    while j:
+        path.append(word[came[j]:j])
+        j = came[j]
+    return path[::-1]
+
+
+def merge_table(teacher: Tokenizer) -> dict[tuple[bytes, bytes], int]:
+    """The merges of a BPE tokenizer: which pair is merged at which rank, from 1."""
+    table = {}
+    for rank, pair in enumerate(json.loads(teacher.to_str())["model"]["merges"], 1):
+        left, right = pair if isinstance(pair, list) else pair.split(" ")
+        table[to_bytes(left), to_bytes(right)] = rank
+    return table
+
+
+def merge_ranks(teacher: Tokenizer) -> np.ndarray:
+    """The rank of the merge that makes each piece, by id; 0 for single bytes."""
+    ranks = np.zeros(teacher.get_vocab_size(with_added_tokens=True))
+    for (left, right), rank in merge_table(teacher).items():
+        ranks[teacher.token_to_id(to_chars(left + right))] = rank
+    return ranks
+
+
+def closed_form_scores(
+    teacher: Tokenizer, counts: Counter[bytes], labels: Sequence[Sequence[int]]
+) -> dict[str, np.ndarray]:
+    r"""Scores that need no learning, one array over the vocabulary each.
+
+    $\\log((n_t + 1) / \\sum n)$ with $n_t$ the teacher's count of piece $t$ over
+    the words of ``counts`` (cut as in ``labels``, same order); $-r_t$ with the
+    merge rank; $-1$, which asks for the fewest pieces; $-\\log(r_t + 300)$.
+    """
+    ranks = merge_ranks(teacher)
+    used = np.ones_like(ranks)
+    for n, path in zip(counts.values(), labels, strict=True):
+        for index in path:
+            used[index] += n
+    return {
+        "log frequency": np.log(used / used.sum()),
+        "-rank": -ranks,
+        "-1": -np.ones_like(ranks),
+        "-log(rank + 300)": -np.log(ranks + 300),
+    }
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """Learned scores, and what each pass over the words met."""
+
+    scores: np.ndarray
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+#: Margin, largest step and share of the passes, one row a stage.
+STAGES = ((0.1, 1.0, 0.25), (0.02, 0.1, 0.25), (0.01, 0.01, 0.25), (0.004, 0.001, 0.25))
+
+
+def learn_scores(
+    words: Lattices,
+    start: np.ndarray,
+    passes: int = 60,
+    seed: int = 0,
+    stages: Sequence[tuple[float, float, float]] = STAGES,
+    give_up: float = 0.1,
+    watch: Callable[[np.ndarray], float] | None = None,
+    bar: bool = True,
+) -> Distilled:
+    """Learn scores for which the best path of each word is its gold path.
+
+    Margin and step shrink from stage to stage. Words far from their margin are
+    looked at again every eighth pass only. From the half of the passes on, words
+    whose gold path loses by more than ``give_up`` are left alone: no scores can
+    please them all. The result is the mean over the last 30 % of the passes.
+
+    Parameters
+    ----------
+    words
+        Lattices with gold paths.
+    start
+        Scores to begin with, for instance a closed form.
+    passes
+        Passes over the words.
+    seed
+        Order of the words.
+    stages
+        Margin, largest step and share of the passes, one row a stage.
+    give_up
+        See above.
+    watch
+        Called with the scores after every fourth pass; what it returns stands in
+        the history under ``"watched"``.
+    bar
+        Show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If there are no words or no passes.
+    """
+    if not len(words) or passes < 1:
+        raise ValueError(
+            f"{len(words)} words and {passes} passes came; learning needs at least one "
+            "of each."
+        )
+    rng = np.random.default_rng(seed)
+    scores = start.astype(np.float64).copy()
+    total, summed = np.zeros_like(scores), 0
+    seen = np.full(len(words), -np.inf)
+    history: list[dict[str, float]] = []
+    bounds = np.cumsum([share for *_, share in stages]) * passes
+    active = np.arange(len(words))
+    for n in tqdm(range(passes), desc="learning scores", disable=not bar):
+        stage = min(int(np.searchsorted(bounds, n, side="right")), len(stages) - 1)
+        margin, rate, _ = stages[stage]
+        if n % 8 == 0:
+            active = np.arange(len(words))
+        elif n % 8 == 1:
+            active = np.flatnonzero(seen < 10 * margin + 0.1)
+        off = give_up if 2 * n >= passes else np.inf
+        moved = sweep(words, rng.permutation(active), scores, margin, rate, off, seen)
+        history.append({"pass": n + 1, "margin": margin, "step": rate, "moved": moved,
+                        "wrong": int((seen <= 0).sum())})
+        if watch is not None and n % 4 == 3:
+            history[-1]["watched"] = watch(scores)
+        if n >= 0.7 * passes:
+            total, summed = total + scores, summed + 1
+    return Distilled(total / max(summed, 1), history)
+
+
+def whole_pieces(
+    pieces: Sequence[bytes], scores: np.ndarray, margin: float = 1e-3
+) -> np.ndarray:
+    """Raise scores until every piece's best path is the piece itself.
+
+    A piece can only be beaten by shorter ones, so one pass by length is enough:
+    each piece gets at least the best score of its parts plus ``margin``.
+    """
+    fixed = scores.copy()
+    trie = build_trie(pieces)
+    by_length: dict[int, list[int]] = {}
+    for index, piece in enumerate(pieces):
+        by_length.setdefault(len(piece), []).append(index)
+    for length in sorted(by_length):
+        if length < 2:
+            continue
+        same = by_length[length]
+        words = build_lattices(trie, [pieces[i] for i in same], [[i] for i in same])
+        short = margin - margins(words, fixed)
+        fixed[same] += np.maximum(short, 0)
+    return fixed
+
+
+def unigram_tokenizer(teacher: Tokenizer, scores: np.ndarray) -> Tokenizer:
+    """The teacher with its merges taken out and one score a piece put in.
+
+    Pre-tokenizer, decoder, special tokens and ids are the teacher's. Special
+    tokens get a score far below all others; there is no unknown token, because
+    the 256 single bytes spell everything.
+    """
+    spec = json.loads(teacher.to_str())
+    pieces = piece_bytes(teacher)
+    low = float(scores.min()) - 1000.0
+    names = {index: token.content
+             for index, token in teacher.get_added_tokens_decoder().items()}
+    vocab = [[to_chars(piece), float(scores[index])] if piece else [names[index], low]
+             for index, piece in enumerate(pieces)]
+    spec["model"] = {"type": "Unigram", "unk_id": None, "vocab": vocab,
+                     "byte_fallback": False}
+    return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
+
+
+def save_unigram(student: Tokenizer, folder: Path) -> Path:
+    """Write ``tokenizer.json`` into the folder, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tokenizer.json"
+    part = folder / f".tokenizer.{os.getpid()}.part"
+    student.save(str(part))
+    part.replace(path)
+    return path

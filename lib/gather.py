@@ -1,0 +1,237 @@
+"""Text of several kinds from what a machine has after set-up, split by file.
+
+Code is the Python source of the installed packages, technical text their
+documentation, other languages their translations; plays and Korean come from
+`lib.data`; numbers, addresses, runs and joined words are made from a seed. The
+order is the hash of a document's name, so that it does not depend on the file
+system, and the hash also says on which side a document falls.
+"""
+
+from __future__ import annotations
+
+import gettext
+import hashlib
+import random
+import string
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["FOUND", "KINDS", "MADE", "Document", "documents", "gather", "made"]
+
+#: Kinds of text that are found, with their share of the bytes asked for.
+FOUND = {"code": 0.74, "technical": 0.06, "prose": 0.05, "korean": 0.10,
+         "languages": 0.05}
+#: Kinds that are made from a seed.
+MADE = ("numbers", "addresses", "joined", "runs", "random")
+KINDS = (*FOUND, *MADE)
+
+_SITE = Path(sysconfig.get_paths()["purelib"])
+_MOST = 400_000  # bytes of one file, and a tenth of its kind's share at most
+_BLOCK = 12_000  # characters: one long text is cut into documents of this size
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text with its name and its kind."""
+
+    name: str
+    kind: str
+    text: str
+
+
+def _hash(name: str) -> int:
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _read(path: Path) -> str:
+    """The text of a file, or nothing when it is not UTF-8 or too long."""
+    try:
+        if path.stat().st_size > _MOST:
+            return ""
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _files(patterns: tuple[str, ...]) -> list[tuple[str, Path]]:
+    found = {
+        path.relative_to(_SITE).as_posix(): path
+        for pattern in patterns for path in _SITE.rglob(pattern)
+    }
+    return sorted(found.items(), key=lambda item: _hash(item[0]))
+
+
+def _blocks(name: str, text: str) -> Iterator[tuple[str, str]]:
+    """Cut one long text at line ends into documents of about equal size."""
+    block: list[str] = []
+    size = count = 0
+    for line in text.splitlines(keepends=True):
+        block.append(line)
+        size += len(line)
+        if size >= _BLOCK:
+            yield f"{name}/{count:05}", "".join(block)
+            block, size, count = [], 0, count + 1
+    if block:
+        yield f"{name}/{count:05}", "".join(block)
+
+
+def _translation(path: Path) -> str:
+    """The translated messages of a compiled catalogue, one a line."""
+    try:
+        with path.open("rb") as file:
+            catalogue = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
+    except (OSError, ValueError, UnicodeDecodeError):
+        return ""
+    return "\n".join(value for key, value in catalogue.items() if key and value)
+
+
+def documents(kind: str) -> Iterator[tuple[str, str]]:
+    """Names and texts of one found kind, in hash order.
+
+    Raises
+    ------
+    ValueError
+        If the kind is not one of `FOUND`.
+    """
+    from lib import data
+
+    if kind == "code":
+        yield from ((name, _read(path)) for name, path in _files(("*.py",)))
+    elif kind == "technical":
+        wanted = ("*.md", "*.rst", "*.txt", "METADATA")
+        yield from ((name, _read(path)) for name, path in _files(wanted))
+    elif kind == "languages":
+        for name, path in _files(("*.mo",)):
+            if "/ko" not in name:
+                yield name, _translation(path)
+    elif kind in ("prose", "korean"):
+        source = {"prose": "tinyshakespeare", "korean": "korean"}[kind]
+        blocks = list(_blocks(source, data.text(source)))
+        yield from sorted(blocks, key=lambda block: _hash(block[0]))
+    else:
+        raise ValueError(
+            f"kind {kind!r} cannot be found on a machine; use one of "
+            f"{', '.join(FOUND)}."
+        )
+
+
+def gather(size: int, held_out: float = 0.15) -> tuple[list[Document], list[Document]]:
+    """Documents of the found kinds for training, and others held out.
+
+    Parameters
+    ----------
+    size
+        UTF-8 bytes to gather, both sides together, shared out as in `FOUND`; a
+        kind of which the machine has less gives what it has.
+    held_out
+        The share of documents whose name's hash puts them on the held-out side.
+
+    Returns
+    -------
+    train, held_out
+        Disjoint lists. A document whose text came before under another name is
+        left out, so no text is on both sides.
+
+    Raises
+    ------
+    ValueError
+        If the share does not lie between 0 and 1.
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(
+            f"held_out {held_out!r} leaves one side empty; use a number between 0 "
+            "and 1."
+        )
+    train: list[Document] = []
+    other: list[Document] = []
+    known: set[bytes] = set()
+    for kind, share in FOUND.items():
+        room = size * share
+        for name, text in documents(kind):
+            if room <= 0:
+                break
+            raw = text.encode()
+            digest = hashlib.blake2b(raw, digest_size=16).digest()
+            if not text.strip() or digest in known or len(raw) > size * share / 10:
+                continue
+            known.add(digest)
+            room -= len(raw)
+            falls = _hash("side " + name) % 10_000
+            side = other if falls < held_out * 10_000 else train
+            side.append(Document(name, kind, text))
+    return train, other
+
+
+def made(kind: str, count: int, seed: int, words: list[str] | None = None) -> Document:
+    """A document of ``count`` made items, one after another.
+
+    ``joined`` glues two or three of ``words`` together, in several cases.
+
+    >>> made("numbers", 3, seed=0).text.count(" ")
+    3
+
+    Raises
+    ------
+    ValueError
+        If the kind is not one of `MADE`.
+    """
+    makers = {"numbers": _number, "addresses": _address, "joined": _joined,
+              "runs": _run, "random": _random}
+    if kind not in makers:
+        raise ValueError(
+            f"kind {kind!r} cannot be made; use one of {', '.join(MADE)}."
+        )
+    rng = random.Random(f"{kind} {seed}")
+    words = words or ["attention", "gravity", "token"]
+    items = [makers[kind](rng, words) for _ in range(count)]
+    return Document(f"{kind} made from seed {seed}", kind, "".join(items))
+
+
+def _number(rng: random.Random, words: list[str]) -> str:
+    digits = str(rng.randrange(10 ** rng.randint(1, 12)))
+    shape = rng.choice(["{}", "{}", "0{}", "{:.2f}", "0x{:x}", "{}-{:02}-{:02}"])
+    if shape == "{:.2f}":
+        return " " + shape.format(rng.random() * 10 ** rng.randint(0, 6))
+    if "x}" in shape:
+        return " " + shape.format(int(digits))
+    return " " + shape.format(digits, rng.randint(1, 12), rng.randint(1, 28))
+
+
+def _address(rng: random.Random, words: list[str]) -> str:
+    host = rng.choice(words).lower()
+    tail = rng.choice(["com", "org", "io", "net", "kr", "dev"])
+    path = "/".join(rng.choice(words) for _ in range(rng.randint(0, 3)))
+    query = f"?{rng.choice(words)}={rng.randrange(10**6)}" if rng.random() < 0.3 else ""
+    return f" https://{rng.choice(['www.', '', 'docs.'])}{host}.{tail}/{path}{query}"
+
+
+def _joined(rng: random.Random, words: list[str]) -> str:
+    parts = [rng.choice(words) for _ in range(rng.randint(2, 3))]
+    case = rng.randrange(4)
+    if case == 0:
+        parts = [part.lower() for part in parts]
+    elif case == 1:
+        parts = [part.capitalize() for part in parts]
+    elif case == 2:
+        parts = [part.upper() for part in parts]
+    return rng.choice([" ", "", "\n"]) + "".join(parts)
+
+
+def _run(rng: random.Random, words: list[str]) -> str:
+    symbols = string.ascii_letters + string.digits + string.punctuation + " \t\n"
+    symbol = rng.choice(symbols)
+    return rng.choice([" ", "", "\n"]) + symbol * rng.randint(2, 40)
+
+
+def _random(rng: random.Random, words: list[str]) -> str:
+    style = rng.randrange(4)
+    letters = (string.ascii_lowercase, string.ascii_letters, string.punctuation,
+               "")[style]
+    if letters:
+        return " " + "".join(rng.choice(letters) for _ in range(rng.randint(1, 12)))
+    low, high = rng.choice([(0xAC00, 0xD7A3), (0x0410, 0x044F), (0x3041, 0x30FF),
+                            (0x4E00, 0x9FA5), (0x1F300, 0x1F64F), (0x00C0, 0x017F)])
+    return " " + "".join(chr(rng.randint(low, high)) for _ in range(rng.randint(1, 6)))
