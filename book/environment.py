@@ -266,45 +266,49 @@ def _fail(what: str, code: int, tail: list[str], root: Path) -> SetupError:
 
 
 def make_venv(root: Path, keep: tuple = ()) -> None:
-    """Make an empty `.venv` with the Python that runs this."""
+    """Make an empty `.venv`, still without pip, with the Python that runs this."""
     base = getattr(sys, "_base_executable", None) or sys.executable
-    folder = str(root / ".venv")
-    uv = shutil.which("uv")
-    if importlib.util.find_spec("ensurepip"):
-        command = [base, "-m", "venv", folder]
-    elif uv:
-        command = [uv, "venv", "--python", base, folder]
-    else:
-        minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        raise SetupError(
-            f"Python {minor} ({base}) is here without its part that makes "
-            f"environments: install it (on Debian and Ubuntu: sudo apt install "
-            f"python{minor}-venv) and run this again."
-        )
+    command = [base, "-m", "venv", "--without-pip", str(root / ".venv")]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         code, tail = run_logged(command, log, installer_environment(), keep)
     if code:
         raise _fail("making .venv", code, tail, root)
 
 
+def check_pip() -> None:
+    """Raise `SetupError` where this Python brings no pip and there is no uv."""
+    if importlib.util.find_spec("ensurepip") or shutil.which("uv"):
+        return
+    minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    raise SetupError(
+        f"Python {minor} ({sys.executable}) is here without its part that makes "
+        f"environments: install it (on Debian and Ubuntu: sudo apt install "
+        f"python{minor}-venv) and run this again."
+    )
+
+
 def install(root: Path, keep: tuple = ()) -> None:
     """Install `requirements.txt` into `.venv`: by uv where it is there, else by pip."""
     python, env = str(venv_python(root)), installer_environment()
     pins = ["-r", str(root / "requirements.txt")]
-    by_pip = [python, "-m", "pip", "install", "--no-input", "--no-user", *pins]
-    commands = [("pip", by_pip)]
-    if uv := shutil.which("uv"):
-        commands.insert(0, ("uv", [uv, "pip", "install", "--python", python, *pins]))
-    code, tail = 1, ["nothing was tried"]
     with open(root / ".venv" / "install.log", "w", encoding="utf-8") as log:
-        for name, command in commands:
-            say(f"Installing the packages with {name} (some minutes, about 2 GB).")
+        if uv := shutil.which("uv"):
+            say("Installing the packages with uv (about 2 GB).")
+            command = [uv, "pip", "install", "--python", python, *pins]
             code, tail = run_logged(command, log, env, keep)
             if not code:
                 return
-            if name == "uv":
-                say(f"uv could not ({tail[-1] if tail else code}); trying pip.")
-    raise _fail("installing the packages", code, tail, root)
+            say(f"uv could not ({tail[-1] if tail else code}); trying pip.")
+        say("Installing the packages with pip (some minutes, about 2 GB).")
+        command = [python, "-m", "ensurepip"]
+        code, tail = run_logged(command, log, env, keep)
+        if not code:
+            # Without compiling: Python does that for the few files that it reads.
+            options = ["--no-input", "--no-user", "--no-compile"]
+            command = [python, "-m", "pip", "install", *options, *pins]
+            code, tail = run_logged(command, log, env, keep)
+        if code:
+            raise _fail("installing the packages", code, tail, root)
 
 
 def link_checkout(root: Path) -> Path:
@@ -352,6 +356,7 @@ def ensure(root: Path) -> Path:
     """
     if state(root) == "ready":
         return venv_python(root)
+    check_pip()
     check_folder(root)
     with only_one(root) as keep, _endable():
         now = state(root)  # another set-up may have ended while we waited
@@ -362,8 +367,9 @@ def ensure(root: Path) -> Path:
             remove(root / ".venv" / "ready.json")
         else:
             remove(root / ".venv")
-            make_venv(root, keep)
         try:
+            if now != "changed":
+                make_venv(root, keep)
             install(root, keep)
             finish(root)
         except OSError as error:
