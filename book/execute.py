@@ -289,9 +289,10 @@ class _Run:
             )
 
         def listen():
-            for line in self.process.stdout:
-                if line.startswith('{"done"'):
-                    events.put((self, json.loads(line)))
+            with self.process.stdout as lines:
+                for line in lines:
+                    if line.startswith('{"done"'):
+                        events.put((self, json.loads(line)))
             self.process.wait()
             events.put((self, None))
 

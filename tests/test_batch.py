@@ -1,0 +1,300 @@
+"""`run`: a group of notebooks, a report, and what is missing the next time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+from book import batch
+from book import execute as executing
+from book.batch import assign, catalogue, fitting, parameters_of, place
+from book.report import as_markdown, table
+from book.sync import ROOT, sync_one
+from lib.profile import PROFILES
+
+TOML = """\
+profiles = ["smoke", "book", "gpu"]
+[groups]
+book = ["first", "02"]
+first = ["01"]
+gone = ["77"]
+[needs]
+"02" = ["01"]
+"""
+FIRST = """\
+# %% tags=["parameters"]
+sentence = "개가 달렸다."  # what to trace
+steps = 3  # how many
+rate = 1e-3  # how fast
+wide = False  # all layers
+layers = [0, 1]
+limit = None  # the profile decides
+
+# %%
+from lib.results import record
+record(tokens=len(sentence), total=steps * 2)
+print(sentence, steps, rate, wide, layers, limit)
+"""
+SECOND = """\
+# %% tags=["parameters"]
+steps = 1
+
+# %%
+raise ValueError("no such layer: 99")
+"""
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """A book of two notebooks, the second failing, run as a group once."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    (folder / "batch.toml").write_text(TOML)
+    (folder / "01_first.py").write_text(FIRST, encoding="utf-8")
+    (folder / "02_second.py").write_text(SECOND, encoding="utf-8")
+    out = folder / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executing, "EXECUTED", folder / "cache")
+        patch.setattr(batch, "RUNS", folder / "runs")
+        patch.delenv("BOOK_PROFILE", raising=False)
+
+        def run(*words):
+            return batch.main([str(word) for word in words], folder)
+
+        code = run("book", "--profile", "smoke", "--jobs", 2, "--out", out)
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        yield SimpleNamespace(
+            folder=folder, out=out, run=run, code=code, report=report,
+            known=catalogue(folder),
+        )
+
+
+def statuses(out):
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    return {r["name"]: (r["status"], r["kept"]) for r in report["notebooks"]}
+
+
+def test_one_failing_notebook_leaves_the_results_of_the_other(book):
+    assert book.code == 1
+    first, second = book.report["notebooks"]
+    assert (first["status"], second["status"]) == ("ok", "failed")
+    assert second["error"] == "cell top-code-2: ValueError: no such layer: 99"
+    assert first["results"]["total"] == {"value": 6, "text": "6"}
+    assert first["device"] == "cpu"
+    done = nbformat.read(book.out / "01_first.ipynb", as_version=4)
+    assert done.cells[1].outputs[-1].text.startswith("개가 달렸다. 3 0.001 False")
+    assert not (book.out / "02_second.ipynb").exists()
+    text = (book.out / "report.md").read_text(encoding="utf-8")
+    assert "| 02_second | failed |" in text
+    assert "tokens = 7; total = 6" in text
+
+
+def test_a_second_call_runs_only_what_is_missing(book, capsys):
+    (book.folder / "02_second.py").write_text(
+        SECOND.replace('raise ValueError("no such layer: 99")', "print(steps)")
+    )
+    assert book.run("book", "--profile", "smoke", "--out", book.out) == 0
+    assert statuses(book.out) == {
+        "01_first": ("ok", True), "02_second": ("ok", False)
+    }
+    assert not (book.out / "02_second.failed.ipynb").exists()
+    assert book.run("book", "--profile", "smoke", "--out", book.out) == 0
+    assert statuses(book.out) == {"01_first": ("ok", True), "02_second": ("ok", True)}
+    assert "ok, kept" in capsys.readouterr().out
+
+
+def test_force_and_parameters_run_again_with_the_values_given(book):
+    words = ("1", "--profile", "smoke", "-p", "sentence", "42", "-p", "steps", "5",
+             "-p", "layers", "[2, 3]", "-p", "limit", "1e2")
+    assert book.run(*words) == 0
+    out = book.folder / "runs" / (
+        "1-smoke-sentence=42-steps=5-layers=_2_3_-limit=1e2"
+    )
+    done = nbformat.read(out / "01_first.ipynb", as_version=4)
+    said = "42 5 0.001 False [2, 3] 100.0\n"
+    assert done.cells[-1].outputs[-1].text == said
+    assert statuses(out) == {"01_first": ("ok", False)}
+    assert book.run(*words) == 0
+    assert statuses(out) == {"01_first": ("ok", True)}
+    assert book.run(*words, "--force") == 0
+    assert statuses(out) == {"01_first": ("ok", False)}
+
+
+NOTHING_SUCH = (
+    "'nope' is no group, notebook or file; groups: book, first, gone; "
+    "notebooks: 01_first, 02_second"
+)
+MISTYPED = (
+    "unknown parameter 'sentense' (did you mean 'sentence'?); this notebook "
+    "(01_first) has: layers, limit, rate, sentence, steps, wide"
+)
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["nope"], NOTHING_SUCH),
+    (["03"], "'03' is no group, notebook or file"),
+    (["99_x.ipynb"], "'99_x.ipynb' is no group, notebook or file"),
+    ([], "name a group (book, first, gone) or a notebook"),
+    (["gone"], "group 'gone' in batch.toml names notebook 77, which is not in"),
+    (["book", "--profile", "tiny"],
+     "profile 'tiny' is not known; use one of smoke, book, gpu"),
+    (["01", "-p", "sentense", "x"],
+     MISTYPED),
+    (["book", "-p", "zzz", "1"], "unknown parameter 'zzz'; these notebooks have: "),
+    (["01", "-p", "steps", "abc"],
+     "parameter steps of 01_first is a whole number (default 3), and 'abc' is not"),
+    (["01", "-p", "steps", "2.5"], "is a whole number (default 3), and '2.5' is not"),
+    (["01", "-p", "wide", "yes"], "is True or False (default False), and 'yes' is not"),
+    (["01", "-p", "rate", "fast"], "is a number (default 0.001), and 'fast' is not"),
+    (["01", "-p", "layers", "7"], "is a list such as [1, 2] (default [0, 1])"),
+    (["01", "-p", "steps"], "expected 2 arguments"),
+    (["book", "--jobs", "two"], "--jobs is 'two'; give a whole number from 1 on"),
+    (["book", "--jobs", "0"], "--jobs is '0'; give a whole number from 1 on"),
+    (["book", "--frob"], "unrecognized arguments: --frob"),
+    (["book", "--out", "/dev/null/x"],
+     "the output folder /dev/null/x cannot be written"),
+])
+def test_a_command_that_cannot_be_meant_is_one_sentence_and_runs_nothing(
+    book, capsys, monkeypatch, words, said
+):
+    monkeypatch.setattr(batch, "execute_many", None)  # to run anything would fail
+    assert book.run(*words) == 2
+    heard = capsys.readouterr()
+    assert said in heard.err
+    assert heard.err.count("\n") == 1
+    assert heard.out == ""
+
+
+def test_an_unknown_profile_in_the_environment_is_named(book, capsys, monkeypatch):
+    monkeypatch.setenv("BOOK_PROFILE", "tiny")
+    assert book.run("book") == 2
+    assert "profile 'tiny' is not known" in capsys.readouterr().err
+
+
+def test_a_parameter_of_a_group_goes_to_the_notebooks_that_have_it(book):
+    paths = book.known.find("book")
+    assert [p.name for p in paths] == ["01_first.py", "02_second.py"]
+    both = assign(paths, [("steps", "4"), ("sentence", "x")])
+    assert list(both.values()) == [{"steps": 4, "sentence": "x"}, {"steps": 4}]
+
+
+def test_a_notebook_is_found_by_number_name_and_path(book):
+    first = book.folder / "01_first.py"
+    for what in ("01", "1", "01_first", str(first)):
+        assert book.known.find(what) == [first]
+    assert book.known.needed(book.folder / "02_second.py") == ("01_first",)
+
+
+def test_values_are_read_as_the_kind_of_the_default():
+    given = [("s", "1", "x", "1"), ("s", "None", "x", None), ("f", "1", 0.5, 1.0),
+             ("i", "7", 3, 7), ("b", "True", False, True), ("n", "a b", None, "a b"),
+             ("d", "{a: 1}", {}, {"a": 1}), ("t", "[1]", (0,), [1])]
+    for name, text, default, expected in given:
+        value = fitting(name, text, default, "nb")
+        assert (value, type(value)) == (expected, type(expected))
+
+
+def test_parameters_are_the_assignments_of_the_tagged_cell(tmp_path):
+    file = tmp_path / "01_x.py"
+    file.write_text(
+        '# %%\nother = 1\n\n# %% tags=["parameters"]\na = -1\nb: str = "x"\n'
+        "import os\nc = os.sep\n"
+    )
+    found = parameters_of(file)
+    assert found == {"a": -1, "b": "x", "c": batch.UNKNOWN}
+
+
+def test_runs_with_other_parameters_have_other_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "RUNS", tmp_path)
+    long = [("sentence", "가나다 " * 60)]
+    folders = {
+        place("02", "book", [], None), place("02", "smoke", [], None),
+        place("02", "book", [("steps", "1")], None), place("02", "book", long, None),
+        place("02", "book", [("sentence", "가나다 " * 61)], None),
+    }
+    assert len(folders) == 5
+    assert all(f.is_dir() and f.parent == tmp_path for f in folders)
+
+
+def test_a_result_with_a_bar_does_not_break_the_markdown_table():
+    result = executing.Result("01_x", "book", "failed", error="a | b")
+    rows = as_markdown(table([result]), "t").splitlines()
+    assert rows[4] == "| 01_x | failed | 0.0 s | – | a \\| b |"
+
+
+def test_list_shows_groups_notebooks_and_parameters(book, capsys):
+    assert book.run("--list") == 0
+    out = capsys.readouterr().out
+    assert "first        01" in out
+    assert "sentence, steps, rate, wide, layers, limit" in out
+
+
+def test_plain_papermill_runs_a_pair_with_a_parameter(book, tmp_path):
+    sync_one(book.folder / "01_first.py")
+    out = tmp_path / "out.ipynb"
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", "--kernel", "python3",
+         str(book.folder / "01_first.ipynb"), str(out), "-p", "sentence", "안녕"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = nbformat.read(out, as_version=4).cells[-1].outputs[-1].text
+    assert said.startswith("안녕 3 0.001")
+    (book.folder / "01_first.ipynb").unlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="named pipes and signals of POSIX")
+def test_an_interrupted_run_says_what_is_finished_and_goes_on_from_there(
+    book, tmp_path
+):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    second = book.folder / "02_second.py"
+    second.write_text(
+        "# %%\nimport threading\n"
+        f"pipe = open({str(pipe)!r}, 'w')\npipe.write('here')\npipe.flush()\n"
+        "threading.Event().wait()\n"
+    )
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom book import batch, execute\n"
+        f"folder = Path({str(book.folder)!r})\n"
+        "execute.EXECUTED = folder / 'cache'\n"
+        "sys.exit(batch.main(['book', '--profile', 'smoke', '--out', "
+        f"{str(tmp_path / 'out')!r}], folder))\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+    with open(pipe) as reader:  # opens when the second notebook runs
+        assert reader.read(4) == "here"
+        running.send_signal(signal.SIGINT)
+        assert reader.read() == ""  # ends when its kernel does
+    _, said = running.communicate()
+    assert running.returncode == 130
+    assert said.endswith(
+        "interrupted; finished: 01_first; the same command goes on from there\n"
+    )
+    assert statuses(tmp_path / "out") == {
+        "01_first": ("ok", True), "02_second": ("interrupted", False)
+    }
+    second.write_text("# %%\n1\n")
+    assert book.run("book", "--profile", "smoke", "--out", tmp_path / "out") == 0
+    assert statuses(tmp_path / "out") == {
+        "01_first": ("ok", True), "02_second": ("ok", False)
+    }
+
+
+def test_the_profiles_of_batch_are_those_of_the_library():
+    assert catalogue().profiles == PROFILES
+
+
+def test_the_group_book_is_all_chapters():
+    known = catalogue()
+    assert [p.stem for p in known.members("book")] == [
+        p.stem for p in known.chapters()
+    ]
