@@ -16,10 +16,18 @@ import yaml
 
 from book.assemble import assemble, install_modules
 from book.editions import LANGS, Records, stage_notebook, stage_page, stage_toc
-from book.execute import Interrupted, Job, Result, execute_many, merge
+from book.execute import (
+    Interrupted,
+    Job,
+    MergeError,
+    Result,
+    execute_many,
+    merge,
+)
 from book.landing import fill_markers, landing_page
 from book.outputs import BuildError
-from book.sync import paired, sync
+from book.pairs import PairError
+from book.sync import SyncError, paired, sync
 from lib.profile import PROFILES, profile_name
 
 ROOT = Path(__file__).parent.parent
@@ -161,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         build(profile_name(options.profile), options.jobs, options.out.resolve())
-    except (BuildError, ValueError) as error:
+    except (BuildError, MergeError, PairError, SyncError, ValueError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, Interrupted):

@@ -29,6 +29,7 @@ LABEL = re.compile(r"^<!-- label: ([\w-]+) -->\s*\n+(?=#)", re.M)
 ALT = re.compile(r"<!-- alt:\s*(.*?)\s*-->", re.S)
 PLACEHOLDER = re.compile(r"⟨(?:(\d\d)\.)?([a-z][a-z0-9_]*)⟩")
 LINK = re.compile(r"\]\((?:\.\./)?(?:notebooks/|book/)?([\w-]+)\.(ipynb|md)(#[\w-]+)?\)")
+DISPLAY = re.compile(r"\n+(\$\$[^$]+\$\$)[ \t]*(?:\n+|\Z)", re.S)
 CODE_OR_MATHS = re.compile(r"(```.*?```|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$)", re.S)
 PROMPTS = {
     "ko": {"parameters": "이 장의 매개변수 보기", "solution": "풀이 보기",
@@ -84,6 +85,7 @@ def fill(text: str, records: Records, chapter: str, where: str) -> str:
 def prose(text: str, records: Records, chapter: str, where: str) -> str:
     """Turn prose that reads well in JupyterLab into the MyST that Sphinx links."""
     text = LABEL.sub(lambda m: f"({m[1]})=\n", text)
+    text = DISPLAY.sub(r"\n\n\1\n\n", text)
     text = fill(text, records, chapter, where)
 
     def link(match: re.Match[str]) -> str:
@@ -147,7 +149,8 @@ def stage_notebook(
                 if not staged or staged[-1].cell_type != "code":
                     raise BuildError(f"{where}: a caption must follow a code cell.")
                 continue
-            cell.source = prose(cell.source, records, chapter, where)
+            text = prose(cell.source, records, chapter, where)
+            cell.source = re.sub(r"^# ", f"# {chapter} · ", text, count=1, flags=re.M)
         else:
             following = cells[index + 1] if index + 1 < len(cells) else None
             caption = None

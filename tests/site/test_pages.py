@@ -1,0 +1,119 @@
+"""Every page of both editions, in a real browser, served and from a folder."""
+
+import re
+from urllib.parse import unquote, urlparse
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tests.site.pages import LANGS, PAGES, ROOT, page_names
+
+AXE = ROOT / "book" / "node_modules" / "axe-core" / "axe.min.js"
+HANGUL = re.compile(r"[가-힣]")
+TEXT_LIMIT, FIGURE_LIMIT = 1_500_000, 4_000_000
+
+
+def weight(site, visit):
+    """Add up the files that a page loaded, uncompressed."""
+    files = {site / unquote(urlparse(url).path).lstrip("/") for url in visit.requests
+             if url.startswith("http")}
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def table_of(soup):
+    return [tag["id"] for tag in soup.select("article section[id]")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_loads_all_from_its_own_site_without_an_error(site, address, visit, page):
+    seen = visit(f"{address}/{page}").scroll_through()
+    hosts = {urlparse(url).netloc for url in seen.requests
+             if not url.startswith(("data:", "blob:"))}
+    assert hosts == {urlparse(address).netloc}
+    assert seen.errors == []
+    figures = seen.page.locator("[data-plotly], .figure-body.widget").count()
+    limit = FIGURE_LIMIT if figures else TEXT_LIMIT
+    assert weight(site, seen) <= limit, f"{page} loads {weight(site, seen):,} bytes"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_works_from_a_folder_and_fits_a_phone(site, visit, page):
+    seen = visit((site / page).as_uri(), width=390).scroll_through()
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in seen.requests)
+    assert seen.errors == []
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_page_has_no_serious_accessibility_finding(address, visit, page, theme):
+    seen = visit(f"{address}/{page}", theme=theme).scroll_through()
+    seen.page.add_script_tag(path=str(AXE))
+    found = seen.page.evaluate("async () => (await axe.run()).violations")
+    serious = [
+        (finding["id"], node["target"], node["failureSummary"][:200])
+        for finding in found if finding["impact"] in ("serious", "critical")
+        for node in finding["nodes"][:3]
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_image_has_alt_text_in_the_language_of_its_page(site, page):
+    soup = BeautifulSoup((site / page).read_text(encoding="utf-8"), "html.parser")
+    korean = page.startswith("ko/")
+    alts = [image.get("alt", "") for image in soup.select("article img")]
+    alts += [box.get("aria-label", "") for box in soup.select(".figure-body")
+             if not box.select_one("img")]
+    for alt in alts:
+        assert len(alt) >= 10 and not re.search(r"\.(png|svg|jpe?g)\b", alt), alt
+        assert bool(HANGUL.search(alt)) == korean, alt
+
+
+def test_both_editions_have_the_same_pages_and_sections(site):
+    for name in page_names():
+        both = [BeautifulSoup((site / lang / f"{name}.html").read_text("utf-8"),
+                              "html.parser") for lang in LANGS]
+        assert table_of(both[0]) == table_of(both[1]), name
+        for lang, soup in zip(LANGS, both, strict=True):
+            assert soup.html["lang"] == lang
+            links = {link["hreflang"] for link in soup.select("link[hreflang]")}
+            assert links == {"ko", "en", "x-default"}
+
+
+def test_no_section_is_addressed_by_a_number_that_a_heading_left_behind(site):
+    for page in PAGES:
+        soup = BeautifulSoup((site / page).read_text("utf-8"), "html.parser")
+        numbered = [i for i in table_of(soup) if re.fullmatch(r"(id|section)-?\d+", i)]
+        assert numbered == [], page
+
+
+def test_every_link_inside_the_site_leads_somewhere(site):
+    broken = []
+    for page in [*PAGES, "index.html"]:
+        file = site / page
+        soup = BeautifulSoup(file.read_text("utf-8"), "html.parser")
+        for tag in soup.select("a[href]"):
+            url = urlparse(tag["href"])
+            if url.scheme or url.netloc:
+                continue
+            target = (file.parent / unquote(url.path)).resolve() if url.path else file
+            if not target.is_file():
+                broken.append((page, tag["href"]))
+            elif url.fragment and target.suffix == ".html":
+                there = BeautifulSoup(target.read_text("utf-8"), "html.parser")
+                if not there.find(id=unquote(url.fragment)):
+                    broken.append((page, tag["href"]))
+    assert broken == []
+
+
+def test_korean_edition_shows_no_english_interface(site):
+    for name in page_names():
+        soup = BeautifulSoup((site / "ko" / f"{name}.html").read_text("utf-8"),
+                             "html.parser")
+        for node in soup.select("article, .language"):
+            node.decompose()
+        text = soup.body.get_text(" ", strip=True)
+        words = re.findall(r"\b(?:Previous|Next|Contents|Search|Copy|Show|By)\b", text)
+        assert words == [], (name, words)
+        assert "으로 " + "The" not in text
