@@ -12,28 +12,28 @@
 # <!-- label: qkv-tracing -->
 # # QKV 추적: 어텐션 한 층을 손으로 다시 계산하기
 #
-# 실제 언어 모델 하나를 열고, 문장 하나가 어텐션(attention) 층을 지나는 길을 처음부터 끝까지 다시 계산합니다. 한 걸음 계산할 때마다 모델이 속에서 계산한 값과 견줍니다. 값이 같다면, 우리는 그 층을 이해한 것입니다.
+# 실제 언어 모델(language model) 하나를 열고, 문장이 어텐션(attention) 층을 지나는 길을 처음부터 끝까지 직접 계산해 봅니다. 한 걸음마다 모델이 속에서 얻은 값과 나란히 놓고 견줍니다. 끝까지 값이 같다면 그 층에는 우리가 모르는 것이 남아 있지 않은 셈입니다.
 #
 # | | |
 # |---|---|
-# | **할 수 있게 되는 것** | 은닉 상태와 가중치 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logits), 가중치(weights), 출력을 구하고, 어느 층 어느 헤드(head)든 무엇을 보는지 읽기 |
+# | **할 수 있게 되는 것** | 은닉 상태(hidden state)와 모델의 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logit), 어텐션 가중치(attention weight), 출력을 구하기. 어느 층의 어느 헤드(head)든 무엇을 보는지 읽기 |
 # | **걸리는 시간** | 읽기 40분, 연습 문제 45분 |
 # | **필요한 것** | 행렬 곱, 소프트맥스(softmax), 파이썬과 파이토치 조금 |
 #
-# 모델은 SmolLM2-135M-Instruct입니다. 은닉 차원 ⟨d_model⟩, 층 ⟨n_layers⟩개, 쿼리 헤드 ⟨n_heads⟩개, 키·값 헤드 ⟨n_kv_heads⟩개이며 헤드 하나는 ⟨d_head⟩차원입니다.
+# 모델은 SmolLM2-135M-Instruct입니다. 은닉 차원이 ⟨d_model⟩이고 층이 ⟨n_layers⟩개입니다. 층마다 쿼리 헤드 ⟨n_heads⟩개와 키·값 헤드 ⟨n_kv_heads⟩개가 있고, 헤드 하나는 ⟨d_head⟩차원입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-tracing -->
 # # Tracing Q, K and V: one attention layer, recomputed by hand
 #
-# We open a real language model and recompute, from start to end, the way of one sentence through an attention layer. After every step we hold our numbers against those that the model computed inside. Where they agree, we have understood the layer.
+# We open a real language model and compute for ourselves, from start to end, what happens to a sentence in an attention layer. After every step we lay our numbers beside those that the model got inside. If they agree to the end, nothing about that layer is hidden from us.
 #
 # | | |
 # |---|---|
-# | **You will be able to** | get queries, keys, values, logits, weights and output from nothing but hidden states and weight matrices, and read what any head of any layer looks at |
+# | **You will be able to** | get queries, keys, values, logits, attention weights and output from nothing but hidden states and the matrices of the model; read what any head of any layer looks at |
 # | **Time** | 40 minutes to read, 45 for the exercises |
 # | **You need** | matrix products, the softmax, a little Python and PyTorch |
 #
-# The model is SmolLM2-135M-Instruct: hidden size ⟨d_model⟩, ⟨n_layers⟩ layers, ⟨n_heads⟩ query heads, ⟨n_kv_heads⟩ key/value heads, ⟨d_head⟩ dimensions a head.
+# The model is SmolLM2-135M-Instruct: hidden size ⟨d_model⟩, ⟨n_layers⟩ layers, each with ⟨n_heads⟩ query heads and ⟨n_kv_heads⟩ key/value heads of ⟨d_head⟩ dimensions.
 
 # %% tags=["parameters"]
 profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
@@ -52,9 +52,7 @@ import math
 import pandas as pd
 import torch
 
-from lib.attention import (
-    apply_rotary, causal_mask, merge_heads, repeat_kv, rotary_angles,
-    row_entropy, scaled_dot_product_attention, split_heads)
+from lib.attention import causal_mask, row_entropy
 from lib.data import describe, language_model
 from lib.explorer import Sentence, attention_explorer, token_labels
 from lib.figures import COLOURS, DIVERGING, show, use_style
@@ -77,7 +75,7 @@ cfg = settings(profile, smoke=quick, book=full, gpu=full, given=given,
 # <!-- label: qkv-recording -->
 # ## 모델이 계산하는 동안 적어 두기
 #
-# 모델과 토크나이저(tokenizer)를 불러온 다음, 두 문장을 한 번씩 읽게 합니다. `trace`는 블록이 열려 있는 동안 모델이 만든 텐서를 이름과 함께 적어 두고, 닫히면 아무 흔적도 남기지 않습니다. 이 기록이 앞으로 쓸 정답지입니다.
+# 모델과 토크나이저(tokenizer)를 불러와 두 문장을 한 번씩 읽힙니다. `trace`는 열려 있는 동안 모델이 만드는 텐서를 이름을 붙여 적어 두고, 닫히고 나면 모델에 아무것도 남기지 않습니다. 이 기록이 앞으로 답을 맞춰 볼 정답지입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-recording -->
 # ## Write down what the model computes
@@ -113,9 +111,9 @@ record(d_model=config.hidden_size, n_layers=config.num_hidden_layers,
        n_recorded=len(traced), model_source=describe("smollm2"))
 
 # %% [markdown] tags=["lang-ko"]
-# 이름 ⟨n_recorded⟩개가 기록되었습니다. 그 가운데 층 하나, 헤드 하나를 골라 펼치면 이 장 전체가 그림 한 장에 들어갑니다.
+# 텐서 ⟨n_recorded⟩개가 기록되었습니다. 그 가운데 한 층, 한 헤드의 것만 펼쳐 놓으면 이 장의 내용이 그림 한 장에 다 들어갑니다.
 # %% [markdown] tags=["lang-en"]
-# ⟨n_recorded⟩ names were recorded. One head of one layer, spread out, holds this whole chapter in one picture.
+# ⟨n_recorded⟩ tensors were recorded. Those of one head in one layer, spread out, hold this whole chapter in one picture.
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -161,13 +159,13 @@ show(figure, table=weights)
 # <!-- alt: Six heatmaps. Queries, keys and values hold 64 numbers a token; logits and weights fill the lower triangle only. In the weights the cells just below the diagonal are dark: every token looks at the token before it. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 대각선 바로 아래가 진하다는 것은 토큰마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩가 바로 앞 토큰에 실립니다. 누가 그렇게 하라고 시킨 적은 없습니다. 학습이 헤드에 맡긴 일입니다.
+# 대각선 바로 아래가 진하다는 것은 토큰(token)마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩가 바로 앞 토큰에 실립니다. 누가 그러라고 정해 준 것이 아닙니다. 학습하는 동안 이 헤드가 맡게 된 일입니다.
 #
-# 두 문장은 이렇게 토큰으로 나뉩니다. SmolLM2는 주로 영어로 배운 모델이어서 한글 한 글자가 바이트 토큰 두세 개로 쪼개지곤 합니다. `고·1/3`은 "고"라는 글자의 세 조각 가운데 첫째라는 뜻이고, `␣`는 빈칸입니다.
+# 두 문장은 이렇게 토큰으로 나뉩니다. SmolLM2의 토크나이저는 영어 글에 맞춰져 있어서 한글 한 글자를 바이트 두세 토막으로 나누곤 합니다. `고·1/3`은 "고"를 이루는 세 토막 가운데 첫째이고, `␣`는 빈칸입니다.
 # %% [markdown] tags=["lang-en"]
-# Dark cells just below the diagonal mean that every token looks at **the token before it**: ⟨previous_share⟩ of the weight goes there in the Korean sentence, ⟨previous_share_en⟩ in the English one. Nobody told this head to do so. Training gave it the job.
+# Dark cells just below the diagonal mean that every token looks at **the token before it**: ⟨previous_share⟩ of the weight goes there in the Korean sentence, ⟨previous_share_en⟩ in the English one. Nobody wrote this rule; it is the job that the head came to do in training.
 #
-# Here is how the two sentences fall into tokens. SmolLM2 learned mostly from English, so a Hangul syllable often breaks into two or three byte tokens. `고·1/3` is the first of three pieces of the syllable "고", and `␣` is a space.
+# Here is how the two sentences fall into tokens. The tokenizer of SmolLM2 is fitted to English, so a Hangul syllable often falls into two or three byte pieces. `고·1/3` is the first of three pieces of the syllable "고", and `␣` is a space.
 
 # %% tags=["hide-input"]
 before, before_en = (
@@ -185,16 +183,20 @@ pd.DataFrame(
 # <!-- label: qkv-steps -->
 # ## 한 걸음씩: 은닉 상태에서 출력까지
 #
-# 층 `layer`로 들어가는 은닉 상태 $x \in \mathbb{R}^{n \times d}$에서 출발합니다. 이제부터 쓰는 재료는 $x$와 이 층의 가중치 행렬뿐입니다. 걸음마다 `compare`가 우리 값과 모델의 값을 견주어, 가장 크게 벌어진 차이와 모델 값의 최대 절댓값을 표로 보여 줍니다. 차이가 0이면 마지막 비트까지 같다는 뜻입니다.
+# 층 `layer`로 들어가는 은닉 상태 $x \in \mathbb{R}^{n \times d}$에서 출발합니다. 이제부터 쓰는 재료는 $x$와 이 층의 행렬뿐입니다. 걸음마다 `compare`가 우리 값과 모델의 값 사이에서 가장 크게 벌어진 차이를, 모델 값의 최대 절댓값과 함께 표로 보여 줍니다. 차이가 0이면 마지막 비트까지 같다는 뜻입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-steps -->
 # ## Step by step: from hidden states to the output
 #
-# We start from the hidden states $x \in \mathbb{R}^{n \times d}$ that enter layer `layer`. From here on we use $x$ and the weight matrices of this layer, and nothing else. At every step `compare` holds our values against the model's and shows the largest difference and the largest absolute value of the model. A difference of 0 means equal to the last bit.
+# We start from the hidden states $x \in \mathbb{R}^{n \times d}$ that enter layer `layer`. From here on we use $x$ and the matrices of this layer, and nothing else. At every step `compare` holds our values against the model's and shows the largest difference and the largest absolute value of the model. A difference of 0 means equal to the last bit.
 
 # %% tags=["hide-input"]
 COLUMNS = ["모양 | shape", "최대 차이 | largest difference",
            "모델의 최댓값 | largest value"]
+
+
+def short(gap):
+    return f"{gap:.1e}" if gap else "0"
 
 
 def compare(name, ours, theirs):
@@ -202,14 +204,14 @@ def compare(name, ours, theirs):
     size = theirs.abs().max().item()
     record(f"diff_{name}", gap)
     shape = " × ".join(map(str, ours.shape))
-    return pd.DataFrame([[shape, f"{gap:.1e}", f"{size:.3g}"]],
+    return pd.DataFrame([[shape, short(gap), f"{size:.3g}"]],
                         index=[name], columns=COLUMNS)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-rmsnorm -->
 # ### 크기 맞추기: RMSNorm
 #
-# 토큰마다 은닉 상태의 크기가 크게 다릅니다. RMSNorm은 벡터를 그 제곱평균제곱근으로 나누고, 학습한 배율 $g$를 차원마다 곱합니다.
+# 은닉 상태의 크기는 토큰마다 크게 다릅니다. RMSNorm은 벡터를 제곱평균제곱근으로 나누어 크기를 맞춘 다음, 학습된 배율 $g$를 차원마다 곱합니다.
 #
 # $$\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_{i=1}^{d} x_i^2 + \varepsilon}} \odot g$$
 # %% [markdown] tags=["lang-en"]
@@ -230,22 +232,22 @@ compare("ln1", x_hat, traced[layer, "ln1"][0])
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-projections -->
-# ### 세 가지로 비추기: Q, K, V
+# ### 세 갈래 투영: Q, K, V
 #
-# 같은 $\hat{x}$를 세 행렬로 비춥니다. 쿼리는 "무엇을 찾는가", 키는 "무엇으로 찾아지는가", 값은 "찾아지면 무엇을 건네는가"에 해당합니다. 이 모델에는 편향이 없습니다.
+# 같은 $\hat{x}$에 행렬 세 개를 따로 곱합니다. 이런 선형 변환을 투영(projection)이라고 합니다. 쿼리는 이 토큰이 무엇을 찾는지, 키는 이 토큰이 무엇으로 찾아지는지, 값은 찾아졌을 때 무엇을 건네는지를 나타냅니다. 이 모델의 투영에는 편향이 없습니다.
 #
 # $$Q = \hat{x} W_Q^\top, \qquad K = \hat{x} W_K^\top, \qquad V = \hat{x} W_V^\top$$
 #
-# 폭은 `head_dim`에 헤드 수를 곱한 것입니다. 헤드 $h$는 그 가운데 제 몫의 열을 갖습니다.
+# 결과의 폭은 `head_dim`에 헤드 수를 곱한 것입니다. 이 폭을 헤드마다 `head_dim`씩 나누어 가집니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-projections -->
-# ### Three views: Q, K, V
+# ### Three projections: Q, K, V
 #
-# Three matrices view the same $\hat{x}$. The query stands for what a token looks for, the key for what it is found by, the value for what it hands over when found. This model has no biases.
+# The same $\hat{x}$ is multiplied by three matrices; such a linear map is called a projection. The query stands for what a token looks for, the key for what it is found by, the value for what it hands over when found. The projections of this model have no biases.
 #
 # $$Q = \hat{x} W_Q^\top, \qquad K = \hat{x} W_K^\top, \qquad V = \hat{x} W_V^\top$$
 #
-# The width is `head_dim` times the number of heads; head $h$ owns its share of the columns.
+# The result is `head_dim` times the number of heads wide; each head takes `head_dim` of the columns.
 
 # %%
 W_Q, W_K, W_V, W_O = (
@@ -262,19 +264,19 @@ pd.concat([compare("q", q, traced[layer, "attn.q"][0]),
            compare("v", v, traced[layer, "attn.v"][0])])
 
 # %% [markdown] tags=["lang-ko"]
-# 쿼리 헤드는 ⟨n_heads⟩개인데 키와 값의 헤드는 ⟨n_kv_heads⟩개뿐입니다. 이런 방식을 그룹 쿼리 어텐션(grouped-query attention)이라고 합니다. 쿼리 헤드 ⟨group_size⟩개가 키·값 헤드 하나를 나누어 쓰므로, 글을 만들 때 기억해 두어야 할 키와 값이 그만큼 줄어듭니다.
+# 쿼리 헤드는 ⟨n_heads⟩개인데 키·값 헤드는 ⟨n_kv_heads⟩개뿐입니다. 쿼리 헤드 ⟨group_size⟩개가 키·값 헤드 하나를 함께 쓰는 이 방식을 그룹 쿼리 어텐션(grouped-query attention)이라고 합니다. 글을 지어낼 때는 지나온 토큰의 키와 값을 모두 기억해 두어야 하는데, 그 양이 ⟨group_size⟩분의 일로 줄어듭니다.
 # %% [markdown] tags=["lang-en"]
-# There are ⟨n_heads⟩ query heads and only ⟨n_kv_heads⟩ heads of keys and values. This is grouped-query attention: ⟨group_size⟩ query heads share one key/value head, so generation has that many times fewer keys and values to remember.
+# There are ⟨n_heads⟩ query heads and only ⟨n_kv_heads⟩ key/value heads. This is grouped-query attention: ⟨group_size⟩ query heads share one key/value head. A model that writes text must remember the keys and values of everything before; here they are ⟨group_size⟩ times fewer.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-rotary -->
 # ### 자리만큼 돌리기: 회전 위치 임베딩
 #
-# 지금까지의 계산은 토큰의 순서를 모릅니다. 회전 위치 임베딩(rotary position embedding)은 $t$번째 토큰의 쿼리와 키를, 두 차원씩 짝지어 $t$에 비례하는 각도만큼 돌립니다. 짝 $i$는 차원 $i$와 $i + d/2$이고, 뒤쪽 짝일수록 천천히 돕니다.
+# 여기까지의 계산에는 토큰의 순서가 들어 있지 않습니다. 회전 위치 임베딩(rotary position embedding)은 쿼리와 키의 차원을 둘씩 짝지어, $t$번째 토큰이면 $t$에 비례하는 각도만큼 돌립니다. 짝 $i$는 차원 $i$와 $i + d/2$이고, 뒤쪽 짝일수록 천천히 돕니다.
 #
 # $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \begin{pmatrix} \tilde{q}_i \\ \tilde{q}_{i+d/2} \end{pmatrix} = \begin{pmatrix} \cos\varphi_{t,i} & -\sin\varphi_{t,i} \\ \sin\varphi_{t,i} & \cos\varphi_{t,i} \end{pmatrix} \begin{pmatrix} q_i \\ q_{i+d/2} \end{pmatrix}$$
 #
-# 돌린 두 벡터의 내적은 각도의 차이, 곧 두 토큰의 거리에만 달려 있습니다. 정말 그런지는 [연습 문제](#qkv-exercise-rotary)에서 확인합니다.
+# 이렇게 돌린 두 벡터의 내적(dot product)은 각도의 차이, 곧 두 토큰 사이의 거리에만 달려 있습니다. 정말 그런지는 [연습 문제](#qkv-exercise-rotary)에서 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-rotary -->
 # ### Turn by position: rotary embedding
@@ -304,16 +306,16 @@ pd.concat([compare("rot_q", q_rot, traced[layer, "attn.rot_q"][0]),
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-logits -->
-# ### 견주기: 로짓
+# ### 쿼리와 키의 만남: 로짓
 #
-# 이제 모든 쿼리를 모든 키와 내적합니다. 쿼리 헤드 $h$는 키 헤드 $\lfloor h / r \rfloor$을 봅니다. 여기서 $r$은 키 헤드 하나를 나누어 쓰는 쿼리 헤드의 수입니다. $\sqrt{d}$로 나누는 까닭은 [뒤에서 재어 봅니다](#qkv-scale).
+# 이제 모든 쿼리와 모든 키의 내적을 구합니다. 키 헤드 하나를 쿼리 헤드 $r$개가 함께 쓰므로, 쿼리 헤드 $h$의 짝은 키 헤드 $\lfloor h / r \rfloor$입니다. 왜 $\sqrt{d}$로 나누는지는 [뒤에서 재어 보며](#qkv-scale) 알아봅니다.
 #
 # $$S = \frac{\tilde{Q}\,\tilde{K}^\top}{\sqrt{d}}$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-logits -->
-# ### Compare: the logits
+# ### Queries meet keys: the logits
 #
-# Now every query meets every key in a dot product. Query head $h$ looks at key head $\lfloor h / r \rfloor$, where $r$ is the number of query heads that share one key head. Why we divide by $\sqrt{d}$ is [measured below](#qkv-scale).
+# Now every query meets every key in a dot product. Since $r$ query heads share one key head, the partner of query head $h$ is key head $\lfloor h / r \rfloor$. Why we divide by $\sqrt{d}$ is [measured below](#qkv-scale).
 #
 # $$S = \frac{\tilde{Q}\,\tilde{K}^\top}{\sqrt{d}}$$
 
@@ -331,14 +333,14 @@ compare("logits", S[:, M], traced[layer, "attn.scores"][0][:, M])
 # <!-- label: qkv-mask -->
 # ### 미래 가리기: 마스크
 #
-# 다음 토큰을 맞히는 모델이 다음 토큰을 보아서는 안 됩니다. 그래서 인과 마스크(causal mask)로 $j > i$인 칸을 막습니다. 우리는 막힌 칸에 $-\infty$를 두고, 모델은 float32에서 가장 작은 수를 더합니다. 막힌 칸이 같은지만 보면 됩니다.
+# 다음 토큰을 맞히도록 배우는 모델이 다음 토큰을 미리 보면 안 됩니다. 그래서 인과 마스크(causal mask)가 $j > i$인 칸을 모두 막습니다. 우리는 막을 칸에 $-\infty$를 넣고, 모델은 float32에서 가장 작은 수를 더합니다. 방법은 달라도 막은 칸이 같으면 됩니다.
 #
 # $$S_{ij} \leftarrow -\infty \quad (j > i)$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-mask -->
 # ### Hide the future: the mask
 #
-# A model that predicts the next token must not see it. The causal mask therefore closes every cell with $j > i$. We put $-\infty$ there; the model adds the lowest float32 number. All that matters is that the same cells are closed.
+# A model that predicts the next token must not see it. The causal mask therefore closes every cell with $j > i$. We put $-\infty$ there; the model adds the lowest float32 number. The ways differ; what counts is that the same cells are closed.
 #
 # $$S_{ij} \leftarrow -\infty \quad (j > i)$$
 
@@ -358,14 +360,14 @@ pd.DataFrame({
 # <!-- label: qkv-weights -->
 # ### 나누어 갖기: 소프트맥스
 #
-# 소프트맥스는 쿼리마다 로짓을 양수로 바꾸고 합이 1이 되게 합니다. 이렇게 얻은 것이 가중치 $A$입니다. 막힌 칸은 $e^{-\infty} = 0$이 됩니다.
+# 소프트맥스는 로짓을 양수로 바꾸고, 쿼리마다 합이 1이 되도록 나눕니다. 그 결과가 어텐션 가중치 $A$입니다. 막힌 칸은 $e^{-\infty} = 0$이 됩니다.
 #
 # $$A_{ij} = \frac{e^{S_{ij}}}{\sum_{k} e^{S_{ik}}}$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-weights -->
 # ### Share out: the softmax
 #
-# For each query, the softmax makes the logits positive and their sum 1. The result is the weights $A$. Closed cells become $e^{-\infty} = 0$.
+# The softmax makes the logits positive and, for each query, scales them to a sum of 1. The result is the attention weights $A$. Closed cells become $e^{-\infty} = 0$.
 #
 # $$A_{ij} = \frac{e^{S_{ij}}}{\sum_{k} e^{S_{ik}}}$$
 
@@ -377,7 +379,7 @@ compare("weights", A, traced[layer, "attn.pattern"][0])
 # <!-- label: qkv-output -->
 # ### 섞고, 이어 붙이고, 되돌리기
 #
-# 가중치로 값을 섞으면 헤드마다 $Z_h$가 나옵니다. 헤드들을 나란히 이어 붙이고 출력 행렬 $W_O$를 곱하면 은닉 차원으로 돌아갑니다. 이것이 이 층의 어텐션이 잔차 스트림(residual stream)에 더하는 값입니다.
+# 가중치대로 값을 섞으면 헤드마다 $Z_h$가 나옵니다. 이것들을 나란히 이어 붙이고 출력 행렬 $W_O$를 곱하면 다시 은닉 차원이 됩니다. 이 층의 어텐션이 잔차 스트림(residual stream)에 더하는 것이 바로 이 값입니다.
 #
 # $$Z_h = A_h V_{\lfloor h/r \rfloor}, \qquad O = [\,Z_0 \; Z_1 \; \cdots \; Z_{H-1}\,]\, W_O^\top$$
 # %% [markdown] tags=["lang-en"]
@@ -390,30 +392,30 @@ compare("weights", A, traced[layer, "attn.pattern"][0])
 
 # %%
 Z = A @ v_shared
-O = Z.transpose(0, 1).reshape(n, -1) @ W_O.T
+out = Z.transpose(0, 1).reshape(n, -1) @ W_O.T
 pd.concat([compare("z", Z, traced[layer, "attn.z"][0]),
-           compare("attn_out", O, traced[layer, "attn_out"][0])])
+           compare("attn_out", out, traced[layer, "attn_out"][0])])
 
 # %% [markdown] tags=["lang-ko"]
-# 다 왔습니다. 은닉 상태와 행렬 네 개와 벡터 하나에서 출발해 모델과 같은 값에 닿았습니다. 마지막 차이는 ⟨diff_attn_out⟩입니다.
+# 끝까지 왔습니다. 은닉 상태와 행렬 네 개, 벡터 하나만으로 모델과 같은 값에 이르렀습니다. 마지막 차이는 ⟨diff_attn_out⟩입니다. 회전 뒤로 0이 아닌 차이가 보인다면, 각도를 셈하는 순서가 모델과 조금 다르기 때문입니다.
 #
-# 마지막 식은 다르게 읽을 수도 있습니다. 이어 붙인 벡터에 행렬을 곱하는 것은 **헤드마다 따로 곱해서 더하는 것**과 같습니다. 그래서 헤드는 저마다 따로 잔차 스트림에 글을 쓴다고 말할 수 있습니다.
+# 마지막 식은 달리 읽을 수도 있습니다. 이어 붙인 벡터에 행렬을 곱하나, **헤드마다 제 몫의 행렬을 곱해서 모두 더하나** 결과는 같습니다. 그러니 헤드들은 저마다 따로 잔차 스트림에 제 몫을 더하는 셈입니다.
 #
 # $$O = \sum_{h=0}^{H-1} Z_h\, W_{O,h}^\top$$
 # %% [markdown] tags=["lang-en"]
-# We have arrived: from hidden states, four matrices and one vector to the values of the model. The last difference is ⟨diff_attn_out⟩.
+# We have arrived: hidden states, four matrices and one vector were enough to reach the values of the model. The last difference is ⟨diff_attn_out⟩. If differences other than 0 appear from the rotation on, it is because the angles are computed in a slightly different order from the model's.
 #
-# The last formula can be read in another way. Multiplying the joined vector by a matrix is the same as **multiplying head by head and adding up**. So each head may be said to write to the residual stream by itself.
+# The last formula can be read in another way. Multiplying the joined vector by a matrix is the same as **multiplying head by head and adding up**. So each head adds its own share to the residual stream, independently of the others.
 #
 # $$O = \sum_{h=0}^{H-1} Z_h\, W_{O,h}^\top$$
 
 # %%
 W_heads = W_O.view(-1, len(q), d)  # d_model, head, d_head
-O_heads = sum(Z[h] @ W_heads[:, h].T for h in range(len(q)))
-compare("head_sum", O_heads, traced[layer, "attn_out"][0])
+by_head = sum(Z[h] @ W_heads[:, h].T for h in range(len(q)))
+compare("head_sum", by_head, traced[layer, "attn_out"][0])
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 차이는 ⟨diff_head_sum⟩입니다. 식은 같은데 더하는 순서가 다릅니다. 이 차이가 반올림인지 실수인지 어떻게 알 수 있을까요?
+# 이번 차이는 ⟨diff_head_sum⟩입니다. 식으로는 같고 더하는 순서만 다릅니다. 이 차이가 반올림에서 온 것인지 실수에서 온 것인지 어떻게 가릴 수 있을까요?
 # %% [markdown] tags=["lang-en"]
 # This time the difference is ⟨diff_head_sum⟩. The formula is the same, the order of adding is not. How do we know whether this is rounding or a mistake?
 
@@ -421,7 +423,7 @@ compare("head_sum", O_heads, traced[layer, "attn_out"][0])
 # <!-- label: qkv-all-layers -->
 # ## 모든 층, 두 문장, 두 정밀도
 #
-# 규칙은 이렇습니다. **float64로 다시 계산한다. 차이가 함께 줄어들면 반올림이고, 그대로 남으면 실수다.** 위의 걸음을 한데 모은 함수 `recompute_attention`을 모든 층과 두 문장에 돌리고, 걸음마다 가장 나쁜 값만 남깁니다. 층마다 값의 크기가 크게 다르므로 절대 차이와 함께, 그 층에서 모델 값의 최대 절댓값으로 나눈 상대 차이도 셉니다.
+# 가리는 규칙은 이렇습니다. **float64로 다시 계산해서 차이가 함께 줄어들면 반올림이고, 그대로 남으면 실수입니다.** 위의 걸음을 모은 함수 `recompute_attention`을 모든 층과 두 문장에 적용하고, 걸음마다 가장 크게 벌어진 차이만 남깁니다. 층에 따라 값의 크기가 크게 다르므로, 차이를 그 층에서 모델 값의 최대 절댓값으로 나눈 상대 차이도 함께 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-all-layers -->
 # ## All layers, both sentences, two precisions
@@ -459,13 +461,12 @@ model.float()
 del doubles
 
 pd.DataFrame({
-    "float32, 절대 | float32, absolute": in_32,
-    "float64, 절대 | float64, absolute": in_64,
-}).map(lambda pair: f"{pair[0]:.1e}").assign(**{
+    "float32": {name: short(gap) for name, (gap, _) in in_32.items()},
     "float32, 상대 | float32, relative":
-        [f"{rel:.1e}" for _, rel in in_32.values()],
-    "모두 float64, 절대 | all float64, absolute":
-        [f"{gap:.1e}" for gap, _ in all_64.values()]})
+        {name: short(part) for name, (_, part) in in_32.items()},
+    "float64": {name: short(gap) for name, (gap, _) in in_64.items()},
+    "전부 float64 | float64 throughout":
+        {name: short(gap) for name, (gap, _) in all_64.items()}})
 
 # %% tags=["remove-input"]
 steps_compared = [name for name in in_32 if name != "head_sum"]
@@ -479,23 +480,23 @@ record(worst_step=max(in_32[name][0] for name in steps_compared),
                        for t in (traced, traced_en)))
 
 # %% [markdown] tags=["lang-ko"]
-# 읽는 법은 이렇습니다.
+# 표는 이렇게 읽습니다.
 #
-# - 걸음마다의 최대 차이는 float32에서 ⟨worst_step⟩, float64에서 ⟨worst_step_64⟩입니다. 모델과 같은 연산을 같은 순서로 했기 때문입니다.
-# - 헤드별 합(`head_sum`)의 차이는 절댓값으로 ⟨head_sum_32⟩입니다. 커 보이지만 출력의 최댓값이 ⟨largest_out⟩이어서 상대 차이는 ⟨head_sum_relative⟩입니다. float64에서는 ⟨head_sum_64⟩로 줄어듭니다. 그러니 **반올림**입니다.
-# - 마지막 열은 모든 것을 float64로 계산했는데도 줄지 않습니다(상대 차이 ⟨stays_64⟩). 규칙대로라면 어딘가 다르다는 뜻이고, 실제로 다릅니다. `transformers`는 모델이 float64여도 **RMSNorm과 소프트맥스를 float32로** 계산합니다. 그 두 곳을 똑같이 한 것이 둘째 열입니다.
+# - 모든 걸음을 통틀어 가장 큰 차이는 float32에서 ⟨worst_step⟩, float64에서 ⟨worst_step_64⟩입니다. 모델과 같은 연산을 같은 순서로 하면 이만큼 같아집니다.
+# - 헤드별 합(`head_sum`)에서는 차이가 ⟨head_sum_32⟩까지 벌어집니다. 커 보이지만 출력의 최댓값이 ⟨largest_out⟩인 층에서 나온 것이고, 상대 차이는 ⟨head_sum_relative⟩입니다. float64에서는 ⟨head_sum_64⟩까지 줄어듭니다. **반올림**이었던 것입니다.
+# - 마지막 열은 우리 쪽을 전부 float64로 계산했는데도 차이가 줄지 않습니다(상대 차이 ⟨stays_64⟩). 규칙대로라면 계산 어딘가가 모델과 다르다는 뜻이고, 정말로 다릅니다. `transformers`는 모델이 float64여도 **RMSNorm과 소프트맥스만은 float32로** 계산합니다. 셋째 열은 그 두 곳을 모델과 똑같이 계산한 것입니다.
 # %% [markdown] tags=["lang-en"]
 # How to read it:
 #
-# - The largest difference over the steps is ⟨worst_step⟩ in float32 and ⟨worst_step_64⟩ in float64: we did the same operations as the model, in the same order.
-# - The sum over heads (`head_sum`) differs by ⟨head_sum_32⟩ in absolute terms. That looks large, but outputs reach ⟨largest_out⟩, so the relative difference is ⟨head_sum_relative⟩. In float64 it falls to ⟨head_sum_64⟩: it was **rounding**.
-# - The last column computes everything in float64 and does not shrink (relative difference ⟨stays_64⟩). By the rule something differs, and so it does: `transformers` computes **RMSNorm and the softmax in float32** even when the model is in float64. The second column does the same in these two places.
+# - The largest difference over all steps is ⟨worst_step⟩ in float32 and ⟨worst_step_64⟩ in float64. That is how close the same operations in the same order come.
+# - The sum over heads (`head_sum`) differs by ⟨head_sum_32⟩ in absolute terms. That looks large, but outputs reach ⟨largest_out⟩, and the relative difference is ⟨head_sum_relative⟩. In float64 it falls to ⟨head_sum_64⟩: it was **rounding**.
+# - In the last column our side computes everything in float64, and the difference does not shrink (relative difference ⟨stays_64⟩). By the rule, some computation differs from the model's, and so it does: `transformers` computes **RMSNorm and the softmax in float32** even when the model is in float64. The third column does the same in these two places.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-explorer -->
 # ## 모든 헤드 둘러보기
 #
-# 이제 계산을 믿을 수 있으니 눈으로 볼 차례입니다. 두 슬라이더로 층과 헤드를 고르십시오. 화살표 키로도 움직입니다. 행은 보는 토큰(쿼리), 열은 보이는 토큰(키)이고 한 행의 합은 100%입니다.
+# 계산을 믿을 수 있게 되었으니 이제 눈으로 볼 차례입니다. 슬라이더 두 개로 층과 헤드를 고르십시오. 화살표 키로도 움직일 수 있습니다. 행은 보는 토큰(쿼리), 열은 보이는 토큰(키)이며, 한 행을 더하면 100%가 됩니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-explorer -->
 # ## Look at every head
@@ -528,15 +529,15 @@ n_all = heatmaps.shape[0] * heatmaps.shape[1]
 record(n_all_heads=n_all)
 
 # %% [markdown] tags=["lang-ko"]
-# 몇 번 움직여 보면 곧 눈에 띄는 것이 있습니다. 많은 헤드에서 첫째 열만 진합니다. 헤드 ⟨n_all_heads⟩개를 통틀어 첫 토큰에 실린 가중치는 한국어 문장에서 ⟨sink_share⟩, 영어 문장에서 ⟨sink_share_en⟩입니다. 가중치의 절반 넘게를 첫 토큰에 주는 헤드가 각각 ⟨sink_heads⟩와 ⟨sink_heads_en⟩입니다.
+# 몇 번 움직여 보면 이상한 점이 눈에 띕니다. 첫째 열만 진한 헤드가 아주 많습니다. 헤드 ⟨n_all_heads⟩개를 통틀어 첫 토큰에 실린 가중치는 한국어 문장에서 ⟨sink_share⟩, 영어 문장에서 ⟨sink_share_en⟩입니다. 가중치의 절반 이상을 첫 토큰에 주는 헤드의 비율은 각각 ⟨sink_heads⟩와 ⟨sink_heads_en⟩입니다.
 # %% [markdown] tags=["lang-en"]
-# Move the sliders a few times and something stands out: in many heads only the first column is dark. Over all ⟨n_all_heads⟩ heads, the first token receives ⟨sink_share⟩ of the weight in the Korean sentence and ⟨sink_share_en⟩ in the English one. The share of heads that give it more than half is ⟨sink_heads⟩ and ⟨sink_heads_en⟩.
+# Move the sliders a few times and something odd stands out: in a great many heads only the first column is dark. Over all ⟨n_all_heads⟩ heads, the first token receives ⟨sink_share⟩ of the weight in the Korean sentence and ⟨sink_share_en⟩ in the English one. The share of heads that give it more than half is ⟨sink_heads⟩ and ⟨sink_heads_en⟩.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-sink -->
 # ## 첫 토큰은 쉼터
 #
-# 첫 토큰에 중요한 뜻이 있어서일까요? 세 가지를 층마다 재어 봅니다. 첫 토큰이 받는 가중치, 첫 토큰의 값 벡터가 다른 토큰에 견주어 얼마나 긴지, 그리고 **서로 다른 두 문장**의 첫 토큰 은닉 상태가 얼마나 닮았는지입니다.
+# 첫 토큰이 그만큼 중요한 뜻을 지녀서일까요? 층마다 세 가지를 재어 봅니다. 첫 토큰이 받는 가중치, 다른 토큰과 견준 첫 토큰의 값 벡터 길이, 그리고 **서로 다른 두 문장**의 첫 토큰이 은닉 상태에서 얼마나 닮았는지입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-sink -->
 # ## The first token is a resting place
@@ -580,19 +581,22 @@ record(alike_layer=len(alike) - 6,
        lowest_sink_layer=int(first_ko.mean(-1)[3:].argmin()) + 3)
 
 # %% [markdown] tags=["lang-ko"]
-# 첫 토큰의 값 벡터는 다른 토큰의 ⟨ratio_median⟩배 길이밖에 안 됩니다(층의 중앙값). 많은 가중치를 주어도 섞여 들어오는 것은 거의 없습니다. 더구나 층 ⟨alike_layer⟩에 들어갈 때 두 문장의 첫 토큰은 유사도가 ⟨alike_last⟩로, 뜻을 담고 있지 않습니다(층 0에서는 ⟨alike_first⟩였습니다). 소프트맥스의 가중치는 합이 1이어야 하므로, 할 일이 없는 헤드에는 **쉴 곳**이 필요합니다. 모델은 첫 토큰을 그 자리로 씁니다. 이런 토큰을 어텐션 싱크(attention sink)라고 합니다. 모든 층이 그런 것은 아닙니다. 층 ⟨lowest_sink_layer⟩은 첫 토큰을 거의 보지 않습니다.
+# 첫 토큰의 값 벡터는 길이가 다른 토큰의 ⟨ratio_median⟩배에 그칩니다(층별 값의 중앙값). 가중치를 많이 주어도 섞여 들어오는 것은 얼마 없다는 뜻입니다. 게다가 층 ⟨alike_layer⟩에 들어갈 때 두 문장의 첫 토큰은 코사인 유사도가 ⟨alike_last⟩에 이릅니다. 층 0에서는 ⟨alike_first⟩이던 값입니다. 첫 토큰이 무엇이었든 같은 상태가 되어 버린 것입니다.
 #
-# > **주의.** 그러므로 진한 칸이 곧 "중요한 토큰"은 아닙니다. 가중치만 보지 말고, 그 가중치가 곱해지는 값도 함께 보아야 합니다.
+# 소프트맥스의 가중치는 더해서 1이 되어야 하므로, 볼 것이 없는 헤드에도 가중치를 내려놓을 **쉴 자리**가 필요합니다. 잰 값들은 모델이 첫 토큰을 그런 자리로 쓴다는 설명과 들어맞습니다. 이런 토큰을 어텐션 싱크(attention sink)라고 부릅니다. 모든 층이 그런 것은 아니어서, 층 ⟨lowest_sink_layer⟩에서는 첫 토큰을 거의 보지 않습니다.
+#
+# > **주의.** 그러므로 진한 칸이 곧 중요한 토큰인 것은 아닙니다. 가중치를 볼 때는 그 가중치가 곱해지는 값도 함께 보아야 합니다.
 # %% [markdown] tags=["lang-en"]
-# The value vector of the first token has only ⟨ratio_median⟩ times the length of the others (median over layers): much weight on it mixes in next to nothing. And when they enter layer ⟨alike_layer⟩, the first tokens of the two sentences have a similarity of ⟨alike_last⟩; they carry no meaning of their own (in layer 0 it was ⟨alike_first⟩). Since the weights of a softmax must sum to 1, a head with nothing to do needs **a place to rest**, and the model uses the first token for it. Such a token is called an attention sink. Not every layer has one: layer ⟨lowest_sink_layer⟩ hardly looks at the first token.
+# The value vector of the first token has only ⟨ratio_median⟩ times the length of the others (median over layers): much weight on it mixes in little. Moreover, when they enter layer ⟨alike_layer⟩, the first tokens of the two sentences have a cosine similarity of ⟨alike_last⟩; in layer 0 it was ⟨alike_first⟩. Whatever the first token was, it has come to the same state.
 #
-# > **Note.** So a dark cell does not make an important token. Look at the value that the weight multiplies, not only at the weight.
-
+# The weights of a softmax must sum to 1, so a head with nothing to look at still needs **a place to rest** its weight. What we measured fits the explanation that the model uses the first token as such a place. It is called an attention sink. Not every layer has one: layer ⟨lowest_sink_layer⟩ hardly looks at the first token.
+#
+# > **Note.** So a dark cell does not make an important token. When you look at a weight, look at the value that it multiplies as well.
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-over-layers -->
 # ## 층을 따라 변하는 Q, K, V
 #
-# 층마다 $Q$, $K$, $V$의 길이와 **유효 랭크**(effective rank)를 잽니다. 유효 랭크는 벡터들이 실제로 몇 방향으로 퍼져 있는지를 말해 줍니다. 특잇값 $\sigma_i$를 합이 1이 되게 나눈 $p_i$의 엔트로피(entropy)를 지수로 올린 것입니다. 첫 토큰은 앞에서 본 까닭으로 뺍니다.
+# 층마다 $Q$, $K$, $V$의 길이와 **유효 랭크**(effective rank)를 잽니다. 유효 랭크는 벡터들이 사실상 몇 방향으로 퍼져 있는지를 나타내는 수로, 특잇값 $\sigma_i$를 그 합으로 나눈 $p_i$의 엔트로피(entropy)에 지수 함수를 씌운 것입니다. 첫 토큰은 방금 본 까닭이 있으므로 뺍니다.
 #
 # $$\operatorname{erank}(X) = \exp\Big(-\sum_i p_i \ln p_i\Big), \qquad p_i = \frac{\sigma_i}{\sum_j \sigma_j}$$
 # %% [markdown] tags=["lang-en"]
@@ -647,19 +651,19 @@ record(rank_q=ranks["Q"].mean().item(), rank_k=ranks["K"].mean().item(),
        q_low=lengths["Q"].min().item(), q_high=lengths["Q"].max().item())
 
 # %% [markdown] tags=["lang-ko"]
-# 두 가지가 보입니다. 첫째, 쿼리의 길이는 ⟨q_low⟩에서 ⟨q_high⟩ 사이에 머무는데, 값의 길이는 층 0의 ⟨v_first⟩에서 층 ⟨v_top_layer⟩의 ⟨v_top⟩까지 자랍니다. 잔차 스트림이 층을 지나며 커지므로, 뒤쪽 층은 더 큰 값을 써야 같은 만큼 바꿀 수 있습니다. 둘째, 값은 유효 랭크가 ⟨rank_v⟩로 난수(⟨rank_random⟩)에 가깝고, 쿼리와 키는 ⟨rank_q⟩와 ⟨rank_k⟩로 훨씬 낮습니다. **무엇을 건넬지**는 여러 방향에 걸치지만 **어디를 볼지**는 몇 방향만으로 정해진다는 뜻입니다.
+# 두 가지가 보입니다. 첫째, 쿼리의 길이는 ⟨q_low⟩에서 ⟨q_high⟩ 사이에 머무는 반면, 값의 길이는 층 0에서 ⟨v_first⟩이던 것이 층 ⟨v_top_layer⟩에서는 ⟨v_top⟩까지 자랍니다. 둘째, 유효 랭크가 다릅니다. 값은 ⟨rank_v⟩인데 같은 크기의 난수(⟨rank_random⟩)에 가깝고, 쿼리와 키는 각각 ⟨rank_q⟩, ⟨rank_k⟩에 그칩니다. 이 문장에서 **무엇을 건넬지**는 여러 방향에 퍼져 있고 **어디를 볼지**는 그보다 적은 방향에 모여 있습니다.
 # %% [markdown] tags=["lang-en"]
-# Two things show. First, the length of queries stays between ⟨q_low⟩ and ⟨q_high⟩ while that of values grows from ⟨v_first⟩ in layer 0 to ⟨v_top⟩ in layer ⟨v_top_layer⟩: the residual stream grows from layer to layer, so later layers must write larger values to change it as much. Second, values have an effective rank of ⟨rank_v⟩, close to random (⟨rank_random⟩), whereas queries and keys have ⟨rank_q⟩ and ⟨rank_k⟩. **What to hand over** takes many directions; **where to look** is settled in few.
+# Two things show. First, the length of queries stays between ⟨q_low⟩ and ⟨q_high⟩, while that of values grows from ⟨v_first⟩ in layer 0 to ⟨v_top⟩ in layer ⟨v_top_layer⟩. Second, the effective ranks differ: values have ⟨rank_v⟩, close to random numbers of the same shape (⟨rank_random⟩), queries and keys only ⟨rank_q⟩ and ⟨rank_k⟩. In this sentence **what to hand over** spreads over many directions, **where to look** gathers in fewer.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-temperature -->
 # ## 온도: 또렷하게, 흐릿하게
 #
-# 로짓을 온도(temperature) $\tau$로 나눈 뒤 소프트맥스를 하면 분포의 또렷함이 바뀝니다.
+# 로짓을 온도(temperature) $\tau$로 나눈 다음 소프트맥스를 취하면 분포가 더 또렷해지거나 흐릿해집니다.
 #
 # $$A_{ij}(\tau) = \operatorname{softmax}_j\!\left(\frac{S_{ij}}{\tau}\right)$$
 #
-# $\tau$가 작으면 가장 큰 로짓 하나가 다 갖고, 크면 모두가 고르게 나누어 갖습니다. 얼마나 퍼져 있는지는 엔트로피 $H = -\sum_j A_{ij} \log_2 A_{ij}$로 셉니다. 한 곳만 보면 0비트, $m$곳을 고르게 보면 $\log_2 m$비트입니다. 아래 그림은 층 `layer`, 헤드 `head`에서 엔트로피가 가장 큰 쿼리의 실제 로짓으로 그렸습니다.
+# $\tau$가 작으면 가장 큰 로짓 하나가 가중치를 독차지하고, 크면 모두가 고르게 나누어 가집니다. 얼마나 퍼졌는지는 엔트로피 $H = -\sum_j A_{ij} \log_2 A_{ij}$로 잽니다. 한 곳만 보면 0비트, $m$곳을 고르게 보면 $\log_2 m$비트입니다. 아래 그림은 층 `layer`, 헤드 `head`의 쿼리 가운데 엔트로피가 가장 큰 것의 실제 로짓으로 그렸습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-temperature -->
 # ## Temperature: sharper, softer
@@ -715,19 +719,19 @@ show(figure, table=table)
 # <!-- alt: A bar chart. At a low temperature one bar is close to 1, at a high temperature all bars come to a similar height. The table below holds the values for every temperature. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 이 쿼리(`⟨row_token⟩`)의 엔트로피는 $\tau = 1$에서 ⟨row_entropy_one⟩비트입니다. $\tau$를 ⟨tau_low⟩로 낮추면 ⟨row_entropy_low⟩비트, ⟨tau_high⟩로 높이면 ⟨row_entropy_high⟩비트가 됩니다. 더 높여도 ⟨row_entropy_max⟩비트를 넘지는 못합니다. 모두 고르게 볼 때의 값이기 때문입니다.
+# 이 쿼리(⟨row_token⟩)의 엔트로피는 $\tau = 1$에서 ⟨row_entropy_one⟩비트입니다. 온도를 ⟨tau_low⟩까지 낮추면 ⟨row_entropy_low⟩비트, ⟨tau_high⟩까지 높이면 ⟨row_entropy_high⟩비트가 됩니다. 아무리 높여도 모두를 고르게 볼 때의 값인 ⟨row_entropy_max⟩비트를 넘지는 못합니다.
 # %% [markdown] tags=["lang-en"]
-# At $\tau = 1$ the entropy of this query (`⟨row_token⟩`) is ⟨row_entropy_one⟩ bits. At ⟨tau_low⟩ it is ⟨row_entropy_low⟩ bits, at ⟨tau_high⟩ it is ⟨row_entropy_high⟩. No temperature takes it above ⟨row_entropy_max⟩ bits, the value for looking everywhere alike.
+# At $\tau = 1$ the entropy of this query (⟨row_token⟩) is ⟨row_entropy_one⟩ bits. At ⟨tau_low⟩ it is ⟨row_entropy_low⟩ bits, at ⟨tau_high⟩ it is ⟨row_entropy_high⟩. No temperature takes it above ⟨row_entropy_max⟩ bits, the value for looking everywhere alike.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-scale -->
 # ## 왜 √d로 나누는가
 #
-# $\sqrt{d}$로 나누는 것은 온도 $\tau = \sqrt{d}$를 주는 것과 같습니다. 왜 하필 $\sqrt{d}$일까요? $q$와 $k$의 성분이 서로 독립이고 평균 0, 분산 1이라면
+# 로짓을 $\sqrt{d}$로 나누는 것은 온도를 $\tau = \sqrt{d}$로 두는 것과 같습니다. 왜 하필 $\sqrt{d}$일까요? $q$와 $k$의 성분이 서로 독립이고 평균이 0, 분산이 1이라면
 #
 # $$\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d} \operatorname{Var}(q_i k_i) = d$$
 #
-# 이므로 내적은 $\sqrt{d}$만큼 퍼집니다. 나누지 않으면 $d$가 커질수록 소프트맥스가 한 곳에 쏠리고, 쏠린 소프트맥스는 기울기를 거의 흘려보내지 않습니다. 기울기는 야코비 행렬(Jacobian) $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$의 노름으로 잽니다. 먼저 난수 벡터로 확인합니다.
+# 이므로 내적의 표준편차는 $\sqrt{d}$입니다. 나누지 않으면 $d$가 커질수록 소프트맥스가 한 곳으로 쏠리고, 쏠린 소프트맥스는 기울기(gradient)를 거의 흘려보내지 않습니다. 기울기가 얼마나 흐르는지는 야코비 행렬(Jacobian) $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$의 노름으로 잽니다. 먼저 난수 벡터로 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-scale -->
 # ## Why divide by √d
@@ -736,7 +740,7 @@ show(figure, table=table)
 #
 # $$\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d} \operatorname{Var}(q_i k_i) = d$$
 #
-# so dot products spread by $\sqrt{d}$. Without the division the softmax leans to one place as $d$ grows, and a softmax that leans lets almost no gradient through. We measure the gradient by the norm of the Jacobian $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$. Random vectors first.
+# so the standard deviation of dot products is $\sqrt{d}$. Without the division the softmax leans to one place as $d$ grows, and a softmax that leans lets almost no gradient through. How much gets through we measure by the norm of the Jacobian $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$. Random vectors first.
 
 # %%
 def sharpness(logits):  # (query, key) or (…, query, key), finite or -inf
@@ -781,9 +785,9 @@ show(figure, table=random.set_index("d"))
 # <!-- alt: Four line plots over dimensions from 4 to 1024. Without the division the standard deviation of the logits grows with the square root of the dimension, the largest weight approaches 1, entropy and Jacobian norm approach 0. With it all four stay nearly constant. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 실제 모델은 어떨까요? 같은 로짓에서 $\sqrt{d}$를 떼어 내 봅니다. 두 문장, 모든 층과 헤드, 둘째 토큰부터의 쿼리를 평균합니다.
+# 실제 모델에서는 어떨까요? 모델의 로짓에서 나눗셈을 걷어 내고 같은 것을 잽니다. 두 문장의 모든 층과 헤드에서, 둘째 토큰부터의 쿼리를 평균한 값입니다.
 # %% [markdown] tags=["lang-en"]
-# And the real model? We take $\sqrt{d}$ away from the same logits and average over both sentences, all layers and heads and all queries from the second token on.
+# And the real model? We undo the division in its logits and measure the same, averaged over both sentences, all layers and heads and all queries from the second token on.
 
 # %% tags=["hide-input"]
 def model_sharpness(traced, factor):
@@ -815,24 +819,26 @@ record(random_d=int(largest),
        random_std=ends.loc[False, "std of logits"],
        random_std_divided=ends.loc[True, "std of logits"],
        random_grad=ends.loc[False, "norm of dA/dS"],
-       random_grad_divided=ends.loc[True, "norm of dA/dS"],
-       grad_ratio=real["÷ √d"]["norm of dA/dS"]
-       / real["as is"]["norm of dA/dS"])
+       random_grad_divided=ends.loc[True, "norm of dA/dS"])
 
 # %% [markdown] tags=["lang-ko"]
-# 난수에서는 예측이 그대로 맞습니다. $d$가 ⟨random_d⟩일 때 로짓의 표준편차는 ⟨random_std⟩이고, 나누면 ⟨random_std_divided⟩입니다. 야코비 노름은 나누지 않으면 ⟨random_grad⟩, 나누면 ⟨random_grad_divided⟩입니다.
+# 난수에서는 예측이 들어맞습니다. $d$가 ⟨random_d⟩일 때 로짓의 표준편차는 ⟨random_std⟩이고, 나누면 ⟨random_std_divided⟩입니다. 야코비 행렬의 노름은 나누지 않으면 ⟨random_grad⟩, 나누면 ⟨random_grad_divided⟩입니다.
 #
-# 모델에서도 방향은 같습니다. $\sqrt{d}$를 떼어 내면 최대 가중치가 ⟨real_top⟩에서 ⟨real_top_raw⟩로 올라가고, 엔트로피는 ⟨real_bits⟩비트에서 ⟨real_bits_raw⟩비트로, 기울기는 ⟨grad_ratio⟩분의 1로 줄어듭니다. 다만 학습된 로짓의 표준편차는 ⟨real_std⟩로 1보다 훨씬 큽니다. **나누기는 학습의 출발점을 고를 뿐이고, 얼마나 또렷하게 볼지는 $Q$와 $K$의 길이로 모델이 스스로 정합니다.** 그리고 이 표는 나눗셈 없이 학습한 모델이 어떻게 될지를 말해 주지는 않습니다. 나눗셈을 하며 학습한 모델에서 나눗셈을 떼어 낸 결과입니다.
+# 모델에서도 방향은 같습니다. 나눗셈을 걷어 내면 최대 가중치는 ⟨real_top⟩에서 ⟨real_top_raw⟩까지 오르고, 엔트로피는 ⟨real_bits⟩비트에서 ⟨real_bits_raw⟩비트까지, 야코비 행렬의 노름은 ⟨real_grad⟩에서 ⟨real_grad_raw⟩까지 내려갑니다. 다만 모델의 로짓은 나눈 뒤에도 표준편차가 ⟨real_std⟩입니다. 1이라는 가정에서 한참 벗어난 값입니다. **나눗셈이 정하는 것은 학습의 출발점이고, 얼마나 또렷하게 볼지는 모델이 $Q$와 $K$의 길이로 스스로 정합니다.**
+#
+# > **주의.** 나눗셈 없이 학습한 모델이 어떻게 될지는 이 표로 알 수 없습니다. 나눗셈을 하며 학습한 모델에서 나눗셈만 걷어 낸 결과이기 때문입니다.
 # %% [markdown] tags=["lang-en"]
 # With random vectors the prediction holds: at $d$ of ⟨random_d⟩ the logits have a standard deviation of ⟨random_std⟩, divided it is ⟨random_std_divided⟩. The norm of the Jacobian is ⟨random_grad⟩ without the division and ⟨random_grad_divided⟩ with it.
 #
-# The model agrees in direction. Without $\sqrt{d}$ the largest weight rises from ⟨real_top⟩ to ⟨real_top_raw⟩, the entropy falls from ⟨real_bits⟩ to ⟨real_bits_raw⟩ bits, and the gradient becomes ⟨grad_ratio⟩ times smaller. But the logits of the trained model have a standard deviation of ⟨real_std⟩, well above 1: **the division only chooses where training starts; how sharply to look, the model settles itself through the lengths of $Q$ and $K$.** Nor does this table say what a model trained without the division would become; it takes the division away from a model that was trained with it.
+# The model agrees in direction. Without the division the largest weight rises from ⟨real_top⟩ to ⟨real_top_raw⟩, the entropy falls from ⟨real_bits⟩ to ⟨real_bits_raw⟩ bits, and the norm of the Jacobian from ⟨real_grad⟩ to ⟨real_grad_raw⟩. But even divided, the logits of the model have a standard deviation of ⟨real_std⟩, far from the 1 that we assumed. **The division sets where training starts; how sharply to look, the model settles by itself through the lengths of $Q$ and $K$.**
+#
+# > **Note.** This table does not tell what a model trained without the division would become: it takes the division away from a model that was trained with it.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-exercises -->
 # ## 연습 문제
 #
-# 빈칸(`...`)을 채우고 바로 아래 칸을 실행하면 답이 맞는지 알려 줍니다. 풀이는 접혀 있습니다.
+# 빈칸(`...`)을 채운 다음 바로 아래 셀을 실행하면 답이 맞는지 알 수 있습니다. 풀이는 접어 두었습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-exercises -->
 # ## Exercises
@@ -927,7 +933,7 @@ record(found_head=str(previous_head_solution(heatmaps)),
 check_previous_head(previous_head_solution)
 
 # %% [markdown] tags=["lang-ko"]
-# 풀이를 이 모델에 돌리면 한국어 문장에서 ⟨found_head⟩, 영어 문장에서 ⟨found_head_en⟩이 나옵니다.
+# 이 모델에서 풀이가 찾아낸 헤드는 한국어 문장에서 ⟨found_head⟩, 영어 문장에서 ⟨found_head_en⟩입니다.
 # %% [markdown] tags=["lang-en"]
 # On this model the solution finds ⟨found_head⟩ in the Korean sentence and ⟨found_head_en⟩ in the English one.
 
@@ -1011,16 +1017,16 @@ record(device=str(cfg.device), torch_version=torch.__version__,
 #
 # | | |
 # |---|---|
-# | 모델 | ⟨model_source⟩, 매개변수 ⟨parameters⟩개, float32 |
+# | 모델 | ⟨model_source⟩, 매개변수(parameter) ⟨parameters⟩개, float32 |
 # | 문장 | "⟨sentence_ko⟩"(토큰 ⟨n_tokens⟩개), "⟨sentence_english⟩"(토큰 ⟨n_tokens_en⟩개) |
 # | 장치와 판 | ⟨device⟩, torch ⟨torch_version⟩, transformers ⟨transformers_version⟩, 프로필 ⟨profile⟩ |
 # | 견준 텐서 | ⟨compared⟩개(두 문장, 모든 층) |
-# | 걸음마다의 최대 차이 | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
+# | 걸음 전체의 최대 차이 | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
 # | 헤드별 합의 차이 | float32 ⟨head_sum_32⟩(상대 ⟨head_sum_relative⟩), float64 ⟨head_sum_64⟩ |
 # | 바로 앞 토큰을 보는 헤드 | 층 ⟨layer⟩ 헤드 ⟨head⟩: 한국어 ⟨previous_share⟩, 영어 ⟨previous_share_en⟩ |
 # | 첫 토큰에 실린 가중치 | 한국어 ⟨sink_share⟩, 영어 ⟨sink_share_en⟩ |
 #
-# 두 문장에서 잰 값입니다. 다른 글에서도 그러리라는 보장은 없으니, 매개변수 `sentence`를 바꾸어 다시 실행해 보십시오. 모델의 가중치는 내려받은 파일의 정밀도를 그대로 float32로 푼 것이어서 원본과 조금 다를 수 있지만, 이 장에서 견준 것은 같은 가중치로 한 두 계산입니다.
+# 여기 적은 것은 문장 두 개에서 잰 값입니다. 다른 글에서도 그러리라는 보장은 없으니 `sentence`를 바꾸어 다시 실행해 보십시오. 모델의 행렬은 내려받은 파일의 것을 float32로 되살린 것이어서 원래 모델과 조금 다를 수 있습니다. 그래도 이 장이 견준 두 계산은 똑같은 행렬로 한 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-measured -->
 # ## What was measured, and on what
@@ -1036,4 +1042,4 @@ record(device=str(cfg.device), torch_version=torch.__version__,
 # | Head that looks one token back | layer ⟨layer⟩ head ⟨head⟩: Korean ⟨previous_share⟩, English ⟨previous_share_en⟩ |
 # | Weight on the first token | Korean ⟨sink_share⟩, English ⟨sink_share_en⟩ |
 #
-# These are values of two sentences. Nothing promises the same for other text: change the parameter `sentence` and run again. The weights are those of the downloaded file, restored to float32, and may differ a little from the original; what this chapter compares are two computations with the same weights.
+# These are values of two sentences. Nothing promises the same for other text: change `sentence` and run again. The matrices are those of the downloaded file, restored to float32, and may differ a little from the original model; both computations that this chapter compares use the same ones.
