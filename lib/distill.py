@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
-from tqdm.auto import tqdm
+from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
 from lib.lattice import Lattices, build_lattices, build_trie, margins, sweep
 
-__all__ = ["LONGEST", "STAGES", "Distilled", "bpe_cuts", "closed_form_scores",
+__all__ = ["LONGEST", "QUANTUM", "STAGES",
+           "Distilled", "bpe_cuts", "closed_form_scores",
            "count_words", "learn_scores", "merge_ranks", "merge_table",
            "piece_bytes", "save_unigram", "to_bytes", "to_chars", "unigram_cuts",
            "unigram_tokenizer", "viterbi", "whole_pieces"]
@@ -202,7 +203,11 @@ class Distilled:
 
 
 #: Margin, largest step and share of the passes, one row a stage.
-STAGES = ((0.1, 1.0, 0.25), (0.02, 0.1, 0.25), (0.01, 0.01, 0.25), (0.004, 0.001, 0.25))
+STAGES = ((0.3, 1.0, 0.25), (0.1, 0.1, 0.25), (0.03, 0.01, 0.25), (0.01, 0.002, 0.25))
+
+#: Scores are multiples of this: their sums are exact in float64, in any order, and
+#: so few decimal digits survive every JSON parser.
+QUANTUM = 2.0**-12
 
 
 def learn_scores(
@@ -259,7 +264,7 @@ def learn_scores(
     history: list[dict[str, float]] = []
     bounds = np.cumsum([share for *_, share in stages]) * passes
     active = np.arange(len(words))
-    for n in tqdm(range(passes), desc="learning scores", disable=not bar):
+    for n in tqdm(range(passes), desc="scores", disable=not bar, leave=False):
         stage = min(int(np.searchsorted(bounds, n, side="right")), len(stages) - 1)
         margin, rate, _ = stages[stage]
         if n % 8 == 0:
@@ -278,14 +283,15 @@ def learn_scores(
 
 
 def whole_pieces(
-    pieces: Sequence[bytes], scores: np.ndarray, margin: float = 1e-3
+    pieces: Sequence[bytes], scores: np.ndarray, margin: float = 4 * QUANTUM
 ) -> np.ndarray:
-    """Raise scores until every piece's best path is the piece itself.
+    """Round to `QUANTUM`, and raise scores until every piece is cut into itself.
 
     A piece can only be beaten by shorter ones, so one pass by length is enough:
-    each piece gets at least the best score of its parts plus ``margin``.
+    each piece gets at least the best score of its parts plus ``margin``, which is a
+    multiple of the quantum.
     """
-    fixed = scores.copy()
+    fixed = np.round(scores / QUANTUM) * QUANTUM
     trie = build_trie(pieces)
     by_length: dict[int, list[int]] = {}
     for index, piece in enumerate(pieces):

@@ -28,8 +28,8 @@ MADE = ("numbers", "addresses", "joined", "runs", "random")
 KINDS = (*FOUND, *MADE)
 
 _SITE = Path(sysconfig.get_paths()["purelib"])
-_MOST = 400_000  # bytes of one file, and a tenth of its kind's share at most
-_BLOCK = 12_000  # characters: one long text is cut into documents of this size
+_MOST = 400_000  # bytes of one file, and a quarter of its kind's share at most
+_BLOCK = 4_000  # characters: one long text is cut into documents of this size
 
 
 @dataclass(frozen=True)
@@ -149,19 +149,23 @@ def gather(size: int, held_out: float = 0.15) -> tuple[list[Document], list[Docu
     other: list[Document] = []
     known: set[bytes] = set()
     for kind, share in FOUND.items():
-        room = size * share
+        room = most = size * share
+        sides: tuple[list[Document], list[Document]] = [], []
         for name, text in documents(kind):
             if room <= 0:
                 break
             raw = text.encode()
             digest = hashlib.blake2b(raw, digest_size=16).digest()
-            if not text.strip() or digest in known or len(raw) > size * share / 10:
+            if not text.strip() or digest in known or len(raw) > most / 4:
                 continue
             known.add(digest)
             room -= len(raw)
-            falls = _hash("side " + name) % 10_000
-            side = other if falls < held_out * 10_000 else train
-            side.append(Document(name, kind, text))
+            aside = _hash("side " + name) % 10_000 < held_out * 10_000
+            sides[aside].append(Document(name, kind, text))
+        if len(sides[0]) > 1 and not sides[1]:  # a few documents only: one for each
+            sides[1].append(sides[0].pop())
+        train += sides[0]
+        other += sides[1]
     return train, other
 
 

@@ -67,7 +67,7 @@ from lib.profile import settings
 cfg = settings(
     profile,
     smoke={"corpus_mb": 1, "made_items": 500, "passes": 12},
-    book={"corpus_mb": 36, "made_items": 60_000, "passes": 160},
+    book={"corpus_mb": 36, "made_items": 60_000, "passes": 240},
     gpu={"corpus_mb": 110, "made_items": 200_000, "passes": 400},
     given={"corpus_mb": corpus_mb, "made_items": made_items,
            "passes": passes},
@@ -93,6 +93,8 @@ use_style()
 # `hugs` under the ⟨merges⟩ merges of the real GPT-2.
 
 # %%
+from itertools import pairwise
+
 import pandas as pd
 
 from lib.distill import merge_table, piece_bytes
@@ -107,7 +109,7 @@ merges = merge_table(teacher)  # (left, right) -> rank
 def merge_steps(word):
     """Join the pair of lowest rank until none is left."""
     parts = [word[i:i + 1] for i in range(len(word))]
-    while pairs := {p for p in zip(parts, parts[1:]) if p in merges}:
+    while pairs := {p for p in pairwise(parts) if p in merges}:
         left, right = best = min(pairs, key=merges.get)
         for i in range(len(parts) - 1, 0, -1):
             if (parts[i - 1], parts[i]) == best:
@@ -121,12 +123,16 @@ def shown(path):
     return text.translate({32: "␣", 10: "↵", 9: "⇥", 13: "␍"})
 
 
+def table(rows, *columns):
+    """A data frame whose first column heads the rows."""
+    frame = pd.DataFrame(rows, columns=columns).set_index(columns[0])
+    return frame.rename_axis(index=None, columns=columns[0])
+
+
 record(vocab_size=len(pieces), merges=len(merges))
-pd.DataFrame(
-    [(rank, shown([left, right]), shown(parts))
-     for rank, left, right, parts in merge_steps(b"hugs")],
-    columns=["순위 | rank", "붙인 쌍 | merged pair", "남은 조각 | pieces"],
-).set_index("순위 | rank")
+table([(rank, shown([left, right]), shown(parts))
+       for rank, left, right, parts in merge_steps(b"hugs")],
+      "순위 | rank", "붙인 쌍 | merged pair", "남은 조각 | pieces")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-sum -->
@@ -203,7 +209,7 @@ def draw_lattice(axes, word, above, below=()):
     strong = []
     for path, sign, name in ((above, 1, "tokens"), (below, -1, "gravity")):
         ends = np.cumsum([0, *map(len, path)])
-        strong += [(i, j, sign, COLOURS[name]) for i, j in zip(ends, ends[1:])]
+        strong += [(i, j, sign, COLOURS[name]) for i, j in pairwise(ends)]
     for i, j, sign, colour in [(i, j, 1, "") for i, j in spans] + strong:
         x = (i + j - (j - i) * np.cos(half)) / 2
         axes.plot(x, sign * (0.45 + (j - i) / 3) * np.sin(half), lw=1 + 2 *
@@ -314,25 +320,23 @@ NAMES = {
     "joined": "이어 붙인 말 | words glued together",
     "runs": "반복 | runs", "random": "무작위 글자 | random letters",
 }
-found = Counter()
-for kind in FOUND:
-    found += held_words[kind]
+found = sum((held_words[kind] for kind in FOUND), Counter())
 record(train_mb=sum(len(d.text.encode()) for d in train) / 1e6,
        held_mb=sum(len(d.text.encode()) for d in held) / 1e6,
        train_files=len(train), held_files=len(held),
        train_types=len(train_words), made_types=len(made_words),
        new_types=100 * sum(w not in train_words for w in found) / len(found))
-pd.DataFrame({
-    "배운 글 MB | train MB": {
-        NAMES[k]: sum(len(d.text.encode()) for d in train if d.kind == k) / 1e6
-        for k in FOUND},
-    "떼어 둔 글 MB | held-out MB": {
-        NAMES[k]: sum(len(d.text.encode()) for d in held if d.kind == k) / 1e6
-        for k in FOUND},
-}).round(2).join(pd.DataFrame({
-    "출현 | occurrences": {NAMES[k]: c.total() for k, c in held_words.items()},
-    "종류 | types": {NAMES[k]: len(c) for k, c in held_words.items()},
-}), how="outer").reindex(NAMES.values())
+def size(side, kind):
+    """Megabytes of one kind of found text; a dash where it is made."""
+    texts = [d.text.encode() for d in side if d.kind == kind]
+    return f"{sum(map(len, texts)) / 1e6:.2f}" if texts else "–"
+
+
+table([(NAMES[kind], size(train, kind), size(held, kind),
+        f"{counts.total():,}", f"{len(counts):,}")
+       for kind, counts in held_words.items()],
+      "글의 종류 | kind of text", "배우는 글 MB | training MB",
+      "떼어 둔 글 MB | held-out MB", "출현 | occurrences", "종류 | types")
 
 # %% [markdown] tags=["lang-ko"]
 # 출현과 종류는 떼어 둔 쪽의 수입니다. 배우는 쪽은 파일 ⟨train_files⟩개
@@ -378,8 +382,7 @@ pd.DataFrame({
 # Hugging Face `tokenizers`.
 
 # %%
-from lib.distill import (bpe_cuts, closed_form_scores, unigram_cuts,
-                         unigram_tokenizer)
+from lib.distill import bpe_cuts, closed_form_scores, unigram_cuts, unigram_tokenizer
 
 labels = bpe_cuts(teacher, list(train_words))
 scores = closed_form_scores(teacher, train_words, labels)
@@ -391,12 +394,13 @@ def wrong_by_kind(student):
     rows = {}
     for kind, counts in held_words.items():
         cuts = unigram_cuts(student, list(counts))
-        bad = np.array([a != b for a, b in zip(answers[kind], cuts)])
+        pairs = zip(answers[kind], cuts, strict=True)
+        bad = np.array([gold != cut for gold, cut in pairs])
         n = np.array(list(counts.values()))
         rows[kind] = (n @ bad, n.sum(), bad.sum(), len(n))
     rows["found"] = np.sum([rows[kind] for kind in FOUND], axis=0)
-    return {kind: (100 * a / b, 100 * c / d) for kind, (a, b, c, d)
-            in rows.items()}
+    return {kind: (100 * a / b, 100 * c / d)
+            for kind, (a, b, c, d) in rows.items()}
 
 
 wrong = {name: wrong_by_kind(unigram_tokenizer(teacher, s))
@@ -481,8 +485,9 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 행은 단어의 정답 경로, 열은 몇 번째로 훑었는지, 값은 그때 만난 마진입니다. 처음에는
-# 모든 점수가 $-1$이라 마진이 0이거나 음수인 단어가 있지만, 몇 번 훑으면 모두 $M = 0.1$에
-# 이릅니다. 한 단어를 고치면 조각을 나눠 쓰는 다른 단어의 마진도 움직입니다.
+# 모든 점수가 $-1$이라 마진이 모자란 단어가 있지만, 몇 번 훑고 나면 모두
+# $M = 0.1$ 이상이 되고 점수는 더 움직이지 않습니다. 한 단어를 고치면 그 조각을 함께 쓰는
+# 다른 단어의 마진도 달라집니다.
 #
 # 실제 어휘에는 조각이 ⟨vocab_size⟩개, 배울 단어가 수십만 개입니다. `lib.lattice`는 단어마다
 # 격자의 호를 미리 늘어놓고, 경쟁 경로를 동적 계획법으로 정확히 찾습니다. 상태는
@@ -491,9 +496,9 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 # 크게 지는 단어는 놓아줍니다.
 # %% [markdown] tags=["lang-en"]
 # A row is a word's gold path, a column a pass over the words, and the value the margin
-# met. With all scores at $-1$ some margins are zero or negative; after a few passes all
-# have come to $M = 0.1$. Mending one word moves the margins of others that share its
-# pieces.
+# met. With all scores at $-1$ some margins fall short; after a few passes all have
+# $M = 0.1$ or more and the scores rest. Mending one word moves the margins of others
+# that share its pieces.
 #
 # The real vocabulary has ⟨vocab_size⟩ pieces, and there are hundreds of thousands of
 # words. `lib.lattice` lays out the arcs of each word beforehand and finds the rival
@@ -536,7 +541,11 @@ for n in history.index[history["margin"].diff() < 0]:
               transform=axes.get_xaxis_transform())
 axes.set(xlabel="pass", ylabel="wrong, %", yscale="log")
 axes.yaxis.set_major_formatter("{x:g}")
-axes.legend(loc="lower left")
+axes.yaxis.set_minor_formatter("")
+axes.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10, 20])
+axes.set_ylim(seen["watched"].min() / 1.3, 130 * history["wrong"].max() /
+              len(words))
+axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
@@ -583,15 +592,15 @@ ours = best_paths(check, final)
 theirs = unigram_cuts(student, list(found))
 whole = unigram_cuts(student, sorted(vocabulary))
 record(raised=int((final != learned.scores).sum()),
-       same_viterbi=sum(a == b for a, b in zip(ours, theirs)),
+       same_viterbi=sum(map(list.__eq__, ours, theirs)),
        asked_viterbi=len(ours), whole=sum(len(cut) == 1 for cut in whole),
        vocab_pieces=len(vocabulary), file_mb=path.stat().st_size / 1e6,
        same_ids=student.get_vocab() == teacher.get_vocab())
 
 # %%
 texts = [document.text for document in held]
-same = [a.ids == b.ids for a, b in zip(teacher.encode_batch_fast(texts),
-                                       student.encode_batch_fast(texts))]
+same = [teacher.encode(text).ids == student.encode(text).ids
+        for text in texts]
 round_trip = all(student.decode(student.encode(text).ids) == text
                  for text in [*texts[:50], "안녕하세요 👋🏽 naïve ﷽\u0000"])
 learned_wrong = wrong["learned"]["found"][0]
@@ -599,16 +608,15 @@ record("learned_wrong", learned_wrong, text=f"{learned_wrong:.3f}")
 record("learned_right", 100 - learned_wrong, text=f"{100 - learned_wrong:.2f}")
 record(same_files=100 * sum(same) / len(same), round_trip=round_trip,
        fewer=wrong["-log(rank + 300)"]["found"][0] / learned_wrong)
-rows = {NAMES.get(kind, "찾은 글 전체 | all found text"): {
-    "틀린 출현 % | occurrences wrong %": learned,
-    "틀린 종류 % | types wrong %": types,
-    "공식 −log(r+300) | formula −log(r+300)":
-        wrong["-log(rank + 300)"][kind][0],
-    "빈도 | frequency": wrong["log frequency"][kind][0],
-    "조각 수 | fewest": wrong["-1"][kind][0],
-    "순위 | rank": wrong["-rank"][kind][0],
-} for kind, (learned, types) in wrong["learned"].items()}
-pd.DataFrame(rows).T.round(2)
+kinds = ["found", *FOUND, *MADE]
+NAMES["found"] = "찾은 글 전체 | all found text"
+table([(NAMES[kind], *(f"{x:.2f}" for x in (
+           *wrong["learned"][kind], wrong["-log(rank + 300)"][kind][0],
+           wrong["log frequency"][kind][0], wrong["-1"][kind][0],
+           wrong["-rank"][kind][0]))) for kind in kinds],
+      "글의 종류 | kind of text", "틀린 출현 % | occurrences wrong %",
+      "틀린 종류 % | types wrong %", "-log(r + 300)",
+      "빈도 | frequency", "-1", "-r")
 
 # %% [markdown] tags=["lang-ko"]
 # 앞의 두 열이 배운 점수이고, 나머지 네 열은 공식마다 틀린 출현의 비율입니다. 떼어 둔
@@ -634,23 +642,24 @@ pd.DataFrame(rows).T.round(2)
 # Our Viterbi and that of `tokenizers` agree on ⟨same_viterbi⟩ of ⟨asked_viterbi⟩ words.
 
 # %% tags=["hide-input"]
-order = ["found", *FOUND, *MADE]
 families = {"log frequency": "plum", "-1": "olive",
             "-log(rank + 300)": "gravity", "learned": "tokens"}
 fig, axes = plt.subplots(figsize=(7.2, 4.2))
-for y, kind in enumerate(order):
+for y, kind in enumerate(kinds):
     values = [max(wrong[name][kind][0], 1e-3) for name in families]
     axes.plot(values, [y] * len(values), c=COLOURS["grey"], lw=0.8, zorder=0)
-for (name, colour), marker in zip(families.items(), "sD^o"):
-    axes.plot([max(wrong[name][kind][0], 1e-3) for kind in order],
-              range(len(order)), marker, c=COLOURS[colour], label=name)
+for (name, colour), marker in zip(families.items(), "sD^o", strict=True):
+    axes.plot([max(wrong[name][kind][0], 1e-3) for kind in kinds],
+              range(len(kinds)), marker, c=COLOURS[colour], label=name)
 axes.set(xscale="log", xlabel="occurrences wrong, %", ylim=(10.6, -0.6))
-axes.set_yticks(range(len(order)), ["all found", *order[1:]])
+axes.set_yticks(range(len(kinds)), ["all found", *kinds[1:]])
 axes.xaxis.set_major_formatter("{x:g}")
+axes.xaxis.set_minor_formatter("")
+axes.set_xticks([0.1, 0.3, 1, 3, 10, 30, 100])
 axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.14), ncols=4)
 show(fig, table=pd.DataFrame(
-    {name: [wrong[name][kind][0] for kind in order] for name in families},
-    index=order))
+    {name: [wrong[name][kind][0] for kind in kinds] for name in families},
+    index=kinds))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 글의 종류마다 틀린 출현의 비율(로그 눈금). 동그라미가 배운 점수입니다.
@@ -688,14 +697,14 @@ TINTS = ["rgba(21,154,140,.28)", "rgba(65,105,225,.24)"]
 
 def bands(label, cut, right):
     """One row: whose cut it is, its pieces in two tints, ✓ or ✗."""
-    spans = "".join(
-        f'<span class="piece" style="background:{TINTS[n % 2]};'
-        'color:var(--ink,inherit);border-radius:4px;padding:1px 4px;'
-        f'margin-right:3px">{escape(shown([piece]))}</span>'
+    spans = " ".join(
+        f'<span style="background:{TINTS[n % 2]};border-radius:4px;'
+        f'padding:1px 4px">{escape(shown([piece]))}</span>'
         for n, piece in enumerate(cut))
-    return (f'<tr><th scope="row" style="text-align:left;padding-right:1em">'
-            f'{label}</th><td style="font-family:monospace;text-align:left">'
-            f'{spans}</td><td>{"✓" if right else "✗"}</td></tr>')
+    left = 'style="text-align:left;padding:2px 1em 2px 0"'
+    return (f'<tr><td>{"✓" if right else "✗"}</td><th scope="row" {left}>'
+            f'{label}</th><td {left}><code style="color:var(--ink,inherit);'
+            f'background:none;border:0">{spans}</code></td></tr>')
 
 # %%
 from ipywidgets import HTML, Dropdown, Stack, VBox, jslink
@@ -712,12 +721,20 @@ for example in examples:
             for name, tok in ROWS.items()}
     body = "".join(bands(name, cut, cut == cuts["BPE"])
                    for name, cut in cuts.items())
-    panels.append(HTML(f'<table style="color:var(--ink,inherit)">{body}</table>'))
+    panels.append(HTML(f"<table style='color:var(--ink,inherit)'>{body}"
+                       "</table>"))
 dropdown = Dropdown(options=[shown([e.encode()]) for e in examples], index=2,
                     description="단어 | word")
 stack = Stack(panels, selected_index=2)
 jslink((dropdown, "index"), (stack, "selected_index"))
 VBox([dropdown, stack])
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 단어 하나를 BPE, 공식, 배운 점수가 자른 모습입니다. 목록에서 다른 단어를 골라 보십시오.
+# <!-- alt: 단어를 고르는 목록과, 그 단어를 세 방법이 자른 조각을 두 색으로 번갈아 칠한 표. 행마다 BPE와 같으면 체크, 다르면 가위표가 붙는다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# One word as BPE, the formula and the learned scores cut it. Pick another in the list.
+# <!-- alt: A list to pick a word from, and a table of its pieces under the three methods, tinted in two colours by turns. Each row has a check mark where it equals BPE and a cross where it does not. -->
 
 # %% [markdown] tags=["lang-ko"]
 # 같은 일을 격자 위에서 보면 이렇습니다. 위로 굽은 호가 BPE, 아래로 굽은 호가 유니그램의
@@ -733,17 +750,19 @@ def cut_by(tokenizer, word):
     return [pieces[t.id] for t in tokenizer.model.tokenize(to_chars(word))]
 
 
-usual = sorted((w for w in found if w.isalpha() and 8 <= len(w) <= 11),
+usual = sorted((w for w in found
+                if w.strip().isalpha() and 8 <= len(w) <= 11),
                key=lambda w: (-found[w], w))
 mended = next(w for w in usual if cut_by(formula, w) != cut_by(teacher, w)
               and cut_by(student, w) == cut_by(teacher, w))
-record("mended", mended.decode())
+record("mended", shown([mended]))
 fig, both = plt.subplots(1, 2, figsize=(7.2, 2.9))
-for axes, tokenizer, title in zip(both, (formula, student),
-                                  ("-log(r + 300)", "learned")):
-    draw_lattice(axes, mended, cut_by(teacher, mended),
-                 cut_by(tokenizer, mended))
-    axes.set_title(title)
+draw_lattice(both[0], mended, cut_by(teacher, mended),
+             cut_by(formula, mended))
+draw_lattice(both[1], mended, cut_by(teacher, mended),
+             cut_by(student, mended))
+both[0].set_title("-log(r + 300)", weight="bold")
+both[1].set_title("learned", weight="bold")
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
@@ -779,7 +798,7 @@ show(fig)
 # sum only, so `p·pp`, whose last piece is longer, stays.
 
 # %%
-from lib.certificates import Demand, demands, is_tie
+from lib.certificates import demands, is_tie
 
 
 def gold_path(word):
@@ -794,10 +813,9 @@ for word in (b"ppp", b"'''", b"\n\n\n"):
     ties = [d for d in demands(gold_path(word), vocabulary) if is_tie(d)]
     rows.append((shown([word]), shown(gold_path(word)), shown(ties[0].rival),
                  *(shown(cut_by(draw, word)) for draw in draws)))
-pd.DataFrame(rows, columns=[
-    "단어 | word", "BPE", "같은 조각의 다른 순서 | same pieces, other order",
-    *(f"무작위 점수 {n} | random scores {n}" for n in (1, 2, 3))]
-).set_index("단어 | word")
+table(rows, "단어 | word", "BPE",
+      "같은 조각의 다른 순서 | same pieces, other order",
+      *(f"무작위 점수 {n} | random scores {n}" for n in (1, 2, 3)))
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-opposite -->
@@ -824,10 +842,8 @@ first, second = opposite(demands(gold_path(b" 00822280"), vocabulary),
 left_over, strict = total([first, second], [1, 1])
 assert left_over == {} and strict
 record(pieces_left=len(left_over), sum_reads="0 > 0" if strict else "0 ≥ 0")
-pd.DataFrame(
-    [(shown(d.gold), shown(d.rival), str(d)) for d in (first, second)],
-    columns=["BPE", "경쟁 경로 | rival", "요구 | demand"],
-).set_index("BPE")
+table([(shown(d.gold), shown(d.rival), str(d)) for d in (first, second)],
+      "BPE", "경쟁 경로 | rival", "요구 | demand")
 
 # %% [markdown] tags=["lang-ko"]
 # 두 요구를 더하면 점수가 남는 조각은 ⟨pieces_left⟩개이고 식은 ⟨sum_reads⟩이 됩니다.
@@ -855,10 +871,8 @@ for text in ("ba", "baaa"):
     chosen += [d for d in demands(path, small)
                if d.terms().keys() == {b"ba", b"b", b"a"}]
 assert total(chosen, [1] * len(chosen)) == ({}, True)
-pd.DataFrame(
-    [(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
-    columns=["BPE", "경쟁 경로 | rival", "요구 | demand"],
-).set_index("BPE")
+table([(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
+      "BPE", "경쟁 경로 | rival", "요구 | demand")
 
 # %% [markdown] tags=["lang-ko"]
 # 그러니 병합이 이 두 개뿐인 BPE조차, 모든 글에서 똑같이 자르는 유니그램은 없습니다.
@@ -869,21 +883,19 @@ pd.DataFrame(
 # files, sorted out.
 
 # %%
-cuts = {w: (a, b) for w, a, b in zip(found, bpe_cuts(teacher, list(found)),
-                                     theirs) if a != b}
+both = zip(found, bpe_cuts(teacher, list(found)), theirs, strict=True)
+cuts = {word: (a, b) for word, a, b in both if a != b}
 tied = {w for w, (a, b) in cuts.items() if sorted(a) == sorted(b)}
 missed = sum(found[w] for w in cuts)
 record(tied_share=100 * sum(found[w] for w in tied) / missed,
        missed=missed, missed_types=len(cuts),
        floor=100 * sum(found[w] for w in tied) / found.total())
 top = sorted(cuts, key=lambda w: (-found[w], w))[:10]
-pd.DataFrame(
-    [(shown([pieces[i] for i in cuts[w][0]]),
-      shown([pieces[i] for i in cuts[w][1]]), found[w],
-      "예 | yes" if w in tied else "–") for w in top],
-    columns=["BPE", "배운 유니그램 | learned Unigram", "출현 | occurrences",
-             "동점 | tie"],
-).set_index("BPE")
+table([(shown([pieces[i] for i in cuts[w][0]]),
+        shown([pieces[i] for i in cuts[w][1]]), found[w],
+        "예 | yes" if w in tied else "–") for w in top],
+      "BPE", "배운 유니그램 | learned Unigram", "출현 | occurrences",
+      "동점 | tie")
 
 # %% [markdown] tags=["lang-ko"]
 # 틀린 출현 ⟨missed⟩개(⟨missed_types⟩종) 가운데 ⟨tied_share⟩%가 동점입니다. 곧 전체 출현의
@@ -1069,10 +1081,9 @@ check_opposite(its_pair, teacher)
 # <!-- label: distill-measured -->
 # ## 무엇을 어디에서 쟀는가
 #
-# 교사는 GPT-2의 실제 어휘 ⟨vocab_size⟩개와 병합 ⟨merges⟩개이고, 희곡은 ⟨plays_ko⟩, 한국어
-# 글은 ⟨korean_ko⟩입니다. 프로필 ⟨profile⟩로 단어 ⟨words⟩개, 호 ⟨arcs⟩개를 ⟨passes⟩번 훑었고,
-# 배우는 데 ⟨device⟩의 한 스레드로 ⟨learning_seconds⟩초가 걸렸습니다. 떼어 둔 파일에서
-# 틀린 출현은 빈도로 ⟨frequency_wrong⟩%, 가장 나은 공식으로 ⟨closed_wrong⟩%, 배운 점수로
+# 교사는 GPT-2의 실제 어휘 ⟨vocab_size⟩개와 병합 ⟨merges⟩개입니다. 프로필 ⟨profile⟩로
+# 단어 ⟨words⟩개, 호 ⟨arcs⟩개를 ⟨passes⟩번 훑었고, 배우는 데 ⟨device⟩의 한 스레드로
+# ⟨learning_seconds⟩초가 걸렸습니다. 떼어 둔 파일에서 틀린 출현은 빈도로 ⟨frequency_wrong⟩%, 가장 나은 공식으로 ⟨closed_wrong⟩%, 배운 점수로
 # ⟨learned_wrong⟩%입니다. 충실도는 모두 저장한 `tokenizer.json`을 `tokenizers`로 다시 읽어
 # 쟀습니다. 파일 단위로 나누었으므로, 한 패키지의 서로 닮은 파일이 양쪽에 있을 수 있습니다.
 # 컴퓨터마다 설치된 패키지가 조금씩 다르니 이 수들도 조금씩 다릅니다.
@@ -1084,9 +1095,8 @@ check_opposite(its_pair, teacher)
 # ## What was measured, and where
 #
 # The teacher is the real GPT-2 vocabulary of ⟨vocab_size⟩ pieces with its ⟨merges⟩
-# merges; the plays are ⟨plays_en⟩ and the Korean text is ⟨korean_en⟩. Profile ⟨profile⟩
-# passed ⟨passes⟩ times over ⟨words⟩ words with ⟨arcs⟩ arcs, which took
-# ⟨learning_seconds⟩ seconds on one thread of ⟨device⟩. In held-out files ⟨frequency_wrong⟩ %
+# merges. Profile ⟨profile⟩ passed ⟨passes⟩ times over ⟨words⟩ words with ⟨arcs⟩ arcs,
+# which took ⟨learning_seconds⟩ seconds on one thread of ⟨device⟩. In held-out files ⟨frequency_wrong⟩ %
 # of the occurrences are wrong with frequencies, ⟨closed_wrong⟩ % with the best formula
 # and ⟨learned_wrong⟩ % with learned scores. All fidelity was measured on the saved
 # `tokenizer.json`, read back by `tokenizers`. The split is by file, so files of one
@@ -1097,11 +1107,18 @@ check_opposite(its_pair, teacher)
 # opposite demands that no scores can. The exactness layer of Part III takes care of the
 # latter.
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 import platform
 
-record(profile=cfg.profile, device=platform.processor() or platform.machine(),
-       plays_ko=data.describe("tinyshakespeare", "ko"),
-       plays_en=data.describe("tinyshakespeare", "en"),
-       korean_ko=data.describe("korean", "ko"),
-       korean_en=data.describe("korean", "en"))
+
+def both_titles(name):
+    """A data set's title in both languages, for a table."""
+    ko, en = (data.describe(name, language) for language in ("ko", "en"))
+    return ko if ko == en else f"{ko} | {en}"
+
+
+record(profile=cfg.profile, device=platform.processor() or platform.machine())
+table([("희곡 | plays", both_titles("tinyshakespeare")),
+       ("한국어 글 | Korean text", both_titles("korean")),
+       ("파이썬 | Python", platform.python_version())],
+      "무엇 | what", "무엇으로 | which")
