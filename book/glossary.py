@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from book.pairs import LANGUAGES, Problem, Side, Source
-from book.prose import Block, blocks, squeeze
+from book.prose import blocks, squeeze
 
 ROOT = Path(__file__).resolve().parent.parent
 GLOSSARY = Path(__file__).with_name("glossary.toml")
@@ -214,13 +214,27 @@ def _says(english: str, term: Term) -> bool:
     return False
 
 
-def uses(block: Block) -> Iterator[tuple[Term, bool]]:
-    """Yield each term of a Korean block, and whether its English stands beside it."""
+def uses(text: str) -> Iterator[tuple[Term, bool]]:
+    """Yield each term of a Korean text, and whether its English stands beside it.
+
+    >>> [(t.id, english) for t, english in uses("쿼리(query)와 키를 곱합니다")]
+    [('query', True), ('key', False)]
+    """
     by_form = {form: term for term in load() for form in term.forms["ko"]}
-    for match in _korean(tuple(by_form)).finditer(block.plain):
+    for match in _korean(tuple(by_form)).finditer(text):
         term = by_form[squeeze(match[0])]
-        beside = _NEXT_PARENTHESES.match(block.plain, match.end())
+        beside = _NEXT_PARENTHESES.match(text, match.end())
         yield term, bool(beside and _says(beside[1], term))
+
+
+@lru_cache(maxsize=8192)
+def _uses(text: str) -> tuple[tuple[int, bool, Term, bool], ...]:
+    """The terms of a side: (line, in a heading, term, with its English)."""
+    return tuple(
+        (block.line, bool(block.level), term, english)
+        for block in blocks(text).blocks
+        for term, english in uses(block.plain)
+    )
 
 
 def check_first_use(sides: list[tuple[Side, str]]) -> Iterator[Problem]:
@@ -231,21 +245,18 @@ def check_first_use(sides: list[tuple[Side, str]]) -> Iterator[Problem]:
     """
     introduced: set[str] = set()
     for side, key in sides:
-        for block in blocks(side.text).blocks:
-            for term, english in uses(block):
-                if term.id in introduced or not term.first_use:
-                    continue
-                if english:
-                    introduced.add(term.id)
-                elif not block.level:
-                    introduced.add(term.id)
-                    name = term.names["ko"]
-                    message = (
-                        f"first use of {name} in this chapter; write "
-                        f"{name}({term.names['en']})"
-                    )
-                    line = side.line + block.line
-                    yield Problem(side.path, line, key, "glossary", message)
+        for offset, heading, term, english in _uses(side.text):
+            if term.id in introduced or not term.first_use or heading > english:
+                continue
+            introduced.add(term.id)
+            if not english:
+                name = term.names["ko"]
+                message = (
+                    f"first use of {name} in this chapter; write "
+                    f"{name}({term.names['en']})"
+                )
+                line = side.line + offset
+                yield Problem(side.path, line, key, "glossary", message)
 
 
 def check_source(source: Source) -> Iterator[Problem]:

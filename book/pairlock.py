@@ -12,13 +12,14 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from book.pairs import NAMES, Pair
 
 LOCK = "book/pairs.lock.json"
 
-Entry = tuple[str, list[str], list[str]]  # key, hashes of ko, hashes of en
+Entry = tuple[str, tuple[str, ...], tuple[str, ...]]  # key, hashes of ko, hashes of en
 
 
 class LockError(ValueError):
@@ -36,7 +37,8 @@ class Change:
     detail: str = ""
 
 
-def digest(text: str) -> list[str]:
+@lru_cache(maxsize=8192)
+def digest(text: str) -> tuple[str, ...]:
     """Hash each paragraph of ``text``; wrapping lines anew changes no hash.
 
     >>> digest("one two\\n\\nthree") == digest("one\\ntwo\\n\\n\\nthree")
@@ -50,7 +52,7 @@ def digest(text: str) -> list[str]:
             part = " ".join(part.split())
         part = "\n".join(line.rstrip() for line in part.split("\n"))
         out.append(hashlib.sha256(part.encode()).hexdigest()[:12])
-    return out
+    return tuple(out)
 
 
 def read_lock(root: Path) -> dict[str, list[Entry]]:
@@ -63,7 +65,8 @@ def read_lock(root: Path) -> dict[str, list[Entry]]:
         files = data["files"]
         return {
             name: [
-                (key, ko.split(), en.split()) for key, (ko, en) in entries.items()
+                (key, tuple(ko.split()), tuple(en.split()))
+                for key, (ko, en) in entries.items()
             ]
             for name, entries in files.items()
         }
