@@ -203,7 +203,7 @@ def build(config: LMConfig, seed: int) -> LanguageModel:
             std /= math.sqrt(2 * config.n_layers)
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)
     for name, bias in model.named_parameters():
-        if name.endswith("feed_forward.0.bias") or name.endswith("feed_forward.2.bias"):
+        if name.endswith(("feed_forward.0.bias", "feed_forward.2.bias")):
             bias.zero_()
     return model
 

@@ -16,9 +16,9 @@
 #
 # | | |
 # |---|---|
-# | **할 수 있게 되는 것** | 질량과 좌표에서 어텐션 가중치를 손으로 구하고, 커널 세 가지와 컷오프 세 가지를 구별하고, 학습된 좌표를 그림에서 읽기 |
+# | **할 수 있게 되는 것** | 질량(mass)과 좌표(coordinates)에서 어텐션 가중치(attention weight)를 손으로 구하고, 커널(kernel) 세 가지와 컷오프(cutoff) 세 가지를 구별하고, 학습된 좌표를 그림에서 읽기 |
 # | **걸리는 시간** | 읽기 40분, 연습 문제 35분 |
-# | **필요한 것** | 소프트맥스, [2장의 쿼리와 키](02_qkv_tracing.ipynb), 파이토치 조금 |
+# | **필요한 것** | 소프트맥스(softmax), [2장의 쿼리(query)와 키(key)](02_qkv_tracing.ipynb), 파이토치 조금 |
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-coordinates -->
 # # Gravity coordinates: giving every token a place
@@ -74,9 +74,10 @@ if kernel not in ("newton", "gaussian"):
 # %% tags=["hide-input"]
 sizes = ("seeds", "steps", "learning_rate", "batch", "context", "d_model",
          "n_layers", "n_heads", "d_coord", "more_steps", "windows")
-smoke = dict(zip(sizes, (1, 12, 4e-3, 8, 32, 32, 2, 2, 16, 6, 64)))
-book = dict(zip(sizes, (1, 600, 4e-3, 16, 64, 64, 3, 4, 32, 100, 1742)))
-gpu = dict(zip(sizes, (3, 3000, 2e-3, 32, 64, 128, 4, 4, 64, 500, 1742)))
+smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
+    (1, 12, 4e-3, 8, 32, 32, 2, 2, 16, 6, 64),
+    (1, 600, 4e-3, 16, 64, 64, 3, 4, 32, 100, 1742),
+    (3, 3000, 2e-3, 32, 64, 128, 4, 4, 64, 500, 1742)))
 given = {name: globals()[name] for name in sizes}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
@@ -89,7 +90,7 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 #
 # $$\|q-k\|^2=\|q\|^2+\|k\|^2-2\,q\cdot k$$
 #
-# 따라서 $-\|q-k\|^2$을 로짓(logit)으로 쓰면 내적에 항 두 개가 더해진 셈입니다. 쿼리만의 항 $\|q\|^2$은 한 행 안에서 값이 같으므로 소프트맥스(softmax)에서 사라집니다. 키만의 항 $\|k\|^2$은 남아서, 길이가 길다는 이유만으로 주목받는 키를 없앱니다. 아래에서 두 계산이 같은지 확인합니다.
+# 따라서 $-\|q-k\|^2$을 로짓(logit)으로 쓰면 내적에 항 두 개가 더해진 셈입니다. 쿼리만의 항 $\|q\|^2$은 한 행 안에서 값이 같으므로 소프트맥스에서 사라집니다. 키만의 항 $\|k\|^2$은 남아서, 벡터가 길다는 이유만으로 주목받는 일을 막습니다. 아래에서 두 계산이 같은지 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-distance -->
 # ## From dot product to distance
@@ -118,7 +119,7 @@ record(distance_error=same.abs().max())
 # <!-- label: gravity-three -->
 # ## 토큰 셋으로 손계산
 #
-# 토큰마다 질량(mass) $m_i>0$과 좌표(coordinates) $z_i$를 줍니다. 질량은 어휘(vocabulary)의 항목마다 수 하나를 학습해 $m=\mathrm{softplus}(\mu)$로 얻으므로 언제나 양수입니다. 거리는 좌표축의 수 $C$로 나누어, 축이 늘어도 크기가 그대로이게 합니다.
+# 토큰마다 질량 $m_i>0$과 좌표 $z_i$를 줍니다. 질량은 어휘(vocabulary)의 항목마다 수 하나를 학습해 $m=\mathrm{softplus}(\mu)$로 얻으므로 언제나 양수입니다. 거리는 좌표축의 수 $C$로 나누어, 축이 늘어도 크기가 그대로이게 합니다.
 #
 # $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C},\qquad w_{ij}\propto\frac{m_j}{r_{ij}^2+\varepsilon}$$
 #
@@ -184,11 +185,11 @@ check_newton_weights(weights_solution)
 # <!-- label: gravity-kernels -->
 # ## 커널 세 가지
 #
-# 거리를 로짓으로 바꾸는 규칙을 커널(kernel)이라고 부릅니다. 이 책은 세 가지를 씁니다.
+# 거리를 로짓으로 바꾸는 규칙을 커널이라고 부릅니다. 이 책은 세 가지를 씁니다.
 #
 # | 이름 | 로짓 | 성질 |
 # |---|---|---|
-# | `newton` | $\beta\log m_j-p\log(r_{ij}^2+\varepsilon)$ | $p=\beta=1$이면 역제곱 법칙. 위로 막혀 있음 |
+# | `newton` | $\beta\log m_j-p\log(r_{ij}^2+\varepsilon)$ | $p=\beta=1$이면 역제곱 법칙. 값에 상한이 있음 |
 # | `gaussian` | $\beta\log m_j-\gamma\,r_{ij}^2$ | 내적 어텐션으로 정확히 계산됨 |
 # | `potential` | $m_im_j\left(\dfrac{\gamma}{r_{ij}^2+\varepsilon}+\beta\right)$ | 공개된 원본의 꼴. $\varepsilon$이 작으면 끝없이 커짐 |
 #
@@ -228,7 +229,7 @@ ax.legend()
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 같은 질량에서 거리에 따른 가중치($\varepsilon=0.1$, 세로축은 로그). `newton`은 거듭제곱으로 느리게, `gaussian`은 지수로 빠르게 잊고, `potential`은 가까운 곳만 보고 나면 더 줄지 않습니다.
+# 같은 질량에서 거리에 따른 가중치($\varepsilon=0.1$, 세로축은 로그). `newton`은 거듭제곱으로 느리게, `gaussian`은 지수로 빠르게 잊고, `potential`은 바로 곁에서 크게 떨어진 뒤로는 거의 줄지 않습니다.
 #
 # <!-- alt: 거리 0에서 4까지 네 곡선의 로그 눈금 그래프. 뉴턴 커널 두 곡선은 완만하게 내려가고, 가우스 커널은 포물선처럼 급하게 떨어지며, 퍼텐셜 커널은 거리 1 안쪽에서 만 배쯤 떨어진 뒤 평평해진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
@@ -267,12 +268,12 @@ check_same_pull(distance_solution)
 # <!-- label: gravity-sign -->
 # ## 부호 하나
 #
-# 공개된 Newtonian Gravity Transformer는 `potential`에 음의 부호를 붙여 $-\gamma/(r^2+10^{-6})$을 로짓으로 씁니다. 퍼텐셜 에너지가 음수인 물리의 습관을 따른 것이지만, 소프트맥스는 값이 큰 쪽을 고릅니다. 그래서 가까운 토큰일수록 점수가 낮습니다. 이름은 중력인데 하는 일은 밀어내기입니다. 거리가 다른 일곱 토큰에 가중치가 어떻게 나뉘는지 표로 봅니다.
+# 공개된 Newtonian Gravity Transformer는 `potential`에 음의 부호를 붙여 $-\gamma/(r^2+10^{-6})$을 로짓으로 씁니다. 퍼텐셜 에너지를 음수로 쓰는 물리의 습관과 닮았지만, 소프트맥스는 값이 큰 쪽을 고릅니다. 그래서 가까운 토큰일수록 점수가 낮습니다. 이름은 중력인데 하는 일은 밀어내기입니다. 거리가 다른 일곱 토큰에 가중치가 어떻게 나뉘는지 표로 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-sign -->
 # ## One sign
 #
-# The published Newtonian Gravity Transformer puts a minus in front of `potential` and takes $-\gamma/(r^2+10^{-6})$ as the logit. That follows the custom of physics, where potential energy is negative; but a softmax picks the larger value, so the nearer a token, the lower its score. It is called gravity and it pushes away. The table shows how the weight is shared among seven tokens at different distances.
+# The published Newtonian Gravity Transformer puts a minus in front of `potential` and takes $-\gamma/(r^2+10^{-6})$ as the logit. That looks like the custom of physics, where potential energy is negative; but a softmax picks the larger value, so the nearer a token, the lower its score. It is called gravity and it pushes away. The table shows how the weight is shared among seven tokens at different distances.
 
 # %%
 ladder = torch.tensor([0, 0.01, 0.1, 1, 4, 16, 100])
@@ -331,8 +332,6 @@ ids = torch.tensor([index[char] for char in text])
 split = int(0.9 * len(ids))
 train_ids, valid_ids = ids[:split], ids[split:]
 record(n_chars=len(text), vocab=len(chars), n_valid=len(valid_ids))
-record("data_ko", data.describe(dataset, "ko"))
-record("data_en", data.describe(dataset, "en"))
 
 # %%
 base = LMConfig(
@@ -349,7 +348,7 @@ twins = {
 recipe = Recipe(steps=cfg.steps, batch=cfg.batch, context=cfg.context,
                 learning_rate=cfg.learning_rate, warmup=cfg.steps // 12)
 
-# %% tags=["remove-output"]
+# %%
 runs = {}
 for name, config in twins.items():
     for s in range(seed, seed + cfg.seeds):
@@ -360,8 +359,8 @@ for name, config in twins.items():
         runs[name, s] = model, history, loss
 
 # %% tags=["hide-input"]
-palette = dict(zip(twins, ("attention", "gravity", "tokens", "plum",
-                           "olive")))
+palette = dict(zip(twins, (
+    "attention", "gravity", "tokens", "plum", "olive"), strict=True))
 fig, ax = plt.subplots(figsize=(7.2, 4.2))
 for (name, s), (_, history, _) in runs.items():
     ax.plot(history.step, history.valid, color=COLOURS[palette[name]],
@@ -384,7 +383,8 @@ show(fig)
 final = {name: [runs[name, s][2] for s in range(seed, seed + cfg.seeds)]
          for name in twins}
 mean = {name: float(np.mean(losses)) for name, losses in final.items()}
-for key, name in zip(("dot", "kernel", "attract", "repel", "cut"), twins):
+for key, name in zip(
+        ("dot", "kernel", "attract", "repel", "cut"), twins, strict=True):
     record(f"loss_{key}", mean[name], text=f"{mean[name]:.3f}")
 sign_gap = mean["potential −1"] - mean["potential +1"]
 record("sign_gap", sign_gap, text=f"{sign_gap:+.3f}")
@@ -401,17 +401,47 @@ pd.DataFrame({
 }).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 실행에서 손실이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1 빼기 +1)는 ⟨sign_gap⟩ nats이고, 내적에서 `⟨kernel⟩`을 뺀 차이는 ⟨dot_gap⟩ nats입니다. 둘 다 양수이면 당기는 쪽, 중력 쪽이 낫다는 뜻입니다.
+# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1 빼기 +1)는 ⟨sign_gap⟩ nats이고, 내적에서 `⟨kernel⟩`을 뺀 차이는 ⟨dot_gap⟩ nats입니다. 둘 다 양수이면 당기는 쪽, 중력 쪽이 낫다는 뜻입니다.
 #
 # 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩단계, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 그래서 큰 차이의 방향은 읽을 수 있어도, 백분의 몇 nats의 차이로 순위를 가릴 수는 없습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
-#
-# 밀어내는 모델도 배우기는 합니다. 좌표와 질량을 스스로 고칠 수 있으니, 볼 필요가 없는 것을 가까이에 두는 길로 돌아갑니다. 부호가 틀리면 배우지 못하는 것이 아니라, 먼 길을 걷게 됩니다.
 # %% [markdown] tags=["lang-en"]
 # In this run the losses, lowest first, come out as ⟨ranking⟩. The two models that differ in nothing but the sign lie ⟨sign_gap⟩ nats apart (−1 minus +1); the dot product minus `⟨kernel⟩` is ⟨dot_gap⟩ nats. Positive numbers speak for attraction and for gravity.
 #
 # What this table can say, and what it cannot: each model had ⟨n_steps⟩ steps and ⟨n_seeds⟩ seed(s), with one learning rate given to all and tuned for none. The direction of a large gap can be read off; a ranking by a few hundredths of a nat cannot. Whether it stays so with longer training or larger models, this table does not answer. The `gpu` profile trains a larger model for longer, with three seeds.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-attended -->
+# ### 어디를 보고 있나
 #
-# A model that repels does learn. It can revise its coordinates and masses, and takes the way round: it keeps near what it need not look at. The wrong sign does not forbid learning; it makes the way longer.
+# 부호가 뒤집힌 모델도 좌표와 질량을 스스로 고칠 수 있습니다. 그러니 배우지 못한다기보다 다른 길로 배울 것입니다. 가중치로 평균한 거리를 볼 수 있는 토큰 전체의 평균 거리로 나누어 보면 그 길이 드러납니다. 1보다 작으면 가까운 것을, 1보다 크면 먼 것을 보는 모델입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-attended -->
+# ### Where they look
+#
+# A model with the sign flipped can still revise its coordinates and masses, so it should learn, if by another way. The mean distance under the weights, over the mean distance of all visible tokens, shows which way: below 1 a model looks at what is near, above 1 at what is far.
+
+# %%
+from lib.gravity import causal
+
+sample = valid_ids[: cfg.context][None]
+seen = causal(cfg.context)
+looks = {}
+for name in list(twins)[1:4]:
+    with torch.no_grad():
+        layers = runs[name, seed][0].cpu().eval().trace(sample)[1]
+    r = torch.cat([layer["r2"].sqrt() for layer in layers])
+    weights = torch.cat([layer["weights"] for layer in layers])
+    looked, usual = (weights * r).sum(-1), (r * seen).sum(-1) / seen.sum(-1)
+    looks[name] = (looked[..., 1:] / usual[..., 1:]).mean().item()
+record(look_kernel=looks[kernel], look_attract=looks["potential +1"],
+       look_repel=looks["potential −1"])
+pd.Series(looks, name="본 거리 ÷ 평균 거리 | distance looked at ÷ mean"
+          ).to_frame().round(3)
+
+# %% [markdown] tags=["lang-ko"]
+# 당기는 모델은 ⟨look_attract⟩, 밀어내는 모델은 ⟨look_repel⟩입니다. 부호는 무엇을 배울 수 있는지보다, 중요한 것을 가까이에 둘지 멀리에 둘지를 먼저 정합니다. 다만 '멀다'는 방향이 여럿이어서 한 점 둘레에 모이는 것보다 정하기 어렵고, 자기 자신과 가까운 이웃을 볼 길이 막힙니다.
+# %% [markdown] tags=["lang-en"]
+# The attracting model gives ⟨look_attract⟩, the repelling one ⟨look_repel⟩. Before it says what can be learned, the sign says whether the important things are kept near or far. Far, though, lies in many directions and is harder to point at than the neighbourhood of one place, and the token itself and its neighbours drop out of sight.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-space -->
@@ -426,7 +456,6 @@ pd.DataFrame({
 
 # %%
 model = runs[kernel, seed][0].cpu().eval()
-sample = valid_ids[: cfg.context][None]
 with torch.no_grad():
     _, layers = model.trace(sample)
 letters = [{" ": "␣", "\n": "⏎"}.get(chars[i], chars[i]) for i in sample[0]]
@@ -533,7 +562,8 @@ for i, char in enumerate(chars):
                 textcoords="offset points", fontsize=8)
 ax.set(xscale="log", xlabel="occurrences in the training text",
        ylabel="mass m")
-show(fig)
+show(fig, table=ranks.set_index(pd.Index(map(repr, chars))).assign(
+    count=counts.numpy(), mass=learned.numpy()).sort_values("mass"))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 글자마다 나온 횟수(로그 눈금)와 학습된 질량. 점선은 출발점인 1입니다. 오른쪽 끝의 빈칸과 모음, 왼쪽의 드문 대문자와 문장 부호를 견주어 보십시오.
@@ -553,7 +583,7 @@ show(fig)
 # <!-- label: gravity-cutoff -->
 # ## 컷오프: 여기까지만
 #
-# 거듭제곱의 꼬리는 길어서 먼 토큰도 조금씩은 당깁니다. 반지름(radius) $R$ 밖을 아예 끊으면 계산을 건너뛸 수 있습니다. 끊는 방법을 컷오프(cutoff)라고 합니다. $x=1-r^2/R^2$라 하고, 소프트맥스 안에서 $\exp$에 다음 값을 곱합니다.
+# 거듭제곱의 꼬리는 길어서 먼 토큰도 조금씩은 당깁니다. 반지름(radius) $R$ 밖을 아예 끊으면 계산을 건너뛸 수 있습니다. 끊는 방법을 컷오프라고 합니다. $x=1-r^2/R^2$라 하고, 소프트맥스 안의 지수 함수 값에 다음을 곱합니다.
 #
 # | 이름 | 곱하는 값 | 가장자리 |
 # |---|---|---|
@@ -579,7 +609,7 @@ show(fig)
 # The token itself always stays. $R$ is learned too, and a cliff has slope zero, so `hard`, and every factor outside the radius, passes on a substitute gradient (straight-through): a token that was cut off can ask for a larger radius.
 
 # %%
-from lib.gravity import CUTOFFS, causal, cutoff_gate, gated_softmax
+from lib.gravity import CUTOFFS, cutoff_gate, gated_softmax
 
 n = 14
 entropy = -(layers[-1]["weights"] * layers[-1]["weights"].clamp_min(
@@ -595,7 +625,7 @@ record(cut_head=head, cut_radius=R)
 
 # %% tags=["hide-input"]
 fig, axs = plt.subplots(1, 4, figsize=(9.6, 3.0), sharey=True)
-for ax, (name, w) in zip(axs, maps.items()):
+for ax, (name, w) in zip(axs, maps.items(), strict=True):
     ax.imshow(w, cmap=SEQUENTIAL["gravity"], vmin=0, vmax=1)
     ax.set(title=name, xlabel="key", xticks=range(n), yticks=range(n))
     ax.set_xticklabels(letters[:n], fontsize=7)
@@ -620,37 +650,58 @@ show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
 # <!-- label: gravity-cutoff-defect -->
 # ### 끊을수록 세지는 컷오프
 #
-# 원본의 `soft` 컷오프는 가중치가 아니라 점수에 곱합니다. $\text{score}\cdot\max(1-r^2/R^2,\,0)$입니다. 원본의 점수는 모두 음수이므로, 반지름 밖에서 0이 된다는 것은 꼴찌가 아니라 일등이 된다는 뜻입니다. 부호 −1로 학습한 모델에서, 반지름 밖의 토큰이 가져가는 가중치를 재어 봅니다.
+# 원본의 `soft` 컷오프는 가중치가 아니라 점수에 곱합니다. $\text{score}\cdot\max(1-r^2/R^2,\,0)$입니다. 그런데 원본의 점수 $-\gamma/(r^2+\varepsilon)$은 음수입니다. 반지름 밖에서 0이 된다는 것은 꼴찌가 아니라 일등이 된다는 뜻입니다. 앞의 일곱 거리에서 반지름을 2로 두고 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-cutoff-defect -->
 # ### A cutoff that favours what it cuts
 #
-# The original's `soft` cutoff multiplies the score, not the weight: $\text{score}\cdot\max(1-r^2/R^2,\,0)$. All its scores are negative, so becoming 0 beyond the radius does not mean coming last; it means coming first. In the model trained with sign −1, measure how much weight goes to tokens beyond the radius.
+# The original's `soft` cutoff multiplies the score, not the weight: $\text{score}\cdot\max(1-r^2/R^2,\,0)$. Its scores $-\gamma/(r^2+\varepsilon)$ are negative, so becoming 0 beyond the radius does not mean coming last; it means coming first. Check it at the seven distances from before, with a radius of 2.
+
+# %%
+score = potential(table, one, 1.0, sign=-1)[0]
+fade = (1 - ladder / 2**2).clamp_min(0)
+cut_table = pd.DataFrame({
+    "r²": ladder.numpy(),
+    "컷오프 없음 | no cutoff": score.softmax(-1),
+    "원본의 soft | the original's soft": (score * fade).softmax(-1),
+    "compact": gated_softmax(score[None], fade[None])[0],
+})
+beyond = cut_table[cut_table["r²"] >= 4].sum()
+record(beyond_none=beyond.iloc[1], beyond_soft=beyond.iloc[2])
+cut_table.round(3).style.hide(axis="index").format("{:g}")
+
+# %% [markdown] tags=["lang-ko"]
+# 반지름 밖 세 토큰의 몫은 끊기 전에 ⟨beyond_none⟩, 원본의 컷오프를 지난 뒤에 ⟨beyond_soft⟩입니다. 끊었더니 늘었습니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널이라면 끊긴 토큰이 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남습니다.
+#
+# 학습된 모델에서도 같은지, 부호 −1로 학습한 모델의 마지막 층에서 쌍의 절반을 끊어 봅니다.
+# %% [markdown] tags=["lang-en"]
+# The three tokens beyond the radius hold ⟨beyond_none⟩ of the weight before the cut and ⟨beyond_soft⟩ after the original's cutoff: cutting them gave them more. With `compact` it is exactly 0. Under a kernel with positive scores the cut tokens would come last, yet each would still keep $e^0=1$.
+#
+# Does that hold in a trained model? Cut half of the pairs in the last layer of the one trained with sign −1.
 
 # %%
 repeller = runs["potential −1", seed][0].cpu().eval()
 with torch.no_grad():
     repelled = repeller.trace(sample)[1][-1]
-r2, score = repelled["r2"][0, 0], repelled["logits"][0, 0]
-seen = causal(len(r2))
-R2 = r2[seen.tril(-1)].median()
+r2, score = repelled["r2"][0], repelled["logits"][0]
+seen = causal(r2.shape[-1])
+R2 = r2[:, seen.tril(-1)].median()
 fade = (1 - r2 / R2).clamp_min(0)
 ways = {
     "컷오프 없음 | no cutoff": gated_softmax(score, None, seen),
     "원본의 soft | the original's soft": gated_softmax(
         score * fade, None, seen),
-    "compact": gated_softmax(
-        score, cutoff_gate(r2, R2.sqrt(), "compact"), seen)}
-outside = [w[:, :].masked_fill(r2 < R2, 0).sum(-1)[1:].mean().item()
+    "compact": gated_softmax(score, fade, seen)}
+outside = [(w * (r2 >= R2)).sum(-1)[:, 1:].mean().item()
            for w in ways.values()]
 record(outside_none=outside[0], outside_soft=outside[1])
-pd.DataFrame({"": list(ways), "반지름 밖의 가중치 | weight beyond R": outside}
+pd.DataFrame({"": list(ways), "R 밖의 가중치 | weight beyond R": outside}
              ).style.hide(axis="index").format(precision=3)
 
 # %% [markdown] tags=["lang-ko"]
-# 끊기 전에 ⟨outside_none⟩이던 몫이 원본의 컷오프를 지나면 ⟨outside_soft⟩가 됩니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널에서는 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남으므로 끊었다고 할 수 없습니다.
+# 학습된 헤드들에서 반지름 밖의 몫은 ⟨outside_none⟩에서 ⟨outside_soft⟩로 바뀔 뿐 0이 되지 않습니다. 끊는다는 이름과 달리 아무것도 끊지 못합니다.
 # %% [markdown] tags=["lang-en"]
-# A share of ⟨outside_none⟩ before the cut becomes ⟨outside_soft⟩ after the original's cutoff, and exactly 0 with `compact`. Under a kernel with positive scores the cut tokens would come last, yet each still keeps $e^0=1$: that is no cut either.
+# In the trained heads the share beyond the radius goes from ⟨outside_none⟩ to ⟨outside_soft⟩, not to zero: it is called a cutoff and cuts nothing off.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-exercise-cutoff -->
@@ -698,7 +749,8 @@ limited = runs[f"{kernel}, {cutoff}", seed][0].cpu().eval()
 with torch.no_grad():
     trace = limited.trace(sample)[1]
 parts = []
-for i, (block, seen) in enumerate(zip(limited.blocks, trace)):
+for i, (block, seen) in enumerate(
+        zip(limited.blocks, trace, strict=True)):
     found = statistics(block.attention, seen)
     parts.append(pd.DataFrame({"층 | layer": i, "헤드 | head": range(
         cfg.n_heads)} | {
@@ -721,7 +773,7 @@ heads.style.hide(axis="index").format(precision=2)
 # <!-- label: gravity-repulsion -->
 # ## 반발: 한 점에 뭉치지 않게
 #
-# 서로 당기기만 하면 점들이 한곳에 뭉칠 수 있습니다. 원본은 손실(loss)에 반발(repulsion) 항을 더합니다. 무거운 것끼리 가까울수록 값이 크고, 거리가 $d_{\min}$보다 작으면 더 커지지 않습니다.
+# 서로 당기기만 하면 점들이 한곳에 뭉칠 수 있습니다. 원본은 손실에 반발(repulsion) 항을 더합니다. 무거운 것끼리 가까울수록 값이 크고, 거리가 $d_{\min}$보다 작으면 더 커지지 않습니다.
 #
 # $$L_{\text{rep}}=\lambda\cdot\operatorname*{mean}_{i\ne j}\ \frac{m_im_j}{\max(r_{ij},\,d_{\min})^2}$$
 #
@@ -750,7 +802,7 @@ def with_repulsion(model, x, y):
         logits.flatten(0, 1), y.flatten())
     return fit + repulsion_weight * push
 
-# %% tags=["remove-output"]
+# %%
 further = replace(recipe, steps=cfg.more_steps, seed=seed + 1000,
                   learning_rate=cfg.learning_rate / 4,
                   warmup=1, evaluations=1)
@@ -765,7 +817,8 @@ record("n_more", cfg.more_steps)
 # %% tags=["hide-input"]
 block = valid_ids[: 16 * cfg.context].reshape(16, -1)
 fig, ax = plt.subplots()
-for (name, copied), style in zip(copies.items(), ("--", "-")):
+for (name, copied), style in zip(
+        copies.items(), ("--", "-"), strict=True):
     with torch.no_grad():
         z = copied.cpu().eval().trace(block)[1][-1]["z"]
     r2 = squared_distances(z)
@@ -830,7 +883,7 @@ check_gaussian_as_dot(vectors_solution)
 #
 # - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다.
 # - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나가 가중치 ⟨attract_self⟩를 차지했습니다.
-# - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 ⟨outside_none⟩에서 ⟨outside_soft⟩로 늘거나 남았습니다.
+# - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않고 ⟨beyond_none⟩에서 ⟨beyond_soft⟩로 늘었습니다.
 # - **반발.** 가운데 거리는 ⟨near_without⟩에서 ⟨near_with⟩로, 손실은 ⟨loss_without_repulsion⟩에서 ⟨loss_with_repulsion⟩로 바뀌었습니다.
 # - **질량과 빈도.** 순위 상관 ⟨mass_rank⟩가 0에 가깝다면, 잦은 글자가 곧 무거운 글자라는 기대는 맞지 않은 것입니다.
 # %% [markdown] tags=["lang-en"]
@@ -839,7 +892,7 @@ check_gaussian_as_dot(vectors_solution)
 #
 # - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction.
 # - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
-# - **A cutoff that multiplies scores.** The share of the tokens it meant to cut went from ⟨outside_none⟩ to ⟨outside_soft⟩ instead of to zero.
+# - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it grew from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
 # - **Repulsion.** The median distance went from ⟨near_without⟩ to ⟨near_with⟩, the loss from ⟨loss_without_repulsion⟩ to ⟨loss_with_repulsion⟩.
 # - **Mass and frequency.** If the rank correlation ⟨mass_rank⟩ is near 0, the expectation that frequent characters are heavy ones was wrong.
 
@@ -847,14 +900,20 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-measured -->
 # ## 무엇을 어디에서 쟀나
 #
-# 데이터는 ⟨data_ko⟩의 글자 ⟨n_chars⟩개(글자 종류 ⟨vocab⟩가지)이며, 뒤쪽 10 %에 해당하는 ⟨n_valid⟩글자를 검증에 썼습니다. 모델은 층 ⟨n_layers⟩개, 폭 ⟨d_model⟩, 문맥 ⟨n_context⟩글자이고, 모델마다 ⟨n_steps⟩단계를 시드 ⟨n_seeds⟩개로 학습했습니다. 마지막 손실은 검증 창 ⟨n_windows⟩개의 평균 교차 엔트로피(cross-entropy)입니다. 장치는 ⟨device⟩, 프로필은 `⟨profile⟩`입니다.
+# 데이터는 아래 표에 적힌 글의 글자 ⟨n_chars⟩개(종류는 ⟨vocab⟩가지)이며, 뒤쪽 10 %에 해당하는 ⟨n_valid⟩글자를 검증에 썼습니다. 모델은 층 ⟨n_layers⟩개, 폭 ⟨d_model⟩, 문맥 ⟨n_context⟩글자이고, 모델마다 ⟨n_steps⟩단계를 시드 ⟨n_seeds⟩개로 학습했습니다. 마지막 손실은 검증 창 ⟨n_windows⟩개의 평균 교차 엔트로피(cross-entropy)입니다. 이 값들은 모두 이번 실행에서 나온 것이고, 어디에서 돌렸는지는 표에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-measured -->
 # ## What was measured, and on what
 #
-# The data are ⟨n_chars⟩ characters (⟨vocab⟩ kinds) of ⟨data_en⟩, the last 10 % of which, ⟨n_valid⟩ characters, served as validation data. The models have ⟨n_layers⟩ layers, width ⟨d_model⟩ and a context of ⟨n_context⟩ characters; each trained for ⟨n_steps⟩ steps with ⟨n_seeds⟩ seed(s). Final losses are the mean cross-entropy over ⟨n_windows⟩ validation windows. The device was ⟨device⟩, the profile `⟨profile⟩`.
+# The data are ⟨n_chars⟩ characters (⟨vocab⟩ kinds) of the text that the table names; the last 10 % of them, ⟨n_valid⟩ characters, served as validation data. The models have ⟨n_layers⟩ layers, width ⟨d_model⟩ and a context of ⟨n_context⟩ characters; each trained for ⟨n_steps⟩ steps with ⟨n_seeds⟩ seed(s). Final losses are the mean cross-entropy over ⟨n_windows⟩ validation windows. All of it comes from this run; the table says where it ran.
 
-# %% tags=["remove-output"]
-total = min(cfg.windows, (len(valid_ids) - 1) // cfg.context)
-record(d_model=cfg.d_model, n_windows=total, device=str(cfg.device),
-       profile=cfg.profile)
+# %% tags=["hide-input"]
+record(d_model=cfg.d_model, n_windows=min(
+    cfg.windows, (len(valid_ids) - 1) // cfg.context))
+names = [data.describe(dataset, side) for side in ("ko", "en")]
+pd.DataFrame([
+    ("데이터 | data", " | ".join(dict.fromkeys(names))),
+    ("장치 | device", str(cfg.device)),
+    ("프로필 | profile", cfg.profile),
+    ("PyTorch", torch.__version__),
+], columns=["", "이번 실행 | this run"]).style.hide(axis="index")

@@ -33,9 +33,9 @@ def kernel_logits(name, r2, mass, sign=1, strength=1.3, beta=0.7):
     return g.potential(r2, mass, strength, beta, sign=sign)
 
 
-def layer(kernel="newton", cutoff="none", seed=0, **options):
+def layer(kernel="newton", cutoff="none", seed=0, size=(8, 2, 6), **options):
     """A gravity layer in float64 whose every parameter is away from its start."""
-    module = g.GravityAttention(8, 2, 6, kernel=kernel, cutoff=cutoff, **options)
+    module = g.GravityAttention(*size, kernel=kernel, cutoff=cutoff, **options)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -44,10 +44,10 @@ def layer(kernel="newton", cutoff="none", seed=0, **options):
     return module.double()
 
 
-def stream(seed, batch=2, seq=5):
+def stream(seed, batch=2, seq=5, d_model=8, coord=6):
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(batch, seq, 8, generator=generator, dtype=torch.float64)
-    z = torch.randn(batch, seq, 6, generator=generator, dtype=torch.float64)
+    x = torch.randn(batch, seq, d_model, generator=generator, dtype=torch.float64)
+    z = torch.randn(batch, seq, coord, generator=generator, dtype=torch.float64)
     mass = torch.rand(batch, seq, generator=generator, dtype=torch.float64) + 0.5
     return x, z, mass
 
@@ -225,7 +225,8 @@ def test_without_a_cutoff_the_radius_is_not_trained():
 @pytest.mark.parametrize("spread", [0.0, 1.0, 1e4])
 @pytest.mark.parametrize("cutoff", g.CUTOFFS)
 @pytest.mark.parametrize(
-    "kernel, sign", [("newton", 1), ("gaussian", 1), ("potential", 1), ("potential", -1)]
+    "kernel, sign",
+    [("newton", 1), ("gaussian", 1), ("potential", 1), ("potential", -1)],
 )
 def test_output_and_gradients_are_finite(kernel, sign, cutoff, spread, dtype):
     module = layer(kernel, cutoff, sign=sign).to(dtype)
@@ -246,9 +247,9 @@ def test_output_and_gradients_are_finite(kernel, sign, cutoff, spread, dtype):
 @pytest.mark.parametrize("kernel", g.KERNELS)
 def test_gradients_equal_finite_differences(kernel, cutoff):
     # `hard` is left out: its gradient to the radius is a substitute by design
-    module = layer(kernel, cutoff, radius=6.0)
+    module = layer(kernel, cutoff, size=(4, 2, 3), radius=6.0)
     names = [n for n, p in module.named_parameters() if p.requires_grad]
-    inputs = [part.requires_grad_() for part in stream(3, batch=1, seq=4)]
+    inputs = [part.requires_grad_() for part in stream(3, 1, 3, d_model=4, coord=3)]
     start = [module.get_parameter(n).detach().requires_grad_() for n in names]
 
     def output(x, z, mass, *given):
@@ -256,8 +257,7 @@ def test_gradients_equal_finite_differences(kernel, cutoff):
             module, dict(zip(names, given, strict=True)), (x, z, mass)
         )[0]
 
-    with torch.no_grad():
-        seen = module(*inputs)[1]
+    seen = module(*inputs)[1]
     # no pair is cut here, so the gradient to the radius is the true one as well
     assert seen["gate"] is None or (seen["gate"] > 0).all()
     assert torch.autograd.gradcheck(output, (*inputs, *start))
@@ -359,13 +359,16 @@ def test_coordinates_move_by_the_attention_output_and_a_norm():
         first.before_attention(x), layers[0]["z"], layers[0]["mass"]
     )
     z = layers[0]["z"] + pulled @ model.move[0].weight.T
-    z = (z - z.mean(-1, keepdim=True)) / (z.var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+    z = z - z.mean(-1, keepdim=True)
+    z = z / (z.square().mean(-1, keepdim=True) + 1e-5).sqrt()
     torch.testing.assert_close(layers[1]["z"], z, atol=1e-5, rtol=0)
 
 
 def test_every_trainable_weight_receives_a_gradient():
     for attention in ("dot", *g.KERNELS):
         model = build(replace(TINY, attention=attention, cutoff="soft"), 0)
+        if model.masses is not None:  # at equal masses β alone has no say
+            torch.nn.init.normal_(model.masses.mu, generator=torch.Generator())
         ids = torch.arange(9)[None] % 11
         model.loss(ids[:, :8], ids[:, 1:]).backward()
         for name, weight in model.named_parameters():
@@ -383,8 +386,9 @@ def test_statistics_count_what_the_formula_says():
     for h in range(2):
         d = [r2[b, h, i, j].sqrt() for b in range(2) for i, j in pairs]
         cut = [r >= module.radius[h] for r in d]
-        assert stats["distance"][h].item() == pytest.approx(float(np.mean([*map(float, d)])))
-        assert stats["cut_off"][h].item() == pytest.approx(float(np.mean([*map(float, cut)])))
+        mean, share = np.mean([*map(float, d)]), np.mean([*map(float, cut)])
+        assert stats["distance"][h].item() == pytest.approx(mean)
+        assert stats["cut_off"][h].item() == pytest.approx(share)
         entropy = [
             torch.special.entr(weights[b, h, i]).sum().item()
             for b in range(2) for i in range(5)
@@ -464,7 +468,8 @@ def test_evaluation_is_the_mean_over_all_windows():
         model.loss(ids[None, s : s + 8], ids[None, s + 1 : s + 9]).item()
         for s in range(0, 40, 8)
     ]
-    assert evaluate(model, ids, 8, batch=2) == pytest.approx(np.mean(expected), rel=1e-6)
+    mean = evaluate(model, ids, 8, batch=2)
+    assert mean == pytest.approx(np.mean(expected), rel=1e-6)
 
 
 def test_an_extra_loss_is_minimised():
@@ -483,7 +488,7 @@ def test_the_learning_rate_warms_up_and_ends_at_its_final_share():
     rates = [learning_rate(RECIPE, step) for step in range(31)]
     assert rates[2] == max(rates) == 1e-2
     assert rates[30] == pytest.approx(1e-3)
-    assert all(a >= b for a, b in zip(rates[3:], rates[4:], strict=False))
+    assert rates[3:] == sorted(rates[3:], reverse=True)
 
 
 def test_the_radius_and_the_parameter_count_tell_what_is_trained():

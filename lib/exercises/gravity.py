@@ -9,6 +9,13 @@ from lib.exercises import Verdict, correct, exercise, not_yet
 from lib.gravity import gaussian, squared_distances
 
 
+def _given(value):
+    """What the reader's function returned; a stub's nothing is no answer."""
+    if value is None or value is Ellipsis:
+        raise NotImplementedError
+    return value
+
+
 def _cloud(seed: int, seq: int = 5, coord: int = 3):
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(seq, coord, generator=generator, dtype=torch.float64)
@@ -38,7 +45,7 @@ def check_newton_weights(answer: Callable) -> Verdict:
     eps = 0.1
     r2 = squared_distances(z)
     right = _share(mass / (r2 + eps))
-    got = torch.as_tensor(answer(z, mass, eps), dtype=torch.float64)
+    got = torch.as_tensor(_given(answer(z, mass, eps)), dtype=torch.float64)
     if _close(got, right):
         again = _share(_cloud(2)[1] / (squared_distances(_cloud(2)[0]) + 1.0))
         if _close(answer(*_cloud(2), 1.0), again):
@@ -52,23 +59,26 @@ def check_newton_weights(answer: Callable) -> Verdict:
         )
     if got.shape != right.shape:
         return not_yet(
-            f"모양이 {tuple(got.shape)}입니다. 쿼리마다 한 행, {tuple(right.shape)}이어야"
-            " 합니다.",
-            f"The shape is {tuple(got.shape)}; one row a query gives {tuple(right.shape)}.",
+            f"모양이 {tuple(got.shape)}입니다. 쿼리마다 한 행이므로 "
+            f"{tuple(right.shape)}이어야 합니다.",
+            f"The shape is {tuple(got.shape)}; with one row a query it is "
+            f"{tuple(right.shape)}.",
         )
     slips = [
-        (mass / (r2 + eps), "행의 합을 1로 만들지 않았습니다.",
-         "The rows do not sum to one yet."),
-        (_share(mass / (r2 * z.shape[-1] + eps)), "r²을 좌표 수 C로 나누지 않았습니다.",
+        (mass / (r2 + eps),
+         "행의 합을 1로 만들지 않았습니다.", "The rows do not sum to one yet."),
+        (_share(mass / (r2 * z.shape[-1] + eps)),
+         "r²을 좌표축의 수 C로 나누지 않았습니다.",
          "r² is not divided by the number of axes C."),
-        (_share(mass / (r2.sqrt() + eps)), "거리를 제곱하지 않았습니다.",
-         "The distance is not squared."),
+        (_share(mass / (r2.sqrt() + eps)),
+         "거리를 제곱하지 않았습니다.", "The distance is not squared."),
         (_share(1 / (r2 + eps)), "질량이 빠졌습니다.", "The masses are missing."),
-        (right.mT, "행과 열이 바뀌었습니다. 행이 쿼리입니다.",
+        (right.mT,
+         "행과 열이 바뀌었습니다. 행이 쿼리입니다.",
          "Rows and columns are swapped; a row is a query."),
-        ((mass / (r2 + eps)).softmax(-1), "이미 지수 함수를 지난 값입니다. 소프트맥스 대신"
-         " 합으로 나누십시오.", "These are past the exponential: divide by the sum instead "
-         "of a softmax."),
+        ((mass / (r2 + eps)).softmax(-1),
+         "이미 지수 함수를 지난 값입니다. 소프트맥스 대신 행의 합으로 나누십시오.",
+         "These are past the exponential: divide by the sum, use no softmax."),
     ]
     for slip, ko, en in slips:
         if _close(got, slip):
@@ -87,21 +97,26 @@ def check_same_pull(answer: Callable) -> Verdict:
     True
     """
     cases = [(4.0, 1.0, 1.0), (4.0, 2.0, 1.0), (0.5, 1.0, 3.0), (9.0, 0.7, 0.4)]
-    for mass, p, beta in cases:
-        got, right = float(answer(mass, p, beta)), mass ** (beta / (2 * p))
-        if math.isclose(got, right, rel_tol=1e-6):
-            continue
-        if math.isclose(got, right**2, rel_tol=1e-6):
-            return not_yet(
-                "그것은 r²입니다. 물은 것은 r입니다.", "That is r²; the question asks for r."
-            )
+    right = [mass ** (beta / (2 * p)) for mass, p, beta in cases]
+    got = [float(_given(answer(*case))) for case in cases]
+    wrong = [not math.isclose(g, r, rel_tol=1e-6)
+             for g, r in zip(got, right, strict=True)]
+    if not any(wrong):
+        return correct()
+    if all(math.isclose(g, r * r, rel_tol=1e-6)
+           for g, r in zip(got, right, strict=True)):
         return not_yet(
-            f"m={mass:g}, p={p:g}, β={beta:g}에서 {got:.4g}이 나왔습니다. "
-            "m^β / r^(2p) = 1을 r에 대해 풀어 보십시오.",
-            f"For m={mass:g}, p={p:g}, β={beta:g} it gives {got:.4g}; "
-            "solve m^β / r^(2p) = 1 for r.",
+            "그것은 r²입니다. 물은 것은 r입니다.",
+            "That is r²; the question asks for r.",
         )
-    return correct()
+    first = wrong.index(True)
+    mass, p, beta = cases[first]
+    return not_yet(
+        f"m={mass:g}, p={p:g}, β={beta:g}에서 {got[first]:.4g}이 나왔습니다. "
+        "m^β / r^(2p) = 1을 r에 대해 풀어 보십시오.",
+        f"For m={mass:g}, p={p:g}, β={beta:g} it gives {got[first]:.4g}; "
+        "solve m^β / r^(2p) = 1 for r.",
+    )
 
 
 @exercise
@@ -117,28 +132,28 @@ def check_mended_cutoff(answer: Callable) -> Verdict:
         logits = -mass[:, None] * mass / (r2 + 0.1)
         x = (1 - r2 / radius**2).clamp_min(0)
         right = _share(x * logits.exp())
-        got = torch.as_tensor(answer(logits, r2, radius), dtype=torch.float64)
+        got = torch.as_tensor(_given(answer(logits, r2, radius)), dtype=torch.float64)
         if _close(got, right):
             continue
         if _close(got, (logits * x).softmax(-1)):
             return not_yet(
-                "원본의 식 그대로입니다. 반지름 밖의 로짓이 0이 되어 도리어 가장 큽니다.",
-                "This is the original's rule: outside, the logit becomes 0, the largest.",
+                "원본의 식 그대로입니다. 반지름 밖의 로짓이 0이 되어 가장 큽니다.",
+                "This is the original's rule: outside, the logit is 0, the largest.",
             )
         if _close(got, x * logits.softmax(-1)):
             return not_yet(
                 "거의 다 왔습니다. 곱한 다음 행의 합을 다시 1로 맞추십시오.",
                 "Nearly: after multiplying, make the rows sum to one again.",
             )
-        if got.shape == right.shape and (got[r2 >= radius**2] > 0).any():
-            return not_yet(
-                "반지름 밖에 아직 가중치가 남아 있습니다.",
-                "There is still weight outside the radius.",
-            )
         if got.shape == right.shape and got.isnan().any():
             return not_yet(
                 "NaN이 생겼습니다. log 0은 -inf이고, -inf에 0을 곱하면 NaN입니다.",
                 "There are NaNs: log 0 is -inf, and -inf times 0 is NaN.",
+            )
+        if got.shape == right.shape and (got[r2 >= radius**2] > 0).any():
+            return not_yet(
+                "반지름 밖에 아직 가중치가 남아 있습니다.",
+                "There is still weight outside the radius.",
             )
         return not_yet(
             "가중치는 x·exp(로짓)에 비례하고 행의 합은 1입니다.",
@@ -160,7 +175,7 @@ def check_gaussian_as_dot(answer: Callable) -> Verdict:
     for seed in (5, 6):
         z, mass = _cloud(seed)
         gamma, beta = 0.9, 1.3
-        query, key = answer(z, mass, gamma, beta)
+        query, key = _given(answer(z, mass, gamma, beta))
         if query.shape[-1] != key.shape[-1]:
             return not_yet(
                 f"쿼리는 {query.shape[-1]}차원, 키는 {key.shape[-1]}차원입니다. 같아야 "
@@ -182,8 +197,8 @@ def check_gaussian_as_dot(answer: Callable) -> Verdict:
                 "r²은 좌표 수 C로 나눈 값입니다.", "r² is per coordinate: divide by C."
             )
         return not_yet(
-            "−γ‖z_i − z_j‖²/C를 펼쳐 보십시오. 쿼리만의 항은 소프트맥스에서 사라집니다.",
-            "Expand −γ‖z_i − z_j‖²/C; the term of the query alone cancels in a softmax.",
+            "−γ‖z_i − z_j‖²/C를 펼치십시오. 쿼리만의 항은 소프트맥스에서 사라집니다.",
+            "Expand −γ‖z_i − z_j‖²/C; what is the query's alone cancels in a softmax.",
         )
     return correct(
         "맞았습니다. 가우스 커널은 내적 어텐션으로 정확히 계산할 수 있습니다.",
