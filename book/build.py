@@ -148,7 +148,8 @@ def build(profile: str, jobs: int, out: Path) -> None:
         {lang: work / f"html-{lang}" for lang in LANGS}, out,
         [path.with_suffix(".ipynb") for path in chapters], landing_page(notebooks),
     )
-    print(f"The site is in {shown(out)} ({time.monotonic() - begun:.0f} s).", flush=True)
+    took = time.monotonic() - begun
+    print(f"The site is in {shown(out)} ({took:.0f} s).", flush=True)
 
 
 def positive(text: str) -> int:

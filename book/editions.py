@@ -7,6 +7,7 @@ that Sphinx reads without knowing of any of this.
 """
 
 import copy
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,26 +16,31 @@ import yaml
 from nbformat import NotebookNode
 
 from book.outputs import (
+    WIDGET_MIME,
     WIDGET_STATE_MIME,
     BuildError,
     Caption,
     convert,
+    edition_html,
     one_side,
     script_json,
 )
 from book.pairs import page_text
 
 LANGS = ("ko", "en")
-LABEL = re.compile(r"^<!-- label: ([\w-]+) -->\s*\n+(?=#)", re.M)
-ALT = re.compile(r"<!-- alt:\s*(.*?)\s*-->", re.S)
+LABEL = re.compile(r"^<!-- label: ([\w-]+) -->\s*\n+(?=#)", re.MULTILINE)
+ALT = re.compile(r"<!-- alt:\s*(.*?)\s*-->", re.DOTALL)
 PLACEHOLDER = re.compile(r"⟨(?:(\d\d)\.)?([a-z][a-z0-9_]*)⟩")
-LINK = re.compile(r"\]\((?:\.\./)?(?:notebooks/|book/)?([\w-]+)\.(ipynb|md)(#[\w-]+)?\)")
-DISPLAY = re.compile(r"\n+(\$\$[^$]+\$\$)[ \t]*(?:\n+|\Z)", re.S)
-CODE_OR_MATHS = re.compile(r"(```.*?```|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$)", re.S)
+LINK = re.compile(
+    r"\]\((?:\.\./)?(?:notebooks/|book/)?([\w-]+)\.(ipynb|md)(#[\w-]+)?\)"
+)
+DISPLAY = re.compile(r"\n+(\$\$[^$]+\$\$)[ \t]*(?:\n+|\Z)", re.DOTALL)
+CODE_OR_MATHS = re.compile(r"(```.*?```|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$)", re.DOTALL)
 PROMPTS = {
     "ko": {"parameters": "이 장의 매개변수 보기", "solution": "풀이 보기",
            "hide-input": "코드 보기", "hide-output": "결과 보기"},
-    "en": {"parameters": "Show this chapter’s parameters", "solution": "Show a solution",
+    "en": {"parameters": "Show this chapter’s parameters",
+           "solution": "Show a solution",
            "hide-input": "Show the code", "hide-output": "Show the output"},
 }
 
@@ -95,7 +101,9 @@ def prose(text: str, records: Records, chapter: str, where: str) -> str:
     return LINK.sub(link, text)
 
 
-def caption_of(cell: NotebookNode, records: Records, chapter: str, where: str) -> Caption:
+def caption_of(
+    cell: NotebookNode, records: Records, chapter: str, where: str
+) -> Caption:
     """Read a caption cell: its text, and the alt text in its comment.
 
     Raises
@@ -150,7 +158,9 @@ def stage_notebook(
                     raise BuildError(f"{where}: a caption must follow a code cell.")
                 continue
             text = prose(cell.source, records, chapter, where)
-            cell.source = re.sub(r"^# ", f"# {chapter} · ", text, count=1, flags=re.M)
+            cell.source = re.sub(
+                r"^# ", f"# {chapter} · ", text, count=1, flags=re.MULTILINE
+            )
         else:
             following = cells[index + 1] if index + 1 < len(cells) else None
             caption = None
@@ -162,9 +172,22 @@ def stage_notebook(
     result = copy.deepcopy(notebook)
     result.cells = staged
     state = result.metadata.pop("widgets", {}).get(WIDGET_STATE_MIME)
-    if state:
-        add_widget_state(result, state, lang)
+    views = re.findall(rf'<script type="{re.escape(WIDGET_MIME)}">(.*?)</script>',
+                       "".join(html_outputs(result)))
+    if state and views:
+        shown = {json.loads(view)["model_id"] for view in views}
+        add_widget_state(result, state, shown, lang)
     return result
+
+
+def html_outputs(notebook: NotebookNode) -> list[str]:
+    """List the HTML outputs of a staged notebook."""
+    return [
+        output.data["text/html"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
 
 
 def prepare_code(cell: NotebookNode, lang: str) -> None:
@@ -180,19 +203,36 @@ def prepare_code(cell: NotebookNode, lang: str) -> None:
     cell.metadata["tags"] = tags
 
 
-def add_widget_state(notebook: NotebookNode, state: NotebookNode, lang: str) -> None:
-    """Put the widgets' state on the page, in one language."""
+def reachable(models: Mapping[str, NotebookNode], shown: set[str]) -> set[str]:
+    """Find the widgets that the shown ones need, and the links between them."""
+    needs = {name: set(re.findall(r"IPY_MODEL_(\w+)", json.dumps(model)))
+             for name, model in models.items()}
+    found: set[str] = set()
+    more = shown & set(models)
+    while more:
+        found |= more
+        more = {need for name in found for need in needs[name] if need in models}
+        more |= {name for name, model in models.items()
+                 if "Link" in model["model_name"] and needs[name] & found}
+        more -= found
+    return found
+
+
+def add_widget_state(notebook: NotebookNode, state: NotebookNode, shown: set[str],
+                     lang: str) -> None:
+    """Put the shown widgets' state on the page, in one language."""
     state = copy.deepcopy(state)
+    keep = reachable(state["state"], shown)
+    state["state"] = {name: model for name, model in state["state"].items()
+                      if name in keep}
     for model in state["state"].values():
         for key, value in model["state"].items():
-            if isinstance(value, str) and "data-lang" in value:
-                from book.outputs import edition_html
-
-                model["state"][key] = edition_html(value, lang)
-            elif key in ("description", "tooltip", "_options_labels"):
-                one = (one_side(value, lang) if isinstance(value, str)
-                       else [one_side(item, lang) for item in value or []])
-                model["state"][key] = one if value is not None else None
+            if isinstance(value, str):
+                value = (edition_html(value, lang) if "data-lang" in value
+                         else one_side(value, lang))
+            elif key == "_options_labels":
+                value = [one_side(item, lang) for item in value]
+            model["state"][key] = value
     last = next(cell for cell in reversed(notebook.cells) if cell.cell_type == "code")
     html = f'<script type="{WIDGET_STATE_MIME}">{script_json(state)}</script>'
     last.outputs.append(NotebookNode(

@@ -10,24 +10,9 @@ from book.glossary import glossary_markdown
 from book.words import WORDS
 from lib.figures import SVG_MIME
 
-#: What each front-door card says: part, chapter, and both languages.
-CARDS = [
-    ("attention", "02_qkv_tracing",
-     ("어텐션", "SmolLM2 안에서 쿼리, 키, 값을 한 단계씩 따라가고, 모든 단계가 모델의 계산과 "
-      "같은지 확인합니다."),
-     ("Attention", "Follow query, key and value through SmolLM2 step by step, and check "
-      "each step against what the model computed.")),
-    ("gravity", "09_gravity_coordinates",
-     ("중력", "토큰은 질량과 좌표를 가진 입자가 되고, 어텐션은 거리에서 나옵니다. 끌어당겨야 "
-      "배웁니다."),
-     ("Gravity", "Tokens become particles with mass and coordinates; attention comes from "
-      "distance. The sign decides what is learned.")),
-    ("tokens", "15_tokenizer_distillation",
-     ("토큰", "GPT-2의 BPE와 똑같이 자르는 유니그램 토크나이저를 만들고, 어디까지 같을 수 "
-      "있는지 잽니다."),
-     ("Tokens", "Build a Unigram tokenizer that cuts text the way GPT-2’s BPE does, and "
-      "measure how far that can go.")),
-]
+#: The chapter that each front-door card opens, by part.
+CARDS = {"attention": "02_qkv_tracing", "gravity": "09_gravity_coordinates",
+         "tokens": "15_tokenizer_distillation"}
 
 
 def cover(notebook: NotebookNode | None) -> str:
@@ -43,8 +28,8 @@ def cover(notebook: NotebookNode | None) -> str:
 def cards(lang: str, notebooks: Mapping[str, NotebookNode], base: str = "") -> str:
     """Draw the three systems as cards, each with a picture from its chapter."""
     found = []
-    for part, name, ko, en in CARDS:
-        title, text = ko if lang == "ko" else en
+    for part, name in CARDS.items():
+        title, text = WORDS[lang]["cards"][part]
         svg = cover(notebooks.get(name))
         picture = f'<div class="card-picture" aria-hidden="true">{svg}</div>'
         found.append(
@@ -65,14 +50,9 @@ def fill_markers(text: str, lang: str, notebooks: Mapping[str, NotebookNode]) ->
 def landing_page(notebooks: Mapping[str, NotebookNode]) -> str:
     """Write the page that greets in both languages, the reader's own first."""
     sides = []
-    for lang, title, lead, enter in (
-        ("ko", "어텐션<br>중력<br>토큰",
-         "트랜스포머의 속을 손으로 열어 보는 책입니다. 모든 수식은 코드가 되고, 모든 수치는 "
-         "여러분의 컴퓨터에서 다시 계산됩니다.", "한국어로 읽기"),
-        ("en", "Attention<br>Gravity<br>Tokens",
-         "A book about the inside of Transformers, opened by hand. Every formula becomes "
-         "code, and every number is computed again on your machine.", "Read in English"),
-    ):
+    for lang in ("ko", "en"):
+        title = "<br>".join(WORDS[lang]["site"].split(" · "))
+        lead, enter = WORDS[lang]["lead"], WORDS[lang]["enter"]
         sides.append(
             f'<section lang="{lang}" class="side"><h1>{title}</h1>'
             f'<p class="lead">{escape(lead)}</p>'

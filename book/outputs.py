@@ -23,10 +23,12 @@ WIDGET_STATE_MIME = "application/vnd.jupyter.widget-state+json"
 FIGURES = (PLOTLY_MIME, SVG_MIME, WIDGET_MIME, "image/png")
 GL3D = {"scatter3d", "surface", "mesh3d", "cone", "streamtube", "isosurface", "volume"}
 WORDS = {
-    "ko": {"table": "표로 보기", "figure": "그림", "scroll": "옆으로 넘겨 볼 수 있는 표"},
-    "en": {"table": "Show as a table", "figure": "Figure", "scroll": "Scrollable table"},
+    "ko": {"table": "표로 보기", "scroll": "옆으로 넘겨 볼 수 있는 표"},
+    "en": {"table": "Show as a table", "scroll": "Scrollable table"},
 }
 HANGUL = re.compile(r"[가-힣]")
+#: How a progress bar of tqdm prints; it is nothing to read later.
+PROGRESS = re.compile(r"\d+%\|")
 
 
 class BuildError(Exception):
@@ -98,6 +100,8 @@ def convert(
         if RECORD_MIME in data:
             continue
         kind = next((mime for mime in FIGURES if mime in data), None)
+        if kind == WIDGET_MIME and PROGRESS.search(data.get("text/plain", "")):
+            continue
         explorer = 'data-figure="' in data.get("text/html", "")
         if kind or explorer:
             if caption is None or used:

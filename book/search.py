@@ -13,17 +13,17 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
 
+_ENDINGS = """
+은 는 이 가 을 를 의 에 와 과 도 만 로 나 랑 께 야 여 든 라 요 들 들이 들은 들을 들의
+에서 에게 으로 까지 부터 보다 처럼 마다 조차 밖에 마저 한테 이나 이랑 이라 라는 라고
+이다 입니다 이라는 이라고 에서는 에서도 에서의 에게는 으로는 으로도 으로의 으로서
+으로써 로는 로도 로의 로서 로써 에는 에도 와의 과의 까지는 까지의 부터는 부터의
+보다는 만이 만을 만의 이며 이고 이면 인 일 임 이란 란 하다 합니다 하는 한 할 하고
+하면 하며 됩니다 되는 된 될 시키는 적 적인 적으로 씩 째 쯤 대로 같은 같이
+"""
 #: Endings that a Korean noun may carry, longest first.
-PARTICLES = tuple(sorted(
-    """은 는 이 가 을 를 의 에 와 과 도 만 로 나 랑 께 야 여 든 라 요 들 들이 들은 들을 들의
-    에서 에게 으로 까지 부터 보다 처럼 마다 조차 밖에 마저 한테 이나 이랑 이라 라는 라고
-    이다 입니다 이라는 이라고 에서는 에서도 에서의 에게는 으로는 으로도 으로의 으로서 으로써
-    로는 로도 로의 로서 로써 에는 에도 와의 과의 까지는 까지의 부터는 부터의 보다는 만이 만을
-    만의 이며 이고 이면 인 일 임 이란 란 하다 합니다 하는 한 할 하고 하면 하며 됩니다 되는 된
-    될 시키는 적 적인 적으로 씩 째 쯤 대로 같은 같이""".split(),
-    key=lambda particle: (-len(particle), particle),
-))
-WORD = re.compile(r"[^\W_]+(?:_[^\W_]+)*|_", re.U)
+PARTICLES = tuple(sorted(_ENDINGS.split(), key=lambda word: (-len(word), word)))
+WORD = re.compile(r"[^\W_]+(?:_[^\W_]+)*|_", re.UNICODE)
 HANGUL = re.compile(r"[가-힣]")
 TITLE, HEADING, BODY = 8, 5, 1
 

@@ -37,7 +37,10 @@ def part_of(app: Sphinx, page: str) -> str:
     return "book"
 
 
-def page_context(app: Sphinx, page: str, _template: str, context: dict, doctree) -> None:
+def page_context(
+    app: Sphinx, page: str, _template: str, context: dict,
+    doctree: nodes.document | None,
+) -> None:
     """Give the templates the edition, its words, and the page's place."""
     lang = app.config.language
     context.update(
@@ -69,6 +72,7 @@ def no_search(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
     app.add_config_value("book_parts", {}, "html")
     app.add_config_value("book_stamp", "", "html")
     app.add_transform(ExplicitAnchors)
