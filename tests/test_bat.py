@@ -88,13 +88,17 @@ def batch(machine, home, tmp_path):
         server.asked.clear()
         more = {"WINEPATH": f"Z:{programs}".replace("/", "\\")}
         more["STUB_PORT"] = str(server.server_address[1])
-        script = f"Z:{home}\\setup_and_run.bat".replace("/", "\\")
+        # From another folder by its full name. Beside a quoted word cmd /c would
+        # undo the quotes of a quoted name: then from its own folder, as readers do.
+        script, cwd = f"Z:{home}\\setup_and_run.bat".replace("/", "\\"), tmp_path
+        if any(" " in word for word in words):
+            script, cwd = "setup_and_run.bat", home
         done = subprocess.run(
             ["wine", "cmd", "/c", script, *words],
             env=env | more,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            cwd=tmp_path,
+            cwd=cwd,
             check=False,
         )
         text = (done.stdout + done.stderr).decode("utf-8").replace("\r\n", "\n")
