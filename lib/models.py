@@ -67,7 +67,7 @@ def from_gguf(folder: Path, result: str | None = None) -> None:
         )
         # transformers saves no model that remembers being quantized: take its numbers.
         config = restored.config
-        del config.quantization_config
+        delattr(config, "quantization_config")
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         model.load_state_dict(restored.state_dict())
         model.generation_config = restored.generation_config
@@ -81,7 +81,9 @@ def check(folder: Path, parameters: int, vocabulary: int) -> None:
     try:
         found = count_parameters(folder / "model.safetensors")
         with open(folder / "tokenizer.json", encoding="utf-8") as file:
-            pieces = len(json.load(file)["model"]["vocab"])
+            tokenizer = json.load(file)
+        added = {token["id"] for token in tokenizer["added_tokens"]}
+        pieces = len(added | set(tokenizer["model"]["vocab"].values()))
         json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, struct.error) as error:
         raise Refused(f"its files cannot be read ({error})") from None
