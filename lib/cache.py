@@ -270,8 +270,8 @@ def _from_hub(origin: dict, part: Path) -> None:
     from lib.corpora import from_hub
 
     expect_host("huggingface.co")
-    which = [origin[key] for key in ("dataset", "config", "split")]
-    from_hub(*which, part, origin["result"])
+    dataset, config, split = (origin[key] for key in ("dataset", "config", "split"))
+    from_hub(dataset, config, split, part, origin["result"])
 
 
 GATHER = {

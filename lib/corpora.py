@@ -112,7 +112,7 @@ def from_hub(dataset: str, config: str, split: str, folder: Path, result: str) -
     from datasets import load_dataset
 
     try:
-        rows = load_dataset(dataset, config, split=split, cache_dir=folder / "hub")
+        rows = load_dataset(dataset, config, split=split, cache_dir=str(folder / "hub"))
         with open(folder / result, "w", encoding="utf-8", newline="\n") as file:
             # the Hub's rows keep their line ends, but a blank line is an empty row
             file.writelines(row["text"] or " \n" for row in rows)
