@@ -27,6 +27,7 @@ from pathlib import Path
 
 from book import glossary, pairlock
 from book.compare import at, check_pair
+from book.language import prose_problem
 from book.pairs import READMES, Problem, Source, read_source, source_files
 from book.prose import blocks
 
@@ -124,12 +125,14 @@ def _check_shared(source: Source) -> Iterator[Problem]:
             if block.level and not block.label:
                 message = f"heading {block.plain!r} has no label"
                 yield Problem(side.path, line, "", "labels", message)
-            hangul = len(_HANGUL.findall(block.own))
             bilingual = "|" in block.plain and not block.kind.startswith("table")
-            if hangul >= 4 and not bilingual:
+            korean = len(_HANGUL.findall(block.own)) >= 4 and not bilingual
+            own_block = block.kind == "p" or block.level  # a list may cite titles
+            if korean or (own_block and prose_problem(block, "ko")):
                 message = (
-                    "Korean prose stands outside the language blocks; both editions "
-                    "show it: put it into ::::{lang} ko with an English partner"
+                    f"{'Korean' if korean else 'English'} prose stands outside the "
+                    "language blocks, both editions show it; put it into ::::{lang} "
+                    f"{'ko' if korean else 'en'} with a partner"
                 )
                 yield Problem(side.path, line, "", "language", message)
 

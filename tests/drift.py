@@ -184,7 +184,7 @@ ONE_SIDE: dict[str, tuple[Edit, set[str]]] = {
     ),
     "a number typed for a placeholder": (
         _replace(r"⟨[\w.]+⟩", lambda *_: "37.5"),
-        {"placeholders", "code spans", "formulas"},
+        {"placeholders", "code spans", "formulas", "numerals"},
     ),
     "a list item": (
         _replace(r"^(?:[-*]|\d+\.) [^\n]*\n?", lambda *_: ""), {"structure"},
@@ -305,7 +305,7 @@ def same_label_again(source: str, pair: Pair, rng: random.Random) -> str | None:
 SAMPLE_LABEL = "<!-- label: sample-next -->"
 
 WHOLE_FILE: dict[str, tuple[Callable, set[str]]] = {
-    "swapped tags": (swapped_tags, {"order", "language"}),
+    "swapped tags": (swapped_tags, {"order"}),
     "an unknown tag": (wrong_tag, {"tags", "format"}),
     "the same tag twice": (doubled_tag, {"pair", "format"}),
     "a side without partner": (lost_side, {"pair"}),

@@ -483,6 +483,24 @@ def test_a_page_with_sections_is_locked_section_by_section(tmp_path: Path):
             assert lines[side.line - 1] == f"<!-- label: {pair.key} -->"
 
 
+@pytest.mark.parametrize(
+    ("shared", "said"),
+    [
+        ("두 판이 모두 보여 주는 글입니다.", "Korean prose stands outside"),
+        ("This is shown by both of the editions.", "English prose stands outside"),
+        ("# Both", "heading 'Both' has no label"),
+        ("- Vaswani and others, Attention Is All You Need, is in the list.", ""),
+        ("```sh\n./setup_and_run.sh\n```", ""),
+        ("<!-- label: x -->\n# 용어집 | Glossary", ""),
+    ],
+)
+def test_what_both_editions_show_holds_no_prose(tmp_path: Path, shared, said):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "page.md").write_text(shared + "\n", encoding="utf-8")
+    found = [str(p) for p in found_in(tmp_path)]
+    assert len(found) == bool(said) and all(said in line for line in found)
+
+
 def test_readmes_must_both_exist_and_have_the_same_sections(tmp_path: Path):
     (tmp_path / "README.md").write_text("# A\n\ntext\n", encoding="utf-8")
     assert "is missing" in str(found_in(tmp_path)[0])
