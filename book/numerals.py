@@ -52,7 +52,7 @@ _ROMAN = re.compile(
     r"\b(?P<noun>Parts?|Chapters?|Sections?|Volumes?)\s+(?P<n>[IVX]+)\b"
 )
 _ROMANS = ["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI"]
-_POWER = re.compile(
+POWER = re.compile(
     rf"(?:(?P<a>[-−]?(?:{_NUMBER}))\s*[×·x]\s*)?(?<!\d)10"
     r"(?:(?P<e>[⁻⁺]?[⁰¹²³⁴-⁹]+)|\^\{?(?P<c>[-−]?\d+)\}?)"
 )
@@ -132,7 +132,7 @@ def numerals(text: str, lang: str) -> list[frozenset[str]]:
         found.append(frozenset([_show(value)]))
         return " \ufffc "
 
-    text = _POWER.sub(power, text)
+    text = POWER.sub(power, text)
 
     def korean(match: re.Match[str]) -> str:
         values = {_show(_korean_value(match[0]))}
