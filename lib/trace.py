@@ -114,7 +114,8 @@ class trace:
         keeps everything. Memory goes with what is kept.
     detach
         Whether the tensors leave the autograd graph; `False` keeps them in it, so
-        that `torch.autograd.grad` can ask for gradients with respect to them.
+        that `torch.autograd.grad` can ask for gradients with respect to them (all
+        but `rot_k`, which the model uses repeated for each query head).
 
     Raises
     ------
@@ -198,18 +199,25 @@ class trace:
             self._watch(attn, f"{name}.attn")
 
     def _on_input(self, module: nn.Module, name: str, heads: int | None = None) -> None:
-        def hook(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        def hook(_: nn.Module, args: tuple, kwargs: dict) -> tuple | None:
             x = args[0] if args else kwargs["hidden_states"]
-            self._keep(name, x if heads is None else split_heads(x, heads))
+            kept = x if heads is None else split_heads(x, heads)
+            self._keep(name, kept)
+            if heads is None or self.detach:
+                return None
+            return (merge_heads(kept), *args[1:]), kwargs
 
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
     def _on_output(
         self, module: nn.Module, name: str, heads: int | None = None
     ) -> None:
-        def hook(_: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+        def hook(_: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | None:
             x = output[0] if isinstance(output, tuple) else output
-            self._keep(name, x if heads is None else split_heads(x, heads))
+            kept = x if heads is None else split_heads(x, heads)
+            self._keep(name, kept)
+            # the graph goes through what is kept only if the model uses just that
+            return None if heads is None or self.detach else merge_heads(kept)
 
         self._handles.append(module.register_forward_hook(hook))
 

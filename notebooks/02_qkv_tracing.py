@@ -108,7 +108,7 @@ record(d_model=config.hidden_size, n_layers=config.num_hidden_layers,
        n_heads=config.num_attention_heads, d_head=config.head_dim,
        n_kv_heads=config.num_key_value_heads,
        n_tokens=len(tokens), n_tokens_en=len(tokens_en),
-       n_recorded=len(traced), model_source=describe("smollm2"))
+       n_recorded=len(traced))
 
 # %% [markdown] tags=["lang-ko"]
 # 텐서 ⟨n_recorded⟩개가 기록되었습니다. 그 가운데 한 층, 한 헤드의 것만 펼쳐 놓으면 이 장의 내용이 그림 한 장에 다 들어갑니다.
@@ -119,51 +119,48 @@ record(d_model=config.hidden_size, n_layers=config.num_hidden_layers,
 import matplotlib.pyplot as plt
 
 
-def picture(traced, layer, head):
-    attn = {part: traced[layer, f"attn.{part}"][0]
+def parts_of(traced, layer, head):
+    attn = {part: traced[layer, f"attn.{part}"][0].cpu().float()
             for part in ("rot_q", "rot_k", "v", "scores", "pattern", "z")}
     group = head // (config.num_attention_heads
                      // config.num_key_value_heads)
     future = ~causal_mask(len(attn["scores"][0]))
-    parts = {"Q": attn["rot_q"][head], "K": attn["rot_k"][group],
-             "$S=QK^T/\\sqrt{d}$": attn["scores"][head].masked_fill(
-                 future.to(attn["scores"].device), torch.nan),
-             "$A=$softmax$(S)$": attn["pattern"][head],
-             "V": attn["v"][group], "$Z=AV$": attn["z"][head]}
-    return {name: part.cpu().float() for name, part in parts.items()}
+    return {"Q": attn["rot_q"][head], "K": attn["rot_k"][group],
+            "S = QKᵀ / √d": attn["scores"][head].masked_fill(
+                future, torch.nan),
+            "A = softmax(S)": attn["pattern"][head],
+            "V": attn["v"][group], "Z = AV": attn["z"][head]}
 
 # %% tags=["hide-input"]
-parts = picture(traced, layer, head)
-figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.6))
+parts = parts_of(traced, layer, head)
+figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.8))
 for axis, (name, part) in zip(axes.flat, parts.items(), strict=True):
-    top = part.nan_to_num().abs().quantile(0.99).item()
-    if "softmax" in name:
-        axis.imshow(part, vmin=0, vmax=1, aspect="auto")
+    if part.shape[0] == part.shape[1]:
+        axis.imshow(part, aspect="auto")
     else:
+        top = part.abs().quantile(0.99).item()
         axis.imshow(part, cmap=DIVERGING, vmin=-top, vmax=top,
-                    aspect="auto")
+                    aspect="auto", interpolation="nearest")
     square = part.shape[0] == part.shape[1]
     axis.set(title=name, xlabel="key" if square else "dimension",
-             ylabel="query" if square or "Z" in name else "token")
-    if name in ("Q",):
-        axis.set_ylabel("query")
-weights = pd.DataFrame(parts["$A=$softmax$(S)$"].numpy(),
-                       index=tokens, columns=tokens)
-show(figure, table=weights)
+             ylabel="key" if name in "KV" else "query")
+seen = pd.DataFrame(parts["A = softmax(S)"].numpy(),
+                    index=tokens, columns=tokens)
+show(figure, table=seen)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 헤드 하나의 한살이입니다. 위: 쿼리 $Q$와 키 $K$를 곱하면 로짓 $S$가 됩니다(미래는 비어 있습니다). 아래: 소프트맥스가 로짓을 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서 진한 칸이 대각선 바로 아래로 이어지는 것에 주목하십시오.
-# <!-- alt: 히트맵 여섯 개. 쿼리와 키와 값은 토큰마다 64개의 수이고, 로짓과 가중치는 아래쪽 삼각형만 차 있다. 가중치에서는 대각선 바로 아래 칸들이 진하다: 토큰마다 바로 앞 토큰을 본다. -->
+# 헤드 하나가 하는 일의 전부입니다. 위: 쿼리 $Q$와 키 $K$가 만나 로짓 $S$가 됩니다. 미래는 비어 있습니다. 아래: 소프트맥스가 $S$를 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서는 대각선 바로 아래 칸이 진하고, $Z$는 $V$를 한 줄 내려 놓은 것처럼 보입니다.
+# <!-- alt: 히트맵 여섯 개. 쿼리, 키, 값, 출력은 토큰마다 수가 64개이고, 로짓과 가중치는 아래쪽 삼각형만 차 있다. 가중치에서는 대각선 바로 아래 칸이 진하다. 그래서 출력의 무늬는 값의 무늬를 한 줄 아래로 옮긴 것과 거의 같다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The life of one head. Above: queries $Q$ times keys $K$ give the logits $S$ (the future stays empty). Below: the softmax turns logits into weights $A$, and $A$ mixes the values $V$ into $Z$. Notice the dark cells of $A$ just below the diagonal.
-# <!-- alt: Six heatmaps. Queries, keys and values hold 64 numbers a token; logits and weights fill the lower triangle only. In the weights the cells just below the diagonal are dark: every token looks at the token before it. -->
+# All that one head does. Above: queries $Q$ meet keys $K$ and become the logits $S$; the future stays empty. Below: the softmax turns $S$ into weights $A$, and $A$ mixes the values $V$ into $Z$. In $A$ the cells just below the diagonal are dark, and $Z$ looks like $V$ moved down by one row.
+# <!-- alt: Six heatmaps. Queries, keys, values and output hold 64 numbers a token; logits and weights fill the lower triangle only. In the weights the cells just below the diagonal are dark, so the pattern of the output is nearly that of the values moved down by one row. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 대각선 바로 아래가 진하다는 것은 토큰(token)마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩가 바로 앞 토큰에 실립니다. 누가 그러라고 정해 준 것이 아닙니다. 학습하는 동안 이 헤드가 맡게 된 일입니다.
+# 대각선 바로 아래가 진하다는 것은 토큰(token)마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩가 바로 앞 토큰에 실립니다. 그래서 $Z$는 앞 토큰의 값을 거의 그대로 옮겨 온 것이 됩니다. 누가 그러라고 정해 준 것이 아닙니다. 학습하는 동안 이 헤드가 맡게 된 일입니다.
 #
 # 두 문장은 이렇게 토큰으로 나뉩니다. SmolLM2의 토크나이저는 영어 글에 맞춰져 있어서 한글 한 글자를 바이트 두세 토막으로 나누곤 합니다. `고·1/3`은 "고"를 이루는 세 토막 가운데 첫째이고, `␣`는 빈칸입니다.
 # %% [markdown] tags=["lang-en"]
-# Dark cells just below the diagonal mean that every token looks at **the token before it**: ⟨previous_share⟩ of the weight goes there in the Korean sentence, ⟨previous_share_en⟩ in the English one. Nobody wrote this rule; it is the job that the head came to do in training.
+# Dark cells just below the diagonal mean that every token looks at **the token before it**: ⟨previous_share⟩ of the weight goes there in the Korean sentence, ⟨previous_share_en⟩ in the English one. So $Z$ is close to a copy of the value before. Nobody wrote this rule; it is the job that the head came to do in training.
 #
 # Here is how the two sentences fall into tokens. The tokenizer of SmolLM2 is fitted to English, so a Hangul syllable often falls into two or three byte pieces. `고·1/3` is the first of three pieces of the syllable "고", and `␣` is a space.
 
@@ -276,7 +273,7 @@ pd.concat([compare("q", q, traced[layer, "attn.q"][0]),
 #
 # $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \begin{pmatrix} \tilde{q}_i \\ \tilde{q}_{i+d/2} \end{pmatrix} = \begin{pmatrix} \cos\varphi_{t,i} & -\sin\varphi_{t,i} \\ \sin\varphi_{t,i} & \cos\varphi_{t,i} \end{pmatrix} \begin{pmatrix} q_i \\ q_{i+d/2} \end{pmatrix}$$
 #
-# 이렇게 돌린 두 벡터의 내적(dot product)은 각도의 차이, 곧 두 토큰 사이의 거리에만 달려 있습니다. 정말 그런지는 [연습 문제](#qkv-exercise-rotary)에서 확인합니다.
+# 이렇게 돌린 두 벡터의 내적(dot product)은 각도의 차이, 곧 두 토큰 사이의 거리에만 달려 있습니다. 정말 그런지는 [연습 문제](#qkv-exercise-rotary)에서 확인합니다. 첫 그림의 $S$에 비스듬히 이어지던 띠가 그 흔적입니다. 거리가 같은 칸은 대각선을 따라 늘어서 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-rotary -->
 # ### Turn by position: rotary embedding
@@ -285,7 +282,7 @@ pd.concat([compare("q", q, traced[layer, "attn.q"][0]),
 #
 # $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \begin{pmatrix} \tilde{q}_i \\ \tilde{q}_{i+d/2} \end{pmatrix} = \begin{pmatrix} \cos\varphi_{t,i} & -\sin\varphi_{t,i} \\ \sin\varphi_{t,i} & \cos\varphi_{t,i} \end{pmatrix} \begin{pmatrix} q_i \\ q_{i+d/2} \end{pmatrix}$$
 #
-# The dot product of two turned vectors depends on the difference of their angles, that is, on the distance of the two tokens. An [exercise](#qkv-exercise-rotary) checks that it does.
+# The dot product of two turned vectors depends on the difference of their angles, that is, on the distance of the two tokens. An [exercise](#qkv-exercise-rotary) checks that it does. The slanting bands of $S$ in the first picture are its trace: cells of equal distance lie along diagonals.
 
 # %%
 theta = config.rope_parameters["rope_theta"]
@@ -577,19 +574,20 @@ ratio = value_ratio(traced)
 record(ratio_median=ratio.median().item(),
        alike_first=alike[0].item())
 record("alike_last", alike[-6].item(), text=f"{alike[-6]:.5f}")
-record(alike_layer=len(alike) - 6,
-       lowest_sink_layer=int(first_ko.mean(-1)[3:].argmin()) + 3)
+lowest = int(first_ko.mean(-1)[3:].argmin()) + 3
+record(alike_layer=len(alike) - 6, lowest_sink_layer=lowest,
+       lowest_sink_ratio=ratio[lowest].item())
 
 # %% [markdown] tags=["lang-ko"]
 # 첫 토큰의 값 벡터는 길이가 다른 토큰의 ⟨ratio_median⟩배에 그칩니다(층별 값의 중앙값). 가중치를 많이 주어도 섞여 들어오는 것은 얼마 없다는 뜻입니다. 게다가 층 ⟨alike_layer⟩에 들어갈 때 두 문장의 첫 토큰은 코사인 유사도가 ⟨alike_last⟩에 이릅니다. 층 0에서는 ⟨alike_first⟩이던 값입니다. 첫 토큰이 무엇이었든 같은 상태가 되어 버린 것입니다.
 #
-# 소프트맥스의 가중치는 더해서 1이 되어야 하므로, 볼 것이 없는 헤드에도 가중치를 내려놓을 **쉴 자리**가 필요합니다. 잰 값들은 모델이 첫 토큰을 그런 자리로 쓴다는 설명과 들어맞습니다. 이런 토큰을 어텐션 싱크(attention sink)라고 부릅니다. 모든 층이 그런 것은 아니어서, 층 ⟨lowest_sink_layer⟩에서는 첫 토큰을 거의 보지 않습니다.
+# 소프트맥스의 가중치는 더해서 1이 되어야 하므로, 볼 것이 없는 헤드에도 가중치를 내려놓을 **쉴 자리**가 필요합니다. 잰 값들은 모델이 첫 토큰을 그런 자리로 쓴다는 설명과 들어맞습니다. 이런 토큰을 어텐션 싱크(attention sink)라고 부릅니다. 모든 층이 그런 것은 아닙니다. 층 ⟨lowest_sink_layer⟩에서는 첫 토큰을 거의 보지 않는데, 마침 그 층에서는 첫 토큰의 값이 다른 토큰보다 깁니다(⟨lowest_sink_ratio⟩배).
 #
 # > **주의.** 그러므로 진한 칸이 곧 중요한 토큰인 것은 아닙니다. 가중치를 볼 때는 그 가중치가 곱해지는 값도 함께 보아야 합니다.
 # %% [markdown] tags=["lang-en"]
 # The value vector of the first token has only ⟨ratio_median⟩ times the length of the others (median over layers): much weight on it mixes in little. Moreover, when they enter layer ⟨alike_layer⟩, the first tokens of the two sentences have a cosine similarity of ⟨alike_last⟩; in layer 0 it was ⟨alike_first⟩. Whatever the first token was, it has come to the same state.
 #
-# The weights of a softmax must sum to 1, so a head with nothing to look at still needs **a place to rest** its weight. What we measured fits the explanation that the model uses the first token as such a place. It is called an attention sink. Not every layer has one: layer ⟨lowest_sink_layer⟩ hardly looks at the first token.
+# The weights of a softmax must sum to 1, so a head with nothing to look at still needs **a place to rest** its weight. What we measured fits the explanation that the model uses the first token as such a place. It is called an attention sink. Not every layer has one: layer ⟨lowest_sink_layer⟩ hardly looks at the first token, and there its value is longer than the others (⟨lowest_sink_ratio⟩ times).
 #
 # > **Note.** So a dark cell does not make an important token. When you look at a weight, look at the value that it multiplies as well.
 # %% [markdown] tags=["lang-ko"]
@@ -1001,45 +999,50 @@ def rotation_solution(x, position):
 
 check_rotation(rotation_solution)
 
-# %% tags=["remove-input"]
-import transformers
-
-record(device=str(cfg.device), torch_version=torch.__version__,
-       transformers_version=transformers.__version__,
-       parameters=sum(p.numel() for p in model.parameters()),
-       compared=len(steps_compared) * config.num_hidden_layers * 2,
-       sentence_ko=sentence, sentence_english=sentence_en,
-       layer=layer, head=head, profile=cfg.profile)
-
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-measured -->
 # ## 무엇을, 무엇으로 쟀는가
 #
-# | | |
+# | 잰 것 | 결과 |
 # |---|---|
-# | 모델 | ⟨model_source⟩, 매개변수(parameter) ⟨parameters⟩개, float32 |
-# | 문장 | "⟨sentence_ko⟩"(토큰 ⟨n_tokens⟩개), "⟨sentence_english⟩"(토큰 ⟨n_tokens_en⟩개) |
-# | 장치와 판 | ⟨device⟩, torch ⟨torch_version⟩, transformers ⟨transformers_version⟩, 프로필 ⟨profile⟩ |
 # | 견준 텐서 | ⟨compared⟩개(두 문장, 모든 층) |
 # | 걸음 전체의 최대 차이 | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
 # | 헤드별 합의 차이 | float32 ⟨head_sum_32⟩(상대 ⟨head_sum_relative⟩), float64 ⟨head_sum_64⟩ |
-# | 바로 앞 토큰을 보는 헤드 | 층 ⟨layer⟩ 헤드 ⟨head⟩: 한국어 ⟨previous_share⟩, 영어 ⟨previous_share_en⟩ |
-# | 첫 토큰에 실린 가중치 | 한국어 ⟨sink_share⟩, 영어 ⟨sink_share_en⟩ |
+# | 바로 앞 토큰에 준 가중치, 층 ⟨layer⟩ 헤드 ⟨head⟩ | 한국어 ⟨previous_share⟩, 영어 ⟨previous_share_en⟩ |
+# | 첫 토큰에 실린 가중치, 모든 헤드 | 한국어 ⟨sink_share⟩, 영어 ⟨sink_share_en⟩ |
+# | $\sqrt{d}$로 나눌 때와 나누지 않을 때의 엔트로피 | ⟨real_bits⟩비트, ⟨real_bits_raw⟩비트 |
 #
-# 여기 적은 것은 문장 두 개에서 잰 값입니다. 다른 글에서도 그러리라는 보장은 없으니 `sentence`를 바꾸어 다시 실행해 보십시오. 모델의 행렬은 내려받은 파일의 것을 float32로 되살린 것이어서 원래 모델과 조금 다를 수 있습니다. 그래도 이 장이 견준 두 계산은 똑같은 행렬로 한 것입니다.
+# 여기 적은 것은 아래의 문장 두 개에서 잰 값입니다. 다른 글에서도 그러리라는 보장은 없으니 `sentence`를 바꾸어 다시 실행해 보십시오. 모델의 행렬은 내려받은 파일의 것을 float32로 되살린 것이어서 원래 모델과 조금 다를 수 있습니다. 그래도 이 장이 견준 두 계산은 똑같은 행렬로 한 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-measured -->
 # ## What was measured, and on what
 #
-# | | |
+# | measured | result |
 # |---|---|
-# | Model | ⟨model_source⟩, ⟨parameters⟩ parameters, float32 |
-# | Sentences | "⟨sentence_ko⟩" (⟨n_tokens⟩ tokens), "⟨sentence_english⟩" (⟨n_tokens_en⟩ tokens) |
-# | Device and versions | ⟨device⟩, torch ⟨torch_version⟩, transformers ⟨transformers_version⟩, profile ⟨profile⟩ |
 # | Tensors compared | ⟨compared⟩ (both sentences, all layers) |
-# | Largest difference over the steps | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
+# | Largest difference over all steps | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
 # | Difference of the sum over heads | float32 ⟨head_sum_32⟩ (relative ⟨head_sum_relative⟩), float64 ⟨head_sum_64⟩ |
-# | Head that looks one token back | layer ⟨layer⟩ head ⟨head⟩: Korean ⟨previous_share⟩, English ⟨previous_share_en⟩ |
-# | Weight on the first token | Korean ⟨sink_share⟩, English ⟨sink_share_en⟩ |
+# | Weight on the token before, layer ⟨layer⟩ head ⟨head⟩ | Korean ⟨previous_share⟩, English ⟨previous_share_en⟩ |
+# | Weight on the first token, all heads | Korean ⟨sink_share⟩, English ⟨sink_share_en⟩ |
+# | Entropy with and without the division by $\sqrt{d}$ | ⟨real_bits⟩ bits, ⟨real_bits_raw⟩ bits |
 #
-# These are values of two sentences. Nothing promises the same for other text: change `sentence` and run again. The matrices are those of the downloaded file, restored to float32, and may differ a little from the original model; both computations that this chapter compares use the same ones.
+# These are values of the two sentences below. Nothing promises the same for other text: change `sentence` and run again. The matrices are those of the downloaded file, restored to float32, and may differ a little from the original model; both computations that this chapter compares use the same ones.
+
+# %% tags=["remove-input"]
+import transformers
+
+size = sum(p.numel() for p in model.parameters())
+versions = f"{torch.__version__}, {transformers.__version__}"
+record(parameters=size, layer=layer, head=head,
+       compared=len(steps_compared) * config.num_hidden_layers * 2)
+pd.DataFrame([
+    ["모델 | Model",
+     f"{describe('smollm2', 'ko')} | {describe('smollm2', 'en')}"],
+    ["매개변수 | Parameters", f"{size:,} (float32)"],
+    ["한국어 문장 | Korean sentence", sentence],
+    ["영어 문장 | English sentence", sentence_en],
+    ["장치 | Device", str(cfg.device)],
+    ["torch, transformers", versions],
+    ["프로필 | Profile", cfg.profile],
+], columns=["재료 | made with", "이 실행 | this run"]).set_index(
+    "재료 | made with")
