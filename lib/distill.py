@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def unigram_cuts(student: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
     return _cuts(student, words)
 
 
-def viterbi(word: bytes, scores: dict[bytes, float]) -> list[bytes]:
+def viterbi(word: bytes, scores: Mapping[bytes, float]) -> list[bytes]:
     r"""The segmentation of ``word`` with the highest sum of scores.
 
     $$ \\operatorname{best}(j) = \\max_{i<j}\\; \\operatorname{best}(i) +
@@ -199,7 +199,7 @@ class Distilled:
     """Learned scores, and what each pass over the words met."""
 
     scores: np.ndarray
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | int]] = field(default_factory=list)
 
 
 #: Margin, largest step and share of the passes, one row a stage.
@@ -261,7 +261,7 @@ def learn_scores(
     scores = start.astype(np.float64).copy()
     total, summed = np.zeros_like(scores), 0
     seen = np.full(len(words), -np.inf)
-    history: list[dict[str, float]] = []
+    history: list[dict[str, float | int]] = []
     bounds = np.cumsum([share for *_, share in stages]) * passes
     active = np.arange(len(words))
     for n in tqdm(range(passes), desc="scores", disable=not bar, leave=False):
