@@ -32,13 +32,14 @@ def _shown(values: Iterable[str]) -> str:
     return "{" + ", ".join(values) + "}"
 
 
-def _differ(ko: Iterable[str], en: Iterable[str], once: bool = False):
+def _differ(
+    ko: Iterable[str], en: Iterable[str], *, once: bool = False
+) -> tuple[list[str], list[str]]:
     """What only one side holds; ``once`` ignores how often a thing stands."""
     left, right = Counter(ko), Counter(en)
     if once:
         left, right = Counter(set(left)), Counter(set(right))
-    only = (left - right, right - left)
-    return tuple(sorted(side.elements()) for side in only)
+    return sorted((left - right).elements()), sorted((right - left).elements())
 
 
 # ------------------------------------------------------- one pair, one fact each

@@ -302,7 +302,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             for sentence in update(root, files, accept):
                 print(sentence)
         found = check(root, files, lock=not given.no_lock)
-    except pairlock.LockError as error:
+    except (pairlock.LockError, glossary.GlossaryError) as error:
         print(error)
         return 1
     for problem in found:

@@ -280,8 +280,11 @@ class _Reader:
         body = token.content.split("\n")
         first = 0
         options = []
-        while first < len(body) and re.match(r"\s*:[\w-]+:", body[first]):
-            option, value = re.match(r"\s*:([\w-]+):\s*(.*)", body[first]).groups()
+        while first < len(body):
+            found = re.match(r"\s*:([\w-]+):\s*(.*)", body[first])
+            if found is None:
+                break
+            option, value = found.groups()
             if option == "alt":
                 self.prose.alts.append((line + first + 1, value))
             if option not in _WORDED_OPTIONS:

@@ -77,8 +77,7 @@ def page_segments(text: str, name: str) -> list[Segment]:
     for number, line in enumerate(text.splitlines(), 1):
         fence = FENCE.match(line)
         if ticks:
-            closes = fence and fence["ticks"].startswith(ticks)
-            if closes and not fence["info"].strip():
+            if fence and fence["ticks"].startswith(ticks) and not fence["info"].strip():
                 ticks = ""
         elif fence:
             ticks = fence["ticks"]
