@@ -45,12 +45,13 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What `batch.toml` names: profiles, groups, and which notebook needs which."""
+    """What `batch.toml` names: profiles, groups, needs and key results."""
 
     folder: Path
     profiles: tuple[str, ...]
     groups: dict[str, list[str]]
     needs: dict[str, list[str]]
+    key_results: dict[str, list[str]]
 
     def chapters(self) -> list[Path]:
         """The chapter notebooks that are there, by either file of the pair."""
@@ -111,7 +112,8 @@ def catalogue(folder: Path = NOTEBOOKS) -> Catalogue:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
         return Catalogue(
-            folder, tuple(table["profiles"]), table["groups"], table.get("needs", {})
+            folder, tuple(table["profiles"]), table["groups"],
+            table.get("needs", {}), table.get("key_results", {}),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{shown(file)} cannot be used: {error}") from None
@@ -351,7 +353,7 @@ def main(argv: list[str] | None = None, folder: Path = NOTEBOOKS) -> int:
         results = execute_many(jobs, workers)
     except Interrupted as error:
         results, stopped = error.results, True
-    report(results, out, title, given)
+    report(results, out, title, given, known.key_results)
     print(f"report and notebooks: {shown(out)}")
     bad = [r for r in results if not r.ok]
     if stopped:

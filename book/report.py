@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from book.execute import Result
@@ -20,15 +21,19 @@ def minutes(seconds: float) -> str:
     return f"{round(seconds) // 60} min {round(seconds) % 60:02d} s"
 
 
-def key_results(result: Result, most: int = 4) -> str:
-    """The first few recorded numbers of a run, in words."""
-    found = [f"{name} = {kept['text']}" for name, kept in result.records.items()]
-    rest = len(found) - most
-    return "; ".join(found[:most]) + (f"; and {rest} more" if rest > 0 else "")
+def key_results(result: Result, names: Sequence[str] = (), most: int = 4) -> str:
+    """The recorded numbers named, else the last few that the notebook recorded."""
+    chosen = [n for n in names if n in result.records] or list(result.records)[-most:]
+    return "; ".join(f"{name} = {result.records[name]['text']}" for name in chosen)
 
 
-def table(results: list[Result]) -> list[list[str]]:
-    """The report as rows of text, the heading first."""
+def table(
+    results: list[Result], shown: Mapping[str, Sequence[str]] | None = None
+) -> list[list[str]]:
+    """The report as rows of text, the heading first.
+
+    ``shown`` maps the number of a notebook to the records it is known by.
+    """
     rows = [["notebook", "status", "duration", "device", "key results"]]
     for r in results:
         ran = r.status in ("ok", "failed")
@@ -37,7 +42,7 @@ def table(results: list[Result]) -> list[list[str]]:
             f"{r.status}, kept" if r.cached else r.status,
             minutes(r.seconds) if ran else "–",
             r.device or "–",
-            r.error or key_results(r) or "–",
+            r.error or key_results(r, (shown or {}).get(r.name[:2], ())) or "–",
         ])
     return rows
 
@@ -60,10 +65,14 @@ def as_markdown(rows: list[list[str]], title: str) -> str:
 
 
 def report(
-    results: list[Result], folder: Path, title: str, given: list[tuple[str, str]]
+    results: list[Result],
+    folder: Path,
+    title: str,
+    given: Sequence[tuple[str, str]] = (),
+    shown: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Print the report and write report.md and report.json."""
-    rows = table(results)
+    rows = table(results, shown)
     print(as_text(rows))
     write_atomically(folder / "report.md", as_markdown(rows, title))
     whole = {

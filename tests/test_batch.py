@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from book import batch
 from book import execute as executing
 from book.batch import assign, catalogue, fitting, parameters_of, place
-from book.report import as_markdown, table
+from book.report import as_markdown, key_results, table
 from book.sync import ROOT, sync_one
 from lib.profile import PROFILES
 
@@ -25,6 +26,8 @@ first = ["01"]
 gone = ["77"]
 [needs]
 "02" = ["01"]
+[key_results]
+"01" = ["total", "gone"]
 """
 FIRST = """\
 # %% tags=["parameters"]
@@ -90,7 +93,8 @@ def test_one_failing_notebook_leaves_the_results_of_the_other(book):
     assert not (book.out / "02_second.ipynb").exists()
     text = (book.out / "report.md").read_text(encoding="utf-8")
     assert "| 02_second | failed |" in text
-    assert "tokens = 7; total = 6" in text
+    assert text.count("total = 6 |") == 1
+    assert "tokens" not in text
 
 
 def test_a_second_call_runs_only_what_is_missing(book, capsys):
@@ -298,3 +302,17 @@ def test_the_group_book_is_all_chapters():
     assert [p.stem for p in known.members("book")] == [
         p.stem for p in known.chapters()
     ]
+
+
+def test_the_key_results_of_a_chapter_are_recorded_by_it():
+    known = catalogue()
+    for number, names in known.key_results.items():
+        source = known.numbered(number).with_suffix(".py").read_text(encoding="utf-8")
+        assert [n for n in names if not re.search(rf"\b{n}\b", source)] == [], number
+
+
+def test_without_chosen_results_the_report_shows_the_last_ones():
+    recorded = {f"r{n}": {"value": n, "text": str(n)} for n in range(6)}
+    result = executing.Result("01_x", "book", "ok", records=recorded)
+    assert key_results(result) == "r2 = 2; r3 = 3; r4 = 4; r5 = 5"
+    assert key_results(result, ["r5", "none"]) == "r5 = 5"
