@@ -105,7 +105,7 @@ pieces = piece_bytes(teacher)  # the bytes of each id
 vocabulary = {piece for piece in pieces if piece}
 merges = merge_table(teacher)  # (left, right) -> rank
 
-
+# %%
 def merge_steps(word):
     """Join the pair of lowest rank until none is left."""
     parts = [word[i:i + 1] for i in range(len(word))]
@@ -201,22 +201,25 @@ import numpy as np
 from lib.figures import COLOURS, show
 
 
+def arc(axes, i, j, up, **style):
+    """Half an ellipse from node i to node j, above or below the line."""
+    t = np.linspace(0, np.pi, 40)
+    x = (i + j - (j - i) * np.cos(t)) / 2
+    axes.plot(x, up * (0.45 + (j - i) / 3) * np.sin(t), **style)
+
+# %% tags=["hide-input"]
 def draw_lattice(axes, word, above, below=()):
     """Every piece as an arc; one path above the line, another below."""
-    n, half = len(word), np.linspace(0, np.pi, 40)
-    spans = [(i, j) for i in range(n) for j in range(i + 1, n + 1)
-             if word[i:j] in vocabulary]
-    strong = []
-    for path, sign, name in ((above, 1, "tokens"), (below, -1, "gravity")):
-        ends = np.cumsum([0, *map(len, path)])
-        strong += [(i, j, sign, COLOURS[name]) for i, j in pairwise(ends)]
-    for i, j, sign, colour in [(i, j, 1, "") for i, j in spans] + strong:
-        x = (i + j - (j - i) * np.cos(half)) / 2
-        axes.plot(x, sign * (0.45 + (j - i) / 3) * np.sin(half), lw=1 + 2 *
-                  bool(colour), c=colour or COLOURS["grey"],
-                  alpha=1 if colour else 0.45)
+    n = len(word)
     for i in range(n):
         axes.text(i + 0.5, 0, shown([word[i:i + 1]]), ha="center", va="center")
+        for j in range(i + 1, n + 1):
+            if word[i:j] in vocabulary:
+                arc(axes, i, j, 1, c=COLOURS["grey"], lw=1, alpha=0.45)
+    for path, up, name in ((above, 1, "tokens"), (below, -1, "gravity")):
+        ends = np.cumsum([0, *map(len, path)])
+        for i, j in pairwise(ends):
+            arc(axes, i, j, up, c=COLOURS[name], lw=3)
     axes.plot(range(n + 1), [0] * (n + 1), "o", c=COLOURS["grey"], ms=4)
     axes.set_axis_off()
 
@@ -269,7 +272,8 @@ show(fig)
 # 그래서 말뭉치(corpus)는 이 책을 설치한 컴퓨터에 이미 있는 것으로 모읍니다. 설치된
 # 파이썬 패키지의 소스와 문서, 여러 언어로 번역된 메시지, 희곡과 한국어 글입니다.
 # 여기에 시드(seed)에서 만든 숫자, 웹 주소, 이어 붙인 말, 반복, 무작위 글자를 더합니다.
-# 찾은 글은 파일 단위로 나누어 일부를 떼어 두고, 만든 글은 시드를 달리합니다.
+# 찾은 글은 파일 단위로 나누어 일부를 떼어 두고, 만든 글은 시드를 달리합니다. 한 파일뿐인
+# 희곡과 한국어 글은 줄 끝에서 토막 내어 토막 하나를 파일 하나로 칩니다.
 #
 # BPE도 유니그램도 먼저 정규식으로 나눈 프리토큰(pre-token) 안에서만 자릅니다. 그러니
 # 서로 다른 프리토큰을 한 번씩만 보면 됩니다. 아래에서 ‘출현’은 글에 나온 횟수이고
@@ -283,7 +287,8 @@ show(fig)
 # of the installed Python packages, messages translated into many languages, plays and
 # Korean text. To these come numbers, web addresses, words glued together, runs and
 # random letters, made from a seed. Found text is split by file, a part of it held
-# out; made text takes another seed.
+# out; made text takes another seed. The plays and the Korean text are one file each:
+# they are chopped at line ends, and each chunk counts as a file.
 #
 # Both BPE and Unigram work inside a pre-token, which a regular expression has cut
 # before them. So it is enough to look at each different pre-token once. Below,
@@ -320,12 +325,16 @@ NAMES = {
     "joined": "이어 붙인 말 | words glued together",
     "runs": "반복 | runs", "random": "무작위 글자 | random letters",
 }
+
+# %% tags=["hide-input"]
 found = sum((held_words[kind] for kind in FOUND), Counter())
 record(train_mb=sum(len(d.text.encode()) for d in train) / 1e6,
        held_mb=sum(len(d.text.encode()) for d in held) / 1e6,
        train_files=len(train), held_files=len(held),
        train_types=len(train_words), made_types=len(made_words),
        new_types=100 * sum(w not in train_words for w in found) / len(found))
+
+# %% tags=["hide-input"]
 def size(side, kind):
     """Megabytes of one kind of found text; a dash where it is made."""
     texts = [d.text.encode() for d in side if d.kind == kind]
@@ -388,7 +397,7 @@ labels = bpe_cuts(teacher, list(train_words))
 scores = closed_form_scores(teacher, train_words, labels)
 answers = {k: bpe_cuts(teacher, list(c)) for k, c in held_words.items()}
 
-
+# %%
 def wrong_by_kind(student):
     """Per kind: share of occurrences and of types cut otherwise, in %."""
     rows = {}
@@ -475,12 +484,13 @@ def learn_one(word, gold, s, margin=0.1, rate=1.0):
             s[t] += step * n
     return m
 
-
+# %%
 toy = [b"hugs", b"bugs", b"mugs", b"hub", b"hubs", b"ugs"]
 s = {piece: -1.0 for word in toy for path in all_cuts(word, vocabulary)
      for piece in path}
 gold = {w: tuple(pieces[i] for i in bpe_cuts(teacher, [w])[0]) for w in toy}
-met = {f"{n + 1}": [learn_one(w, gold[w], s) for w in toy] for n in range(6)}
+met = {f"{n + 1}": [learn_one(w, gold[w], s) for w in toy]
+       for n in range(6)}
 pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
@@ -562,7 +572,9 @@ show(fig)
 #
 # 저장하기 전에 할 일이 하나 있습니다. 어휘의 조각이 자기보다 짧은 조각들로 갈라지면
 # 안 됩니다. 조각을 이길 수 있는 것은 더 짧은 조각뿐이므로, 짧은 것부터 차례로 점수를
-# 필요한 만큼 올리면 한 번에 끝납니다. 그다음 교사의 `tokenizer.json`에서 모델 부분만
+# 필요한 만큼 올리면 한 번에 끝납니다. 이때 점수를 $2^{-12}$의 배수로 맞춥니다. 그러면
+# 덧셈에 반올림이 없어서, 동점은 참으로 동점이고 파일에 적었다가 읽어도 값이 그대로입니다.
+# 그다음 교사의 `tokenizer.json`에서 모델 부분만
 # 유니그램으로 바꿉니다. 특수 토큰(special token) `<|endoftext|>`는 번호 그대로 두고
 # 점수를 아주 낮게 주며, 모르는 글자를 위한 토큰은 두지 않습니다. 한 바이트짜리 조각
 # 256개가 모두 있으니 자르지 못할 글이 없습니다.
@@ -572,7 +584,9 @@ show(fig)
 #
 # One thing comes before saving: no piece of the vocabulary may fall apart into shorter
 # ones. Only shorter pieces can beat a piece, so raising scores as far as needed,
-# shortest first, settles it in one pass. Then the model in the teacher's
+# shortest first, settles it in one pass. The scores become multiples of $2^{-12}$ on
+# the way: sums are then exact, a tie is truly a tie, and the values come back from the
+# file as they went in. Then the model in the teacher's
 # `tokenizer.json` is exchanged for a Unigram. The special token `<|endoftext|>` keeps
 # its id and gets a very low score, and there is no token for the unknown: all 256
 # single bytes are pieces, so no text is beyond it.
@@ -591,8 +605,7 @@ wrong["learned"] = wrong_by_kind(student)
 ours = best_paths(check, final)
 theirs = unigram_cuts(student, list(found))
 whole = unigram_cuts(student, sorted(vocabulary))
-record(raised=int((final != learned.scores).sum()),
-       same_viterbi=sum(map(list.__eq__, ours, theirs)),
+record(same_viterbi=sum(map(list.__eq__, ours, theirs)),
        asked_viterbi=len(ours), whole=sum(len(cut) == 1 for cut in whole),
        vocab_pieces=len(vocabulary), file_mb=path.stat().st_size / 1e6,
        same_ids=student.get_vocab() == teacher.get_vocab())
@@ -687,12 +700,19 @@ show(fig, table=pd.DataFrame(
 # %%
 from html import escape
 
+from lib.distill import to_chars
+
 formula = unigram_tokenizer(teacher, scores["-log(rank + 300)"])
 examples = ["hugs", " unhappiness", " lighthouses", " multicollinearity",
             " gravitational", " reassignment", "getAttribute", " torch",
             "안녕하세요", " 토크나이저", "👋", " 20240229", " 00822280",
             " 00828082", "ppp", "'''", "\n\n\n", "========="]
 TINTS = ["rgba(21,154,140,.28)", "rgba(65,105,225,.24)"]
+
+# %%
+def cut_by(tokenizer, word):
+    """The pieces into which a tokenizer's model cuts one pre-token."""
+    return [pieces[t.id] for t in tokenizer.model.tokenize(to_chars(word))]
 
 
 def bands(label, cut, right):
@@ -709,16 +729,13 @@ def bands(label, cut, right):
 # %%
 from ipywidgets import HTML, Dropdown, Stack, VBox, jslink
 
-from lib.distill import to_chars
-
 ROWS = {"BPE": teacher, "−log(r + 300)": formula,
         '<span data-lang="ko">배운 점수</span>'
         '<span data-lang="en">learned</span>': student}
 panels = []
 for example in examples:
     word = example.encode()
-    cuts = {name: [pieces[t.id] for t in tok.model.tokenize(to_chars(word))]
-            for name, tok in ROWS.items()}
+    cuts = {name: cut_by(tok, word) for name, tok in ROWS.items()}
     body = "".join(bands(name, cut, cut == cuts["BPE"])
                    for name, cut in cuts.items())
     panels.append(HTML(f"<table style='color:var(--ink,inherit)'>{body}"
@@ -746,10 +763,6 @@ VBox([dropdown, stack])
 # paths meet at the same nodes, the picture is a mirror image of itself.
 
 # %% tags=["hide-input"]
-def cut_by(tokenizer, word):
-    return [pieces[t.id] for t in tokenizer.model.tokenize(to_chars(word))]
-
-
 usual = sorted((w for w in found
                 if w.strip().isalpha() and 8 <= len(w) <= 11),
                key=lambda w: (-found[w], w))
