@@ -159,7 +159,7 @@ def attention_explorer(
     name = "ax-" + hashlib.sha256(numbers.encode()).hexdigest()[:10]
     languages = ["ko", "en"] if len(sentences) > 1 else [None]
     pictures = "".join(
-        _picture(sentence, layer, head, language)
+        _picture(sentence, layer, head, language, name)
         for sentence, language in zip(sentences, languages, strict=True)
     )
     script = (STATIC / "explorer.js").read_text(encoding="utf-8")
@@ -167,7 +167,7 @@ def attention_explorer(
     return HTML(
         f'<div class="ax" id="{name}" data-figure="attention">'
         f"<style>{style}</style>"
-        f"{_controls(sentences, layer, head, name)}"
+        f"{_controls(sentences, layer, head, name)}{_map(sentences[0])}"
         f'<div class="ax-view">{pictures}</div>{_legend()}'
         f'<script type="application/json">{numbers}</script>'
         f'<script>{script.replace("AX_ID", name)}</script></div>'
@@ -234,6 +234,23 @@ def _controls(
     )
 
 
+def _map(sentence: Sentence) -> str:
+    """Leave room for a map of all heads, which the script draws and makes clickable.
+
+    The sliders do the same for the keyboard, so that it is hidden from assistive
+    technology.
+    """
+    layers, heads = sentence.weights.shape[:2]
+    words = _both(
+        "헤드 지도: 가로는 층, 세로는 헤드입니다. 첫 토큰을 많이 볼수록 색이 짙습니다. "
+        "칸을 누르면 그 헤드로 갑니다.",
+        "Map of heads: layers across, heads down; the stronger the colour, the more "
+        "weight on the first token. Press a cell to go there.",
+    )
+    return (f'<div class="ax-map" aria-hidden="true"><p>{words}</p>'
+            f'<svg viewBox="0 0 {layers} {heads}"></svg></div>')
+
+
 def _legend() -> str:
     ticks = "".join(
         f'<li style="--w:{round(100 * weight**0.5)}">{round(100 * weight)}</li>'
@@ -270,7 +287,9 @@ def _label(token: str) -> str:
     return f"<span{short}>{escape(token)}</span>"
 
 
-def _picture(sentence: Sentence, layer: int, head: int, language: str | None) -> str:
+def _picture(
+    sentence: Sentence, layer: int, head: int, language: str | None, name: str
+) -> str:
     """Draw one head as a table; the script draws the same in the browser."""
     weights = (sentence.weights[layer, head] * STEPS).round() / STEPS
     first, before, spread = head_summary(weights)
@@ -298,8 +317,10 @@ def _picture(sentence: Sentence, layer: int, head: int, language: str | None) ->
                  "Rows: queries (who looks), columns: keys (who is looked at)")
     return (
         f'<div class="ax-picture"{side}><dl class="ax-facts">{facts}</dl>'
-        '<div class="ax-scroll table-wrap" tabindex="0" role="region">'
-        f'<table style="--n:{len(labels)}"><caption>{axes}</caption><thead>'
+        '<div class="ax-scroll table-wrap" tabindex="0" role="region" '
+        f'aria-labelledby="{name}-{language}">'
+        f'<table style="--n:{len(labels)}"><caption id="{name}-{language}">{axes}'
+        "</caption><thead>"
         f'<tr><td></td>{head_row}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></div>"
     )

@@ -60,18 +60,46 @@
     }));
   };
 
+  const map = root.querySelector(".ax-map svg");
+  const places = Array.from({ length: layers * heads }, (_, i) => {
+    const cell = document.createElementNS(map.namespaceURI, "rect");
+    const [layer, head] = [Math.floor(i / heads), i % heads];
+    Object.entries({ x: layer + 0.1, y: head + 0.1, width: 0.8, height: 0.8, rx: 0.12 })
+      .forEach(([name, value]) => cell.setAttribute(name, value));
+    cell.addEventListener("click", () => choose({ layer, head }));
+    map.append(cell);
+    return cell;
+  });
+
+  const shade = ({ tokens, layers: texts }) => {  // weight on the first token, by head
+    const n = tokens.length;
+    places.forEach((cell, i) => {
+      const text = texts[Math.floor(i / heads)];
+      const start = (i % heads) * n * (n + 1);
+      let sum = 0;
+      for (let row = 1; row < n; row += 1) {
+        sum += parseInt(text.substr(start + row * (row + 1), 2), 36) / data.steps;
+      }
+      cell.style.setProperty("--w", Math.round((100 * sum) / Math.max(n - 1, 1)));
+    });
+  };
+
   const mean = (values) => values.reduce((a, b) => a + b, 0) / Math.max(values.length, 1);
 
   const draw = (sentence) => {
     const { tokens } = data.sentences[sentence];
-    if (sentence !== state.sentence) build(tokens);
+    if (sentence !== state.sentence) {
+      build(tokens);
+      shade(data.sentences[sentence]);
+    }
+    map.querySelector(".ax-chosen")?.classList.remove("ax-chosen");
+    places[state.layer * heads + state.head].classList.add("ax-chosen");
     state.sentence = sentence;
     const weights = weightsOf(data.sentences[sentence]);
     weights.forEach((row, i) => row.forEach((weight, j) => {
       const cell = table.tBodies[0].rows[i].cells[j + 1];
       cell.style.setProperty("--w", Math.round(100 * Math.sqrt(weight)));
       cell.firstChild.textContent = Math.round(100 * weight);
-      cell.firstChild.classList.toggle("ax-strong", weight > 0.3);
     }));
     const later = weights.slice(1);
     const entropy = (row) => -row.reduce((sum, w) => sum + (w > 0 ? w * Math.log2(w) : 0), 0);
@@ -82,14 +110,21 @@
     state.weights = weights;
   };
 
+  const choose = (place) => {
+    Object.entries(place).forEach(([kind, value]) => {
+      const slider = root.querySelector(`[data-ax="${kind}"]`);
+      slider.value = value;
+      slider.parentNode.querySelector("output").value = value;
+      state[kind] = value;
+    });
+    draw(state.sentence);
+  };
+
   root.addEventListener("input", ({ target }) => {
     const kind = target.dataset.ax;
     if (kind === "numbers") { root.classList.toggle("ax-numbers", target.checked); return; }
-    if (kind === "layer" || kind === "head") {
-      state[kind] = Number(target.value);
-      target.parentNode.querySelector("output").value = target.value;
-    }
-    draw(kind === "sentence" ? Number(target.value) : state.sentence);
+    if (kind === "sentence") draw(Number(target.value));
+    else choose({ [kind]: Number(target.value) });
   });
 
   table.addEventListener("pointerover", ({ target }) => {
