@@ -447,12 +447,12 @@ pd.Series(looks, name="본 거리 ÷ 평균 거리 | distance looked at ÷ mean"
 # <!-- label: gravity-space -->
 # ## 토큰이 자리 잡은 곳
 #
-# 이제 `⟨kernel⟩` 모델의 공간으로 들어갑니다. 검증 데이터의 첫 ⟨n_context⟩글자를 읽히고 층마다 좌표를 받아 적습니다. 좌표는 ⟨d_coord⟩차원이어서 그대로는 그릴 수 없으므로, 모든 층의 점을 한데 모아 분산이 가장 큰 세 방향으로 투영(projection)합니다. 점의 크기와 색은 질량입니다. 슬라이더를 움직여 층이 바뀔 때 점들이 어떻게 모이고 흩어지는지 보십시오.
+# 이제 `⟨kernel⟩` 모델의 공간으로 들어갑니다. 검증 데이터의 첫 ⟨n_context⟩글자를 읽히고 층마다 좌표를 받아 적습니다. 좌표는 ⟨d_coord⟩차원이어서 그대로는 그릴 수 없으므로, 모든 층의 점을 한데 모아 분산이 가장 큰 세 방향으로 투영(projection)합니다. 점의 크기와 색은 질량입니다. 이웃한 자리는 가는 선으로 이었습니다. 선이 어떤 모양인지 먼저 보고, 슬라이더를 움직여 층이 바뀔 때 무엇이 달라지는지 보십시오.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-space -->
 # ## Where the tokens settled
 #
-# Now into the space of the `⟨kernel⟩` model. It reads the first ⟨n_context⟩ characters of the validation data while we write down the coordinates at every layer. They have ⟨d_coord⟩ dimensions, too many to draw, so the points of all layers together are projected on the three directions of largest variance. Size and colour of a point are its mass. Move the slider and watch points gather and part from layer to layer.
+# Now into the space of the `⟨kernel⟩` model. It reads the first ⟨n_context⟩ characters of the validation data while we write down the coordinates at every layer. They have ⟨d_coord⟩ dimensions, too many to draw, so the points of all layers together are projected on the three directions of largest variance. Size and colour of a point are its mass; a thin line joins neighbouring positions. Look at the shape of that line first, then move the slider and see what changes from layer to layer.
 
 # %%
 model = runs[kernel, seed][0].cpu().eval()
@@ -480,7 +480,8 @@ marker = {"size": (5 + 13 * spread).round(decimals=1).tolist(),
 hover = "%{text} · t = %{customdata} · m = %{marker.color}<extra></extra>"
 points = [go.Scatter3d(
     x=xyz[:, 0].round(2).tolist(), y=xyz[:, 1].round(2).tolist(),
-    z=xyz[:, 2].round(2).tolist(), mode="markers+text", text=letters,
+    z=xyz[:, 2].round(2).tolist(), mode="lines+markers+text", text=letters,
+    line={"color": COLOURS["grey"], "width": 1.5},
     customdata=list(range(len(letters))), marker=marker,
     hovertemplate=hover, visible=layer == 0, name=f"layer {layer}",
     textfont={"size": 11}) for layer, xyz in enumerate(places)]
@@ -494,46 +495,59 @@ stops = [{"method": "update", "label": str(layer),
          for layer in range(len(points))]
 fig = go.Figure(points)
 fig.update_layout(
-    height=560, margin={"l": 0, "r": 0, "t": 10, "b": 0}, showlegend=False,
+    height=580, margin={"l": 10, "r": 0, "t": 0, "b": 30}, showlegend=False,
     scene={f"{a}axis": axis | {"title": {"text": f"PC{n}"}}
-           for n, a in enumerate("xyz", 1)} | {"aspectmode": "cube"},
-    sliders=[{"active": 0, "steps": stops,
+           for n, a in enumerate("xyz", 1)} | {
+        "aspectmode": "cube", "camera": {"eye": {"x": 1, "y": 1, "z": 0.8}}},
+    sliders=[{"active": 0, "steps": stops, "len": 0.9,
               "currentvalue": {"prefix": "layer "}}])
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 글자 하나가 점 하나입니다(␣는 빈칸, ⏎는 줄 바꿈). 세 축이 담은 분산은 전체의 ⟨explained⟩이므로, 그림에서 가까워도 실제로는 떨어져 있을 수 있습니다.
 #
-# <!-- alt: 검증 글의 글자들을 나타낸 3차원 산점도. 층을 고르는 슬라이더가 있고, 점의 크기와 색이 질량을 나타낸다. 같은 글자끼리 이웃하는지, 층이 깊어지며 점들이 어떻게 다시 모이는지를 볼 수 있다. -->
+# <!-- alt: 검증 글의 글자들을 읽는 순서대로 선으로 이은 3차원 산점도. 학습을 마친 모델에서는 점들이 공간을 감아 도는 한 가닥의 선 위에 순서대로 늘어선다. 점의 크기와 색은 질량이고, 슬라이더로 층을 고른다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # One point a character (␣ is a space, ⏎ a line break). The three axes hold ⟨explained⟩ of the variance, so points that look close may lie apart.
 #
-# <!-- alt: A 3D scatter plot of the characters of the validation text, with a slider that picks the layer; size and colour of a point show its mass. It lets one see whether equal characters are neighbours and how points regroup in deeper layers. -->
+# <!-- alt: A 3D scatter plot of the characters of the validation text, joined by a line in reading order. In the trained model the points stand in order along one strand that winds through space. Size and colour are mass; a slider picks the layer. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 눈으로 본 것을 수로 확인합니다. 같은 글자끼리의 평균 거리를 모든 쌍의 평균 거리로 나누고, 바로 옆자리끼리의 평균 거리도 그렇게 나눕니다. 1보다 작으면 그만큼 모여 있는 것입니다.
+# 좌표의 위치 임베딩(embedding)은 아무 순서도 없는 난수에서 출발했습니다. 학습을 마친 뒤에도 이웃한 자리가 이웃한 곳에 있는지 수로 확인합니다. 옆자리끼리의 평균 거리와 같은 글자끼리의 평균 거리를 각각 모든 쌍의 평균 거리로 나눕니다. 1보다 작으면 그만큼 모여 있는 것입니다.
 # %% [markdown] tags=["lang-en"]
-# Numbers for what the eye saw: the mean distance between equal characters, over the mean of all pairs; and likewise between next-door positions. Below 1 means closer together than the average pair.
+# The position embeddings of the coordinates began as random numbers without any order. Are neighbouring positions neighbours in space after training? Take the mean distance between next-door positions, and the one between equal characters, each over the mean of all pairs. Below 1 means closer together than the average pair.
 
 # %%
 same_char = sample[0][:, None] == sample[0][None]
 place = torch.arange(len(letters))
 gap = (place[:, None] - place[None]).abs()
-rows = []
-for layer in layers:
-    r = squared_distances(layer["z"][0]).sqrt()
+
+
+def closeness(z):
+    r = squared_distances(z).sqrt()
     usual = r[gap > 0].mean()
-    rows.append([(r[same_char & (gap > 0)].mean() / usual).item(),
-                 (r[gap == 1].mean() / usual).item()])
-record(same_first=rows[0][0], same_last=rows[-1][0],
-       next_first=rows[0][1], next_last=rows[-1][1])
-pd.DataFrame(rows, index=[f"{i}" for i in range(len(rows))], columns=[
-    "같은 글자 | equal characters", "옆자리 | next-door"]).round(3)
+    return [(r[group].mean() / usual).item()
+            for group in (gap == 1, same_char & (gap > 0))]
+
+
+with torch.no_grad():
+    fresh = build(twins[kernel], seed).trace(sample)[1]
+rows = {"학습 전, 층 0 | untrained, layer 0": closeness(fresh[0]["z"][0])}
+rows |= {f"층 {i} | layer {i}": closeness(layer["z"][0])
+         for i, layer in enumerate(layers)}
+found = list(rows.values())
+record(next_fresh=found[0][0], same_fresh=found[0][1],
+       next_first=found[1][0], same_first=found[1][1],
+       next_last=found[-1][0], same_last=found[-1][1])
+
+# %% tags=["hide-input"]
+pd.DataFrame.from_dict(rows, "index", columns=[
+    "옆자리 | next-door", "같은 글자 | equal characters"]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 같은 글자의 비는 처음 층에서 ⟨same_first⟩, 마지막 층에서 ⟨same_last⟩이고, 옆자리의 비는 ⟨next_first⟩에서 ⟨next_last⟩로 바뀝니다. 첫 층의 좌표는 토큰과 위치의 합에서 나오므로 글자의 정체가 거리에 그대로 남아 있고, 층을 지나며 문맥이 섞입니다.
+# 옆자리의 비는 학습 전 ⟨next_fresh⟩에서 학습 뒤 ⟨next_first⟩가 되었고, 마지막 층에서는 ⟨next_last⟩입니다. 같은 글자의 비는 ⟨same_fresh⟩에서 ⟨same_first⟩로, 마지막 층에서는 ⟨same_last⟩입니다. 두 비 가운데 더 작은 쪽이 이 공간의 뼈대입니다. 그것이 옆자리라면, 글은 공간을 감아 도는 실 한 가닥이 되고 글자의 정체는 실에서 조금 비켜난 자리로 나타납니다. 순서를 알려 준 것은 다음 글자를 맞히라는 요구뿐이었습니다.
 # %% [markdown] tags=["lang-en"]
-# For equal characters the ratio is ⟨same_first⟩ at the first layer and ⟨same_last⟩ at the last; for next-door positions it goes from ⟨next_first⟩ to ⟨next_last⟩. The first coordinates are a sum of token and position, so which character it is still stands in the distances; context mixes in along the layers.
+# For next-door positions the ratio went from ⟨next_fresh⟩ before training to ⟨next_first⟩ after it, and is ⟨next_last⟩ at the last layer; for equal characters from ⟨same_fresh⟩ to ⟨same_first⟩, and ⟨same_last⟩ at the last. The smaller of the two ratios is the backbone of this space. Where it is the next-door one, the text has become a thread that winds through space, and which character a token is shows as a small step off the thread. Nothing told the model about order but the demand to guess the next character.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-mass -->
@@ -551,6 +565,9 @@ counts = torch.bincount(train_ids, minlength=len(chars)).clamp_min(1)
 learned = model.masses(torch.arange(len(chars))[None])[0].detach()
 ranks = pd.DataFrame({"count": counts, "mass": learned}).rank()
 record("mass_rank", ranks.corr().iloc[0, 1])
+order = learned.argsort(descending=True).tolist()
+record("heaviest", " ".join(repr(chars[i]) for i in order[:3]))
+record("lightest", " ".join(repr(chars[i]) for i in order[-3:]))
 record(mass_low=learned.min(), mass_high=learned.max())
 
 fig, ax = plt.subplots()
@@ -566,18 +583,18 @@ show(fig, table=ranks.set_index(pd.Index(map(repr, chars))).assign(
     count=counts.numpy(), mass=learned.numpy()).sort_values("mass"))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 글자마다 나온 횟수(로그 눈금)와 학습된 질량. 점선은 출발점인 1입니다. 오른쪽 끝의 빈칸과 모음, 왼쪽의 드문 대문자와 문장 부호를 견주어 보십시오.
+# 글자마다 나온 횟수(로그 눈금)와 학습된 질량. 점선은 출발점인 1입니다. 오른쪽 끝의 잦은 소문자들과 가운데의 문장 부호, 왼쪽의 드문 대문자를 견주어 보십시오.
 #
-# <!-- alt: 글자별 산점도. 가로축은 학습 글에 나온 횟수의 로그 눈금, 세로축은 질량이며 점마다 글자가 적혀 있다. 드문 글자는 출발점 1 가까이에, 잦은 글자는 위아래로 퍼져 있다. -->
+# <!-- alt: 글자별 산점도. 가로축은 학습 글에 나온 횟수의 로그 눈금, 세로축은 질량이며 점마다 글자가 적혀 있다. 한두 번 나온 글자는 출발점 1 곁에 있고, 나머지는 위아래로 퍼져 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Occurrences (logarithmic) and learned mass of every character; the dotted line is the start at 1. Compare the space and the vowels at the right with rare capitals and punctuation at the left.
+# Occurrences (logarithmic) and learned mass of every character; the dotted line is the start at 1. Compare the frequent small letters at the right, the punctuation in the middle and the rare capitals at the left.
 #
-# <!-- alt: A scatter plot by character: occurrences in the training text on a logarithmic axis against mass, each point labelled with its character. Rare characters stay near the start at 1, frequent ones spread above and below. -->
+# <!-- alt: A scatter plot by character: occurrences in the training text on a logarithmic axis against mass, each point labelled with its character. Characters that occur once or twice stay by the start at 1, the others spread above and below. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 질량은 ⟨mass_low⟩에서 ⟨mass_high⟩까지 벌어졌고, 횟수와의 순위 상관은 ⟨mass_rank⟩입니다. 순위 상관은 1이면 잦을수록 무겁고, −1이면 잦을수록 가벼우며, 0이면 관계가 없다는 뜻입니다. 거의 나오지 않는 글자는 기울기(gradient)를 받을 기회도 드물어 출발점 곁에 남습니다.
+# 질량은 ⟨mass_low⟩에서 ⟨mass_high⟩까지 벌어졌습니다. 가장 무거운 셋은 `⟨heaviest⟩`, 가장 가벼운 셋은 `⟨lightest⟩`입니다. 횟수와의 순위 상관은 ⟨mass_rank⟩입니다. 순위 상관은 1이면 잦을수록 무겁고, −1이면 잦을수록 가벼우며, 0이면 관계가 없다는 뜻입니다. 거의 나오지 않는 글자는 기울기(gradient)를 받을 기회도 드물어 출발점 곁에 남습니다.
 # %% [markdown] tags=["lang-en"]
-# Masses spread from ⟨mass_low⟩ to ⟨mass_high⟩, and their rank correlation with the counts is ⟨mass_rank⟩: 1 would mean the more frequent the heavier, −1 the more frequent the lighter, 0 no relation. A character that hardly occurs hardly receives a gradient and stays by its start.
+# Masses spread from ⟨mass_low⟩ to ⟨mass_high⟩; the three heaviest are `⟨heaviest⟩`, the three lightest `⟨lightest⟩`. Their rank correlation with the counts is ⟨mass_rank⟩: 1 would mean the more frequent the heavier, −1 the more frequent the lighter, 0 no relation. A character that hardly occurs hardly receives a gradient and stays by its start.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-cutoff -->
@@ -648,12 +665,12 @@ show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-cutoff-defect -->
-# ### 끊을수록 세지는 컷오프
+# ### 끊은 것을 맨 앞에 세우는 컷오프
 #
 # 원본의 `soft` 컷오프는 가중치가 아니라 점수에 곱합니다. $\text{score}\cdot\max(1-r^2/R^2,\,0)$입니다. 그런데 원본의 점수 $-\gamma/(r^2+\varepsilon)$은 음수입니다. 반지름 밖에서 0이 된다는 것은 꼴찌가 아니라 일등이 된다는 뜻입니다. 앞의 일곱 거리에서 반지름을 2로 두고 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-cutoff-defect -->
-# ### A cutoff that favours what it cuts
+# ### A cutoff that puts first what it cuts
 #
 # The original's `soft` cutoff multiplies the score, not the weight: $\text{score}\cdot\max(1-r^2/R^2,\,0)$. Its scores $-\gamma/(r^2+\varepsilon)$ are negative, so becoming 0 beyond the radius does not mean coming last; it means coming first. Check it at the seven distances from before, with a radius of 2.
 
@@ -667,15 +684,17 @@ cut_table = pd.DataFrame({
     "compact": gated_softmax(score[None], fade[None])[0],
 })
 beyond = cut_table[cut_table["r²"] >= 4].sum()
-record(beyond_none=beyond.iloc[1], beyond_soft=beyond.iloc[2])
+record(beyond_none=beyond.iloc[1], beyond_soft=beyond.iloc[2],
+       edge_none=cut_table.iloc[4, 1], edge_soft=cut_table.iloc[4, 2],
+       kept_soft=cut_table.iloc[:4, 2].max())
 cut_table.round(3).style.hide(axis="index").format("{:g}")
 
 # %% [markdown] tags=["lang-ko"]
-# 반지름 밖 세 토큰의 몫은 끊기 전에 ⟨beyond_none⟩, 원본의 컷오프를 지난 뒤에 ⟨beyond_soft⟩입니다. 끊었더니 늘었습니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널이라면 끊긴 토큰이 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남습니다.
+# 원본의 컷오프를 지나면 반지름 밖의 세 토큰이 나란히 ⟨edge_soft⟩로 맨 앞에 섭니다. 안쪽에서 가장 큰 것이 ⟨kept_soft⟩입니다. 반지름 바로 밖의 토큰($r^2=4$)은 끊기 전의 ⟨edge_none⟩보다 도리어 늘었고, 밖의 몫을 모두 더하면 ⟨beyond_none⟩에서 ⟨beyond_soft⟩로 거의 그대로입니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널이라면 끊긴 토큰이 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남습니다.
 #
 # 학습된 모델에서도 같은지, 부호 −1로 학습한 모델의 마지막 층에서 쌍의 절반을 끊어 봅니다.
 # %% [markdown] tags=["lang-en"]
-# The three tokens beyond the radius hold ⟨beyond_none⟩ of the weight before the cut and ⟨beyond_soft⟩ after the original's cutoff: cutting them gave them more. With `compact` it is exactly 0. Under a kernel with positive scores the cut tokens would come last, yet each would still keep $e^0=1$.
+# After the original's cutoff the three tokens beyond the radius come first, side by side with ⟨edge_soft⟩ each; the largest one inside has ⟨kept_soft⟩. The token just beyond the radius ($r^2=4$) even gained, up from ⟨edge_none⟩, and all that lies beyond went from ⟨beyond_none⟩ to ⟨beyond_soft⟩, next to no change. With `compact` it is exactly 0. Under a kernel with positive scores the cut tokens would come last, yet each would still keep $e^0=1$.
 #
 # Does that hold in a trained model? Cut half of the pairs in the last layer of the one trained with sign −1.
 
@@ -842,9 +861,9 @@ show(fig)
 # <!-- alt: Two cumulative curves of the nearest-neighbour distance, with and without repulsion; their medians are given in the text. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 가운데값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 ⟨loss_without_repulsion⟩과 ⟨loss_with_repulsion⟩입니다. 좌표를 벌리는 일이 예측에 도움이 되는지는 두 손실이 말해 줍니다. 좌표가 층 정규화(layer normalization)를 지나기 때문에 이 모델의 점들은 처음부터 한 점으로 무너지지 못하고, 그래서 반발이 막아 줄 일이 많지 않습니다.
+# 가운데값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 ⟨loss_without_repulsion⟩과 ⟨loss_with_repulsion⟩입니다. 점들을 벌려 놓는 일이 예측에 도움이 되었는지는 두 손실의 차이가 말해 줍니다. 차이가 거의 없다면, 이 모델에는 막아 줄 뭉침이 없었던 것입니다. 다음 글자를 맞히려면 자리와 글자를 구별해야 하므로, 반발이 없어도 점들은 한곳으로 무너지지 않습니다.
 # %% [markdown] tags=["lang-en"]
-# The median is ⟨near_without⟩ without repulsion and ⟨near_with⟩ with it; the validation losses are ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩, and they say whether spreading the points helps to predict. Since the coordinates pass through a layer normalization, the points of this model cannot collapse into one to begin with, which leaves repulsion little to prevent.
+# The median is ⟨near_without⟩ without repulsion and ⟨near_with⟩ with it; the validation losses are ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Whether spreading the points helped to predict is for the difference of the two to say; where there is next to none, there was no heap to prevent. To guess the next character a model has to tell positions and characters apart, and that alone keeps its points from falling together.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-exercise-gaussian -->
@@ -883,7 +902,7 @@ check_gaussian_as_dot(vectors_solution)
 #
 # - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다.
 # - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나가 가중치 ⟨attract_self⟩를 차지했습니다.
-# - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않고 ⟨beyond_none⟩에서 ⟨beyond_soft⟩로 늘었습니다.
+# - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않고 ⟨beyond_none⟩에서 ⟨beyond_soft⟩로 바뀌는 데 그쳤습니다.
 # - **반발.** 가운데 거리는 ⟨near_without⟩에서 ⟨near_with⟩로, 손실은 ⟨loss_without_repulsion⟩에서 ⟨loss_with_repulsion⟩로 바뀌었습니다.
 # - **질량과 빈도.** 순위 상관 ⟨mass_rank⟩가 0에 가깝다면, 잦은 글자가 곧 무거운 글자라는 기대는 맞지 않은 것입니다.
 # %% [markdown] tags=["lang-en"]
@@ -892,7 +911,7 @@ check_gaussian_as_dot(vectors_solution)
 #
 # - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction.
 # - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
-# - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it grew from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
+# - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it went from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
 # - **Repulsion.** The median distance went from ⟨near_without⟩ to ⟨near_with⟩, the loss from ⟨loss_without_repulsion⟩ to ⟨loss_with_repulsion⟩.
 # - **Mass and frequency.** If the rank correlation ⟨mass_rank⟩ is near 0, the expectation that frequent characters are heavy ones was wrong.
 
