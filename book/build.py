@@ -15,10 +15,10 @@ import nbformat
 import yaml
 
 from book.assemble import assemble, install_modules
+from book.batch import book_jobs
 from book.editions import LANGS, Records, stage_notebook, stage_page, stage_toc
 from book.execute import (
     Interrupted,
-    Job,
     MergeError,
     Result,
     execute_many,
@@ -64,7 +64,9 @@ def run_chapters(chapters: list[Path], profile: str, jobs: int) -> dict[str, Res
     BuildError
         If one fails; the message names it and where to look.
     """
-    results = execute_many([Job(path, profile) for path in chapters], jobs=jobs)
+    wanted = {path.stem for path in chapters}
+    items = [job for job in book_jobs(profile) if job.name in wanted]
+    results = execute_many(items, jobs=jobs)
     failed = [result for result in results if not result.ok]
     if failed:
         first = failed[0]
