@@ -111,7 +111,7 @@ same = by_distance.softmax(-1) - by_dot.softmax(-1)
 record(distance_error=same.abs().max())
 
 # %% [markdown] tags=["lang-ko"]
-# 두 가중치의 차이는 가장 큰 것이 ⟨distance_error⟩로, float64의 반올림 오차입니다.
+# 두 가중치는 가장 크게 벌어진 곳에서도 차이가 ⟨distance_error⟩입니다. float64의 반올림 오차입니다.
 # %% [markdown] tags=["lang-en"]
 # The two sets of weights differ by at most ⟨distance_error⟩, the rounding of float64.
 
@@ -148,7 +148,7 @@ pd.DataFrame(weights.numpy().round(3), index=[f"{n} →" for n in names],
              columns=names)
 
 # %% [markdown] tags=["lang-ko"]
-# 행이 쿼리, 열이 키입니다. a는 곁에 있는 b에 ⟨weight_ab⟩를, 멀리 있는 c에 ⟨weight_ac⟩를 줍니다. 무게가 여섯 배라도 거리를 다 이기지는 못합니다. 거리는 대칭이지만 가중치는 대칭이 아닙니다. 당기는 쪽의 질량만 세고 행마다 합을 1로 맞추기 때문입니다.
+# 행이 쿼리, 열이 키입니다. a는 곁에 있는 b에 ⟨weight_ab⟩만큼, 멀리 있는 c에 ⟨weight_ac⟩만큼 가중치를 줍니다. 무게가 여섯 배라도 거리를 다 이기지는 못합니다. 거리는 대칭이지만 가중치는 대칭이 아닙니다. 당기는 쪽의 질량만 세고 행마다 합을 1로 맞추기 때문입니다.
 # %% [markdown] tags=["lang-en"]
 # Rows are queries, columns are keys. a gives ⟨weight_ab⟩ to its neighbour b and ⟨weight_ac⟩ to the distant c: six times the mass does not quite make up for the way. Distances are symmetric and the weights are not, since only the mass of the one that pulls counts and every row sums to one.
 
@@ -294,7 +294,7 @@ record("newton_self", sign_table.iloc[0, 3].item())
 sign_table.round(4).style.hide(axis="index").format("{:g}")
 
 # %% [markdown] tags=["lang-ko"]
-# 원본의 부호에서는 겹친 토큰($r^2=0$)의 가중치가 ⟨repel_near⟩이고 가장 먼 토큰이 ⟨repel_far⟩를 가져갑니다. 부호만 바꾸면 이번에는 겹친 토큰이 ⟨attract_self⟩을 차지합니다. $10^{-6}$으로는 $1/r^2$이 막히지 않아서, 자기 자신만 보게 되는 것입니다. 부호를 바로잡는 일과 커널을 막아 두는 일은 서로 다른 두 가지 수선입니다. `newton`은 같은 자리에서 ⟨newton_self⟩를 자신에게 주고 나머지를 나눕니다.
+# 원본의 부호에서는 겹친 토큰($r^2=0$)의 가중치가 ⟨repel_near⟩이고, 가장 먼 토큰이 ⟨repel_far⟩만큼을 가져갑니다. 부호만 바꾸면 이번에는 겹친 토큰의 가중치가 ⟨attract_self⟩입니다. $10^{-6}$으로는 $1/r^2$이 막히지 않아서, 자기 자신만 보게 되는 것입니다. 부호를 바로잡는 일과 커널을 막아 두는 일은 서로 다른 두 가지 수선입니다. `newton`은 같은 자리에서 ⟨newton_self⟩만큼만 자신에게 주고 나머지를 나눕니다.
 # %% [markdown] tags=["lang-en"]
 # With the original's sign, the token that coincides ($r^2=0$) gets ⟨repel_near⟩ and the farthest takes ⟨repel_far⟩. Flip the sign alone and the coinciding token takes ⟨attract_self⟩: a softening of $10^{-6}$ does not hold $1/r^2$ back, and a token sees nothing but itself. Setting the sign right and bounding the kernel are two separate repairs. In the same place `newton` gives ⟨newton_self⟩ to the token itself and shares out the rest.
 
@@ -545,7 +545,7 @@ pd.DataFrame.from_dict(rows, "index", columns=[
     "옆자리 | next-door", "같은 글자 | equal characters"]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 옆자리의 비는 학습 전 ⟨next_fresh⟩에서 학습 뒤 ⟨next_first⟩가 되었고, 마지막 층에서는 ⟨next_last⟩입니다. 같은 글자의 비는 ⟨same_fresh⟩에서 ⟨same_first⟩로, 마지막 층에서는 ⟨same_last⟩입니다. 두 비 가운데 더 작은 쪽이 이 공간의 뼈대입니다. 그것이 옆자리라면, 글은 공간을 감아 도는 실 한 가닥이 되고 글자의 정체는 실에서 조금 비켜난 자리로 나타납니다. 순서를 알려 준 것은 다음 글자를 맞히라는 요구뿐이었습니다.
+# 옆자리의 비는 학습 전에 ⟨next_fresh⟩, 학습 뒤에는 첫 층에서 ⟨next_first⟩, 마지막 층에서 ⟨next_last⟩입니다. 같은 글자의 비는 차례로 ⟨same_fresh⟩, ⟨same_first⟩, ⟨same_last⟩입니다. 두 비 가운데 더 작은 쪽이 이 공간의 뼈대입니다. 그것이 옆자리라면, 글은 공간을 감아 도는 실 한 가닥이 되고 글자의 정체는 실에서 조금 비켜난 자리로 나타납니다. 순서를 알려 준 것은 다음 글자를 맞히라는 요구뿐이었습니다.
 # %% [markdown] tags=["lang-en"]
 # For next-door positions the ratio went from ⟨next_fresh⟩ before training to ⟨next_first⟩ after it, and is ⟨next_last⟩ at the last layer; for equal characters from ⟨same_fresh⟩ to ⟨same_first⟩, and ⟨same_last⟩ at the last. The smaller of the two ratios is the backbone of this space. Where it is the next-door one, the text has become a thread that winds through space, and which character a token is shows as a small step off the thread. Nothing told the model about order but the demand to guess the next character.
 
@@ -655,11 +655,11 @@ columns = [f"{j} {letters[j]}" for j in range(n)]
 show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 마지막 층, 헤드 ⟨cut_head⟩의 가중치. 앞선 쌍의 절반이 끊기도록 $R=$ ⟨cut_radius⟩로 두었습니다. 빈 칸은 정확히 0이며, 대각선은 어디서나 남아 있습니다.
+# 마지막 층, 헤드 ⟨cut_head⟩의 가중치. $R$은 앞선 쌍의 절반이 끊기는 ⟨cut_radius⟩입니다. 빈 칸은 정확히 0이며, 대각선은 어디서나 남아 있습니다.
 #
 # <!-- alt: 같은 열네 글자에 대한 히트맵 넷. 컷오프가 없으면 아래 삼각형이 고루 차 있고, 하드와 소프트와 콤팩트에서는 먼 칸이 비면서 남은 칸이 진해진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Weights of head ⟨cut_head⟩ in the last layer, with $R=$ ⟨cut_radius⟩ so that half of the earlier pairs are cut. Empty cells are exactly zero; the diagonal stays everywhere.
+# Weights of head ⟨cut_head⟩ in the last layer, where $R$ is ⟨cut_radius⟩, so that half of the earlier pairs are cut. Empty cells are exactly zero; the diagonal stays everywhere.
 #
 # <!-- alt: Four heatmaps of the same fourteen characters. Without a cutoff the lower triangle is filled; with hard, soft and compact the far cells are empty and the remaining ones darker. -->
 
@@ -690,7 +690,7 @@ record(beyond_none=beyond.iloc[1], beyond_soft=beyond.iloc[2],
 cut_table.round(3).style.hide(axis="index").format("{:g}")
 
 # %% [markdown] tags=["lang-ko"]
-# 원본의 컷오프를 지나면 반지름 밖의 세 토큰이 나란히 ⟨edge_soft⟩로 맨 앞에 섭니다. 안쪽에서 가장 큰 것이 ⟨kept_soft⟩입니다. 반지름 바로 밖의 토큰($r^2=4$)은 끊기 전의 ⟨edge_none⟩보다 도리어 늘었고, 밖의 몫을 모두 더하면 ⟨beyond_none⟩에서 ⟨beyond_soft⟩로 거의 그대로입니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널이라면 끊긴 토큰이 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남습니다.
+# 원본의 컷오프를 지나면 반지름 밖의 세 토큰이 ⟨edge_soft⟩씩 나란히 받아 맨 앞에 섭니다. 안쪽에서는 가장 큰 것이 ⟨kept_soft⟩입니다. 반지름 바로 밖의 토큰($r^2=4$)은 끊기 전의 ⟨edge_none⟩보다 도리어 늘었습니다. 밖의 몫을 모두 더하면 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩이니 거의 그대로입니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널이라면 끊긴 토큰이 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남습니다.
 #
 # 학습된 모델에서도 같은지, 부호 −1로 학습한 모델의 마지막 층에서 쌍의 절반을 끊어 봅니다.
 # %% [markdown] tags=["lang-en"]
@@ -718,7 +718,7 @@ pd.DataFrame({"": list(ways), "R 밖의 가중치 | weight beyond R": outside}
              ).style.hide(axis="index").format(precision=3)
 
 # %% [markdown] tags=["lang-ko"]
-# 학습된 헤드들에서 반지름 밖의 몫은 ⟨outside_none⟩에서 ⟨outside_soft⟩로 바뀔 뿐 0이 되지 않습니다. 끊는다는 이름과 달리 아무것도 끊지 못합니다.
+# 학습된 헤드들에서 반지름 밖의 몫은 끊기 전에 ⟨outside_none⟩, 끊은 뒤에 ⟨outside_soft⟩입니다. 0이 되지 않습니다. 끊는다는 이름과 달리 아무것도 끊지 못합니다.
 # %% [markdown] tags=["lang-en"]
 # In the trained heads the share beyond the radius goes from ⟨outside_none⟩ to ⟨outside_soft⟩, not to zero: it is called a cutoff and cuts nothing off.
 
@@ -861,7 +861,7 @@ show(fig)
 # <!-- alt: Two cumulative curves of the nearest-neighbour distance, with and without repulsion; their medians are given in the text. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 가운데값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 ⟨loss_without_repulsion⟩과 ⟨loss_with_repulsion⟩입니다. 점들을 벌려 놓는 일이 예측에 도움이 되었는지는 두 손실의 차이가 말해 줍니다. 차이가 거의 없다면, 이 모델에는 막아 줄 뭉침이 없었던 것입니다. 다음 글자를 맞히려면 자리와 글자를 구별해야 하므로, 반발이 없어도 점들은 한곳으로 무너지지 않습니다.
+# 가운데값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 차례로 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 점들을 벌려 놓는 일이 예측에 도움이 되었는지는 두 손실의 차이가 말해 줍니다. 차이가 거의 없다면, 이 모델에는 막아 줄 뭉침이 없었던 것입니다. 다음 글자를 맞히려면 자리와 글자를 구별해야 하므로, 반발이 없어도 점들은 한곳으로 무너지지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # The median is ⟨near_without⟩ without repulsion and ⟨near_with⟩ with it; the validation losses are ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Whether spreading the points helped to predict is for the difference of the two to say; where there is next to none, there was no heap to prevent. To guess the next character a model has to tell positions and characters apart, and that alone keeps its points from falling together.
 
@@ -901,10 +901,10 @@ check_gaussian_as_dot(vectors_solution)
 # ## 잘되지 않은 것
 #
 # - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다.
-# - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나가 가중치 ⟨attract_self⟩를 차지했습니다.
-# - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않고 ⟨beyond_none⟩에서 ⟨beyond_soft⟩로 바뀌는 데 그쳤습니다.
-# - **반발.** 가운데 거리는 ⟨near_without⟩에서 ⟨near_with⟩로, 손실은 ⟨loss_without_repulsion⟩에서 ⟨loss_with_repulsion⟩로 바뀌었습니다.
-# - **질량과 빈도.** 순위 상관 ⟨mass_rank⟩가 0에 가깝다면, 잦은 글자가 곧 무거운 글자라는 기대는 맞지 않은 것입니다.
+# - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나의 가중치가 ⟨attract_self⟩입니다.
+# - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않았습니다. 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩입니다.
+# - **반발.** 없을 때와 있을 때 가운데 거리는 ⟨near_without⟩, ⟨near_with⟩이고 손실은 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 벌어진 만큼 나아졌는지 견주어 보십시오.
+# - **질량과 빈도.** 횟수와의 순위 상관은 ⟨mass_rank⟩입니다. 0보다 뚜렷이 크지 않다면, 잦은 글자가 곧 무거운 글자라는 기대는 맞지 않은 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-failures -->
 # ## What did not work
@@ -912,8 +912,8 @@ check_gaussian_as_dot(vectors_solution)
 # - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction.
 # - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
 # - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it went from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
-# - **Repulsion.** The median distance went from ⟨near_without⟩ to ⟨near_with⟩, the loss from ⟨loss_without_repulsion⟩ to ⟨loss_with_repulsion⟩.
-# - **Mass and frequency.** If the rank correlation ⟨mass_rank⟩ is near 0, the expectation that frequent characters are heavy ones was wrong.
+# - **Repulsion.** Without and with it, the median distance is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved with what was gained.
+# - **Mass and frequency.** The rank correlation with the counts is ⟨mass_rank⟩. Unless that is clearly above 0, the expectation that frequent characters are heavy ones was wrong.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-measured -->
