@@ -174,6 +174,9 @@ def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
         (fresh / lang).mkdir(parents=True)
         for page in sorted(folder.glob("*.html")):
             text = re.sub(r"[ \t]+\n", "\n", page.read_text(encoding="utf-8"))
+            # its own words name it, in the page's language
+            text = text.replace('<summary aria-label="Toggle hidden content">',
+                                "<summary>")
             text = wrap_tables(text, lang)
             target = fresh / lang / page.name
             target.write_text(text, encoding="utf-8")

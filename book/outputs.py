@@ -27,6 +27,8 @@ WORDS = {
     "en": {"table": "Show as a table", "scroll": "Scrollable table"},
 }
 HANGUL = re.compile(r"[가-힣]")
+#: Table cells of at most this many characters stay on one line.
+SHORT = 24
 #: How a progress bar of tqdm prints; it is nothing to read later.
 PROGRESS = re.compile(r"\d+%\|")
 
@@ -203,6 +205,8 @@ def edition_html(text: str, lang: str) -> str:
     for node in soup.select("th, td, caption"):
         if node.string:
             node.string = one_side(node.string, lang)
+            if node.name == "td" and len(node.string) <= SHORT:
+                node["class"] = [*node.get("class", []), "short"]
     for node in soup.select("th"):
         if not node.get_text(strip=True):
             node.name = "td"
