@@ -14,11 +14,9 @@
 #
 # 실제 언어 모델(language model) 하나를 열고, 문장이 어텐션(attention) 층을 지나는 길을 처음부터 끝까지 직접 계산해 봅니다. 한 걸음마다 모델이 속에서 얻은 값과 나란히 놓고 견줍니다. 끝까지 값이 같다면 그 층에는 우리가 모르는 것이 남아 있지 않은 셈입니다.
 #
-# | | |
-# |---|---|
-# | **할 수 있게 되는 것** | 은닉 상태(hidden state)와 모델의 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logit), 어텐션 가중치(attention weight), 출력을 구하기. 어느 층의 어느 헤드(head)든 무엇을 보는지 읽기 |
-# | **걸리는 시간** | 읽기 40분, 연습 문제 45분 |
-# | **필요한 것** | 행렬 곱, 소프트맥스(softmax), 파이썬과 파이토치 조금 |
+# - **할 수 있게 되는 것.** 은닉 상태(hidden state)와 모델의 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logit), 어텐션 가중치(attention weight), 출력을 구하기. 어느 층의 어느 헤드(head)든 무엇을 보는지 읽기.
+# - **걸리는 시간.** 읽기 40분, 연습 문제 45분.
+# - **필요한 것.** 행렬 곱, 소프트맥스(softmax), 파이썬과 파이토치 조금.
 #
 # 모델은 SmolLM2-135M-Instruct입니다. 은닉 차원이 ⟨d_model⟩이고 층이 ⟨n_layers⟩개입니다. 층마다 쿼리 헤드 ⟨n_heads⟩개와 키·값 헤드 ⟨n_kv_heads⟩개가 있고, 헤드 하나는 ⟨d_head⟩차원입니다.
 # %% [markdown] tags=["lang-en"]
@@ -27,11 +25,9 @@
 #
 # We open a real language model and compute for ourselves, from start to end, what happens to a sentence in an attention layer. After every step we lay our numbers beside those that the model got inside. If they agree to the end, nothing about that layer is hidden from us.
 #
-# | | |
-# |---|---|
-# | **You will be able to** | get queries, keys, values, logits, attention weights and output from nothing but hidden states and the matrices of the model; read what any head of any layer looks at |
-# | **Time** | 40 minutes to read, 45 for the exercises |
-# | **You need** | matrix products, the softmax, a little Python and PyTorch |
+# - **You will be able to** get queries, keys, values, logits, attention weights and output from nothing but hidden states and the matrices of the model; read what any head of any layer looks at.
+# - **Time.** 40 minutes to read, 45 for the exercises.
+# - **You need** matrix products, the softmax, a little Python and PyTorch.
 #
 # The model is SmolLM2-135M-Instruct: hidden size ⟨d_model⟩, ⟨n_layers⟩ layers, each with ⟨n_heads⟩ query heads and ⟨n_kv_heads⟩ key/value heads of ⟨d_head⟩ dimensions.
 
@@ -61,6 +57,7 @@ from lib.results import record
 from lib.trace import trace
 
 use_style()
+pd.set_option("display.max_colwidth", None)
 
 # %% tags=["hide-input"]
 quick = {"temperatures": [0.5, 1, 2], "widths": [4, 64], "draws": 200}
@@ -700,7 +697,8 @@ figure = go.Figure(go.Bar(x=labels, y=shares[at_one].tolist(),
 figure.update_layout(
     title_text=titles[at_one], height=420, showlegend=False,
     yaxis={"range": [0, 1], "title": "weight"},
-    xaxis={"tickangle": -60},
+    xaxis={"tickangle": -60, "showgrid": False},
+    margin={"l": 60, "r": 20, "t": 60, "b": 20},
     sliders=[{"active": at_one, "steps": steps, "pad": {"t": 90},
               "currentvalue": {"prefix": "τ = "}}])
 table = pd.DataFrame(
