@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import tiktoken
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
@@ -32,7 +32,14 @@ from lib.distill import (
     whole_pieces,
 )
 from lib.gather import FOUND, MADE, gather, made
-from lib.lattice import best_paths, build_lattices, build_trie, margins, wrong_words
+from lib.lattice import (
+    best_paths,
+    build_lattices,
+    build_trie,
+    margins,
+    sweep,
+    wrong_words,
+)
 
 TEXTS = [
     "안녕하세요, 토크나이저 증류입니다.", "👋🏽 naïve café — ﷽",
@@ -121,6 +128,38 @@ def test_the_margin_is_gold_minus_the_best_of_all_other_cuts(word, scores, rng):
     assert margins(lattices, np.array(scores))[0] == want
     wrong = wrong_words(lattices, np.array(scores))[0]
     assert wrong == (tuple(viterbi(word, table)) != gold)
+
+
+@given(words_abc, free_scores, st.sampled_from([0.0, 0.1, 3.0]),
+       st.sampled_from([0.01, 0.5]), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_one_step_moves_the_scores_by_the_formula(word, scores, margin, rate, rng):
+    word = b"".join(word)
+    cuts = all_cuts(word, PIECES)
+    gold = rng.choice(cuts)
+    table = dict(zip(PIECES, scores, strict=True))
+    value = {cut: sum(table[piece] for piece in cut) for cut in cuts}
+    rivals = sorted((cut for cut in cuts if cut != gold), key=value.__getitem__)
+    assume(rivals and [value[cut] for cut in rivals].count(value[rivals[-1]]) == 1)
+    lattices = build_lattices(build_trie(PIECES), [word],
+                              [[PIECES.index(piece) for piece in gold]])
+    moved, seen = np.array(scores), np.zeros(1)
+    count = sweep(lattices, np.arange(1), moved, margin, rate, np.inf, seen)
+    m = value[gold] - value[rivals[-1]]
+    delta = np.array([gold.count(p) - rivals[-1].count(p) for p in PIECES])
+    step = min(rate, (margin - m) / max(delta @ delta, 1)) if m < margin else 0.0
+    assert seen[0] == m and count == (step > 0 and delta.any())
+    # one multiplication and one addition a score: rounding only
+    assert np.allclose(moved, np.array(scores) + step * delta, rtol=0, atol=1e-12)
+
+
+def test_words_that_lose_by_more_than_give_up_are_left_alone():
+    lattices = build_lattices(build_trie([b"a", b"aa"]), [b"aa"], [[0, 0]])
+    for give_up, moves in ((0.4, 0), (0.6, 1)):
+        scores = np.array([-1.0, -1.5])
+        assert sweep(lattices, np.arange(1), scores, 0.1, 1.0, give_up,
+                     np.zeros(1)) == moves
+        assert (scores.tolist() != [-1.0, -1.5]) == bool(moves)
 
 
 def test_all_cuts_of_a_word_are_all_compositions_when_every_span_is_a_piece():
@@ -262,8 +301,9 @@ def test_weights_that_would_turn_a_demand_round_are_refused():
 
 @cache
 def student() -> Tokenizer:
-    scores = whole_pieces(piece_bytes(gpt2()), -np.log(merge_ranks(gpt2()) + 300))
-    return unigram_tokenizer(gpt2(), scores)
+    rng = np.random.default_rng(0)
+    scores = rng.uniform(-3, -0.1, 50257)  # such that many pieces fall apart
+    return unigram_tokenizer(gpt2(), whole_pieces(piece_bytes(gpt2()), scores))
 
 
 def test_every_piece_of_gpt2_is_cut_into_itself_by_tokenizers():
@@ -301,8 +341,11 @@ def test_rounded_scores_come_through_the_file_exactly_and_viterbi_agrees(tmp_pat
     rng = np.random.default_rng(0)
     pieces = piece_bytes(gpt2())
     scores = whole_pieces(pieces, rng.normal(-9, 2, len(pieces)))
+    assert np.array_equal(scores / QUANTUM, np.round(scores / QUANTUM))
     path = save_unigram(unigram_tokenizer(gpt2(), scores), tmp_path)
     read = Tokenizer.from_file(str(path))
+    kept = [score for _, score in json.loads(read.to_str())["model"]["vocab"]]
+    assert kept[:50256] == scores[:50256].tolist()
     words = sorted({piece for text in TEXTS for piece in count_words(gpt2(), [text])})
     words += [b"=" * 70, b"abab" * 9]
     pairs = rng.integers(0, 5000, (2000, 2))
