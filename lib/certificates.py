@@ -28,11 +28,12 @@ def all_cuts(word: bytes, pieces: Collection[bytes]) -> list[Cut]:
     >>> all_cuts(b"aba", {b"a", b"b", b"ab"})
     [(b'a', b'b', b'a'), (b'ab', b'a')]
     """
-    found: list[list[Cut]] = [[()]] + [[] for _ in word]
+    found: list[list[Cut]] = [[] for _ in range(len(word) + 1)]
+    found[0].append(())
     for j in range(1, len(word) + 1):
         for i in reversed(range(j)):
             if word[i:j] in pieces:
-                found[j] += [(*cut, word[i:j]) for cut in found[i]]
+                found[j].extend((*cut, word[i:j]) for cut in found[i])
     return sorted(found[-1], key=lambda cut: [len(piece) for piece in cut])
 
 

@@ -135,16 +135,16 @@ def viterbi(word: bytes, scores: Mapping[bytes, float]) -> list[bytes]:
     ValueError
         If no sequence of pieces spells the word.
     """
-    best: list[float | None] = [0.0] + [None] * len(word)
+    best = [0.0] + [-np.inf] * len(word)
     came = [0] * (len(word) + 1)
     for i in range(len(word)):
-        if best[i] is None:
+        if best[i] == -np.inf:
             continue
         for j in range(i + 1, len(word) + 1):
             score = scores.get(word[i:j])
-            if score is not None and (best[j] is None or best[i] + score > best[j]):
+            if score is not None and best[i] + score > best[j]:
                 best[j], came[j] = best[i] + score, i
-    if best[-1] is None:
+    if best[-1] == -np.inf:
         raise ValueError(
             f"no pieces spell {word!r}; add its single bytes to the scores."
         )
