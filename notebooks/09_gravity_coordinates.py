@@ -495,10 +495,10 @@ stops = [{"method": "update", "label": str(layer),
          for layer in range(len(points))]
 fig = go.Figure(points)
 fig.update_layout(
-    height=580, margin={"l": 10, "r": 0, "t": 0, "b": 30}, showlegend=False,
+    height=580, margin={"l": 10, "r": 0, "t": 0, "b": 50}, showlegend=False,
     scene={f"{a}axis": axis | {"title": {"text": f"PC{n}"}}
            for n, a in enumerate("xyz", 1)} | {
-        "aspectmode": "cube", "camera": {"eye": {"x": 1, "y": 1, "z": 0.8}}},
+        "aspectmode": "cube", "camera": {"eye": {"x": 1.1, "y": 1.1, "z": 0.8}}},
     sliders=[{"active": 0, "steps": stops, "len": 0.9,
               "currentvalue": {"prefix": "layer "}}])
 show(fig)
