@@ -498,7 +498,8 @@ fig.update_layout(
     height=580, margin={"l": 10, "r": 0, "t": 0, "b": 50}, showlegend=False,
     scene={f"{a}axis": axis | {"title": {"text": f"PC{n}"}}
            for n, a in enumerate("xyz", 1)} | {
-        "aspectmode": "cube", "camera": {"eye": {"x": 1.1, "y": 1.1, "z": 0.8}}},
+        "aspectmode": "cube",
+        "camera": {"eye": {"x": 1.1, "y": 1.1, "z": 0.8}}},
     sliders=[{"active": 0, "steps": stops, "len": 0.9,
               "currentvalue": {"prefix": "layer "}}])
 show(fig)
