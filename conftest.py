@@ -1,23 +1,26 @@
-"""How the tests share two workers, and which files are no tests.
+"""How the tests share their workers (`-n 2`), and which files are no tests.
 
-Files stay whole: what a file loads once (a model, a wine folder) is loaded once. All
-of `tests/site` goes to one worker, because it reads one build and one browser.
+A file stays whole: what it loads once (a model, a Wine folder) is loaded once. All of
+`tests/site` goes to one worker, because it reads one build with one browser.
 """
 
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parent
+from xdist.scheduler import LoadFileScheduling
 
 # The sources of the notebooks are run as notebooks (the paired .ipynb), not imported.
 collect_ignore_glob = ["notebooks/*.py"]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put each test into the group of its file, or into the site's."""
-    for item in items:
-        place = item.path.relative_to(ROOT).as_posix()
-        group = "site" if place.startswith("tests/site/") else place
-        item.add_marker(pytest.mark.xdist_group(group))
+class ByFile(LoadFileScheduling):
+    """One file, one worker; and one worker for the site."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        site = nodeid.startswith("tests/site/")
+        return "tests/site" if site else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
+    """Deal the files out in the order in which they were collected."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)

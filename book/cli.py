@@ -213,7 +213,17 @@ def ready(profile: str | None) -> tuple[str, dict[str, str]]:
     python, env = str(environment.ensure(ROOT)), child_environment(profile)
     if code := call([python, "-m", "lib.data"], env):
         sys.exit(code)  # it has said in one sentence what to do
+    modules = ROOT / "book" / "node_modules" / ".stamp"
+    if (ROOT / "book" / "package-lock.json").exists() and not modules.exists():
+        # Now, so that no later verb needs the network; a build that lacks them asks
+        # again and says what is wrong.
+        fetch = "from book.assemble import install_modules as fetch; fetch()"
+        if call([python, "-c", f"{QUIET}; {fetch}"], env):
+            say("The site's fonts and scripts are missing; a build will ask again.")
     return python, env
+
+
+QUIET = "import sys; sys.excepthook = lambda *error: print(error[1], file=sys.stderr)"
 
 
 def start(profile: str | None, rest: list[str]) -> int:
@@ -274,7 +284,7 @@ def test(profile: str | None, rest: list[str]) -> int:
     env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     env |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     workers = str(min(2, os.cpu_count() or 1))
-    command = [python, "-m", "pytest", "-n", workers, "--dist", "loadgroup", *rest]
+    command = [python, "-m", "pytest", "-n", workers, *rest]
     return become(command, env)
 
 
