@@ -177,6 +177,8 @@ def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
             # its own words name it, in the page's language
             text = text.replace('<summary aria-label="Toggle hidden content">',
                                 "<summary>")
+            text = text.replace('<p class="caption" role="heading">',
+                                '<p class="caption">')
             text = wrap_tables(text, lang)
             target = fresh / lang / page.name
             target.write_text(text, encoding="utf-8")

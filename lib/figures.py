@@ -29,11 +29,11 @@ TABLE_MIME = "application/vnd.agt.table+json"
 #: 4.5:1 against the paper.
 COLOURS = {
     "attention": "#2f55c6",
-    "gravity": "#b4530f",
+    "gravity": "#a64a0a",
     "tokens": "#0b766b",
     "plum": "#8a3f8c",
     "olive": "#76690f",
-    "grey": "#667085",
+    "grey": "#5f687b",
 }
 INK, MUTED, LINE, PAPER = "#1d2433", "#5b6476", "#d9d5ca", "#fbfaf7"
 _PAGE = {"ink": INK, "muted": MUTED, "line": LINE, "paper": PAPER}
@@ -71,7 +71,7 @@ def use_style() -> None:
         "axes.labelcolor": INK,
         "axes.titlecolor": INK,
         "axes.titlesize": 11,
-        "axes.titleweight": "semibold",
+        "axes.titleweight": "bold",
         "axes.labelsize": 10,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -190,6 +190,6 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     """Give each name a colour of the palette, in order.
 
     >>> colours(["dot", "newton"])
-    {'dot': '#2f55c6', 'newton': '#b4530f'}
+    {'dot': '#2f55c6', 'newton': '#a64a0a'}
     """
     return dict(zip(names, COLOURS.values(), strict=False))

@@ -91,6 +91,8 @@
   };
   reachable();
   addEventListener("resize", reachable);
+  document.fonts?.ready.then(() => { reachable(); place(); });
+  for (const fold of all("details")) fold.addEventListener("toggle", reachable);
   for (const link of all("a.headerlink")) { link.setAttribute("aria-label", words.permalink); link.removeAttribute("title"); }
 
   // ---- copy buttons
@@ -118,8 +120,8 @@
 
   // ---- figures drawn by plotly: light colours stand in the data, the page's
   // current ones go into the drawing
-  const palette = { "#2f55c6": "--c-attention", "#b4530f": "--c-gravity", "#0b766b": "--c-tokens",
-    "#8a3f8c": "--c-plum", "#76690f": "--c-olive", "#667085": "--c-grey",
+  const palette = { "#2f55c6": "--c-attention", "#a64a0a": "--c-gravity", "#0b766b": "--c-tokens",
+    "#8a3f8c": "--c-plum", "#76690f": "--c-olive", "#5f687b": "--c-grey",
     "#1d2433": "--ink", "#5b6476": "--muted", "#d9d5ca": "--line", "#fbfaf7": "--paper" };
   const current = () => {
     const style = getComputedStyle(root);

@@ -8,6 +8,7 @@ SECTIONED = [name for name in page_names() if name[:2].isdigit()]
 
 
 def scroll_to(page, section):
+    page.evaluate("() => document.fonts.ready.then(() => true)")
     page.evaluate(
         "(id) => { document.getElementById(id).scrollIntoView({ block: 'start', "
         "behavior: 'instant' }); }", section)
@@ -18,7 +19,7 @@ def scroll_to(page, section):
 @pytest.mark.parametrize("name", SECTIONED)
 @pytest.mark.parametrize(("start", "end"), [("ko", "en"), ("en", "ko")])
 def test_language_switch_keeps_page_and_section(address, visit, name, start, end):
-    page = visit(f"{address}/{start}/{name}.html").page
+    page = visit(f"{address}/{start}/{name}.html").scroll_through().page
     sections = page.eval_on_selector_all(
         "article section section[id]", "(all) => all.map((section) => section.id)")
     section = sections[len(sections) // 2]
@@ -26,6 +27,7 @@ def test_language_switch_keeps_page_and_section(address, visit, name, start, end
     page.click(".language")
     page.wait_for_selector("html[data-ready]")
     assert page.url == f"{address}/{end}/{name}.html#{section}"
+    page.evaluate("() => document.fonts.ready.then(() => true)")
     box = page.locator(f"[id='{section}']").first.bounding_box()
     assert -5 <= box["y"] <= 430
 
@@ -130,7 +132,8 @@ def test_a_linked_widget_moves_without_a_kernel(site, visit):
         for select in seen.page.locator(".figure-body.widget select").all():
             widget = select.locator("xpath=ancestor::*[contains(@class,'figure-body')]")
             before = widget.inner_text()
-            select.select_option(index=1)
+            now = select.evaluate("(node) => node.selectedIndex")
+            select.select_option(index=now + 1)
             seen.page.wait_for_function(
                 "([node, before]) => node.innerText !== before",
                 arg=[widget.element_handle(), before])
