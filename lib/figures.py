@@ -114,7 +114,7 @@ def to_svg(figure: Figure, name: str = "figure") -> str:
                        bbox_inches="tight", pad_inches=0.06)
     svg = out.getvalue()
     svg = svg[svg.index("<svg"):]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)
     for variable, colour in [
         *((f"--c-{key}", colour) for key, colour in COLOURS.items()),
@@ -136,8 +136,10 @@ def table_payload(frame: pd.DataFrame, digits: int = 3) -> dict[str, Any]:
 
     return {
         "columns": ["", *map(str, frame.columns)],
-        "rows": [[str(index), *map(cell, row)]
-                 for index, row in zip(frame.index, frame.to_numpy(object), strict=True)],
+        "rows": [
+            [str(index), *map(cell, row)]
+            for index, row in zip(frame.index, frame.to_numpy(object), strict=True)
+        ],
     }
 
 

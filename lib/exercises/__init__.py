@@ -69,7 +69,7 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
             return check(*answers)
         except NotImplementedError:
             return not_yet("아직 답이 없습니다.", "There is no answer yet.")
-        except Exception as error:  # the reader's code may raise anything
+        except Exception as error:  # noqa: BLE001 the reader may raise anything
             what = f"{type(error).__name__}: {error}"
             return not_yet(
                 f"답을 실행하는 중에 오류가 났습니다: {what}",
