@@ -497,7 +497,7 @@ record(worst_step=max(in_32[name][0] for name in steps_compared),
 #
 # Now that the numbers can be trusted, look at them. Choose layer and head with the two sliders; the arrow keys move them as well. Rows are the tokens that look (queries), columns the tokens that are looked at (keys), and a row sums to 100%.
 
-# %%
+# %% tags=["cover"]
 heatmaps = traced.stack("attn.pattern")[:, 0].cpu()
 heatmaps_en = traced_en.stack("attn.pattern")[:, 0].cpu()
 attention_explorer(

@@ -486,7 +486,7 @@ points = [go.Scatter3d(
     hovertemplate=hover, visible=layer == 0, name=f"layer {layer}",
     textfont={"size": 11}) for layer, xyz in enumerate(places)]
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "cover"]
 reach = float(np.abs(places).max() * 1.05)
 axis = {"range": [-reach, reach], "showticklabels": False,
         "showbackground": False, "zeroline": False}

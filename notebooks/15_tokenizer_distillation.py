@@ -225,7 +225,7 @@ def draw_lattice(axes, word, above, below=()):
     axes.plot(range(n + 1), [0] * (n + 1), "o", c=COLOURS["grey"], ms=4)
     axes.set_axis_off()
 
-# %%
+# %% tags=["cover"]
 fig, axes = plt.subplots(figsize=(5.2, 2.2))
 draw_lattice(axes, b"hugs", bpe_path)
 axes.set_ylim(-0.4, None)
