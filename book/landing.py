@@ -6,23 +6,13 @@ from html import escape
 
 from nbformat import NotebookNode
 
+from book.covers import cover
 from book.glossary import glossary_markdown
 from book.words import WORDS
-from lib.figures import SVG_MIME
 
 #: The chapter that each front-door card opens, by part.
 CARDS = {"attention": "02_qkv_tracing", "gravity": "09_gravity_coordinates",
          "tokens": "15_tokenizer_distillation"}
-
-
-def cover(notebook: NotebookNode | None) -> str:
-    """Take the picture of the cell tagged `cover`, or nothing."""
-    for cell in notebook.cells if notebook else []:
-        if "cover" in cell.metadata.get("tags", []):
-            for output in cell.outputs:
-                if SVG_MIME in output.get("data", {}):
-                    return "".join(output.data[SVG_MIME])
-    return ""
 
 
 def cards(lang: str, notebooks: Mapping[str, NotebookNode], base: str = "") -> str:
@@ -51,7 +41,7 @@ def landing_page(notebooks: Mapping[str, NotebookNode]) -> str:
     """Write the page that greets in both languages, the reader's own first."""
     sides = []
     for lang in ("ko", "en"):
-        title = "<br>".join(WORDS[lang]["site"].split(" · "))
+        title = " <br>".join(WORDS[lang]["site"].split(" · "))
         lead, enter = WORDS[lang]["lead"], WORDS[lang]["enter"]
         sides.append(
             f'<section lang="{lang}" class="side"><h1>{title}</h1>'

@@ -148,6 +148,9 @@
         layout[key][axis] = { gridcolor: line, zerolinecolor: line, showbackground: false, color: colours["#5b6476"], ...layout[key][axis] };
       }
     }
+    if (layout.sliders?.length) {
+      layout.margin = { ...layout.margin, b: Math.max(layout.margin?.b ?? 0, 80) };
+    }
     for (const slider of layout.sliders ?? []) {
       slider.bgcolor = line; slider.bordercolor = line; slider.activebgcolor = colours["#2f55c6"]; slider.tickcolor = line;
       slider.font = { ...slider.font, color: ink };

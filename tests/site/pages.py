@@ -17,3 +17,4 @@ def page_names() -> list[str]:
 
 
 PAGES = [f"{lang}/{name}.html" for lang in LANGS for name in page_names()]
+ALL = ["index.html", *PAGES]

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.site.pages import LANGS, PAGES, ROOT, page_names
+from tests.site.pages import ALL, LANGS, PAGES, ROOT, page_names
 
 AXE = ROOT / "book" / "node_modules" / "axe-core" / "axe.min.js"
 HANGUL = re.compile(r"[가-힣]")
@@ -24,7 +24,7 @@ def table_of(soup):
     return [tag["id"] for tag in soup.select("article section[id]")]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ALL)
 def test_page_loads_all_from_its_own_site_without_an_error(site, address, visit, page):
     seen = visit(f"{address}/{page}").scroll_through()
     hosts = {urlparse(url).netloc for url in seen.requests
@@ -36,7 +36,7 @@ def test_page_loads_all_from_its_own_site_without_an_error(site, address, visit,
     assert weight(site, seen) <= limit, f"{page} loads {weight(site, seen):,} bytes"
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ALL)
 def test_page_works_from_a_folder_and_fits_a_phone(site, visit, page):
     seen = visit((site / page).as_uri(), width=390).scroll_through()
     assert all(url.startswith(("file:", "data:", "blob:")) for url in seen.requests)
@@ -45,7 +45,7 @@ def test_page_works_from_a_folder_and_fits_a_phone(site, visit, page):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ALL)
 def test_page_has_no_serious_accessibility_finding(address, visit, page, theme):
     seen = visit(f"{address}/{page}", theme=theme).scroll_through()
     seen.page.add_script_tag(path=str(AXE))
@@ -93,7 +93,7 @@ def test_no_section_is_addressed_by_a_number_that_a_heading_left_behind(site):
 
 def test_every_link_inside_the_site_leads_somewhere(site):
     links, ids, broken = [], {}, []
-    for page in [*PAGES, "index.html"]:
+    for page in ALL:
         soup = BeautifulSoup((site / page).read_text("utf-8"), "html.parser")
         links += [(site / page, tag["href"]) for tag in soup.select("a[href]")]
         ids[site / page] = {tag["id"] for tag in soup.select("[id]")}
