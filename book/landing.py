@@ -1,7 +1,7 @@
 """The front door, and what the prose pages show of the chapters."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from nbformat import NotebookNode
@@ -15,10 +15,12 @@ CARDS = {"attention": "02_qkv_tracing", "gravity": "09_gravity_coordinates",
          "tokens": "15_tokenizer_distillation"}
 
 
-def cards(lang: str, notebooks: Mapping[str, NotebookNode], base: str = "") -> str:
+def cards(lang: str, notebooks: Mapping[str, NotebookNode], base: str = "",
+          parts: Iterable[str] = tuple(CARDS)) -> str:
     """Draw the three systems as cards, each with a picture from its chapter."""
     found = []
-    for part, name in CARDS.items():
+    for part in parts:
+        name = CARDS[part]
         title, text = WORDS[lang]["cards"][part]
         svg = cover(notebooks.get(name))
         picture = f'<div class="card-picture" aria-hidden="true">{svg}</div>'
@@ -32,8 +34,12 @@ def cards(lang: str, notebooks: Mapping[str, NotebookNode], base: str = "") -> s
 
 
 def fill_markers(text: str, lang: str, notebooks: Mapping[str, NotebookNode]) -> str:
-    """Fill what a prose page leaves to the build: `<!-- cards -->`, glossary."""
+    """Fill what a prose page leaves to the build: its cards and terms."""
     text = text.replace("<!-- cards -->", cards(lang, notebooks))
+    for part in CARDS:
+        marker = f"<!-- card: {part} -->"
+        if marker in text:
+            text = text.replace(marker, cards(lang, notebooks, parts=[part]))
     return text.replace("<!-- glossary -->", glossary_markdown(lang))
 
 
