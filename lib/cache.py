@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tomllib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -83,8 +83,12 @@ def read_origin(folder: Path) -> dict:
     """Read a cached folder's origin.json; empty where it is missing or broken."""
     try:
         origin = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
-        return origin if origin["files"] and origin["recipe"] else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        whole = {"origin", "stand_in", "title", "licence", "recipe"} <= origin.keys()
+        stamps = [kept.keys() for kept in origin["files"].values()]
+        whole &= all({"sha256", "bytes", "mtime_ns"} <= keys for keys in stamps)
+        whole &= bool(stamps) and set(origin["title"]) == {"ko", "en"}
+        return origin if whole else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -95,7 +99,7 @@ def damage_of(name: str, whole: bool = False) -> str | None:
     """
     folder = CACHE / name
     if not folder.is_dir():
-        return "is not in the cache"
+        return "is no folder" if folder.exists() else "is not there"
     origin = read_origin(folder)
     if not origin:
         return "has no readable origin.json"
@@ -103,19 +107,23 @@ def damage_of(name: str, whole: bool = False) -> str | None:
         return "was made by another data/sources.toml"
     fresh = True
     for file, kept in origin["files"].items():
+        if not (folder / file).is_file():
+            return f"lacks {file}"
         try:
             now = (folder / file).stat()
-        except OSError:
-            return f"lacks {file}"
-        stamped = (now.st_size, now.st_mtime_ns) == (kept["bytes"], kept["mtime_ns"])
-        if stamped and not whole:
-            continue
-        if sha256_of(folder / file) != kept["sha256"]:
-            return f"has a damaged {file}"
+            stamp = (now.st_size, now.st_mtime_ns)
+            stamped = stamp == (kept["bytes"], kept["mtime_ns"])
+            if stamped and not whole:
+                continue
+            if sha256_of(folder / file) != kept["sha256"]:
+                return f"has a damaged {file}"
+        except OSError as error:
+            return f"has an unreadable {file} ({error.strerror})"
         if not stamped:
             kept["mtime_ns"], fresh = now.st_mtime_ns, False
     if not fresh:  # good, but copied or touched: remember its time, hash it no more
-        _write_origin(folder, origin)
+        with suppress(OSError):  # a cache that cannot be written to is good as well
+            _write_origin(folder, origin)
     return None
 
 
@@ -129,10 +137,13 @@ def _write_origin(folder: Path, origin: dict) -> None:
 def ready(name: str, whole: bool = False, again: bool = False) -> Path:
     """Give the cached folder of a name; fetch it first where it is not good."""
     row = row_of(name)
-    if again or damage_of(name, whole) or _better_mirror(name):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with _alone(name):
-            _renew(name, row, whole, again)
+    if again or damage_of(name, whole) or better_mirror(name):
+        try:
+            CACHE.mkdir(parents=True, exist_ok=True)
+            with _alone(name):
+                _renew(name, row, whole, again)
+        except OSError as error:
+            raise _unwritable(name, error) from error
     return CACHE / name
 
 
@@ -164,7 +175,7 @@ def _renew(name: str, row: dict, whole: bool, again: bool) -> None:
             if damage:
                 raise
             say(f"{name}: nothing newer could be fetched; the cached data stays.")
-    elif better := _better_mirror(name):
+    elif better := better_mirror(name):
         try:
             _fetch(name, [better])
         except DiskFull:
@@ -184,7 +195,7 @@ def _mirror() -> Path | None:
     return folder.absolute() if folder.is_dir() else ROOT / folder
 
 
-def _better_mirror(name: str) -> dict | None:
+def better_mirror(name: str) -> dict | None:
     """The mirror's origin, where the cache holds a stand-in for what it has."""
     mirror = _mirror()
     if mirror is None or not read_origin(CACHE / name).get("stand_in"):
@@ -199,6 +210,13 @@ def _origins(name: str, kind: str) -> list[dict]:
     return [origin for origin in row_of(name)["from"] if origin["origin"] == kind]
 
 
+def _unwritable(name: str, error: OSError) -> DataError:
+    return disk_is_full(error, CACHE) or DataError(
+        f"{name} cannot be written to {CACHE}: {error.strerror}; "
+        "make that folder writable or set BOOK_DATA_CACHE to another."
+    )
+
+
 # --- the origins -----------------------------------------------------------------
 
 
@@ -208,7 +226,7 @@ def _fetch(name: str, origins: list[dict]) -> None:
     tried = []
     try:
         for origin in origins:
-            shutil.rmtree(part, ignore_errors=True)
+            _drop(part)
             part.mkdir(parents=True)
             try:
                 expect_room(part, origin.get("needs", 0))
@@ -223,12 +241,9 @@ def _fetch(name: str, origins: list[dict]) -> None:
                 say(f"{name}: came from {origin['origin']}; {'; '.join(passed)}.")
             return
     except OSError as error:
-        raise disk_is_full(error, CACHE) or DataError(
-            f"{name} cannot be written to {CACHE}: {error.strerror}; "
-            "make that folder writable or set BOOK_DATA_CACHE to another."
-        ) from error
+        raise _unwritable(name, error) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        _drop(part)
     (mirror,) = _origins(name, "mirror")
     wanted = ", ".join(file["path"] for file in mirror["files"])
     raise DataError(
@@ -324,8 +339,16 @@ def _publish(name: str, origin: dict, part: Path) -> None:
     }
     _write_origin(part, story)
     final, old = CACHE / name, CACHE / f".old-{name}"
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
+    _drop(old)
+    if os.path.lexists(final):
         os.replace(final, old)
     os.replace(part, final)
-    shutil.rmtree(old, ignore_errors=True)
+    _drop(old)
+
+
+def _drop(path: Path) -> None:
+    """Remove a folder, or what stands in a folder's place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
