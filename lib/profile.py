@@ -94,7 +94,8 @@ def settings(
     Raises
     ------
     ValueError
-        On an unknown profile or device, or on profiles with different names.
+        On an unknown profile or device, on profiles with different names, or on an
+        option given as another kind of value than the profiles hold.
 
     >>> cfg = settings("smoke", smoke={"steps": 2}, book={"steps": 900},
     ...                gpu={"steps": 9000}, given={"steps": None}, device="cpu")
@@ -109,7 +110,21 @@ def settings(
             "is not in all three."
         )
     name = profile_name(profile)
+    for option, value in (given or {}).items():
+        known = by_profile[name].get(option)
+        if None not in (value, known) and _kind(value) != _kind(known):
+            raise ValueError(
+                f"{option} is {_kind(known)} in the profiles (here {known!r}), "
+                f"and {value!r} is not; give one."
+            )
     chosen = by_profile[name] | {
         option: value for option, value in (given or {}).items() if value is not None
     }
     return SimpleNamespace(profile=name, device=pick_device(device), **chosen)
+
+
+def _kind(value: object) -> str:
+    """Say which kind of value an option has; whole and broken numbers are one."""
+    kinds = {bool: "True or False", int: "a number", float: "a number", str: "text",
+             list: "a list", tuple: "a list", dict: "a table"}
+    return kinds.get(type(value), f"a {type(value).__name__}")

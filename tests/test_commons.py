@@ -1,5 +1,7 @@
 """What every chapter uses: profiles, results, figures, verdicts."""
 
+import re
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -30,6 +32,22 @@ def test_what_the_reader_gives_wins_over_the_profile():
                    gpu={"steps": 4, "d": 9},
                    given={"steps": 0, "d": None}, device="cpu")
     assert (cfg.steps, cfg.d, cfg.profile) == (0, 8, "smoke")
+
+
+@pytest.mark.parametrize(
+    ("known", "wrong", "right", "kind"),
+    [(600, "many", 0.5, "a number"), ([4, 64], 7, (1, 2), "a list"),
+     (True, 1, False, "True or False"), ("hard", [1], "soft", "text")],
+)
+def test_an_option_of_another_kind_is_refused_in_one_sentence(
+    known, wrong, right, kind
+):
+    profiles = {name: {"x": known} for name in ("smoke", "book", "gpu")}
+    cfg = settings("smoke", **profiles, given={"x": right}, device="cpu")
+    assert cfg.x == right
+    sentence = f"x is {kind} in the profiles (here {known!r}), and {wrong!r} is not"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        settings("smoke", **profiles, given={"x": wrong}, device="cpu")
 
 
 def test_profiles_must_agree_on_their_options():
