@@ -19,6 +19,7 @@ import difflib
 import hashlib
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -30,7 +31,7 @@ import yaml
 from papermill.iorw import NoDatesSafeLoader
 
 from book.execute import Interrupted, Job, execute_many
-from book.fingerprint import load
+from book.fingerprint import code_cells, library, load
 from book.report import report
 from book.sync import ROOT, SyncError, shown
 
@@ -136,7 +137,14 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     cells = load(notebook).cells
     tagged = (c for c in cells if "parameters" in c.metadata.get("tags", []))
     cell = next(tagged, None)
-    for node in ast.parse(cell.source).body if cell else []:
+    try:
+        lines = ast.parse(cell.source).body if cell else []
+    except SyntaxError as error:
+        raise UsageError(
+            f"the parameter cell of {shown(notebook)} is not Python "
+            f"(line {error.lineno}: {error.msg}); mend it and run this again"
+        ) from None
+    for node in lines:
         if isinstance(node, ast.Assign):
             targets, value = node.targets, node.value
         elif isinstance(node, ast.AnnAssign) and node.value:
@@ -185,10 +193,10 @@ def fitting(name: str, text: str, default: Any, notebook: str) -> Any:
     1.0
     """
     value = parse_value(text)
-    if default is None or default is UNKNOWN or value is None:
+    if default is None or default is UNKNOWN:
         return value
     if isinstance(default, str):
-        return text
+        return text if text != "None" else None
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if type(value) is type(default):
@@ -277,6 +285,19 @@ def show_list(known: Catalogue) -> None:
     print(f"profiles\n  {', '.join(known.profiles)}")
 
 
+def have_data(jobs: list[Job]) -> int:
+    """Have the data in place before notebooks that read it ask for it all at once.
+
+    Returns the exit code of `lib.data`, which has said in one sentence what is wrong;
+    0 as well where no notebook reads data.
+    """
+    cells = (cell.source for job in jobs for cell in code_cells(load(job.notebook)))
+    if ROOT / "lib" / "data.py" not in library(cells):
+        return 0
+    command = [sys.executable, "-m", "lib.data", "--quick"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see ./setup_and_run.sh run --help")
@@ -350,9 +371,14 @@ def main(argv: list[str] | None = None, folder: Path = NOTEBOOKS) -> int:
     title = f"{options.what}, profile {jobs[0].profile}"
     stopped = False
     try:
+        if code := have_data(jobs):
+            return code
         results = execute_many(jobs, workers)
     except Interrupted as error:
         results, stopped = error.results, True
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from there", file=sys.stderr)
+        return 130
     report(results, out, title, given, known.key_results)
     print(f"report and notebooks: {shown(out)}")
     bad = [r for r in results if not r.ok]

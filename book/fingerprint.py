@@ -20,7 +20,7 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from book.sync import ROOT, inputs, paired
+from book.sync import ROOT, SyncError, inputs, paired, shown
 
 FORMAT = 1  # raise it when the executed notebook itself changes its form
 # tags that change what is executed; the others only change how it looks
@@ -32,12 +32,29 @@ def load(notebook: Path) -> NotebookNode:
     """Read a chapter by either file of its pair, without outputs.
 
     Of a pair whose two texts differ, the newer file counts.
+
+    Raises
+    ------
+    SyncError
+        If a file of the pair cannot be read; the message says what to do.
     """
     notebook = Path(notebook)
     source, ipynb = notebook.with_suffix(".py"), notebook.with_suffix(".ipynb")
     if notebook.suffix == ".py" and not ipynb.exists():
         return paired(source)
-    nb = nbformat.read(ipynb, as_version=4)
+    try:
+        nb = nbformat.read(ipynb, as_version=4)
+        nbformat.validate(nb)
+    except Exception as error:  # noqa: BLE001 - nbformat raises many kinds
+        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        remedy = (
+            f"write it anew with `python -m book.sync {shown(source)}`"
+            if source.exists()
+            else "open and save it in JupyterLab, or bring back a good copy"
+        )
+        raise SyncError(
+            f"{shown(ipynb)} is no notebook that can be read ({why[:120]}): {remedy}"
+        ) from None
     if source.exists():
         from_source = paired(source)
         newer = source.stat().st_mtime_ns >= ipynb.stat().st_mtime_ns

@@ -173,6 +173,45 @@ def test_a_command_that_cannot_be_meant_is_one_sentence_and_runs_nothing(
     assert heard.out == ""
 
 
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("03_cut.ipynb", '{"cells": [', "03_cut.ipynb is no notebook that can be read"),
+    ("03_odd.ipynb", "[1]", "03_odd.ipynb is no notebook that can be read"),
+    ("03_odd.ipynb", '{"cells": 3, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+     "03_odd.ipynb is no notebook that can be read"),
+    ("03_half.py", '# %% tags=["parameters"]\nx = (\n',
+     "the parameter cell of"),
+    ("03_bytes.py", b"\xff\xfe", "cannot be read as py:percent"),
+])
+def test_a_notebook_that_cannot_be_read_is_one_sentence(
+    book, tmp_path, capsys, name, content, said
+):
+    content = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / name).write_bytes(content)
+    assert book.run(tmp_path / name, "--profile", "smoke") == 2
+    heard = capsys.readouterr()
+    assert said in heard.err and heard.err.count("\n") == 1
+
+
+def test_a_broken_half_of_a_pair_names_the_way_to_write_it_anew(book, tmp_path, capsys):
+    (tmp_path / "03_x.py").write_text("# %%\n1\n")
+    (tmp_path / "03_x.ipynb").write_text("{")
+    assert book.run(tmp_path / "03_x.py") == 2
+    assert "write it anew with `python -m book.sync " in capsys.readouterr().err
+
+
+def test_data_that_cannot_be_had_ends_the_run_before_any_notebook(
+    book, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(batch, "execute_many", None)  # to run anything would fail
+    monkeypatch.setenv("BOOK_DATA_CACHE", "/dev/null/cache")
+    reads = tmp_path / "03_reads.py"
+    reads.write_text('# %% tags=["parameters"]\nn = 1\n\n# %%\nfrom lib import data\n')
+    assert book.run(reads, "--out", tmp_path / "out", "-p", "m", "2") == 2
+    assert "BOOK_DATA_CACHE" not in capfd.readouterr().err  # the words come first
+    assert book.run(reads, "--out", tmp_path / "out") == 1
+    assert "cannot be written to /dev/null/cache" in capfd.readouterr().err
+
+
 def test_an_unknown_profile_in_the_environment_is_named(book, capsys, monkeypatch):
     monkeypatch.setenv("BOOK_PROFILE", "tiny")
     assert book.run("book") == 2
