@@ -55,7 +55,8 @@ HELP = f"""\
                     만든 것을 지웁니다. --all은 환경과 자료까지 지웁니다        [--all]
   help, --help      this page | 이 도움말
 
-Profiles: smoke (seconds a notebook), book (the default), gpu (the full experiments).
+Profiles: smoke (tens of seconds a notebook), book (the default, minutes a notebook),
+gpu (the full experiments).
 Paths are counted from the folder of this script.
 """
 
@@ -174,16 +175,21 @@ def child_environment(profile: str | None) -> dict[str, str]:
     """Return the environment for the tools in `.venv`.
 
     The kernel must be the environment's own, also where the reader's account has
-    another kernel of that name; a relative `BOOK_DATA_MIRROR` must hold in every
-    working folder.
+    another kernel of that name; a relative folder of data must hold in every working
+    folder.
     """
     env = dict(os.environ, PYTHONUTF8="1", JUPYTER_PREFER_ENV_PATH="1")
     for name in ("PYTHONPATH", "PYTHONHOME", "JUPYTER_PATH", "VIRTUAL_ENV"):
         env.pop(name, None)
+    # pip is told not to compile (it would compile all, and we import a part), so Python
+    # must be let keep what it compiles in .venv: else every process of a build does it
+    # anew, torch and Sphinx included.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     if profile:
         env["BOOK_PROFILE"] = profile
-    if mirror := env.get("BOOK_DATA_MIRROR"):
-        env["BOOK_DATA_MIRROR"] = str((ROOT / mirror).resolve())
+    for name in ("BOOK_DATA_MIRROR", "BOOK_DATA_CACHE"):
+        if folder := env.get(name):
+            env[name] = str((ROOT / Path(folder).expanduser()).resolve())
     return env
 
 
@@ -208,10 +214,15 @@ def become(command: list[str], env: dict[str, str]) -> int:
     os.execve(command[0], command, env)
 
 
-def ready(profile: str | None) -> tuple[str, dict[str, str]]:
-    """Bring the environment and the data up; return its Python and the variables."""
+def ready(
+    profile: str | None, data: tuple[str, ...] | None = ("--quick",)
+) -> tuple[str, dict[str, str]]:
+    """Bring the environment and the data up; return its Python and the variables.
+
+    `data` are words for `lib.data`; with None it is left to the tool of the verb.
+    """
     python, env = str(environment.ensure(ROOT)), child_environment(profile)
-    if code := call([python, "-m", "lib.data"], env):
+    if data is not None and (code := call([python, "-m", "lib.data", *data], env)):
         sys.exit(code)  # it has said in one sentence what to do
     modules = ROOT / "book" / "node_modules" / ".stamp"
     if (ROOT / "book" / "package-lock.json").exists() and not modules.exists():
@@ -250,8 +261,8 @@ def build(profile: str | None, rest: list[str]) -> int:
 
 
 def run(profile: str | None, rest: list[str]) -> int:
-    """Run notebooks in batch."""
-    python, env = ready(profile)
+    """Run notebooks in batch, which asks for the data once its words are right."""
+    python, env = ready(profile, data=None)
     chosen = ["--profile", profile] if profile else []
     return become([python, "-m", "book.batch", *rest, *chosen], env)
 
@@ -280,7 +291,7 @@ LAB_SETTINGS = """\
 
 def test(profile: str | None, rest: list[str]) -> int:
     """Run every test: units, pairs, notebooks and the site, in the smoke profile."""
-    python, env = ready(profile or "smoke")
+    python, env = ready(profile or "smoke", data=())  # every byte is hashed
     env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     env |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     workers = str(min(2, os.cpu_count() or 1))

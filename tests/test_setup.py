@@ -420,7 +420,7 @@ def test_the_tests_run_small_single_threaded_and_with_pytests_own_words(
     monkeypatch.setenv("BOOK_PROFILE", "gpu")
     assert cli.main(["test", "-k", "gravity"]) == 0
     data, (command, env) = calls[0], calls[-1]
-    assert data[0] == ["PYTHON", "-m", "lib.data"]
+    assert data[0] == ["PYTHON", "-m", "lib.data"]  # every byte, not --quick
     assert command[:3] == ["PYTHON", "-m", "pytest"]
     assert command[-2:] == ["-k", "gravity"]
     assert (env["BOOK_PROFILE"], env["OMP_NUM_THREADS"]) == ("smoke", "1")
@@ -432,6 +432,29 @@ def test_a_relative_mirror_holds_in_every_folder(calls, monkeypatch):
     for _, env in calls:
         expected = cli.ROOT.parent / "shared" / "data"
         assert env["BOOK_DATA_MIRROR"] == str(expected)
+
+
+def test_a_relative_cache_holds_in_every_folder(calls, monkeypatch):
+    monkeypatch.setenv("BOOK_DATA_CACHE", "elsewhere/cache")
+    cli.main(["build"])
+    assert {env["BOOK_DATA_CACHE"] for _, env in calls} == {
+        str(cli.ROOT / "elsewhere" / "cache")
+    }
+
+
+def test_python_may_keep_what_it_compiles_in_the_environment(calls, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    cli.main(["build"])
+    assert all("PYTHONDONTWRITEBYTECODE" not in env for _, env in calls)
+
+
+def test_building_asks_for_the_data_quickly_and_batch_asks_itself(calls):
+    cli.main(["build"])
+    assert ["PYTHON", "-m", "lib.data", "--quick"] in [command for command, _ in calls]
+    calls.clear()
+    cli.main(["run", "02"])  # a mistyped -p must not wait for the data
+    assert not any("lib.data" in command for command, _ in calls)
+    assert calls[-1][0] == ["PYTHON", "-m", "book.batch", "02"]
 
 
 def test_lab_opens_the_notebooks_on_this_machine_only(calls, monkeypatch, tmp_path):
