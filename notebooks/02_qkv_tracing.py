@@ -12,10 +12,10 @@
 # <!-- label: qkv-tracing -->
 # # QKV 추적: 어텐션 한 층을 손으로 다시 계산하기
 #
-# 실제 언어 모델(language model) 하나를 열고, 문장이 어텐션(attention) 층을 지나는 길을 처음부터 끝까지 직접 계산해 봅니다. 한 걸음마다 모델이 속에서 얻은 값과 나란히 놓고 견줍니다. 끝까지 값이 같다면 그 층에는 우리가 모르는 것이 남아 있지 않은 셈입니다.
+# 실제 언어 모델(language model) 하나를 열고, 문장이 어텐션(attention) 층을 지나는 길을 처음부터 끝까지 직접 계산해 봅니다. 한 걸음마다 모델이 속에서 얻은 값과 나란히 놓고 견줍니다. 끝까지 값이 같으면 그 층이 하는 계산을 빠짐없이 안 것입니다.
 #
-# - **할 수 있게 되는 것.** 은닉 상태(hidden state)와 모델의 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logit), 어텐션 가중치(attention weight), 출력을 구하기. 어느 층의 어느 헤드(head)든 무엇을 보는지 읽기.
-# - **걸리는 시간.** 읽기 40분, 연습 문제 45분.
+# - **할 수 있게 되는 것.** 은닉 상태(hidden state)와 모델의 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logit), 어텐션 가중치(attention weight), 출력을 구하고, 어느 층의 어느 헤드(head)든 무엇을 보는지 그림에서 읽을 수 있습니다.
+# - **걸리는 시간.** 읽기 40분, 연습 문제 50분.
 # - **필요한 것.** 행렬 곱, 소프트맥스(softmax), 파이썬과 파이토치 조금.
 #
 # 모델은 SmolLM2-135M-Instruct입니다. 은닉 차원이 ⟨d_model⟩이고 층이 ⟨n_layers⟩개입니다. 층마다 쿼리 헤드 ⟨n_heads⟩개와 키·값 헤드 ⟨n_kv_heads⟩개가 있고, 헤드 하나는 ⟨d_head⟩차원입니다.
@@ -23,10 +23,10 @@
 # <!-- label: qkv-tracing -->
 # # Tracing Q, K and V: one attention layer, recomputed by hand
 #
-# We open a real language model and compute for ourselves, from start to end, what happens to a sentence in an attention layer. After every step we lay our numbers beside those that the model got inside. If they agree to the end, nothing about that layer is hidden from us.
+# We open a real language model and compute for ourselves, from start to end, what happens to a sentence in an attention layer. After every step we lay our numbers beside those that the model got inside. If they agree to the end, we know everything that this layer computes.
 #
 # - **You will be able to** get queries, keys, values, logits, attention weights and output from nothing but hidden states and the matrices of the model; read what any head of any layer looks at.
-# - **Time.** 40 minutes to read, 45 for the exercises.
+# - **Time.** 40 minutes to read, 50 for the exercises.
 # - **You need** matrix products, the softmax, a little Python and PyTorch.
 #
 # The model is SmolLM2-135M-Instruct: hidden size ⟨d_model⟩, ⟨n_layers⟩ layers, each with ⟨n_heads⟩ query heads and ⟨n_kv_heads⟩ key/value heads of ⟨d_head⟩ dimensions.
@@ -72,12 +72,12 @@ cfg = settings(profile, smoke=quick, book=full, gpu=full, given=given,
 # <!-- label: qkv-recording -->
 # ## 모델이 계산하는 동안 적어 두기
 #
-# 모델과 토크나이저(tokenizer)를 불러와 두 문장을 한 번씩 읽힙니다. `trace`는 열려 있는 동안 모델이 만드는 텐서를 이름을 붙여 적어 두고, 닫히고 나면 모델에 아무것도 남기지 않습니다. 이 기록이 앞으로 답을 맞춰 볼 정답지입니다.
+# 모델과 토크나이저(tokenizer)를 불러와 두 문장을 한 번씩 읽힙니다. `trace`는 `with` 블록 안에서 모델이 만드는 텐서를 이름을 붙여 적어 두고, 블록을 나서면 모델에 아무것도 남기지 않습니다. 이 기록이 앞으로 답을 맞춰 볼 정답지입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-recording -->
 # ## Write down what the model computes
 #
-# We load the model and its tokenizer and let it read each of the two sentences once. While its block is open, `trace` writes down the tensors that the model makes, each under a name; once closed it leaves nothing behind. This record is our answer sheet.
+# We load the model and its tokenizer and let it read each of the two sentences once. Inside its `with` block, `trace` writes down the tensors that the model makes, each under a name; when the block ends, nothing of it stays in the model. This record is our answer sheet.
 
 # %%
 model, tokenizer = language_model()
@@ -146,10 +146,10 @@ seen = pd.DataFrame(parts["A = softmax(S)"].numpy(),
 show(figure, table=seen)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 헤드 하나가 하는 일의 전부입니다. 위: 쿼리 $Q$와 키 $K$가 만나 로짓 $S$가 됩니다. 미래는 비어 있습니다. 아래: 소프트맥스가 $S$를 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서는 대각선 바로 아래 칸이 진하고, $Z$는 $V$를 한 줄 내려 놓은 것처럼 보입니다.
+# 층 ⟨layer⟩, 헤드 ⟨head⟩가 한국어 문장에서 하는 일의 전부입니다. 위: 쿼리 $Q$와 키 $K$가 만나 로짓 $S$가 됩니다. 미래에 해당하는 칸은 비어 있습니다. 아래: 소프트맥스가 $S$를 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서는 대각선 바로 아래 칸이 진하고, $Z$는 $V$를 한 줄 내려 놓은 것처럼 보입니다.
 # <!-- alt: 히트맵 여섯 개. 쿼리, 키, 값, 출력은 토큰마다 수가 64개이고, 로짓과 가중치는 아래쪽 삼각형만 차 있다. 가중치에서는 대각선 바로 아래 칸이 진하다. 그래서 출력의 무늬는 값의 무늬를 한 줄 아래로 옮긴 것과 거의 같다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# All that one head does. Above: queries $Q$ meet keys $K$ and become the logits $S$; the future stays empty. Below: the softmax turns $S$ into weights $A$, and $A$ mixes the values $V$ into $Z$. In $A$ the cells just below the diagonal are dark, and $Z$ looks like $V$ moved down by one row.
+# All that head ⟨head⟩ of layer ⟨layer⟩ does with the Korean sentence. Above: queries $Q$ meet keys $K$ and become the logits $S$; the cells of the future stay empty. Below: the softmax turns $S$ into weights $A$, and $A$ mixes the values $V$ into $Z$. In $A$ the cells just below the diagonal are dark, and $Z$ looks like $V$ moved down by one row.
 # <!-- alt: Six heatmaps. Queries, keys, values and output hold 64 numbers a token; logits and weights fill the lower triangle only. In the weights the cells just below the diagonal are dark, so the pattern of the output is nearly that of the values moved down by one row. -->
 
 # %% [markdown] tags=["lang-ko"]
@@ -258,9 +258,9 @@ pd.concat([compare("q", q, traced[layer, "attn.q"][0]),
            compare("v", v, traced[layer, "attn.v"][0])])
 
 # %% [markdown] tags=["lang-ko"]
-# 쿼리 헤드는 ⟨n_heads⟩개인데 키·값 헤드는 ⟨n_kv_heads⟩개뿐입니다. 쿼리 헤드 ⟨group_size⟩개가 키·값 헤드 하나를 함께 쓰는 이 방식을 그룹 쿼리 어텐션(grouped-query attention)이라고 합니다. 글을 지어낼 때는 지나온 토큰의 키와 값을 모두 기억해 두어야 하는데, 그 양이 ⟨group_size⟩분의 일로 줄어듭니다.
+# 쿼리 헤드는 ⟨n_heads⟩개인데 키·값 헤드는 ⟨n_kv_heads⟩개뿐입니다. 쿼리 헤드 ⟨group_size⟩개가 키·값 헤드 하나를 함께 쓰는 이 방식을 그룹 쿼리 어텐션(grouped-query attention)이라고 합니다. 글을 지어낼 때는 지나온 토큰의 키와 값을 모두 기억해 두어야 하는데, 그 양이 ⟨group_size⟩분의 1로 줄어듭니다.
 # %% [markdown] tags=["lang-en"]
-# There are ⟨n_heads⟩ query heads and only ⟨n_kv_heads⟩ key/value heads. This is grouped-query attention: ⟨group_size⟩ query heads share one key/value head. A model that writes text must remember the keys and values of everything before; here they are ⟨group_size⟩ times fewer.
+# There are ⟨n_heads⟩ query heads and only ⟨n_kv_heads⟩ key/value heads. This is grouped-query attention: ⟨group_size⟩ query heads share one key/value head. A model that writes text must remember the keys and values of everything before; here that is ⟨group_size⟩ times less to keep.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-rotary -->
@@ -373,14 +373,14 @@ compare("weights", A, traced[layer, "attn.pattern"][0])
 # <!-- label: qkv-output -->
 # ### 섞고, 이어 붙이고, 되돌리기
 #
-# 가중치대로 값을 섞으면 헤드마다 $Z_h$가 나옵니다. 이것들을 나란히 이어 붙이고 출력 행렬 $W_O$를 곱하면 다시 은닉 차원이 됩니다. 이 층의 어텐션이 잔차 스트림(residual stream)에 더하는 것이 바로 이 값입니다.
+# 가중치대로 값을 섞으면 헤드마다 $Z_h$가 나옵니다. 이것들을 나란히 이어 붙이고 출력 행렬 $W_O$를 곱하면 다시 은닉 차원이 됩니다. 층에서 층으로 이어지며 층마다 제 결과를 더해 가는 은닉 상태를 잔차 스트림(residual stream)이라고 합니다. 이 층의 어텐션이 거기에 더하는 것이 바로 이 값입니다.
 #
 # $$Z_h = A_h V_{\lfloor h/r \rfloor}, \qquad O = [\,Z_0 \; Z_1 \; \cdots \; Z_{H-1}\,]\, W_O^\top$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-output -->
 # ### Mix, lay side by side, bring back
 #
-# The weights mix the values into one $Z_h$ a head. Laid side by side and multiplied by the output matrix $W_O$, the heads return to the hidden size. This is what the attention of this layer adds to the residual stream.
+# The weights mix the values into one $Z_h$ a head. Laid side by side and multiplied by the output matrix $W_O$, the heads return to the hidden size. The hidden states that run from layer to layer, each layer adding its result, are called the residual stream. This is what the attention of this layer adds to it.
 #
 # $$Z_h = A_h V_{\lfloor h/r \rfloor}, \qquad O = [\,Z_0 \; Z_1 \; \cdots \; Z_{H-1}\,]\, W_O^\top$$
 
@@ -391,13 +391,13 @@ pd.concat([compare("z", Z, traced[layer, "attn.z"][0]),
            compare("attn_out", out, traced[layer, "attn_out"][0])])
 
 # %% [markdown] tags=["lang-ko"]
-# 끝까지 왔습니다. 은닉 상태와 행렬 네 개, 벡터 하나만으로 모델과 같은 값에 이르렀습니다. 마지막 차이는 ⟨diff_attn_out⟩입니다. 회전 뒤로 0이 아닌 차이가 보인다면, 각도를 셈하는 순서가 모델과 조금 다르기 때문입니다.
+# 끝까지 왔습니다. 은닉 상태와 행렬 네 개, 벡터 하나만으로 모델의 값에 이르렀고, 마지막 차이는 ⟨diff_attn_out⟩입니다. 회전부터 차이가 0이 아닌 것은 우리가 각도를 모델과 조금 다른 순서로 셈해서입니다. 순서까지 맞추면 어떻게 되는지는 곧 봅니다.
 #
 # 마지막 식은 달리 읽을 수도 있습니다. 이어 붙인 벡터에 행렬을 곱하나, **헤드마다 제 몫의 행렬을 곱해서 모두 더하나** 결과는 같습니다. 그러니 헤드들은 저마다 따로 잔차 스트림에 제 몫을 더하는 셈입니다.
 #
 # $$O = \sum_{h=0}^{H-1} Z_h\, W_{O,h}^\top$$
 # %% [markdown] tags=["lang-en"]
-# We have arrived: hidden states, four matrices and one vector were enough to reach the values of the model. The last difference is ⟨diff_attn_out⟩. If differences other than 0 appear from the rotation on, it is because the angles are computed in a slightly different order from the model's.
+# We have arrived: hidden states, four matrices and one vector were enough to reach the values of the model; the last difference is ⟨diff_attn_out⟩. From the rotation on, differences other than 0 come from computing the angles in a slightly different order from the model's. What happens when the order is the same too, we see in a moment.
 #
 # The last formula can be read in another way. Multiplying the joined vector by a matrix is the same as **multiplying head by head and adding up**. So each head adds its own share to the residual stream, independently of the others.
 #
@@ -409,7 +409,7 @@ by_head = sum(Z[h] @ W_heads[:, h].T for h in range(len(q)))
 compare("head_sum", by_head, traced[layer, "attn_out"][0])
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 차이는 ⟨diff_head_sum⟩입니다. 식으로는 같고 더하는 순서만 다릅니다. 이 차이가 반올림에서 온 것인지 실수에서 온 것인지 어떻게 가릴 수 있을까요?
+# 이번 차이는 ⟨diff_head_sum⟩입니다. 식으로는 같고 더하는 순서만 다릅니다. 이 차이가 반올림인지, 아니면 어딘가 틀린 것인지 어떻게 가릴 수 있을까요?
 # %% [markdown] tags=["lang-en"]
 # This time the difference is ⟨diff_head_sum⟩. The formula is the same, the order of adding is not. How do we know whether this is rounding or a mistake?
 
@@ -417,12 +417,12 @@ compare("head_sum", by_head, traced[layer, "attn_out"][0])
 # <!-- label: qkv-all-layers -->
 # ## 모든 층, 두 문장, 두 정밀도
 #
-# 가리는 규칙은 이렇습니다. **float64로 다시 계산해서 차이가 함께 줄어들면 반올림이고, 그대로 남으면 실수입니다.** 위의 걸음을 모은 함수 `recompute_attention`을 모든 층과 두 문장에 적용하고, 걸음마다 가장 크게 벌어진 차이만 남깁니다. 층에 따라 값의 크기가 크게 다르므로, 차이를 그 층에서 모델 값의 최대 절댓값으로 나눈 상대 차이도 함께 봅니다.
+# 가리는 규칙은 이렇습니다. **float64로 다시 계산해 보아 차이가 함께 줄어들면 반올림이고, 그대로 남으면 계산이 다른 것입니다.** 위의 걸음을 모은 함수 `recompute_attention`을 모든 층과 두 문장에 적용하고, 걸음마다 가장 크게 벌어진 차이만 남깁니다. `recompute_attention`은 더하는 순서까지 모델을 따르고, 헤드별 합(`head_sum`)만 일부러 다른 순서로 더합니다. 층에 따라 값의 크기가 크게 다르므로, 차이를 그 층에서 모델 값의 최대 절댓값으로 나눈 상대 차이도 함께 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-all-layers -->
 # ## All layers, both sentences, two precisions
 #
-# The rule is this. **Compute again in float64. If the difference shrinks along, it was rounding; if it stays, it is a mistake.** The function `recompute_attention` gathers the steps above; we run it over all layers and both sentences and keep the worst value of each step. Since layers differ widely in size, we count the absolute difference and also the relative one: divided by the largest absolute value of the model in that layer.
+# The rule is this. **Compute again in float64. If the difference shrinks along, it was rounding; if it stays, the two computations differ.** The function `recompute_attention` gathers the steps above; we run it over all layers and both sentences and keep the worst value of each step. It follows the model even in the order of its sums; only the sum over heads (`head_sum`) is added in another order, on purpose. Since layers differ widely in size, we count the absolute difference and also the relative one: divided by the largest absolute value of the model in that layer.
 
 # %%
 from lib.trace import recompute_attention
@@ -459,7 +459,7 @@ pd.DataFrame({
     "float32, 상대 | float32, relative":
         {name: short(part) for name, (_, part) in in_32.items()},
     "float64": {name: short(gap) for name, (gap, _) in in_64.items()},
-    "전부 float64 | float64 throughout":
+    "RMSNorm·softmax도 float64 | RMSNorm, softmax float64 too":
         {name: short(gap) for name, (gap, _) in all_64.items()}})
 
 # %% tags=["remove-input"]
@@ -476,15 +476,15 @@ record(worst_step=max(in_32[name][0] for name in steps_compared),
 # %% [markdown] tags=["lang-ko"]
 # 표는 이렇게 읽습니다.
 #
-# - 모든 걸음을 통틀어 가장 큰 차이는 float32에서 ⟨worst_step⟩, float64에서 ⟨worst_step_64⟩입니다. 모델과 같은 연산을 같은 순서로 하면 이만큼 같아집니다.
-# - 헤드별 합(`head_sum`)에서는 차이가 ⟨head_sum_32⟩까지 벌어집니다. 커 보이지만 출력의 최댓값이 ⟨largest_out⟩인 층에서 나온 것이고, 상대 차이는 ⟨head_sum_relative⟩입니다. float64에서는 ⟨head_sum_64⟩까지 줄어듭니다. **반올림**이었던 것입니다.
-# - 마지막 열은 우리 쪽을 전부 float64로 계산했는데도 차이가 줄지 않습니다(상대 차이 ⟨stays_64⟩). 규칙대로라면 계산 어딘가가 모델과 다르다는 뜻이고, 정말로 다릅니다. `transformers`는 모델이 float64여도 **RMSNorm과 소프트맥스만은 float32로** 계산합니다. 셋째 열은 그 두 곳을 모델과 똑같이 계산한 것입니다.
+# - 모든 걸음을 통틀어 가장 큰 차이는 float32에서 ⟨worst_step⟩, float64에서 ⟨worst_step_64⟩입니다. 이 장치에서 모델과 같은 연산을 같은 순서로 하면 이만큼 같아집니다.
+# - 헤드별 합(`head_sum`)에서는 차이가 ⟨head_sum_32⟩까지 벌어집니다. 커 보이지만 층의 출력이 ⟨largest_out⟩까지 이르는 모델에서 나온 값이고, 상대 차이는 가장 큰 층에서도 ⟨head_sum_relative⟩입니다. float64에서는 ⟨head_sum_64⟩까지 줄어듭니다. **반올림**이었던 것입니다.
+# - 마지막 열은 우리 쪽의 RMSNorm과 소프트맥스도 float64로 계산한 것인데, 차이가 줄지 않습니다(상대 차이 ⟨stays_64⟩). 규칙대로라면 계산 어딘가가 모델과 다르다는 뜻이고, 정말로 다릅니다. `transformers`는 모델이 float64여도 **RMSNorm과 소프트맥스는 float32로** 계산합니다. 셋째 열은 그 두 곳을 모델과 똑같이 계산한 것입니다. 회전 각도는 모델도 우리도 늘 float32로 구합니다.
 # %% [markdown] tags=["lang-en"]
 # How to read it:
 #
-# - The largest difference over all steps is ⟨worst_step⟩ in float32 and ⟨worst_step_64⟩ in float64. That is how close the same operations in the same order come.
-# - The sum over heads (`head_sum`) differs by ⟨head_sum_32⟩ in absolute terms. That looks large, but outputs reach ⟨largest_out⟩, and the relative difference is ⟨head_sum_relative⟩. In float64 it falls to ⟨head_sum_64⟩: it was **rounding**.
-# - In the last column our side computes everything in float64, and the difference does not shrink (relative difference ⟨stays_64⟩). By the rule, some computation differs from the model's, and so it does: `transformers` computes **RMSNorm and the softmax in float32** even when the model is in float64. The third column does the same in these two places.
+# - The largest difference over all steps is ⟨worst_step⟩ in float32 and ⟨worst_step_64⟩ in float64. That is how close the same operations in the same order come on this device.
+# - The sum over heads (`head_sum`) differs by ⟨head_sum_32⟩ in absolute terms. That looks large, but outputs reach ⟨largest_out⟩, and the relative difference is ⟨head_sum_relative⟩ in the worst layer. In float64 it falls to ⟨head_sum_64⟩: it was **rounding**.
+# - In the last column our side computes RMSNorm and the softmax in float64 as well, and the difference does not shrink (relative difference ⟨stays_64⟩). By the rule, some computation differs from the model's, and so it does: `transformers` computes **RMSNorm and the softmax in float32** even when the model is in float64. The third column does the same in these two places. The angles of the rotation are float32 throughout, in the model and here.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-explorer -->
@@ -506,7 +506,7 @@ attention_explorer(
     layer=layer, head=head)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 층과 헤드를 바꿔 가며 보십시오. 색은 가중치의 제곱근에 비례하므로 1%도 옅게 보입니다. 칸에 포인터를 올리면 값이 나타나고, "숫자 쓰기"를 켜면 표가 됩니다.
+# 층과 헤드를 바꿔 가며 보십시오. 색은 가중치의 제곱근에 비례하므로 1%도 옅게 보입니다. 칸에 포인터를 올리면 값이 나타나고, “칸마다 숫자(%) 쓰기”를 켜면 표가 됩니다.
 # <!-- alt: 고른 층과 헤드의 가중치를 담은 표. 행은 쿼리 토큰, 열은 키 토큰이며 대각선 위쪽은 비어 있다. 칸마다 백분율이 적혀 있고, 슬라이더 두 개와 문장 단추로 내용을 바꾼다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Change layer and head. Colour goes with the square root of the weight, so that even 1% shows faintly. Point at a cell for its value, or switch on the numbers to read it as a table.
@@ -523,15 +523,15 @@ n_all = heatmaps.shape[0] * heatmaps.shape[1]
 record(n_all_heads=n_all)
 
 # %% [markdown] tags=["lang-ko"]
-# 몇 번 움직여 보면 이상한 점이 눈에 띕니다. 첫째 열만 진한 헤드가 아주 많습니다. 헤드 ⟨n_all_heads⟩개를 통틀어 첫 토큰에 실린 가중치는 한국어 문장에서 ⟨sink_share⟩, 영어 문장에서 ⟨sink_share_en⟩입니다. 가중치의 절반 이상을 첫 토큰에 주는 헤드의 비율은 각각 ⟨sink_heads⟩와 ⟨sink_heads_en⟩입니다.
+# 몇 번 움직여 보면 이상한 점이 눈에 띕니다. 첫째 열만 진한 헤드가 아주 많습니다. 헤드 ⟨n_all_heads⟩개를 평균하면 첫 토큰에 실린 가중치는 한국어 문장에서 ⟨sink_share⟩, 영어 문장에서 ⟨sink_share_en⟩입니다. 첫 쿼리는 볼 것이 첫 토큰뿐이므로 빼고 셌습니다. 가중치의 절반 넘게를 첫 토큰에 주는 헤드의 비율은 각각 ⟨sink_heads⟩, ⟨sink_heads_en⟩입니다.
 # %% [markdown] tags=["lang-en"]
-# Move the sliders a few times and something odd stands out: in a great many heads only the first column is dark. Over all ⟨n_all_heads⟩ heads, the first token receives ⟨sink_share⟩ of the weight in the Korean sentence and ⟨sink_share_en⟩ in the English one. The share of heads that give it more than half is ⟨sink_heads⟩ and ⟨sink_heads_en⟩.
+# Move the sliders a few times and something odd stands out: in a great many heads only the first column is dark. On average over all ⟨n_all_heads⟩ heads, the first token receives ⟨sink_share⟩ of the weight in the Korean sentence and ⟨sink_share_en⟩ in the English one; the first query, which has nothing else to see, is not counted. ⟨sink_heads⟩ and ⟨sink_heads_en⟩ of the heads give it more than half.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-sink -->
 # ## 첫 토큰은 쉼터
 #
-# 첫 토큰이 그만큼 중요한 뜻을 지녀서일까요? 층마다 세 가지를 재어 봅니다. 첫 토큰이 받는 가중치, 다른 토큰과 견준 첫 토큰의 값 벡터 길이, 그리고 **서로 다른 두 문장**의 첫 토큰이 은닉 상태에서 얼마나 닮았는지입니다.
+# 첫 토큰이 그만큼 중요해서일까요? 층마다 세 가지를 재어 봅니다. 첫 토큰이 받는 가중치, 다른 토큰과 견준 첫 토큰의 값 벡터 길이, 그리고 **서로 다른 두 문장**에서 첫 토큰의 은닉 상태가 얼마나 닮았는지입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-sink -->
 # ## The first token is a resting place
@@ -561,10 +561,10 @@ show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 왼쪽: 첫 토큰이 받는 가중치(헤드 평균). 가운데: 첫 토큰의 값 벡터 길이를 나머지 토큰의 평균으로 나눈 것. 오른쪽: 두 문장의 첫 토큰이 그 층에 들어갈 때 은닉 상태의 코사인 유사도.
-# <!-- alt: 선 그래프 세 개. 첫 토큰이 받는 가중치는 처음 몇 층을 지나면 높아지고, 같은 층에서 그 값 벡터는 다른 토큰보다 훨씬 짧다. 두 문장의 첫 은닉 상태는 뒤쪽 층에서 거의 같다. -->
+# <!-- alt: 선 그래프 세 개. 첫 토큰이 받는 가중치는 처음 몇 층을 지나면 높아지고, 같은 층에서 그 값 벡터는 다른 토큰보다 훨씬 짧다. 다만 3분의 1쯤 되는 곳에서 가중치가 뚝 떨어지고 값 벡터가 길어진다. 두 문장의 첫 은닉 상태는 이 골을 지난 뒤쪽 층에서 거의 같다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Left: the weight on the first token, averaged over heads. Middle: the length of its value vector over the mean of the others. Right: cosine similarity of the hidden states with which the first tokens of the two sentences enter each layer.
-# <!-- alt: Three line plots. The weight on the first token rises after the first few layers, and in the same layers its value vector is much shorter than those of other tokens. The first hidden states of the two sentences are nearly the same in the later layers. -->
+# <!-- alt: Three line plots. The weight on the first token rises after the first few layers, and in the same layers its value vector is much shorter than those of other tokens. About a third of the way, though, the weight drops and the value vector grows long. Past that dip the first hidden states of the two sentences are nearly the same in the later layers. -->
 
 # %% tags=["remove-input"]
 ratio = value_ratio(traced)
@@ -574,17 +574,19 @@ record("alike_last", alike[-6].item(), text=f"{alike[-6]:.5f}")
 lowest = int(first_ko.mean(-1)[3:].argmin()) + 3
 record(alike_layer=len(alike) - 6, lowest_sink_layer=lowest,
        lowest_sink_ratio=ratio[lowest].item())
+lowest_share = first_ko[lowest].mean().item()
+record("lowest_sink_share", lowest_share, text=f"{lowest_share:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 첫 토큰의 값 벡터는 길이가 다른 토큰의 ⟨ratio_median⟩배에 그칩니다(층별 값의 중앙값). 가중치를 많이 주어도 섞여 들어오는 것은 얼마 없다는 뜻입니다. 게다가 층 ⟨alike_layer⟩에 들어갈 때 두 문장의 첫 토큰은 코사인 유사도가 ⟨alike_last⟩에 이릅니다. 층 0에서는 ⟨alike_first⟩이던 값입니다. 첫 토큰이 무엇이었든 같은 상태가 되어 버린 것입니다.
+# 한국어 문장에서 첫 토큰의 값 벡터는 길이가 다른 토큰의 ⟨ratio_median⟩배에 그칩니다(층별 값의 중앙값). 가중치를 많이 주어도 섞여 들어오는 것은 얼마 없다는 뜻입니다. 게다가 층 ⟨alike_layer⟩에 들어갈 때 두 문장의 첫 토큰은 코사인 유사도가 ⟨alike_last⟩에 이릅니다. 층 0에서는 ⟨alike_first⟩이던 값입니다. 서로 다른 토큰에서 출발해 거의 같은 방향에 이른 것입니다.
 #
-# 소프트맥스의 가중치는 더해서 1이 되어야 하므로, 볼 것이 없는 헤드에도 가중치를 내려놓을 **쉴 자리**가 필요합니다. 잰 값들은 모델이 첫 토큰을 그런 자리로 쓴다는 설명과 들어맞습니다. 이런 토큰을 어텐션 싱크(attention sink)라고 부릅니다. 모든 층이 그런 것은 아닙니다. 층 ⟨lowest_sink_layer⟩에서는 첫 토큰을 거의 보지 않는데, 마침 그 층에서는 첫 토큰의 값이 다른 토큰보다 깁니다(⟨lowest_sink_ratio⟩배).
+# 소프트맥스의 가중치는 더해서 1이 되어야 하므로, 볼 것이 없는 헤드에도 가중치를 내려놓을 **쉴 자리**가 필요합니다. 잰 값들은 모델이 첫 토큰을 그런 자리로 쓴다는 설명과 들어맞습니다. 이런 토큰을 어텐션 싱크(attention sink)라고 부릅니다. 모든 층이 그런 것은 아닙니다. 층 ⟨lowest_sink_layer⟩에서는 첫 토큰에 가중치를 ⟨lowest_sink_share⟩만 주고, 그 층에서 첫 토큰의 값 벡터는 다른 토큰의 ⟨lowest_sink_ratio⟩배 길이입니다.
 #
-# > **주의.** 그러므로 진한 칸이 곧 중요한 토큰인 것은 아닙니다. 가중치를 볼 때는 그 가중치가 곱해지는 값도 함께 보아야 합니다.
+# > **주의.** 그러므로 칸이 진하다고 해서 중요한 토큰인 것은 아닙니다. 가중치를 볼 때는 그 가중치가 곱해지는 값도 함께 보아야 합니다.
 # %% [markdown] tags=["lang-en"]
-# The value vector of the first token has only ⟨ratio_median⟩ times the length of the others (median over layers): much weight on it mixes in little. Moreover, when they enter layer ⟨alike_layer⟩, the first tokens of the two sentences have a cosine similarity of ⟨alike_last⟩; in layer 0 it was ⟨alike_first⟩. Whatever the first token was, it has come to the same state.
+# In the Korean sentence the value vector of the first token has only ⟨ratio_median⟩ times the length of the others (median over layers): much weight on it mixes in little. Moreover, when they enter layer ⟨alike_layer⟩, the first tokens of the two sentences have a cosine similarity of ⟨alike_last⟩; in layer 0 it was ⟨alike_first⟩. They began as different tokens and have come to point almost the same way.
 #
-# The weights of a softmax must sum to 1, so a head with nothing to look at still needs **a place to rest** its weight. What we measured fits the explanation that the model uses the first token as such a place. It is called an attention sink. Not every layer has one: layer ⟨lowest_sink_layer⟩ hardly looks at the first token, and there its value is longer than the others (⟨lowest_sink_ratio⟩ times).
+# The weights of a softmax must sum to 1, so a head with nothing to look at still needs **a place to rest** its weight. What we measured fits the explanation that the model uses the first token as such a place. It is called an attention sink. Not every layer has one: layer ⟨lowest_sink_layer⟩ gives the first token ⟨lowest_sink_share⟩ of its weight, and there its value vector has ⟨lowest_sink_ratio⟩ times the length of the others.
 #
 # > **Note.** So a dark cell does not make an important token. When you look at a weight, look at the value that it multiplies as well.
 # %% [markdown] tags=["lang-ko"]
@@ -632,11 +634,11 @@ right.legend(ncols=2)
 show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 왼쪽: 층마다 $Q$, $K$, $V$ 벡터의 평균 길이(첫 토큰 제외, 한국어 문장). 오른쪽: 헤드마다 구한 유효 랭크의 평균. 점선은 같은 크기의 난수 행렬입니다.
-# <!-- alt: 선 그래프 두 개. 쿼리와 키의 길이는 첫 층 뒤로 비슷하게 이어지고 값의 길이는 뒤쪽 층에서 커진다. 유효 랭크는 값이 난수에 가깝게 높고 쿼리와 키는 그보다 훨씬 낮다. -->
+# 왼쪽: 층마다 $Q$, $K$, $V$ 벡터의 평균 길이(첫 토큰 제외, 한국어 문장). 오른쪽: 헤드마다 구한 유효 랭크의 평균. 점선은 모양이 같은 난수 행렬의 유효 랭크입니다.
+# <!-- alt: 선 그래프 두 개. 쿼리와 키의 길이는 첫 층 뒤로 큰 변화 없이 이어지고, 값의 길이는 0 가까이에서 차츰 늘다가 뒤쪽 층에서 뛰어올랐다가 내려온다. 유효 랭크는 값이 난수에 가깝게 높고 쿼리와 키는 그보다 훨씬 낮다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Left: mean length of the $Q$, $K$ and $V$ vectors in each layer (first token left out, Korean sentence). Right: effective rank, computed for each head and averaged. The dotted line is a random matrix of the same size.
-# <!-- alt: Two line plots. The lengths of queries and keys stay alike after the first layer, the length of values grows in the later layers. The effective rank of values is high, close to random, that of queries and keys much lower. -->
+# Left: mean length of the $Q$, $K$ and $V$ vectors in each layer (first token left out, Korean sentence). Right: effective rank, computed for each head and averaged. The dotted line is that of random matrices of the same shape.
+# <!-- alt: Two line plots. The lengths of queries and keys change little after the first layer; that of values grows slowly from near 0, jumps in the later layers and comes down again. The effective rank of values is high, close to random, that of queries and keys much lower. -->
 
 # %% tags=["remove-input"]
 record(rank_q=ranks["Q"].mean().item(), rank_k=ranks["K"].mean().item(),
@@ -646,9 +648,9 @@ record(rank_q=ranks["Q"].mean().item(), rank_k=ranks["K"].mean().item(),
        q_low=lengths["Q"].min().item(), q_high=lengths["Q"].max().item())
 
 # %% [markdown] tags=["lang-ko"]
-# 두 가지가 보입니다. 첫째, 쿼리의 길이는 ⟨q_low⟩에서 ⟨q_high⟩ 사이에 머무는 반면, 값의 길이는 층 0에서 ⟨v_first⟩이던 것이 층 ⟨v_top_layer⟩에서는 ⟨v_top⟩까지 자랍니다. 둘째, 유효 랭크가 다릅니다. 값은 ⟨rank_v⟩인데 같은 크기의 난수(⟨rank_random⟩)에 가깝고, 쿼리와 키는 각각 ⟨rank_q⟩, ⟨rank_k⟩에 그칩니다. 이 문장에서 **무엇을 건넬지**는 여러 방향에 퍼져 있고 **어디를 볼지**는 그보다 적은 방향에 모여 있습니다.
+# 두 가지가 보입니다. 첫째, 쿼리의 길이는 ⟨q_low⟩에서 ⟨q_high⟩ 사이에 머물지만, 값의 길이는 층 0에서 ⟨v_first⟩이던 것이 가장 긴 층 ⟨v_top_layer⟩에서는 ⟨v_top⟩에 이릅니다. 둘째, 유효 랭크가 다릅니다. 모든 층을 평균하면 값은 ⟨rank_v⟩이고 모양이 같은 난수(⟨rank_random⟩)에 가깝지만, 쿼리와 키는 각각 ⟨rank_q⟩, ⟨rank_k⟩에 그칩니다. 이 문장에서 **무엇을 건넬지**는 여러 방향에 퍼져 있고 **어디를 볼지**는 그보다 적은 방향에 모여 있습니다.
 # %% [markdown] tags=["lang-en"]
-# Two things show. First, the length of queries stays between ⟨q_low⟩ and ⟨q_high⟩, while that of values grows from ⟨v_first⟩ in layer 0 to ⟨v_top⟩ in layer ⟨v_top_layer⟩. Second, the effective ranks differ: values have ⟨rank_v⟩, close to random numbers of the same shape (⟨rank_random⟩), queries and keys only ⟨rank_q⟩ and ⟨rank_k⟩. In this sentence **what to hand over** spreads over many directions, **where to look** gathers in fewer.
+# Two things show. First, the length of queries stays between ⟨q_low⟩ and ⟨q_high⟩, while that of values goes from ⟨v_first⟩ in layer 0 to ⟨v_top⟩ in layer ⟨v_top_layer⟩, where it is longest. Second, the effective ranks differ: averaged over the layers, values have ⟨rank_v⟩, close to random numbers of the same shape (⟨rank_random⟩), queries and keys only ⟨rank_q⟩ and ⟨rank_k⟩. In this sentence **what to hand over** spreads over many directions, **where to look** gathers in fewer.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-temperature -->
@@ -715,9 +717,9 @@ show(figure, table=table)
 # <!-- alt: A bar chart. At a low temperature one bar is close to 1, at a high temperature all bars come to a similar height. The table below holds the values for every temperature. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 이 쿼리(⟨row_token⟩)의 엔트로피는 $\tau = 1$에서 ⟨row_entropy_one⟩비트입니다. 온도를 ⟨tau_low⟩까지 낮추면 ⟨row_entropy_low⟩비트, ⟨tau_high⟩까지 높이면 ⟨row_entropy_high⟩비트가 됩니다. 아무리 높여도 모두를 고르게 볼 때의 값인 ⟨row_entropy_max⟩비트를 넘지는 못합니다.
+# 이 쿼리(⟨row_token⟩)의 엔트로피는 $\tau = 1$에서 ⟨row_entropy_one⟩비트입니다. 온도를 ⟨tau_low⟩까지 낮추면 ⟨row_entropy_low⟩비트, ⟨tau_high⟩까지 높이면 ⟨row_entropy_high⟩비트가 됩니다. 아무리 높여도, 보이는 토큰 모두에 고르게 나눌 때의 값인 ⟨row_entropy_max⟩비트를 넘지 못합니다.
 # %% [markdown] tags=["lang-en"]
-# At $\tau = 1$ the entropy of this query (⟨row_token⟩) is ⟨row_entropy_one⟩ bits. At ⟨tau_low⟩ it is ⟨row_entropy_low⟩ bits, at ⟨tau_high⟩ it is ⟨row_entropy_high⟩. No temperature takes it above ⟨row_entropy_max⟩ bits, the value for looking everywhere alike.
+# At $\tau = 1$ the entropy of this query (⟨row_token⟩) is ⟨row_entropy_one⟩ bits. At a temperature of ⟨tau_low⟩ it is ⟨row_entropy_low⟩ bits, at ⟨tau_high⟩ it is ⟨row_entropy_high⟩. No temperature takes it above ⟨row_entropy_max⟩ bits, the value for an even share to every token in sight.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-scale -->
@@ -727,7 +729,7 @@ show(figure, table=table)
 #
 # $$\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d} \operatorname{Var}(q_i k_i) = d$$
 #
-# 이므로 내적의 표준편차는 $\sqrt{d}$입니다. 나누지 않으면 $d$가 커질수록 소프트맥스가 한 곳으로 쏠리고, 쏠린 소프트맥스는 기울기(gradient)를 거의 흘려보내지 않습니다. 기울기가 얼마나 흐르는지는 야코비 행렬(Jacobian) $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$의 노름으로 잽니다. 먼저 난수 벡터로 확인합니다.
+# 이므로 내적의 표준편차는 $\sqrt{d}$입니다. 나누지 않으면 $d$가 커질수록 소프트맥스가 한 곳으로 쏠리고, 쏠릴수록 소프트맥스를 지나 되돌아가는 기울기(gradient)가 작아집니다. 기울기가 얼마나 흐르는지는 야코비 행렬(Jacobian) $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$의 노름으로 잽니다. 먼저 난수 벡터로 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-scale -->
 # ## Why divide by √d
@@ -736,7 +738,7 @@ show(figure, table=table)
 #
 # $$\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d} \operatorname{Var}(q_i k_i) = d$$
 #
-# so the standard deviation of dot products is $\sqrt{d}$. Without the division the softmax leans to one place as $d$ grows, and a softmax that leans lets almost no gradient through. How much gets through we measure by the norm of the Jacobian $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$. Random vectors first.
+# so the standard deviation of dot products is $\sqrt{d}$. Without the division the softmax leans to one place as $d$ grows, and the more it leans, the less gradient passes back through it. How much passes we measure by the norm of the Jacobian $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$. Random vectors first.
 
 # %%
 def sharpness(logits):  # (query, key) or (…, query, key), finite or -inf
@@ -774,11 +776,11 @@ axes[1].legend()
 show(figure, table=random.set_index("d"))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 난수 쿼리 하나와 난수 키 32개. 주황은 내적 그대로, 파랑은 $\sqrt{d}$로 나눈 것입니다. 파란 선은 $d$에 거의 흔들리지 않습니다.
-# <!-- alt: 선 그래프 네 개, 가로축은 4에서 1024까지의 차원. 나누지 않으면 로짓의 표준편차가 차원의 제곱근으로 커지고, 최대 가중치는 1에 다가가고, 엔트로피와 야코비 노름은 0에 다가간다. 나누면 네 값이 모두 거의 일정하다. -->
+# 난수 쿼리 하나와 난수 키 32개. 쿼리를 바꾸어 가며 평균했습니다. 주황은 내적 그대로, 파랑은 $\sqrt{d}$로 나눈 것입니다. 파란 선은 $d$가 커져도 거의 그대로입니다.
+# <!-- alt: 선 그래프 네 개, 가로축은 4에서 1024까지의 차원. 나누지 않으면 로짓의 표준편차가 차원의 제곱근으로 커지고, 최대 가중치는 1에 다가가고, 엔트로피와 야코비 노름은 0을 향해 내려간다. 나누면 네 값이 모두 거의 일정하다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# One random query and 32 random keys. Orange is the dot product as it is, blue is divided by $\sqrt{d}$. The blue lines hardly depend on $d$.
-# <!-- alt: Four line plots over dimensions from 4 to 1024. Without the division the standard deviation of the logits grows with the square root of the dimension, the largest weight approaches 1, entropy and Jacobian norm approach 0. With it all four stay nearly constant. -->
+# One random query and 32 random keys, averaged over many draws. Orange is the dot product as it is, blue is divided by $\sqrt{d}$. The blue lines hardly depend on $d$.
+# <!-- alt: Four line plots over dimensions from 4 to 1024. Without the division the standard deviation of the logits grows with the square root of the dimension, the largest weight approaches 1, entropy and Jacobian norm fall towards 0. With it all four stay nearly constant. -->
 
 # %% [markdown] tags=["lang-ko"]
 # 실제 모델에서는 어떨까요? 모델의 로짓에서 나눗셈을 걷어 내고 같은 것을 잽니다. 두 문장의 모든 층과 헤드에서, 둘째 토큰부터의 쿼리를 평균한 값입니다.
@@ -820,13 +822,13 @@ record(random_d=int(largest),
 # %% [markdown] tags=["lang-ko"]
 # 난수에서는 예측이 들어맞습니다. $d$가 ⟨random_d⟩일 때 로짓의 표준편차는 ⟨random_std⟩이고, 나누면 ⟨random_std_divided⟩입니다. 야코비 행렬의 노름은 나누지 않으면 ⟨random_grad⟩, 나누면 ⟨random_grad_divided⟩입니다.
 #
-# 모델에서도 방향은 같습니다. 나눗셈을 걷어 내면 최대 가중치는 ⟨real_top⟩에서 ⟨real_top_raw⟩까지 오르고, 엔트로피는 ⟨real_bits⟩비트에서 ⟨real_bits_raw⟩비트까지, 야코비 행렬의 노름은 ⟨real_grad⟩에서 ⟨real_grad_raw⟩까지 내려갑니다. 다만 모델의 로짓은 나눈 뒤에도 표준편차가 ⟨real_std⟩입니다. 1이라는 가정에서 한참 벗어난 값입니다. **나눗셈이 정하는 것은 학습의 출발점이고, 얼마나 또렷하게 볼지는 모델이 $Q$와 $K$의 길이로 스스로 정합니다.**
+# 모델에서도 방향은 같습니다. 나눗셈을 걷어 내면 최대 가중치는 ⟨real_top⟩에서 ⟨real_top_raw⟩까지 오르고, 엔트로피는 ⟨real_bits⟩비트에서 ⟨real_bits_raw⟩비트까지, 야코비 행렬의 노름은 ⟨real_grad⟩에서 ⟨real_grad_raw⟩까지 내려갑니다. 다만 모든 층과 헤드를 모은 모델의 로짓은 나눈 뒤에도 표준편차가 ⟨real_std⟩여서, 난수에서 얻은 1과 다릅니다. 학습한 $q$와 $k$의 성분은 독립도 아니고 분산이 1도 아니기 때문입니다. **나눗셈은 난수로 시작하는 학습의 출발점을 맞추어 줄 뿐이고, 얼마나 또렷하게 볼지는 학습한 $Q$와 $K$가 정합니다.**
 #
 # > **주의.** 나눗셈 없이 학습한 모델이 어떻게 될지는 이 표로 알 수 없습니다. 나눗셈을 하며 학습한 모델에서 나눗셈만 걷어 낸 결과이기 때문입니다.
 # %% [markdown] tags=["lang-en"]
 # With random vectors the prediction holds: at $d$ of ⟨random_d⟩ the logits have a standard deviation of ⟨random_std⟩, divided it is ⟨random_std_divided⟩. The norm of the Jacobian is ⟨random_grad⟩ without the division and ⟨random_grad_divided⟩ with it.
 #
-# The model agrees in direction. Without the division the largest weight rises from ⟨real_top⟩ to ⟨real_top_raw⟩, the entropy falls from ⟨real_bits⟩ to ⟨real_bits_raw⟩ bits, and the norm of the Jacobian from ⟨real_grad⟩ to ⟨real_grad_raw⟩. But even divided, the logits of the model have a standard deviation of ⟨real_std⟩, far from the 1 that we assumed. **The division sets where training starts; how sharply to look, the model settles by itself through the lengths of $Q$ and $K$.**
+# The model agrees in direction. Without the division the largest weight rises from ⟨real_top⟩ to ⟨real_top_raw⟩, the entropy falls from ⟨real_bits⟩ to ⟨real_bits_raw⟩ bits, and the norm of the Jacobian from ⟨real_grad⟩ to ⟨real_grad_raw⟩. But even divided, the logits of the model, pooled over layers and heads, have a standard deviation of ⟨real_std⟩ and not the 1 of random vectors: trained components of $q$ and $k$ are neither independent nor of variance 1. **The division only sets the scale at which training starts from random numbers; how sharply to look is up to the $Q$ and $K$ that were learned.**
 #
 # > **Note.** This table does not tell what a model trained without the division would become: it takes the division away from a model that was trained with it.
 
@@ -970,7 +972,7 @@ check_temperature(temperature_solution)
 # <!-- label: qkv-exercise-rotary -->
 # ### 5. 거리만 아는 회전 (★★★, 15분)
 #
-# 벡터 `x`(길이 `d`, 짝수)를 자리 `position`만큼 돌리는 함수를 쓰십시오. 길이를 바꾸지 않아야 하고, 두 벡터를 자리 $s$와 $t$에서 돌린 내적이 $t - s$에만 달려 있어야 하며, 거리가 달라지면 내적도 달라져야 합니다. 어느 차원끼리 짝을 지을지는 마음대로 고르십시오.
+# 벡터 `x`(길이 `d`, 짝수)를 자리 `position`만큼 돌리는 함수를 쓰십시오. 길이를 바꾸지 않아야 하고, 두 벡터를 각각 자리 $s$와 $t$만큼 돌린 뒤의 내적이 $t - s$에만 달려 있어야 하며, 거리가 달라지면 내적도 달라져야 합니다. 어느 차원끼리 짝을 지을지는 마음대로 고르십시오.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-exercise-rotary -->
 # ### 5. A rotation that knows only distance (★★★, 15 minutes)
@@ -999,7 +1001,7 @@ check_rotation(rotation_solution)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-measured -->
-# ## 무엇을, 무엇으로 쟀는가
+# ## 무엇을 무엇으로 쟀는가
 #
 # | 잰 것 | 결과 |
 # |---|---|
@@ -1010,7 +1012,7 @@ check_rotation(rotation_solution)
 # | 첫 토큰에 실린 가중치, 모든 헤드 | 한국어 ⟨sink_share⟩, 영어 ⟨sink_share_en⟩ |
 # | $\sqrt{d}$로 나눌 때와 나누지 않을 때의 엔트로피 | ⟨real_bits⟩비트, ⟨real_bits_raw⟩비트 |
 #
-# 여기 적은 것은 아래의 문장 두 개에서 잰 값입니다. 다른 글에서도 그러리라는 보장은 없으니 `sentence`를 바꾸어 다시 실행해 보십시오. 모델의 행렬은 내려받은 파일의 것을 float32로 되살린 것이어서 원래 모델과 조금 다를 수 있습니다. 그래도 이 장이 견준 두 계산은 똑같은 행렬로 한 것입니다.
+# 여기 적은 것은 아래의 문장 두 개에서 잰 값입니다. 다른 글에서도 그러리라는 보장은 없으니 `sentence`를 바꾸어 다시 실행해 보십시오. 모델의 행렬은 아래 표에 적힌 파일에서 float32로 되살린 것입니다. 양자화된 파일이라면 원래 모델의 행렬과 다르지만, 이 장이 견준 두 계산은 똑같은 행렬로 했습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-measured -->
 # ## What was measured, and on what
@@ -1024,7 +1026,7 @@ check_rotation(rotation_solution)
 # | Weight on the first token, all heads | Korean ⟨sink_share⟩, English ⟨sink_share_en⟩ |
 # | Entropy with and without the division by $\sqrt{d}$ | ⟨real_bits⟩ bits, ⟨real_bits_raw⟩ bits |
 #
-# These are values of the two sentences below. Nothing promises the same for other text: change `sentence` and run again. The matrices are those of the downloaded file, restored to float32, and may differ a little from the original model; both computations that this chapter compares use the same ones.
+# These are values of the two sentences below. Nothing promises the same for other text: change `sentence` and run again. The matrices come from the file that the table names, restored to float32. If that file is quantised, they differ from those of the original model; both computations that this chapter compares use the same ones.
 
 # %% tags=["remove-input"]
 import transformers
