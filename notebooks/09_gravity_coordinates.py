@@ -16,8 +16,8 @@
 #
 # | | |
 # |---|---|
-# | **할 수 있게 되는 것** | 질량(mass)과 좌표(coordinates)에서 어텐션 가중치(attention weight)를 손으로 구하고, 커널(kernel) 세 가지와 컷오프(cutoff) 세 가지를 구별하고, 학습된 좌표를 그림에서 읽기 |
-# | **걸리는 시간** | 읽기 40분, 연습 문제 35분 |
+# | **할 수 있게 되는 것** | 질량(mass)과 좌표(coordinates)로 어텐션 가중치(attention weight)를 손으로 구하고, 커널(kernel) 세 가지와 컷오프(cutoff) 세 가지를 구별하고, 학습된 좌표를 그림에서 읽을 수 있습니다 |
+# | **걸리는 시간** | 읽기 40분, 연습 문제 40분 |
 # | **필요한 것** | 소프트맥스(softmax), [2장의 쿼리(query)와 키(key)](02_qkv_tracing.ipynb), 파이토치 조금 |
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-coordinates -->
@@ -28,7 +28,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | get attention weights from masses and coordinates by hand, tell three kernels and three cutoffs apart, and read learned coordinates in a picture |
-# | **Time** | 40 minutes to read, 35 for the exercises |
+# | **Time** | 40 minutes to read, 40 for the exercises |
 # | **You need** | the softmax, [queries and keys from chapter 2](02_qkv_tracing.ipynb), a little PyTorch |
 
 # %% tags=["parameters"]
@@ -90,7 +90,7 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 #
 # $$\|q-k\|^2=\|q\|^2+\|k\|^2-2\,q\cdot k$$
 #
-# 따라서 $-\|q-k\|^2$을 로짓(logit)으로 쓰면 내적에 항 두 개가 더해진 셈입니다. 쿼리만의 항 $\|q\|^2$은 한 행 안에서 값이 같으므로 소프트맥스에서 사라집니다. 키만의 항 $\|k\|^2$은 남아서, 벡터가 길다는 이유만으로 주목받는 일을 막습니다. 아래에서 두 계산이 같은지 확인합니다.
+# 따라서 $-\|q-k\|^2$을 로짓(logit)으로 쓰면 내적에 항 두 개가 더해진 셈입니다. 쿼리만의 항 $\|q\|^2$은 한 행 안에서 값이 같으므로 소프트맥스에서 사라집니다. 키만의 항 $\|k\|^2$은 남아서, 벡터가 길다는 이유만으로 가중치를 많이 받는 일을 막습니다. 아래에서 두 계산이 같은지 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-distance -->
 # ## From dot product to distance
@@ -111,9 +111,9 @@ same = by_distance.softmax(-1) - by_dot.softmax(-1)
 record(distance_error=same.abs().max())
 
 # %% [markdown] tags=["lang-ko"]
-# 두 가중치는 가장 크게 벌어진 곳에서도 차이가 ⟨distance_error⟩입니다. float64의 반올림 오차입니다.
+# 난수 벡터로 구한 두 가중치는 가장 크게 벌어진 곳에서도 차이가 ⟨distance_error⟩에 그칩니다. float64의 반올림 오차입니다.
 # %% [markdown] tags=["lang-en"]
-# The two sets of weights differ by at most ⟨distance_error⟩, the rounding of float64.
+# On random vectors the two sets of weights differ by at most ⟨distance_error⟩, the rounding of float64.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-three -->
@@ -156,7 +156,7 @@ pd.DataFrame(weights.numpy().round(3), index=[f"{n} →" for n in names],
 # <!-- label: gravity-exercise-newton -->
 # ### 연습 1. 역제곱 법칙 (★, 10분)
 #
-# 점 $z$ (n, C)와 질량 (n), 완화 상수 `eps`를 받아 가중치 $m_j/(r_{ij}^2+\varepsilon)$를 행의 합이 1이 되게 돌려주십시오. 마스크(mask)는 쓰지 않습니다.
+# 점 $z$ (n, C)와 질량 (n), 완화 상수 `eps`를 받아 가중치 $m_j/(r_{ij}^2+\varepsilon)$를 행의 합이 1이 되게 돌려주십시오. 미래를 가리는 마스크(mask)는 쓰지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-exercise-newton -->
 # ### Exercise 1. The inverse-square law (★, 10 minutes)
@@ -233,7 +233,7 @@ show(fig)
 #
 # <!-- alt: 거리 0에서 4까지 네 곡선의 로그 눈금 그래프. 뉴턴 커널 두 곡선은 완만하게 내려가고, 가우스 커널은 포물선처럼 급하게 떨어지며, 퍼텐셜 커널은 거리 1 안쪽에서 만 배쯤 떨어진 뒤 평평해진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Weight against distance at equal mass ($\varepsilon=0.1$, logarithmic axis). `newton` forgets slowly, as a power; `gaussian` fast, as an exponential; `potential` singles out what is close and then falls no further.
+# Weight against distance at equal mass ($\varepsilon=0.1$, logarithmic axis). `newton` forgets slowly, as a power; `gaussian` fast, as an exponential; `potential` drops steeply close by and then hardly falls any further.
 #
 # <!-- alt: Four curves over distances from 0 to 4 on a logarithmic scale. The two Newton curves descend gently, the Gaussian falls steeply like a parabola, and the potential drops by about four powers of ten within distance 1 and then stays flat. -->
 
@@ -268,12 +268,12 @@ check_same_pull(distance_solution)
 # <!-- label: gravity-sign -->
 # ## 부호 하나
 #
-# 공개된 Newtonian Gravity Transformer는 `potential`에 음의 부호를 붙여 $-\gamma/(r^2+10^{-6})$을 로짓으로 씁니다. 퍼텐셜 에너지를 음수로 쓰는 물리의 습관과 닮았지만, 소프트맥스는 값이 큰 쪽을 고릅니다. 그래서 가까운 토큰일수록 점수가 낮습니다. 이름은 중력인데 하는 일은 밀어내기입니다. 거리가 다른 일곱 토큰에 가중치가 어떻게 나뉘는지 표로 봅니다.
+# 공개된 [Newton Gravity Transformer](#references-gravity)(NGT, 이 장에서는 ‘원본’)는 `potential`에 음의 부호를 붙여 $-\gamma/(r^2+10^{-6})$을 로짓으로 씁니다. 퍼텐셜 에너지를 음수로 쓰는 물리의 습관과 닮았지만, 소프트맥스는 값이 큰 쪽을 고릅니다. 그래서 가까운 토큰일수록 점수가 낮습니다. 이름은 중력인데 하는 일은 밀어내기입니다. 거리가 다른 일곱 토큰에 가중치가 어떻게 나뉘는지 표로 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-sign -->
 # ## One sign
 #
-# The published Newtonian Gravity Transformer puts a minus in front of `potential` and takes $-\gamma/(r^2+10^{-6})$ as the logit. That looks like the custom of physics, where potential energy is negative; but a softmax picks the larger value, so the nearer a token, the lower its score. It is called gravity and it pushes away. The table shows how the weight is shared among seven tokens at different distances.
+# The published [Newton Gravity Transformer](#references-gravity) (NGT, “the original” in this chapter) puts a minus in front of `potential` and takes $-\gamma/(r^2+10^{-6})$ as the logit. That looks like the custom of physics, where potential energy is negative; but a softmax picks the larger value, so the nearer a token, the lower its score. It is called gravity and it pushes away. The table shows how the weight is shared among seven tokens at different distances.
 
 # %%
 ladder = torch.tensor([0, 0.01, 0.1, 1, 4, 16, 100])
@@ -294,32 +294,32 @@ record("newton_self", sign_table.iloc[0, 3].item())
 sign_table.round(4).style.hide(axis="index").format("{:g}")
 
 # %% [markdown] tags=["lang-ko"]
-# 원본의 부호에서는 겹친 토큰($r^2=0$)의 가중치가 ⟨repel_near⟩이고, 가장 먼 토큰이 ⟨repel_far⟩만큼을 가져갑니다. 부호만 바꾸면 이번에는 겹친 토큰의 가중치가 ⟨attract_self⟩입니다. $10^{-6}$으로는 $1/r^2$이 막히지 않아서, 자기 자신만 보게 되는 것입니다. 부호를 바로잡는 일과 커널을 막아 두는 일은 서로 다른 두 가지 수선입니다. `newton`은 같은 자리에서 ⟨newton_self⟩만큼만 자신에게 주고 나머지를 나눕니다.
+# 원본의 부호에서는 겹친 토큰($r^2=0$)의 가중치가 ⟨repel_near⟩이고, 가장 먼 토큰이 ⟨repel_far⟩만큼을 가져갑니다. 부호만 바꾸면 이번에는 겹친 토큰의 가중치가 ⟨attract_self⟩입니다. $10^{-6}$으로는 $1/r^2$이 막히지 않습니다. 모델에서 거리가 0인 토큰은 자기 자신이므로, 자기 자신만 보게 됩니다. 그러니 고칠 곳은 둘입니다. 부호를 바로잡아야 하고, 커널이 끝없이 커지지 않게 막아야 합니다. $\varepsilon=0.1$인 `newton`은 겹친 토큰에 ⟨newton_self⟩만큼만 주고 나머지를 다른 토큰들에 나눕니다.
 # %% [markdown] tags=["lang-en"]
-# With the original's sign, the token that coincides ($r^2=0$) gets ⟨repel_near⟩ and the farthest takes ⟨repel_far⟩. Flip the sign alone and the coinciding token takes ⟨attract_self⟩: a softening of $10^{-6}$ does not hold $1/r^2$ back, and a token sees nothing but itself. Setting the sign right and bounding the kernel are two separate repairs. In the same place `newton` gives ⟨newton_self⟩ to the token itself and shares out the rest.
+# With the original's sign, the token that coincides ($r^2=0$) gets ⟨repel_near⟩ and the farthest takes ⟨repel_far⟩. Flip the sign alone and the coinciding token takes ⟨attract_self⟩: a softening of $10^{-6}$ does not hold $1/r^2$ back. In a model the token at distance 0 is the token itself, which then sees nothing else. So there are two things to repair: the sign has to be set right, and the kernel has to be bounded. With $\varepsilon=0.1$, `newton` gives ⟨newton_self⟩ to the coinciding token and shares out the rest among the others.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-training -->
 # ## 같은 모델, 다른 힘
 #
-# 표는 표일 뿐이고, 모델은 밀어내는 힘으로도 무언가를 배울지 모릅니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 다섯을 만드는데, 어텐션 말고는 모두 같습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
+# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 다섯을 만드는데, 어텐션 말고는 모두 같습니다. 어텐션이 다르니 매개변수(parameter)의 수는 조금씩 다릅니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
 #
 # 좌표는 $z^0=\mathrm{LN}(\text{token}+\text{position})$에서 출발하고, 층(layer)을 지날 때마다 어텐션 출력 $a$를 따라 움직입니다.
 #
 # $$z\leftarrow\mathrm{LN}(z+W a)$$
 #
-# 좌표가 토큰과 위치를 함께 안다는 점이 원본과 다릅니다. 원본의 좌표는 위치에서만 나옵니다. 다섯 모델에서는 모두 $\varepsilon=0.1$입니다.
+# $\mathrm{LN}$은 벡터의 평균을 0으로, 크기를 일정하게 맞추는 층 정규화(layer normalization)입니다. 좌표가 토큰과 위치를 함께 안다는 점이 원본과 다릅니다. 원본의 좌표는 위치에서만 나옵니다. 다섯 모델에서는 모두 $\varepsilon=0.1$입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-training -->
 # ## One model, different forces
 #
-# A table is only a table; a model may well learn something from a force that pushes. So we train. Five character-level language models are alike in all but their attention. The weights they share start from the same values, and the batches come in the same order.
+# A table is only a table; a model may well learn something from a force that pushes. So we train. Five character-level language models are alike in all but their attention, and with it in their number of parameters. The weights they share start from the same values, and the batches come in the same order.
 #
 # Coordinates start at $z^0=\mathrm{LN}(\text{token}+\text{position})$ and move with the attention output $a$ at every layer:
 #
 # $$z\leftarrow\mathrm{LN}(z+W a)$$
 #
-# Here they know both token and position, unlike the original's, which come from position alone. All five models use $\varepsilon=0.1$.
+# $\mathrm{LN}$ is layer normalization, which brings a vector to mean 0 and a fixed size. Here the coordinates know both token and position, unlike the original's, which come from position alone. All five models use $\varepsilon=0.1$.
 
 # %% tags=["hide-input"]
 from lib.gravity_lm import LMConfig, build, parameters
@@ -401,24 +401,24 @@ pd.DataFrame({
 }).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1 빼기 +1)는 ⟨sign_gap⟩ nats이고, 내적에서 `⟨kernel⟩`을 뺀 차이는 ⟨dot_gap⟩ nats입니다. 둘 다 양수이면 당기는 쪽, 중력 쪽이 낫다는 뜻입니다.
+# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1 빼기 +1)는 ⟨sign_gap⟩ nats이고, 내적에서 `⟨kernel⟩`을 뺀 차이는 ⟨dot_gap⟩ nats입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 쪽이 이번 실행에서 나았다는 뜻입니다.
 #
-# 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩단계, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 그래서 큰 차이의 방향은 읽을 수 있어도, 백분의 몇 nats의 차이로 순위를 가릴 수는 없습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
+# 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩단계, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 시드가 하나뿐이면 시드에 따라 손실이 얼마나 흔들리는지도 알 수 없습니다. 그러니 이 표만으로 순위를 가려서는 안 됩니다. 시드 셋으로 따로 잰 값은 [실험 일지](#lab-log-sign)에 있습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
 # %% [markdown] tags=["lang-en"]
-# In this run the losses, lowest first, come out as ⟨ranking⟩. The two models that differ in nothing but the sign lie ⟨sign_gap⟩ nats apart (−1 minus +1); the dot product minus `⟨kernel⟩` is ⟨dot_gap⟩ nats. Positive numbers speak for attraction and for gravity.
+# In this run the losses, lowest first, come out as ⟨ranking⟩. The two models that differ in nothing but the sign lie ⟨sign_gap⟩ nats apart (−1 minus +1); the dot product minus `⟨kernel⟩` is ⟨dot_gap⟩ nats. Where the first is positive, attraction did better in this run; where the second is, gravity did.
 #
-# What this table can say, and what it cannot: each model had ⟨n_steps⟩ steps and ⟨n_seeds⟩ seed(s), with one learning rate given to all and tuned for none. The direction of a large gap can be read off; a ranking by a few hundredths of a nat cannot. Whether it stays so with longer training or larger models, this table does not answer. The `gpu` profile trains a larger model for longer, with three seeds.
+# What this table can say, and what it cannot: each model had ⟨n_steps⟩ steps and ⟨n_seeds⟩ seed(s), with one learning rate given to all and tuned for none. With a single seed it does not even show how much a loss moves from seed to seed, so this table alone settles no ranking. Values measured separately with three seeds are in the [lab log](#lab-log-sign). Whether it stays so with longer training or larger models, this table does not answer. The `gpu` profile trains a larger model for longer, with three seeds.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-attended -->
 # ### 어디를 보고 있나
 #
-# 부호가 뒤집힌 모델도 좌표와 질량을 스스로 고칠 수 있습니다. 그러니 배우지 못한다기보다 다른 길로 배울 것입니다. 가중치로 평균한 거리를 볼 수 있는 토큰 전체의 평균 거리로 나누어 보면 그 길이 드러납니다. 1보다 작으면 가까운 것을, 1보다 크면 먼 것을 보는 모델입니다.
+# 부호가 뒤집힌 모델도 학습하면서 좌표와 질량을 바꿀 수 있습니다. 그러니 배우지 못하는 것이 아니라 다르게 배울 수 있습니다. 토큰마다 가중치로 평균한 거리를, 볼 수 있는 토큰 전체의 평균 거리로 나누어 보면 어떻게 다른지 드러납니다. 1보다 작으면 가까운 것을, 1보다 크면 먼 것을 보는 모델입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-attended -->
 # ### Where they look
 #
-# A model with the sign flipped can still revise its coordinates and masses, so it should learn, if by another way. The mean distance under the weights, over the mean distance of all visible tokens, shows which way: below 1 a model looks at what is near, above 1 at what is far.
+# A model with the sign flipped can still change its coordinates and masses in training, so it may well learn, only differently. Take the mean distance under the weights of each token, over the mean distance of all tokens it can see: below 1 a model looks at what is near, above 1 at what is far.
 
 # %%
 from lib.gravity import causal
@@ -439,9 +439,9 @@ pd.Series(looks, name="본 거리 ÷ 평균 거리 | distance looked at ÷ mean"
           ).to_frame().round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 당기는 모델은 ⟨look_attract⟩, 밀어내는 모델은 ⟨look_repel⟩입니다. 부호는 무엇을 배울 수 있는지보다, 중요한 것을 가까이에 둘지 멀리에 둘지를 먼저 정합니다. 다만 '멀다'는 방향이 여럿이어서 한 점 둘레에 모이는 것보다 정하기 어렵고, 자기 자신과 가까운 이웃을 볼 길이 막힙니다.
+# 당기는 모델은 ⟨look_attract⟩, 밀어내는 모델은 ⟨look_repel⟩입니다. 부호에 따라 중요한 토큰을 가까이에 두느냐 멀리에 두느냐가 갈린 것입니다. 손실이 왜 달라졌는지는 따로 재지 않았습니다. 멀리에 두려면 서로 다른 여러 방향으로 벌려야 하고, 자기 자신과 가까운 이웃에는 가중치를 주기 어렵다는 것이 까닭일 수 있습니다.
 # %% [markdown] tags=["lang-en"]
-# The attracting model gives ⟨look_attract⟩, the repelling one ⟨look_repel⟩. Before it says what can be learned, the sign says whether the important things are kept near or far. Far, though, lies in many directions and is harder to point at than the neighbourhood of one place, and the token itself and its neighbours drop out of sight.
+# The attracting model gives ⟨look_attract⟩, the repelling one ⟨look_repel⟩. So the sign decides whether the tokens that matter are kept near or far. Why the losses differ was not measured; that far lies in many directions, and that hardly any weight can go to the token itself and its neighbours, may be part of it.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-space -->
@@ -495,7 +495,7 @@ stops = [{"method": "update", "label": str(layer),
          for layer in range(len(points))]
 fig = go.Figure(points)
 fig.update_layout(
-    height=580, margin={"l": 10, "r": 0, "t": 0, "b": 50}, showlegend=False,
+    height=580, margin={"l": 10, "r": 0, "t": 0, "b": 80}, showlegend=False,
     scene={f"{a}axis": axis | {"title": {"text": f"PC{n}"}}
            for n, a in enumerate("xyz", 1)} | {
         "aspectmode": "cube",
@@ -514,7 +514,7 @@ show(fig)
 # <!-- alt: A 3D scatter plot of the characters of the validation text, joined by a line in reading order. In the trained model the points stand in order along one strand that winds through space. Size and colour are mass; a slider picks the layer. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 좌표의 위치 임베딩(embedding)은 아무 순서도 없는 난수에서 출발했습니다. 학습을 마친 뒤에도 이웃한 자리가 이웃한 곳에 있는지 수로 확인합니다. 옆자리끼리의 평균 거리와 같은 글자끼리의 평균 거리를 각각 모든 쌍의 평균 거리로 나눕니다. 1보다 작으면 그만큼 모여 있는 것입니다.
+# 좌표의 위치 임베딩(embedding)은 아무 순서도 없는 난수에서 출발했습니다. 학습을 마치면 이웃한 자리가 공간에서도 이웃하게 되는지 수로 확인합니다. 옆자리끼리의 평균 거리와 같은 글자끼리의 평균 거리를 각각 모든 쌍의 평균 거리로 나눕니다. 1보다 작으면 그만큼 모여 있는 것입니다.
 # %% [markdown] tags=["lang-en"]
 # The position embeddings of the coordinates began as random numbers without any order. Are neighbouring positions neighbours in space after training? Take the mean distance between next-door positions, and the one between equal characters, each over the mean of all pairs. Below 1 means closer together than the average pair.
 
@@ -546,9 +546,9 @@ pd.DataFrame.from_dict(rows, "index", columns=[
     "옆자리 | next-door", "같은 글자 | equal characters"]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 옆자리의 비는 학습 전에 ⟨next_fresh⟩, 학습 뒤에는 첫 층에서 ⟨next_first⟩, 마지막 층에서 ⟨next_last⟩입니다. 같은 글자의 비는 차례로 ⟨same_fresh⟩, ⟨same_first⟩, ⟨same_last⟩입니다. 두 비 가운데 더 작은 쪽이 이 공간의 뼈대입니다. 그것이 옆자리라면, 글은 공간을 감아 도는 실 한 가닥이 되고 글자의 정체는 실에서 조금 비켜난 자리로 나타납니다. 순서를 알려 준 것은 다음 글자를 맞히라는 요구뿐이었습니다.
+# 옆자리의 비는 학습 전에 ⟨next_fresh⟩, 학습 뒤에는 첫 층에서 ⟨next_first⟩, 마지막 층에서 ⟨next_last⟩입니다. 같은 글자의 비는 차례로 ⟨same_fresh⟩, ⟨same_first⟩, ⟨same_last⟩입니다. 더 작은 쪽이 이 공간의 뼈대입니다. 옆자리 쪽이 더 작으면 글은 공간을 감아 도는 실 한 가닥이 되고, 어떤 글자인지는 그 실에서 조금 비켜난 자리로 나타납니다. 자리 번호가 이웃한다는 것을 모델에 알려 준 적은 없습니다. 미래를 가리는 마스크와 다음 글자를 맞히라는 요구가 있었을 뿐입니다.
 # %% [markdown] tags=["lang-en"]
-# For next-door positions the ratio went from ⟨next_fresh⟩ before training to ⟨next_first⟩ after it, and is ⟨next_last⟩ at the last layer; for equal characters from ⟨same_fresh⟩ to ⟨same_first⟩, and ⟨same_last⟩ at the last. The smaller of the two ratios is the backbone of this space. Where it is the next-door one, the text has become a thread that winds through space, and which character a token is shows as a small step off the thread. Nothing told the model about order but the demand to guess the next character.
+# For next-door positions the ratio went from ⟨next_fresh⟩ before training to ⟨next_first⟩ after it, and is ⟨next_last⟩ at the last layer; for equal characters from ⟨same_fresh⟩ to ⟨same_first⟩, and ⟨same_last⟩ at the last. The smaller of the two ratios is the backbone of this space. Where it is the next-door one, the text has become a thread that winds through space, and which character a token is shows as a small step off the thread. Nobody told the model which positions are neighbours; there was only the mask that hides the future, and the demand to guess the next character.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-mass -->
@@ -610,7 +610,7 @@ show(fig, table=ranks.set_index(pd.Index(map(repr, chars))).assign(
 # | `soft` | $x^2(3-2x)$, 밖에서는 $0$ | 매끄러움 |
 # | `compact` | $\max(x,0)$ | 꺾임 |
 #
-# 자기 자신은 언제나 남깁니다. $R$도 학습하는데, 절벽은 기울기가 0이라 그대로는 배우지 못합니다. 그래서 `hard`와 반지름 밖에는 대신할 기울기를 흘려보냅니다(straight-through). 끊긴 토큰이 반지름을 넓혀 달라고 할 수 있게 하는 것입니다.
+# 자기 자신은 언제나 남깁니다. $R$도 학습하는데, 절벽은 기울기가 0이라 그대로는 배우지 못합니다. 그래서 `hard`에서는 어디서나, 다른 컷오프에서는 반지름 밖에서 0 대신 매끄러운 함수의 기울기를 반지름에 흘려보냅니다(straight-through). 그러면 끊긴 토큰도 반지름을 넓히라고 요구할 수 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-cutoff -->
 # ## Cutoffs: this far and no further
@@ -642,25 +642,24 @@ maps = {name: gated_softmax(scores, cutoff_gate(r2, R, name), causal(n))
 record(cut_head=head, cut_radius=R)
 
 # %% tags=["hide-input"]
-fig, axs = plt.subplots(1, 4, figsize=(9.6, 3.0), sharey=True)
-for ax, (name, w) in zip(axs, maps.items(), strict=True):
+fig, axs = plt.subplots(2, 2, figsize=(7.2, 7.4))
+for ax, (name, w) in zip(axs.flat, maps.items(), strict=True):
     ax.imshow(w, cmap=SEQUENTIAL["gravity"], vmin=0, vmax=1)
-    ax.set(title=name, xlabel="key", xticks=range(n), yticks=range(n))
-    ax.set_xticklabels(letters[:n], fontsize=7)
-    ax.set_yticklabels(letters[:n], fontsize=7)
+    ax.set(title=name, xticks=range(n), yticks=range(n))
+    ax.set_xticklabels(letters[:n])
+    ax.set_yticklabels(letters[:n])
     ax.tick_params(length=0)
-axs[0].set_ylabel("query")
 rows = {f"{name} · {i} {letters[i]}": w[i].numpy().round(2)
         for name, w in maps.items() for i in range(n)}
 columns = [f"{j} {letters[j]}" for j in range(n)]
 show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 마지막 층, 헤드 ⟨cut_head⟩의 가중치. $R$은 앞선 쌍의 절반이 끊기는 ⟨cut_radius⟩입니다. 빈 칸은 정확히 0이며, 대각선은 어디서나 남아 있습니다.
+# 마지막 층, 헤드 ⟨cut_head⟩의 가중치. $R$은 앞선 쌍의 절반이 끊기는 ⟨cut_radius⟩입니다. 컷오프가 비운 칸은 정확히 0이며, 대각선은 어디서나 남아 있습니다. 행이 쿼리, 열이 키입니다.
 #
 # <!-- alt: 같은 열네 글자에 대한 히트맵 넷. 컷오프가 없으면 아래 삼각형이 고루 차 있고, 하드와 소프트와 콤팩트에서는 먼 칸이 비면서 남은 칸이 진해진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Weights of head ⟨cut_head⟩ in the last layer, where $R$ is ⟨cut_radius⟩, so that half of the earlier pairs are cut. Empty cells are exactly zero; the diagonal stays everywhere.
+# Weights of head ⟨cut_head⟩ in the last layer, where $R$ is ⟨cut_radius⟩, so that half of the earlier pairs are cut. The cells that a cutoff emptied are exactly zero; the diagonal stays everywhere. Rows are queries, columns keys.
 #
 # <!-- alt: Four heatmaps of the same fourteen characters. Without a cutoff the lower triangle is filled; with hard, soft and compact the far cells are empty and the remaining ones darker. -->
 
@@ -668,12 +667,12 @@ show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
 # <!-- label: gravity-cutoff-defect -->
 # ### 끊은 것을 맨 앞에 세우는 컷오프
 #
-# 원본의 `soft` 컷오프는 가중치가 아니라 점수에 곱합니다. $\text{score}\cdot\max(1-r^2/R^2,\,0)$입니다. 그런데 원본의 점수 $-\gamma/(r^2+\varepsilon)$은 음수입니다. 반지름 밖에서 0이 된다는 것은 꼴찌가 아니라 일등이 된다는 뜻입니다. 앞의 일곱 거리에서 반지름을 2로 두고 확인합니다.
+# 원본의 `soft` 컷오프는 가중치가 아니라 점수에 곱합니다. $\text{score}\cdot\max(1-r^2/R^2,\,0)$입니다. 그런데 원본의 점수 $-\gamma/(r^2+\varepsilon)$은 음수입니다. 반지름 밖에서 0이 된다는 것은 꼴찌가 아니라 일등이 된다는 뜻입니다. 앞의 일곱 거리에서 반지름을 2로 두고 확인합니다($\gamma=1$, $\varepsilon=0.1$).
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-cutoff-defect -->
 # ### A cutoff that puts first what it cuts
 #
-# The original's `soft` cutoff multiplies the score, not the weight: $\text{score}\cdot\max(1-r^2/R^2,\,0)$. Its scores $-\gamma/(r^2+\varepsilon)$ are negative, so becoming 0 beyond the radius does not mean coming last; it means coming first. Check it at the seven distances from before, with a radius of 2.
+# The original's `soft` cutoff multiplies the score, not the weight: $\text{score}\cdot\max(1-r^2/R^2,\,0)$. Its scores $-\gamma/(r^2+\varepsilon)$ are negative, so becoming 0 beyond the radius does not mean coming last; it means coming first. Check it at the seven distances from before, with a radius of 2 ($\gamma=1$, $\varepsilon=0.1$).
 
 # %%
 score = potential(table, one, 1.0, sign=-1)[0]
@@ -691,11 +690,11 @@ record(beyond_none=beyond.iloc[1], beyond_soft=beyond.iloc[2],
 cut_table.round(3).style.hide(axis="index").format("{:g}")
 
 # %% [markdown] tags=["lang-ko"]
-# 원본의 컷오프를 지나면 반지름 밖의 세 토큰이 ⟨edge_soft⟩씩 나란히 받아 맨 앞에 섭니다. 안쪽에서는 가장 큰 것이 ⟨kept_soft⟩입니다. 반지름 바로 밖의 토큰($r^2=4$)은 끊기 전의 ⟨edge_none⟩보다 도리어 늘었습니다. 밖의 몫을 모두 더하면 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩이니 거의 그대로입니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널이라면 끊긴 토큰이 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남습니다.
+# 원본의 컷오프를 지나면 끊으려던 세 토큰($r^2\ge 4$)이 ⟨edge_soft⟩씩 나란히 받아 맨 앞에 섭니다. 안쪽에서는 가장 큰 것이 ⟨kept_soft⟩입니다. 반지름에 꼭 걸린 토큰($r^2=4$)은 끊기 전의 ⟨edge_none⟩보다 도리어 늘었습니다. 밖의 몫을 모두 더하면 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩이니 거의 그대로입니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널이라면 끊긴 토큰이 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남습니다.
 #
 # 학습된 모델에서도 같은지, 부호 −1로 학습한 모델의 마지막 층에서 쌍의 절반을 끊어 봅니다.
 # %% [markdown] tags=["lang-en"]
-# After the original's cutoff the three tokens beyond the radius come first, side by side with ⟨edge_soft⟩ each; the largest one inside has ⟨kept_soft⟩. The token just beyond the radius ($r^2=4$) even gained, up from ⟨edge_none⟩, and all that lies beyond went from ⟨beyond_none⟩ to ⟨beyond_soft⟩, next to no change. With `compact` it is exactly 0. Under a kernel with positive scores the cut tokens would come last, yet each would still keep $e^0=1$.
+# After the original's cutoff the three tokens it was to cut ($r^2\ge 4$) come first, side by side with ⟨edge_soft⟩ each; the largest one inside has ⟨kept_soft⟩. The token right at the radius ($r^2=4$) even gained, up from ⟨edge_none⟩, and the share of the three together went from ⟨beyond_none⟩ to ⟨beyond_soft⟩, next to no change. With `compact` it is exactly 0. Under a kernel with positive scores the cut tokens would come last, yet each would still keep $e^0=1$.
 #
 # Does that hold in a trained model? Cut half of the pairs in the last layer of the one trained with sign −1.
 
@@ -719,9 +718,9 @@ pd.DataFrame({"": list(ways), "R 밖의 가중치 | weight beyond R": outside}
              ).style.hide(axis="index").format(precision=3)
 
 # %% [markdown] tags=["lang-ko"]
-# 학습된 헤드들에서 반지름 밖의 몫은 끊기 전에 ⟨outside_none⟩, 끊은 뒤에 ⟨outside_soft⟩입니다. 0이 되지 않습니다. 끊는다는 이름과 달리 아무것도 끊지 못합니다.
+# 학습된 헤드들에서 반지름 밖의 몫은 끊기 전에 ⟨outside_none⟩, 끊은 뒤에 ⟨outside_soft⟩입니다. 끊는다는 이름과 달리 0이 되지 않습니다. `compact`에서는 0입니다.
 # %% [markdown] tags=["lang-en"]
-# In the trained heads the share beyond the radius goes from ⟨outside_none⟩ to ⟨outside_soft⟩, not to zero: it is called a cutoff and cuts nothing off.
+# In the trained heads the share beyond the radius goes from ⟨outside_none⟩ to ⟨outside_soft⟩, not to zero as the name cutoff promises. With `compact` it is zero.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-exercise-cutoff -->
@@ -755,7 +754,7 @@ check_mended_cutoff(cutoff_solution)
 # <!-- label: gravity-radius -->
 # ### 배운 반지름
 #
-# 앞에서 학습한 다섯째 모델은 `⟨cutoff⟩` 컷오프를 켜고 반지름을 ⟨radius_start⟩에서 시작했습니다. 헤드마다 반지름이 어디로 갔고 쌍의 몇 할을 끊는지 봅니다.
+# 앞에서 학습한 다섯째 모델은 `⟨cutoff⟩` 컷오프를 켜고 반지름을 ⟨radius_start⟩에서 시작했습니다. 헤드마다 반지름이 얼마가 되었고 쌍을 얼마나 끊는지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-radius -->
 # ### Radii that were learned
@@ -785,9 +784,9 @@ record(radius_start=radius, radius_low=heads.iloc[:, 2].min(),
 heads.style.hide(axis="index").format(precision=2)
 
 # %% [markdown] tags=["lang-ko"]
-# 반지름은 ⟨radius_low⟩에서 ⟨radius_high⟩까지 벌어졌고, 평균하면 쌍의 ⟨share_cut⟩만큼이 끊겼습니다. 이 몫이 크고 검증 손실(⟨loss_cut⟩, 컷오프 없이 ⟨loss_kernel⟩)이 그대로라면, 건너뛰어도 좋은 계산이 그만큼 있다는 뜻입니다.
+# 학습 뒤 반지름은 ⟨radius_low⟩에서 ⟨radius_high⟩ 사이에 있고, 평균하면 쌍의 ⟨share_cut⟩만큼이 끊겼습니다. 검증 손실은 ⟨loss_cut⟩이고, 컷오프가 없을 때는 ⟨loss_kernel⟩입니다. 끊긴 몫이 크고 두 손실이 비슷하면 건너뛰어도 좋은 계산이 그만큼 있다는 뜻입니다. 실제로 건너뛰어 빨라지는지는 이 장에서 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
-# Radii spread from ⟨radius_low⟩ to ⟨radius_high⟩ and cut, on average, ⟨share_cut⟩ of the pairs. Where that share is large and the validation loss stands (⟨loss_cut⟩; ⟨loss_kernel⟩ without a cutoff), that much work could be skipped.
+# After training the radii lie between ⟨radius_low⟩ and ⟨radius_high⟩ and cut, on average, ⟨share_cut⟩ of the pairs. The validation loss is ⟨loss_cut⟩, and ⟨loss_kernel⟩ without a cutoff. Where the share is large and the two losses are close, that much work could be skipped; whether skipping it saves time was not measured here.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-repulsion -->
@@ -855,16 +854,16 @@ show(fig)
 # %% [markdown] tags=["lang-ko", "caption"]
 # 마지막 층 좌표에서 가장 가까운 이웃까지의 거리의 누적 분포. 곡선이 오른쪽에 있을수록 점들이 떨어져 있습니다.
 #
-# <!-- alt: 반발이 있을 때와 없을 때 최근접 거리의 누적 분포 곡선 둘. 가운데값은 본문에 적혀 있다. -->
+# <!-- alt: 반발이 있을 때와 없을 때 최근접 거리의 누적 분포 곡선 둘. 중앙값은 본문에 적혀 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Cumulative distribution of the distance to the nearest neighbour, coordinates of the last layer. The further right a curve, the further apart the points.
 #
 # <!-- alt: Two cumulative curves of the nearest-neighbour distance, with and without repulsion; their medians are given in the text. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 가운데값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 차례로 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 점들을 벌려 놓는 일이 예측에 도움이 되었는지는 두 손실의 차이가 말해 줍니다. 차이가 거의 없다면, 이 모델에는 막아 줄 뭉침이 없었던 것입니다. 다음 글자를 맞히려면 자리와 글자를 구별해야 하므로, 반발이 없어도 점들은 한곳으로 무너지지 않습니다.
+# 중앙값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 차례로 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 점들을 벌려 놓은 일이 예측에 도움이 되었는지는 두 손실의 차이가 말해 줍니다. 차이가 거의 없다면 도움도 해도 되지 않은 것입니다. 반발이 없어도 중앙값이 0이 아니니 점들이 한곳으로 무너지지는 않았습니다. 다음 글자를 맞히려면 자리와 글자를 구별해야 하기 때문일 것입니다.
 # %% [markdown] tags=["lang-en"]
-# The median is ⟨near_without⟩ without repulsion and ⟨near_with⟩ with it; the validation losses are ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Whether spreading the points helped to predict is for the difference of the two to say; where there is next to none, there was no heap to prevent. To guess the next character a model has to tell positions and characters apart, and that alone keeps its points from falling together.
+# The median is ⟨near_without⟩ without repulsion and ⟨near_with⟩ with it; the validation losses are ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Whether spreading the points helped to predict is for the difference of the two to say; where there is next to none, it neither helped nor hurt. Even without repulsion the median is not 0: the points did not fall into one place, presumably because a model that guesses the next character has to tell positions and characters apart.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-exercise-gaussian -->
@@ -904,7 +903,7 @@ check_gaussian_as_dot(vectors_solution)
 # - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다.
 # - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나의 가중치가 ⟨attract_self⟩입니다.
 # - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않았습니다. 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩입니다.
-# - **반발.** 없을 때와 있을 때 가운데 거리는 ⟨near_without⟩, ⟨near_with⟩이고 손실은 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 벌어진 만큼 나아졌는지 견주어 보십시오.
+# - **반발.** 없을 때와 있을 때 가장 가까운 이웃까지 거리의 중앙값은 ⟨near_without⟩, ⟨near_with⟩이고 손실은 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 점들이 벌어진 만큼 손실이 나아졌는지 견주어 보십시오.
 # - **질량과 빈도.** 횟수와의 순위 상관은 ⟨mass_rank⟩입니다. 0보다 뚜렷이 크지 않다면, 잦은 글자가 곧 무거운 글자라는 기대는 맞지 않은 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-failures -->
@@ -913,19 +912,19 @@ check_gaussian_as_dot(vectors_solution)
 # - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction.
 # - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
 # - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it went from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
-# - **Repulsion.** Without and with it, the median distance is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved with what was gained.
+# - **Repulsion.** Without and with it, the median distance to the nearest neighbour is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved with how much loss was gained.
 # - **Mass and frequency.** The rank correlation with the counts is ⟨mass_rank⟩. Unless that is clearly above 0, the expectation that frequent characters are heavy ones was wrong.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-measured -->
-# ## 무엇을 어디에서 쟀나
+# ## 무엇을 무엇으로 쟀는가
 #
-# 데이터는 아래 표에 적힌 글의 글자 ⟨n_chars⟩개(종류는 ⟨vocab⟩가지)이며, 뒤쪽 10 %에 해당하는 ⟨n_valid⟩글자를 검증에 썼습니다. 모델은 층 ⟨n_layers⟩개, 폭 ⟨d_model⟩, 문맥 ⟨n_context⟩글자이고, 모델마다 ⟨n_steps⟩단계를 시드 ⟨n_seeds⟩개로 학습했습니다. 마지막 손실은 검증 창 ⟨n_windows⟩개의 평균 교차 엔트로피(cross-entropy)입니다. 이 값들은 모두 이번 실행에서 나온 것이고, 어디에서 돌렸는지는 표에 있습니다.
+# 데이터는 아래 표에 적힌 글의 글자 ⟨n_chars⟩개(종류는 ⟨vocab⟩가지)이며, 뒤쪽 10%에 해당하는 ⟨n_valid⟩글자를 검증에 썼습니다. 모델은 층 ⟨n_layers⟩개, 폭 ⟨d_model⟩, 문맥 ⟨n_context⟩글자이고, 모델마다 ⟨n_steps⟩단계를 시드 ⟨n_seeds⟩개로 학습했습니다. 마지막 손실은 검증 창 ⟨n_windows⟩개의 평균 교차 엔트로피(cross-entropy)입니다. 이 값들은 모두 이번 실행에서 나온 것이고, 어디에서 돌렸는지는 표에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-measured -->
 # ## What was measured, and on what
 #
-# The data are ⟨n_chars⟩ characters (⟨vocab⟩ kinds) of the text that the table names; the last 10 % of them, ⟨n_valid⟩ characters, served as validation data. The models have ⟨n_layers⟩ layers, width ⟨d_model⟩ and a context of ⟨n_context⟩ characters; each trained for ⟨n_steps⟩ steps with ⟨n_seeds⟩ seed(s). Final losses are the mean cross-entropy over ⟨n_windows⟩ validation windows. All of it comes from this run; the table says where it ran.
+# The data are ⟨n_chars⟩ characters (⟨vocab⟩ kinds) of the text that the table names; the last 10% of them, ⟨n_valid⟩ characters, served as validation data. The models have ⟨n_layers⟩ layers, width ⟨d_model⟩ and a context of ⟨n_context⟩ characters; each trained for ⟨n_steps⟩ steps with ⟨n_seeds⟩ seed(s). Final losses are the mean cross-entropy over ⟨n_windows⟩ validation windows. All of it comes from this run; the table says where it ran.
 
 # %% tags=["hide-input"]
 record(d_model=cfg.d_model, n_windows=min(
