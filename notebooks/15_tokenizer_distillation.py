@@ -14,7 +14,7 @@
 #
 # GPT-2의 토크나이저(tokenizer)는 바이트 쌍 인코딩(byte pair encoding, BPE)입니다.
 # 이 장에서는 병합(merge) 목록을 모두 버리고, 조각마다 점수 하나만 가진
-# 유니그램(Unigram) 모델이 같은 글을 같은 토큰(token) 번호로 자르게 만듭니다.
+# 유니그램(Unigram) 모델이 같은 글을 되도록 같은 토큰(token) 번호로 자르게 가르칩니다.
 # 큰 모델의 답을 작은 모델에 옮기는 일을 증류(distillation)라고 하듯,
 # 여기서는 BPE가 교사이고 유니그램이 학생입니다.
 #
@@ -23,17 +23,17 @@
 # - 한 단어를 BPE와 유니그램으로 각각 손으로 자르고, 두 방법이 갈라지는 곳을 짚습니다.
 # - 점수를 공식으로 정하고, 또 데이터에서 배우고, 그 차이를 잽니다.
 # - 병합이 없는 `tokenizer.json` 하나를 쓰고, 떼어 둔 글에서 얼마나 같은지 잽니다.
-# - 어떤 점수로도 되지 않는 단어가 있음을 정수 덧셈으로 증명합니다.
+# - 어떤 점수로도 BPE처럼 자를 수 없는 단어가 있음을 정수 덧셈으로 증명합니다.
 #
-# 읽는 데 50분, 연습 문제에 60분쯤 걸립니다. 파이썬과 선형대수의 기초가 필요하고,
+# 읽는 데 50분, 연습 문제에 70분쯤 걸립니다. 파이썬과 선형대수의 기초가 필요하고,
 # GPU는 쓰지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-top -->
 # # Tokenizer distillation: the same tokens without merges
 #
 # GPT-2's tokenizer is a byte pair encoding (BPE). This chapter throws its list of
-# merges away and makes a Unigram model, which has nothing but one score per piece,
-# cut the same text into the same token ids. Moving what a large model answers into
+# merges away and teaches a Unigram model, which has nothing but one score per piece,
+# to cut the same text into the same token ids as often as it can. Moving what a large model answers into
 # a smaller one is called distillation; here BPE is the teacher and Unigram the
 # student.
 #
@@ -43,9 +43,10 @@
 # - set the scores by a formula, learn them from data, and measure the difference;
 # - write one `tokenizer.json` without merges and measure on held-out text how often
 #   it agrees;
-# - prove with integer sums that some words are beyond any scores.
+# - prove with integer sums that some words cannot be cut as BPE cuts them under any
+#   scores.
 #
-# Reading takes 50 minutes, the exercises about 60. It needs Python and basic linear
+# Reading takes 50 minutes, the exercises about 70. It needs Python and basic linear
 # algebra, and no GPU.
 
 # %% tags=["parameters"]
@@ -81,14 +82,14 @@ use_style()
 # <!-- label: distill-by-hand -->
 # ## 단어 하나를 두 번 자르기
 #
-# BPE는 글자 하나하나에서 출발해, 이웃한 두 조각 가운데 병합 순위(merge rank)가
+# BPE는 바이트 하나하나에서 출발해, 이웃한 두 조각 가운데 병합 순위(merge rank)가
 # 가장 앞서는 쌍을 붙입니다. 더 붙일 쌍이 없으면 멈춥니다. 한 번 붙인 것은
 # 되돌리지 않습니다. 실제 GPT-2의 병합 ⟨merges⟩개로 `hugs`를 잘라 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-by-hand -->
 # ## One word, cut twice
 #
-# BPE starts from single letters and joins the neighbouring pair with the lowest merge
+# BPE starts from single bytes and joins the neighbouring pair with the lowest merge
 # rank, again and again, until no pair is left. It never takes a merge back. Here is
 # `hugs` under the ⟨merges⟩ merges of the real GPT-2.
 
@@ -180,16 +181,16 @@ for path in all_cuts(b"hugs", vocabulary):
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown] tags=["lang-ko"]
-# 화살표가 붙은 행이 BPE의 분할입니다. $-1$은 조각 수만 세므로 두 분할이 동점(tie)이고,
-# $-r$은 순위가 0인 바이트로만 자르려 합니다. $-\log(r+300)$은 이 단어를 BPE처럼 자릅니다.
+# 화살표가 붙은 행이 BPE의 분할입니다. 합이 가장 큰 행을 고르는데, $-1$은 조각 수만 세므로
+# 두 분할이 동점(tie)이고, $-r$은 순위가 0인 바이트로만 자르려 합니다. $-\log(r+300)$은 이 단어를 BPE처럼 자릅니다.
 # 모든 분할을 늘어놓는 대신, 글자 사이를 마디로 하고 조각을 호로 하는
 # 격자(lattice)를 그리면 최적 분할은 왼쪽 끝에서 오른쪽 끝까지 가는 최적 경로입니다.
 # 비터비(Viterbi) 알고리즘은 마디마다 가장 좋은 합 하나만 남기며 한 번에 지나갑니다.
 #
 # $$ \operatorname{best}(j) = \max_{i<j}\; \operatorname{best}(i) + s(w_{i:j}) $$
 # %% [markdown] tags=["lang-en"]
-# The arrow marks BPE's cut. The score $-1$ only counts pieces, so two cuts tie; $-r$
-# wants nothing but bytes, whose rank is 0; $-\log(r+300)$ cuts this word as BPE does.
+# The arrow marks BPE's cut. The largest sum is chosen. The score $-1$ only counts pieces,
+# so two cuts tie; $-r$ wants nothing but bytes, whose rank is 0; $-\log(r+300)$ cuts this word as BPE does.
 # Instead of listing every cut, draw a lattice: a node between any two letters and an
 # arc for each piece. The best cut is then the best path from the left end to the
 # right, and the Viterbi algorithm finds it in one go by keeping one best sum a node.
@@ -244,12 +245,12 @@ show(fig)
 #
 # 병합은 사슬입니다. 조각 하나를 빼면 그 조각을 거쳐 만들어지는 조각도 함께 사라지고,
 # 새 조각을 넣으려면 거기에 이르는 병합을 모두 넣어야 합니다. 점수에는 그런 사슬이
-# 없습니다. 조각을 하나 바꾸면 그 조각만 바뀝니다. 다음 장에서 드문 토큰에 새 뜻을 주려면
-# 이 자유가 필요합니다. 다만 이미 배운 언어 모델(language model)을 그대로 쓰려면, 바꾸기
+# 없습니다. 조각을 하나 바꾸면 그 조각만 바뀝니다. 아직 쓰지 않은 다음 장에서 드문 토큰에
+# 새 뜻을 주려면 이 자유가 필요합니다. 다만 이미 배운 언어 모델(language model)을 그대로 쓰려면, 바꾸기
 # 전까지는 토큰 번호가 하나도 달라지지 않아야 합니다. 그래서 학생이 지킬 것은 셋입니다.
 #
 # 1. 어휘와 번호는 교사의 것 그대로입니다.
-# 2. 어휘의 모든 조각은 자기 자신으로 잘립니다.
+# 2. 어휘의 조각 하나만 주면 더 나누지 않고 한 조각으로 둡니다.
 # 3. 그 밖의 글도 교사와 같게 잘립니다. 얼마나 같은지가 충실도(fidelity)입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-why -->
@@ -257,13 +258,13 @@ show(fig)
 #
 # Merges form chains. Take a piece out and every piece made by way of it goes too; put
 # a new one in and all the merges that lead to it must come along. Scores have no such
-# chains: change a piece and only that piece has changed. The next chapter needs this
-# freedom to give rare tokens a new meaning. But a language model that has been trained
+# chains: change a piece and only that piece has changed. The next chapter, yet to be
+# written, needs this freedom to give rare tokens a new meaning. But a language model that has been trained
 # already can only stay in use if, until then, not one token id is different. So the
 # student must keep three things.
 #
 # 1. The vocabulary and its ids are the teacher's.
-# 2. Every piece of the vocabulary is cut into itself.
+# 2. Every piece of the vocabulary, given by itself, stays in one piece.
 # 3. All other text is cut as the teacher cuts it; how much of it is the fidelity.
 
 # %% [markdown] tags=["lang-ko"]
@@ -278,7 +279,8 @@ show(fig)
 # 희곡과 한국어 글은 줄 끝에서 토막 내어 토막 하나를 파일 하나로 칩니다.
 #
 # BPE도 유니그램도 먼저 정규식으로 나눈 프리토큰(pre-token) 안에서만 자릅니다. 그러니
-# 서로 다른 프리토큰을 한 번씩만 보면 됩니다. 아래에서 ‘출현’은 글에 나온 횟수이고
+# 서로 다른 프리토큰을 한 번씩만 보면 됩니다. 앞으로 단어라고 하면 프리토큰 하나를 말합니다.
+# 아래에서 ‘출현’은 글에 나온 횟수이고
 # ‘종류’는 서로 다른 프리토큰의 수입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-corpus -->
@@ -293,7 +295,8 @@ show(fig)
 # they are chopped at line ends, and each chunk counts as a file.
 #
 # Both BPE and Unigram work inside a pre-token, which a regular expression has cut
-# before them. So it is enough to look at each different pre-token once. Below,
+# before them. So it is enough to look at each different pre-token once. From
+# here on, a word is a pre-token. Below,
 # “occurrences” counts how often they stand in the text, “types” how many different
 # ones there are.
 
@@ -352,13 +355,13 @@ table([(NAMES[kind], size(train, kind), size(held, kind),
 # %% [markdown] tags=["lang-ko"]
 # 출현과 종류는 떼어 둔 쪽의 수입니다. 배우는 쪽은 파일 ⟨train_files⟩개
 # ⟨train_mb⟩ MB에서 나온 ⟨train_types⟩종과 만든 글의 ⟨made_types⟩종이고, 떼어 둔 쪽은
-# 파일 ⟨held_files⟩개 ⟨held_mb⟩ MB입니다. 떼어 둔 글에 나온 종류 가운데 ⟨new_types⟩%는
-# 배우는 글에 한 번도 나오지 않습니다.
+# 파일 ⟨held_files⟩개 ⟨held_mb⟩ MB입니다. 떼어 둔 파일에 나온 종류 가운데 ⟨new_types⟩%는
+# 배우는 파일에 한 번도 나오지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # Occurrences and types are those of the held-out side. Training has ⟨train_types⟩
 # types from ⟨train_files⟩ files of ⟨train_mb⟩ MB and ⟨made_types⟩ made ones; held out
 # are ⟨held_files⟩ files of ⟨held_mb⟩ MB. Of the types in the held-out files,
-# ⟨new_types⟩ % never occur in the training files.
+# ⟨new_types⟩% never occur in the training files.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-closed -->
@@ -393,7 +396,12 @@ table([(NAMES[kind], size(train, kind), size(held, kind),
 # Hugging Face `tokenizers`.
 
 # %%
-from lib.distill import bpe_cuts, closed_form_scores, unigram_cuts, unigram_tokenizer
+from lib.distill import (
+    bpe_cuts,
+    closed_form_scores,
+    unigram_cuts,
+    unigram_tokenizer,
+)
 
 labels = bpe_cuts(teacher, list(train_words))
 scores = closed_form_scores(teacher, train_words, labels)
@@ -426,13 +434,14 @@ pd.DataFrame(
 ).T.round(2)
 
 # %% [markdown] tags=["lang-ko"]
-# 유니그램을 빈도로 정하면 떼어 둔 파일의 출현 가운데 ⟨frequency_wrong⟩%가 달라집니다.
+# 점수를 빈도로 정하면 떼어 둔 파일의 출현 가운데 ⟨frequency_wrong⟩%가 BPE와 다르게 잘립니다.
 # 빈도는 BPE가 무엇을 먼저 붙이는지를 모르기 때문입니다. 가장 나은 공식도
-# ⟨closed_wrong⟩%가 다릅니다. 언어 모델이 모르게 바꾸기에는 아직 많습니다.
+# ⟨closed_wrong⟩%가 다릅니다. 언어 모델이 알아채지 못하게 바꾸기에는 아직 많습니다.
 # %% [markdown] tags=["lang-en"]
-# With frequencies ⟨frequency_wrong⟩ % of the occurrences in held-out files change:
+# With frequencies ⟨frequency_wrong⟩% of the occurrences in held-out files are cut
+# unlike BPE:
 # a frequency does not know what BPE joins first. Even the best formula gets
-# ⟨closed_wrong⟩ % wrong, too much to pass a language model unnoticed.
+# ⟨closed_wrong⟩% wrong, too much to pass a language model unnoticed.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-learning -->
@@ -440,7 +449,8 @@ pd.DataFrame(
 #
 # 정답 경로를 알고 있으니 점수를 배울 수 있습니다. 단어 하나의 정답 경로를 $y$,
 # 정답이 아닌 경로 가운데 합이 가장 큰 경쟁 경로를 $\hat y$라 합시다. 둘의 차이가
-# 마진(margin) $m$이고, 두 경로의 조각 수를 뺀 것이 $\Delta$입니다.
+# 마진(margin) $m$이고, 조각마다 $y$에 나온 횟수에서 $\hat y$에 나온 횟수를 뺀 벡터가
+# $\Delta$입니다.
 #
 # $$ m = S(y) - S(\hat y), \qquad \Delta = \#y - \#\hat y $$
 #
@@ -451,14 +461,15 @@ pd.DataFrame(
 #    \tau = \min\Bigl(\eta,\; \frac{M - m}{\lVert\Delta\rVert^2}\Bigr) $$
 #
 # 마진이 충분하면 아무것도 하지 않고, 모자라면 필요한 만큼 움직입니다. 그래서
-# 수동–공격(passive–aggressive) 갱신이라고 부릅니다. 아래 열 줄 남짓이 이 식입니다.
+# 수동–공격(passive–aggressive) 갱신이라고 부릅니다. 아래의 열 줄 남짓한 코드가 이 식입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-learning -->
 # ## Learning the scores
 #
 # The right path is known, so scores can be learned. Let $y$ be the gold path of a word
-# and $\hat y$ its rival, the best of all other paths. Their distance is the margin
-# $m$, and $\Delta$ counts the pieces of one less those of the other.
+# and $\hat y$ its rival, the best of all other paths. The difference of their
+# sums is the margin $m$. $\Delta$ is a vector: for each piece, how often it stands in
+# $y$ less how often in $\hat y$.
 #
 # $$ m = S(y) - S(\hat y), \qquad \Delta = \#y - \#\hat y $$
 #
@@ -501,7 +512,7 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 # $M = 0.1$ 이상이 되고 점수는 더 움직이지 않습니다. 한 단어를 고치면 그 조각을 함께 쓰는
 # 다른 단어의 마진도 달라집니다.
 #
-# 실제 어휘에는 조각이 ⟨vocab_size⟩개, 배울 단어가 ⟨words⟩개입니다. `lib.lattice`는 단어마다
+# 실제 어휘에는 항목이 ⟨vocab_size⟩개 있고, 배울 단어는 ⟨words⟩개입니다. `lib.lattice`는 단어마다
 # 격자의 호를 미리 늘어놓고, 경쟁 경로를 동적 계획법으로 정확히 찾습니다. 상태는
 # (위치, 정답 경로를 벗어났는가) 둘뿐입니다. 훑을수록 $M$과 $\eta$를 줄이고, 마지막 30%
 # 동안의 점수를 평균합니다. 절반이 지나면 어떤 점수로도 맞출 수 없어 보이는 단어, 곧
@@ -512,11 +523,11 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 # $M = 0.1$ or more and the scores rest. Mending one word moves the margins of others
 # that share its pieces.
 #
-# The real vocabulary has ⟨vocab_size⟩ pieces, and there are ⟨words⟩ words to learn from.
+# The real vocabulary has ⟨vocab_size⟩ entries, and there are ⟨words⟩ words to learn from.
 # `lib.lattice` lays out the arcs of each word beforehand and finds the rival
 # exactly, by dynamic programming over two things: the position, and whether the path
 # has left the gold one. $M$ and $\eta$ shrink from pass to pass, and the scores of the
-# last 30 % of them are averaged. After half of the passes, words that lose by far are
+# last 30% of them are averaged. After half of the passes, words that lose by far are
 # let go: it seems that no scores can please them.
 
 # %%
@@ -561,12 +572,14 @@ axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 훑을수록 틀리는 비율. 점선에서 마진 $M$과 보폭 $\eta$가 줄고, 그때마다 한 단 내려갑니다.
-# <!-- alt: 가로축은 훑은 횟수, 세로축은 틀린 비율의 로그 눈금이다. 배우는 종류의 회색 곡선과 떼어 둔 출현의 청록색 곡선이 함께 내려가며, 마진을 줄이는 점선마다 계단처럼 더 내려간다. -->
+# 훑을수록 틀리는 비율. 점선에서 마진 $M$과 보폭 $\eta$가 줍니다. 배우는 종류(회색)는 그때마다 한 단 내려갑니다.
+# 떼어 둔 출현(청록)은 들쭉날쭉하며 내려가다가 끝에서는 거의 멈춥니다.
+# <!-- alt: 가로축은 훑은 횟수, 세로축은 틀린 비율의 로그 눈금이다. 배우는 종류의 회색 곡선은 마진을 줄이는 점선마다 계단처럼 내려간다. 떼어 둔 출현의 청록색 곡선은 그보다 훨씬 아래에서 오르내리며 낮아지다가 마지막 구간에서 거의 평평해진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The share cut wrongly, pass by pass. At the dotted lines the margin $M$ and the step
-# $\eta$ shrink, and each time the curves step down.
-# <!-- alt: Passes run along the horizontal axis, the share that is wrong up a logarithmic one. A grey curve for training types and a teal one for held-out occurrences fall together, with a step down at each dotted line where the margin shrinks. -->
+# $\eta$ shrink. Training types (grey) step down each time; held-out occurrences (teal)
+# fall unevenly and hardly move at the end.
+# <!-- alt: Passes run along the horizontal axis, the share that is wrong up a logarithmic one. A grey curve for training types steps down at each dotted line where the margin shrinks. Far below it a teal curve for held-out occurrences falls unevenly and is nearly flat over the last stretch. -->
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-fidelity -->
@@ -622,6 +635,8 @@ round_trip = sum(student.decode(student.encode(text).ids) == text
 learned_wrong = wrong["learned"]["found"][0]
 record("learned_wrong", learned_wrong, text=f"{learned_wrong:.3f}")
 record("learned_right", 100 - learned_wrong, text=f"{100 - learned_wrong:.2f}")
+record(korean_wrong=wrong["learned"]["korean"][0],
+       korean_closed=wrong["-log(rank + 300)"]["korean"][0])
 record(same_files=100 * sum(same) / len(same), round_trip=round_trip,
        asked_trip=len(asked),
        fewer=wrong["-log(rank + 300)"]["found"][0] / learned_wrong)
@@ -637,25 +652,29 @@ table([(NAMES[kind], *(f"{x:.2f}" for x in (
 
 # %% [markdown] tags=["lang-ko"]
 # 앞의 두 열이 배운 점수이고, 나머지 네 열은 공식마다 틀린 출현의 비율입니다. 떼어 둔
-# 파일에서 배운 점수는 출현의 ⟨learned_right⟩%를 교사와 같게 자릅니다. 틀린 것이 가장 나은
-# 공식의 ⟨fewer⟩분의 1입니다. 글 전체로 보면 파일의 ⟨same_files⟩%가 처음부터 끝까지 같은
-# 번호로 바뀝니다. 아래쪽의 만든 글은 일부러 어렵게 고른 것입니다. 특히 같은 글자가
+# 파일에서 배운 점수는 출현의 ⟨learned_right⟩%를 교사와 같게 자릅니다. 틀린 출현은 가장 나은
+# 공식의 ⟨fewer⟩분의 1입니다. 그래도 처음부터 끝까지 같은
+# 번호로 바뀌는 파일은 ⟨same_files⟩%입니다. 단어 하나만 달라도 파일은 달라지기 때문입니다.
+# 한국어에서는 배운 점수가 ⟨korean_wrong⟩%, 공식이 ⟨korean_closed⟩%로, 공식보다 나아진 것이
+# 거의 없습니다. 까닭은 [뒤에서](#distill-limits) 봅니다. 아래쪽의 만든 글은 일부러 어렵게 고른 것입니다. 특히 같은 글자가
 # 되풀이되는 글과 낱말을 이어 붙인 글에서는 여전히 많이 틀립니다.
 #
 # 파일의 크기는 ⟨file_mb⟩ MB입니다. 어휘 ⟨vocab_size⟩개 가운데 ⟨same_ids⟩개의 번호가 교사와
-# 같고, 조각 ⟨vocab_pieces⟩개 가운데 ⟨whole⟩개가 자기 자신으로 잘립니다. 번호로 바꾸었다가
+# 같고, 특수 토큰을 뺀 조각 ⟨vocab_pieces⟩개 가운데 ⟨whole⟩개가 한 조각으로 남습니다. 번호로 바꾸었다가
 # 되돌린 글은 ⟨asked_trip⟩편 가운데 ⟨round_trip⟩편이 원래 글과 같습니다. 우리가 쓴 비터비와
 # `tokenizers`의 비터비는 단어 ⟨asked_viterbi⟩개 가운데 ⟨same_viterbi⟩개를 같게 자릅니다.
 # %% [markdown] tags=["lang-en"]
 # The first two columns are the learned scores, the other four the occurrences wrong
-# under each formula. In held-out files the learned scores cut ⟨learned_right⟩ % of the
-# occurrences as the teacher does; errors are ⟨fewer⟩ times fewer than with the best
-# formula. Of whole files, ⟨same_files⟩ % become the same ids from the first to the
-# last. The made text further down is hard on purpose: runs of one character and words
+# under each formula. In held-out files the learned scores cut ⟨learned_right⟩% of the
+# occurrences as the teacher does; the best formula has ⟨fewer⟩ times
+# as many errors. Still, only ⟨same_files⟩% of the files become the same ids from the
+# first to the last: one word is enough to make a file differ. In Korean the learned
+# scores get ⟨korean_wrong⟩% wrong and the formula ⟨korean_closed⟩%, next to no gain;
+# [below](#distill-limits) we see why. The made text further down is hard on purpose: runs of one character and words
 # glued together still go wrong often.
 #
 # The file has ⟨file_mb⟩ MB. Of the vocabulary's ⟨vocab_size⟩ ids, ⟨same_ids⟩ are as in the
-# teacher, and ⟨whole⟩ of ⟨vocab_pieces⟩ pieces are cut into themselves. Of ⟨asked_trip⟩
+# teacher, and ⟨whole⟩ of ⟨vocab_pieces⟩ pieces, the special token aside, stay whole. Of ⟨asked_trip⟩
 # texts turned into ids and back, ⟨round_trip⟩ are what they were. Our Viterbi and that
 # of `tokenizers` agree on ⟨same_viterbi⟩ of ⟨asked_viterbi⟩ words.
 
@@ -761,12 +780,12 @@ VBox([dropdown, stack])
 
 # %% [markdown] tags=["lang-ko"]
 # 같은 일을 격자 위에서 보면 이렇습니다. 위로 굽은 호가 BPE, 아래로 굽은 호가 유니그램의
-# 최적 경로입니다. 왼쪽은 공식, 오른쪽은 배운 점수이고, 두 경로가 만나는 마디가 같아지면
+# 최적 경로입니다. 왼쪽은 공식, 오른쪽은 배운 점수이고, 두 경로가 같은 마디에서 끊기면
 # 그림이 위아래로 대칭이 됩니다.
 # %% [markdown] tags=["lang-en"]
 # The same on the lattice: arcs above the line are BPE's, arcs below are the best path
 # of Unigram. On the left the formula, on the right the learned scores; once the two
-# paths meet at the same nodes, the picture is a mirror image of itself.
+# paths break at the same nodes, the picture is a mirror image of itself.
 
 # %% tags=["hide-input"]
 usual = sorted((w for w in found
@@ -785,10 +804,10 @@ both[1].set_title("learned", weight="bold")
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 떼어 둔 글의 단어 `⟨mended⟩`. 위가 BPE, 아래가 유니그램이며 오른쪽에서 둘이 포개집니다.
+# 떼어 둔 글의 단어 `⟨mended⟩`. 위가 BPE, 아래가 유니그램이며 오른쪽에서는 둘이 같은 곳에서 끊깁니다.
 # <!-- alt: 한 단어의 격자 두 개가 나란히 있다. 왼쪽에서는 위의 청록색 호와 아래의 주황색 호가 서로 다른 마디에서 끊기고, 오른쪽에서는 아래 호가 위 호를 거울에 비춘 모양이 된다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The held-out word `⟨mended⟩`: BPE above, Unigram below. On the right they coincide.
+# The held-out word `⟨mended⟩`: BPE above, Unigram below. On the right both break at the same places.
 # <!-- alt: Two lattices of one word side by side. On the left the teal arcs above and the orange arcs below break at different nodes; on the right the arcs below mirror those above. -->
 
 # %% [markdown] tags=["lang-ko"]
@@ -840,7 +859,8 @@ table(rows, "단어 | word", "BPE",
 # <!-- label: distill-opposite -->
 # ### 서로 반대되는 요구
 #
-# 단어마다 정답 경로가 경쟁 경로를 이겨야 한다는 부등식을 하나씩 요구합니다. 두 단어가
+# 단어마다 정답 경로가 경쟁 경로를 이겨야 합니다. 이것을 경쟁 경로마다 부등식 하나로 쓴 것이
+# 그 단어의 요구입니다. 두 단어가
 # 정반대의 부등식을 요구하면, 둘을 더했을 때 모든 점수가 지워지고 $0 > 0$이 남습니다.
 # 점수의 값은 계산에 나오지도 않으므로 어떤 점수로도 피할 수 없습니다. GPT-2의 실제
 # 어휘에서 숫자 두 개가 그렇습니다. 아래 계산은 정수와 분수로만 합니다.
@@ -848,7 +868,8 @@ table(rows, "단어 | word", "BPE",
 # <!-- label: distill-opposite -->
 # ### Opposite demands
 #
-# Each word asks, as an inequality, that its gold path beat each rival. When two words
+# The gold path of a word has to beat each rival. Written as one inequality a rival,
+# these are the demands of the word. When two words
 # ask for opposite inequalities, adding them up cancels every score and leaves $0 > 0$.
 # The values of the scores never enter, so no scores can escape. Two numbers do this in
 # the real vocabulary of GPT-2. The arithmetic below is in integers and fractions only.
@@ -894,7 +915,7 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
       "BPE", "경쟁 경로 | rival", "요구 | demand")
 
 # %% [markdown] tags=["lang-ko"]
-# 그러니 병합이 이 두 개뿐인 BPE조차, 모든 글에서 똑같이 자르는 유니그램은 없습니다.
+# 그러니 BPE의 병합이 이 두 개뿐이라 해도, 모든 글을 그와 똑같이 자르는 유니그램은 없습니다.
 # 지금 남은 오류에서 동점은 얼마나 될까요? 떼어 둔 파일에서 틀린 출현을 나눠 봅니다.
 # %% [markdown] tags=["lang-en"]
 # So even for a BPE of these two merges there is no Unigram that cuts all text alike.
@@ -919,20 +940,21 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
       "동점 | tie")
 
 # %% [markdown] tags=["lang-ko"]
-# 틀린 출현 ⟨missed⟩개(⟨missed_types⟩종) 가운데 ⟨tied_share⟩%가 동점입니다. 곧 전체 출현의
-# 적어도 ⟨floor⟩%는 점수를 어떻게 정하든 틀립니다. 한국어만 보면 틀린 출현의 ⟨korean_tied⟩%가
-# 동점입니다. `ㅋㅋㅋ`처럼 같은 글자를 되풀이하는 말이 여기에 듭니다.
+# 틀린 출현 ⟨missed⟩개(⟨missed_types⟩종) 가운데 ⟨tied_share⟩%가 동점입니다. 곧 떼어 둔 파일에서
+# 출현의 적어도 ⟨floor⟩%는 점수를 어떻게 정하든 틀립니다. 한국어만 보면 틀린 출현의 ⟨korean_tied⟩%가
+# 동점입니다. `ㅋㅋㅋ`처럼 같은 글자를 되풀이하는 말이 여기에 듭니다. 한국어에서 공식보다 나아진
+# 것이 거의 없던 까닭입니다.
 #
 # 동점을 넘으려면 점수 밖의 장치가 필요합니다. 유니그램이 자르기 전에 프리토큰을 BPE의
-# 경계에서 한 번 더 끊어 주는 규칙이 그런 장치이고, 3부에서 그 규칙을 만듭니다.
+# 경계에서 한 번 더 끊어 주는 규칙이 그런 장치입니다. 3부의 남은 장에서 그 규칙을 만듭니다.
 # %% [markdown] tags=["lang-en"]
-# Of ⟨missed⟩ wrong occurrences (⟨missed_types⟩ types), ⟨tied_share⟩ % are ties: that is,
-# at least ⟨floor⟩ % of all occurrences are wrong under any scores. In Korean alone,
-# ⟨korean_tied⟩ % of the wrong occurrences are ties; words that repeat one letter, such as
-# the laughter `ㅋㅋㅋ`, are among them.
+# Of ⟨missed⟩ wrong occurrences (⟨missed_types⟩ types), ⟨tied_share⟩% are ties: that is,
+# at least ⟨floor⟩% of all occurrences in held-out files are wrong under any scores. In Korean alone,
+# ⟨korean_tied⟩% of the wrong occurrences are ties; words that repeat one letter, such as
+# the laughter `ㅋㅋㅋ`, are among them. This is why learning gained next to nothing there.
 #
 # Going past ties takes a device beyond scores: rules that cut a pre-token once more, at
-# one of BPE's own boundaries, before Unigram sees it. Part III builds those rules.
+# one of BPE's own boundaries, before Unigram sees it. The remaining chapters of Part III build those rules.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-exercises -->
@@ -941,8 +963,8 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # <!-- label: distill-exercise-scores -->
 # ### 1. 점수로 말하기 (★, 5분)
 #
-# `hugs`가 `hu·gs`로 잘리게 점수 여덟 개를 정하십시오. 단, 조각 `hu`, `ug`, `gs`, `ugs`는
-# 저마다 자기 자신으로 잘려야 합니다.
+# `hugs`가 `hu·gs`로 잘리게 점수 여덟 개를 정하십시오. 단, 조각 `hu`, `ug`, `gs`, `ugs`를
+# 하나씩 주었을 때는 저마다 한 조각으로 남아야 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-exercises -->
 # ## Exercises
@@ -950,8 +972,8 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # <!-- label: distill-exercise-scores -->
 # ### 1. Speaking in scores (★, 5 minutes)
 #
-# Choose eight scores under which `hugs` is cut into `hu·gs`. The pieces `hu`, `ug`, `gs`
-# and `ugs` must still be cut into themselves.
+# Choose eight scores under which `hugs` is cut into `hu·gs`. Given by themselves, the
+# pieces `hu`, `ug`, `gs` and `ugs` must still stay whole.
 
 # %% tags=["exercise"]
 my_scores = {"h": ..., "u": ..., "g": ..., "s": ...,
@@ -1073,16 +1095,18 @@ check_tie(its_tie, teacher)
 # <!-- label: distill-exercise-opposite -->
 # ### 5. 반대되는 두 수 (★★★, 25분)
 #
-# ` 00822280`과 ` 00828082`처럼 서로 반대되는 요구를 하는 두 단어를 찾으십시오. 요구에
-# 나오는 조각이 본문의 네 조각과는 달라야 합니다. 손으로 찾기보다 `demands`와 `opposite`로
-# 찾는 편이 빠릅니다.
+# `" 00822280"`과 `" 00828082"`처럼 서로 반대되는 요구를 하는 두 단어를 찾으십시오. 요구에
+# 나오는 조각이 본문의 네 조각과는 달라야 합니다. 답은 문자열 두 개의
+# 튜플입니다. 손으로 찾기보다 숫자로 된 단어를 여럿 만들어 `demands`와 `opposite`로 찾는 편이
+# 빠릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-exercise-opposite -->
 # ### 5. Two numbers at odds (★★★, 25 minutes)
 #
-# Find two words with opposite demands, as ` 00822280` and ` 00828082` have. The pieces in
-# the demands must not be the four of the chapter. Searching with `demands` and `opposite`
-# is quicker than by hand.
+# Find two words with opposite demands, as `" 00822280"` and `" 00828082"` have. The pieces in
+# the demands must not be the four of the chapter. Answer with a tuple of two
+# strings. It is quicker to make many words of digits and search them with `demands` and
+# `opposite` than to look by hand.
 
 # %% tags=["exercise"]
 my_pair = ...
@@ -1105,33 +1129,33 @@ check_opposite(its_pair, teacher)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-measured -->
-# ## 무엇을 어디에서 쟀는가
+# ## 무엇을 무엇으로 쟀는가
 #
-# 교사는 GPT-2의 실제 어휘 ⟨vocab_size⟩개와 병합 ⟨merges⟩개입니다. 프로필 ⟨profile⟩로
-# 단어 ⟨words⟩개, 호 ⟨arcs⟩개를 ⟨passes⟩번 훑었고, 배우는 데 ⟨device⟩의 한 스레드로
-# ⟨learning_seconds⟩초가 걸렸습니다. 떼어 둔 파일에서 틀린 출현은 빈도로 ⟨frequency_wrong⟩%, 가장 나은 공식으로 ⟨closed_wrong⟩%, 배운 점수로
-# ⟨learned_wrong⟩%입니다. 충실도는 모두 저장한 `tokenizer.json`을 `tokenizers`로 다시 읽어
+# 교사는 GPT-2의 실제 어휘 ⟨vocab_size⟩개와 병합 ⟨merges⟩개입니다. ⟨profile⟩ 프로필에서
+# 단어 ⟨words⟩개, 호 ⟨arcs⟩개를 ⟨passes⟩번 훑었고, 배우는 데 CPU(⟨device⟩) 시간으로
+# ⟨learning_seconds⟩초가 걸렸습니다. 떼어 둔 파일에서 틀린 출현은 빈도로
+# ⟨frequency_wrong⟩%, 가장 나은 공식으로 ⟨closed_wrong⟩%, 배운 점수로 ⟨learned_wrong⟩%입니다. 충실도는 모두 저장한 `tokenizer.json`을 `tokenizers`로 다시 읽어
 # 쟀습니다. 파일 단위로 나누었으므로, 한 패키지의 서로 닮은 파일이 양쪽에 있을 수 있습니다.
 # 컴퓨터마다 설치된 패키지가 조금씩 다르니 이 수들도 조금씩 다릅니다.
 #
 # 남은 일은 두 가지입니다. 점수로 더 줄일 수 있는 오류와, 점수로는 줄일 수 없는 동점과
-# 반대되는 요구입니다. 뒤의 것은 3부의 정확성 층이 맡습니다.
+# 반대되는 요구입니다. 뒤의 것은 3부의 남은 장에서 다룹니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-measured -->
-# ## What was measured, and where
+# ## What was measured, and on what
 #
 # The teacher is the real GPT-2 vocabulary of ⟨vocab_size⟩ pieces with its ⟨merges⟩
-# merges. Profile ⟨profile⟩ passed ⟨passes⟩ times over ⟨words⟩ words with ⟨arcs⟩ arcs,
-# which took ⟨learning_seconds⟩ seconds on one thread of ⟨device⟩. In held-out files ⟨frequency_wrong⟩ %
-# of the occurrences are wrong with frequencies, ⟨closed_wrong⟩ % with the best formula
-# and ⟨learned_wrong⟩ % with learned scores. All fidelity was measured on the saved
+# merges. In the profile ⟨profile⟩, learning passed ⟨passes⟩ times over ⟨words⟩ words
+# with ⟨arcs⟩ arcs and took ⟨learning_seconds⟩ seconds of CPU time (⟨device⟩). In
+# held-out files ⟨frequency_wrong⟩% of the occurrences are wrong with frequencies, ⟨closed_wrong⟩% with the best formula
+# and ⟨learned_wrong⟩% with learned scores. All fidelity was measured on the saved
 # `tokenizer.json`, read back by `tokenizers`. The split is by file, so files of one
 # package that resemble each other may stand on both sides. Machines differ in what is
 # installed, and so do these numbers a little.
 #
 # Two things are left: errors that better scores could still remove, and the ties and
-# opposite demands that no scores can. The exactness layer of Part III takes care of the
-# latter.
+# opposite demands that no scores can. The remaining chapters of Part III take up
+# the latter.
 
 # %% tags=["hide-input"]
 import platform

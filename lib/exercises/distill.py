@@ -102,15 +102,16 @@ def check_tie(word: Any, teacher: Any) -> Verdict:
                        "The chapter has this one already; find another.")
     chosen, cut = _demands(word, teacher)
     if len(teacher.pre_tokenizer.pre_tokenize_str(word)) != 1:
-        return not_yet("사전 토큰 하나가 되는 문자열이어야 합니다.",
+        return not_yet("프리토큰 하나가 되는 문자열이어야 합니다.",
                        "It must be a single pre-token.")
     shown = _shown(cut)
     for demand in chosen:
         if is_tie(demand):
-            return correct(f"맞았습니다. BPE는 {shown}로 자릅니다.",
+            return correct(f"맞았습니다. BPE의 분할: {shown}",
                            f"Correct: BPE cuts it into {shown}.")
     return not_yet(
-        f"BPE는 {shown}로 자르고, 같은 조각의 다른 배열이 이를 앞서지 않습니다.",
+        f"BPE의 분할은 {shown}입니다. 같은 조각을 다른 순서로 이은 경로가 이를 앞서지 "
+        "않습니다.",
         f"BPE cuts it into {shown}, and no other order of these pieces is preferred to "
         "it.",
     )
@@ -158,7 +159,7 @@ def check_scores(scores: Any) -> Verdict:
     for piece in needed[4:]:
         cut = _shown(viterbi(piece.encode(), table))
         if cut != piece:
-            return not_yet(f"{piece} 조각이 {cut} 둘로 갈라집니다.",
+            return not_yet(f"{piece} 조각이 갈라집니다: {cut}",
                            f"The piece {piece} falls apart into {cut}.")
     cut = _shown(viterbi(b"hugs", table))
     if cut != "hu · gs":
