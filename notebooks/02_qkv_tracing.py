@@ -146,7 +146,7 @@ seen = pd.DataFrame(parts["A = softmax(S)"].numpy(),
 show(figure, table=seen)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 층 ⟨layer⟩, 헤드 ⟨head⟩가 한국어 문장에서 하는 일의 전부입니다. 위: 쿼리 $Q$와 키 $K$가 만나 로짓 $S$가 됩니다. 미래에 해당하는 칸은 비어 있습니다. 아래: 소프트맥스가 $S$를 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서는 대각선 바로 아래 칸이 진하고, $Z$는 $V$를 한 줄 내려 놓은 것처럼 보입니다.
+# 층 ⟨layer⟩의 ⟨head⟩번 헤드가 한국어 문장에서 하는 일의 전부입니다. 위: 쿼리 $Q$와 키 $K$가 만나 로짓 $S$가 됩니다. 미래에 해당하는 칸은 비어 있습니다. 아래: 소프트맥스가 $S$를 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서는 대각선 바로 아래 칸이 진하고, $Z$는 $V$를 한 줄 내려 놓은 것처럼 보입니다.
 # <!-- alt: 히트맵 여섯 개. 쿼리, 키, 값, 출력은 토큰마다 수가 64개이고, 로짓과 가중치는 아래쪽 삼각형만 차 있다. 가중치에서는 대각선 바로 아래 칸이 진하다. 그래서 출력의 무늬는 값의 무늬를 한 줄 아래로 옮긴 것과 거의 같다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # All that head ⟨head⟩ of layer ⟨layer⟩ does with the Korean sentence. Above: queries $Q$ meet keys $K$ and become the logits $S$; the cells of the future stay empty. Below: the softmax turns $S$ into weights $A$, and $A$ mixes the values $V$ into $Z$. In $A$ the cells just below the diagonal are dark, and $Z$ looks like $V$ moved down by one row.
@@ -165,8 +165,8 @@ show(figure, table=seen)
 before, before_en = (
     t[layer, "attn.pattern"][0, head].diagonal(-1).mean().item()
     for t in (traced, traced_en))
-record("previous_share", before, text=f"{before:.0%}")
-record("previous_share_en", before_en, text=f"{before_en:.0%}")
+record("previous_share", before, text=f"{before:.1%}")
+record("previous_share_en", before_en, text=f"{before_en:.1%}")
 pd.DataFrame(
     {"글자 수 | characters": [len(sentence), len(sentence_en)],
      "토큰 수 | tokens": [len(tokens), len(tokens_en)],
@@ -523,7 +523,7 @@ n_all = heatmaps.shape[0] * heatmaps.shape[1]
 record(n_all_heads=n_all)
 
 # %% [markdown] tags=["lang-ko"]
-# 몇 번 움직여 보면 이상한 점이 눈에 띕니다. 첫째 열만 진한 헤드가 아주 많습니다. 헤드 ⟨n_all_heads⟩개를 평균하면 첫 토큰에 실린 가중치는 한국어 문장에서 ⟨sink_share⟩, 영어 문장에서 ⟨sink_share_en⟩입니다. 첫 쿼리는 볼 것이 첫 토큰뿐이므로 빼고 셌습니다. 가중치의 절반 넘게를 첫 토큰에 주는 헤드의 비율은 각각 ⟨sink_heads⟩, ⟨sink_heads_en⟩입니다.
+# 몇 번 움직여 보면 이상한 점이 눈에 띕니다. 첫째 열만 진한 헤드가 아주 많습니다. 헤드 ⟨n_all_heads⟩개를 평균하면 첫 토큰에 실린 가중치는 한국어 문장에서 ⟨sink_share⟩, 영어 문장에서 ⟨sink_share_en⟩입니다. 첫 쿼리는 볼 것이 첫 토큰뿐이므로 빼고 셌습니다. 가중치를 절반 넘게 첫 토큰에 주는 헤드의 비율은 각각 ⟨sink_heads⟩, ⟨sink_heads_en⟩입니다.
 # %% [markdown] tags=["lang-en"]
 # Move the sliders a few times and something odd stands out: in a great many heads only the first column is dark. On average over all ⟨n_all_heads⟩ heads, the first token receives ⟨sink_share⟩ of the weight in the Korean sentence and ⟨sink_share_en⟩ in the English one; the first query, which has nothing else to see, is not counted. ⟨sink_heads⟩ and ⟨sink_heads_en⟩ of the heads give it more than half.
 
@@ -776,7 +776,7 @@ axes[1].legend()
 show(figure, table=random.set_index("d"))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 난수 쿼리 하나와 난수 키 32개. 쿼리를 바꾸어 가며 평균했습니다. 주황은 내적 그대로, 파랑은 $\sqrt{d}$로 나눈 것입니다. 파란 선은 $d$가 커져도 거의 그대로입니다.
+# 난수 쿼리 하나와 난수 키 32개. 둘을 거듭 새로 뽑아 평균했습니다. 주황은 내적 그대로, 파랑은 $\sqrt{d}$로 나눈 것입니다. 파란 선은 $d$가 커져도 거의 그대로입니다.
 # <!-- alt: 선 그래프 네 개, 가로축은 4에서 1024까지의 차원. 나누지 않으면 로짓의 표준편차가 차원의 제곱근으로 커지고, 최대 가중치는 1에 다가가고, 엔트로피와 야코비 노름은 0을 향해 내려간다. 나누면 네 값이 모두 거의 일정하다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # One random query and 32 random keys, averaged over many draws. Orange is the dot product as it is, blue is divided by $\sqrt{d}$. The blue lines hardly depend on $d$.
@@ -822,7 +822,7 @@ record(random_d=int(largest),
 # %% [markdown] tags=["lang-ko"]
 # 난수에서는 예측이 들어맞습니다. $d$가 ⟨random_d⟩일 때 로짓의 표준편차는 ⟨random_std⟩이고, 나누면 ⟨random_std_divided⟩입니다. 야코비 행렬의 노름은 나누지 않으면 ⟨random_grad⟩, 나누면 ⟨random_grad_divided⟩입니다.
 #
-# 모델에서도 방향은 같습니다. 나눗셈을 걷어 내면 최대 가중치는 ⟨real_top⟩에서 ⟨real_top_raw⟩까지 오르고, 엔트로피는 ⟨real_bits⟩비트에서 ⟨real_bits_raw⟩비트까지, 야코비 행렬의 노름은 ⟨real_grad⟩에서 ⟨real_grad_raw⟩까지 내려갑니다. 다만 모든 층과 헤드를 모은 모델의 로짓은 나눈 뒤에도 표준편차가 ⟨real_std⟩여서, 난수에서 얻은 1과 다릅니다. 학습한 $q$와 $k$의 성분은 독립도 아니고 분산이 1도 아니기 때문입니다. **나눗셈은 난수로 시작하는 학습의 출발점을 맞추어 줄 뿐이고, 얼마나 또렷하게 볼지는 학습한 $Q$와 $K$가 정합니다.**
+# 모델에서도 방향은 같습니다. 나눗셈을 걷어 내면 최대 가중치는 ⟨real_top⟩에서 ⟨real_top_raw⟩까지 오르고, 엔트로피는 ⟨real_bits⟩비트에서 ⟨real_bits_raw⟩비트까지, 야코비 행렬의 노름은 ⟨real_grad⟩에서 ⟨real_grad_raw⟩까지 내려갑니다. 다만 모든 층과 헤드를 모은 모델의 로짓은 나눈 뒤에도 표준편차가 ⟨real_std⟩입니다. 난수에서 얻은 1과 다릅니다. 학습한 $q$와 $k$의 성분은 독립도 아니고 분산이 1도 아니기 때문입니다. **나눗셈은 난수로 시작하는 학습의 출발점을 맞추어 줄 뿐이고, 얼마나 또렷하게 볼지는 학습한 $Q$와 $K$가 정합니다.**
 #
 # > **주의.** 나눗셈 없이 학습한 모델이 어떻게 될지는 이 표로 알 수 없습니다. 나눗셈을 하며 학습한 모델에서 나눗셈만 걷어 낸 결과이기 때문입니다.
 # %% [markdown] tags=["lang-en"]

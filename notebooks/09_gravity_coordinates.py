@@ -912,7 +912,7 @@ check_gaussian_as_dot(vectors_solution)
 # - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction.
 # - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
 # - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it went from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
-# - **Repulsion.** Without and with it, the median distance to the nearest neighbour is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved with how much loss was gained.
+# - **Repulsion.** Without and with it, the median distance to the nearest neighbour is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved apart with how far the loss fell.
 # - **Mass and frequency.** The rank correlation with the counts is ⟨mass_rank⟩. Unless that is clearly above 0, the expectation that frequent characters are heavy ones was wrong.
 
 # %% [markdown] tags=["lang-ko"]
