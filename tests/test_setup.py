@@ -430,7 +430,7 @@ def test_a_relative_mirror_holds_in_every_folder(calls, monkeypatch):
     monkeypatch.setenv("BOOK_DATA_MIRROR", "../shared/data")
     cli.main(["build"])
     for _, env in calls:
-        expected = cli.ROOT.parent / "shared" / "data"
+        expected = (cli.ROOT.parent / "shared" / "data").resolve()
         assert env["BOOK_DATA_MIRROR"] == str(expected)
 
 
