@@ -104,7 +104,7 @@ def parse(words: list[str]) -> tuple[str, str | None, list[str]]:
         raise UsageError(f"profile '{named}' is not known; use one of {known}.")
     has_verb = words and not words[0].startswith("-")
     verb, rest = (words[0], words[1:]) if has_verb else ("", list(words))
-    if verb not in VERBS:
+    if verb not in VERBS or (has_verb and not verb):
         known = ", ".join(name for name in VERBS if name)
         raise UsageError(f"verb '{verb}' is not known; use one of {known}, or none.")
     asks = [] if verb in ("run", "test", "lab") else ["-h"]
