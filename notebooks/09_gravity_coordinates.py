@@ -501,6 +501,7 @@ fig.update_layout(
         "aspectmode": "cube",
         "camera": {"eye": {"x": 1.1, "y": 1.1, "z": 0.8}}},
     sliders=[{"active": 0, "steps": stops, "len": 0.9,
+              "pad": {"t": 20, "b": 24},
               "currentvalue": {"prefix": "layer "}}])
 show(fig)
 
