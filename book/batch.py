@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import errno
 import hashlib
 import os
 import re
@@ -376,6 +377,12 @@ def main(argv: list[str] | None = None, folder: Path = NOTEBOOKS) -> int:
         results = execute_many(jobs, workers)
     except Interrupted as error:
         results, stopped = error.results, True
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print("the disk is full: free some space and run the same again; what has "
+              "finished is kept", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on from there", file=sys.stderr)
         return 130

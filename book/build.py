@@ -4,10 +4,12 @@
 """
 
 import argparse
+import errno
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -108,6 +110,28 @@ def stage(toc: dict, pages: list[Path], results: dict[str, Result],
     (folder / "_toc.yml").write_text(stage_toc(toc, lang), encoding="utf-8")
 
 
+def check_out(out: Path) -> None:
+    """Refuse a folder for the site that holds something else: it would be replaced.
+
+    Raises
+    ------
+    BuildError
+        If `out` is not ours to replace, or its folder cannot be written to.
+    """
+    ours = all((out / name).exists() for name in ("index.html", "assets", *LANGS))
+    empty = not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir()))
+    if not (ours or empty):
+        raise BuildError(f"{out} holds something that is no site of this book, and "
+                         "would be replaced: name an empty or a new folder with --out.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise BuildError(f"the site cannot be written to {out} ({error.strerror}): "
+                         "name another folder with --out.") from None
+
+
 def build(profile: str, jobs: int, out: Path) -> None:
     """Build the whole site at `out`.
 
@@ -117,6 +141,7 @@ def build(profile: str, jobs: int, out: Path) -> None:
         If any step fails; the last good site stays.
     """
     begun = time.monotonic()
+    check_out(out)
     toc, pages, chapters = read_toc()
     sync()
     install_modules()
@@ -174,6 +199,12 @@ def main(arguments: list[str] | None = None) -> int:
         build(profile_name(options.profile), options.jobs, options.out.resolve())
     except (BuildError, MergeError, PairError, SyncError, ValueError) as error:
         print(f"build: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print("build: the disk is full: free some space and run the same again; what "
+              "had been executed is kept.", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, Interrupted):
         print("build: interrupted; what had been executed is kept, and the same "

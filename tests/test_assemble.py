@@ -4,6 +4,7 @@ import pytest
 
 from book import assemble as assembling
 from book.assemble import assemble, install_modules, set_maths, wrap_tables
+from book.build import check_out
 from book.outputs import BuildError
 
 PAGE = ("<html><body><article><section id='a'><h1>T</h1><p>{}</p></section></article>"
@@ -69,3 +70,18 @@ def test_a_good_build_replaces_the_old_site_whole(tmp_path):
     assert "http" not in (site / "assets" / "katex" / "katex.min.css").read_text()
     assert [entry.name for entry in tmp_path.glob("site*")] == ["site"]
     assert assembling.stamp() == assembling.stamp()
+
+
+def test_a_folder_that_is_not_ours_is_never_replaced(tmp_path):
+    mine = tmp_path / "thesis"
+    mine.mkdir()
+    assert check_out(mine) is None and check_out(tmp_path / "new") is None
+    (mine / "index.html").write_text("years of work")
+    for out in (mine, mine / "index.html", tmp_path):
+        with pytest.raises(BuildError, match="holds something that is no site"):
+            check_out(out)
+    for name in ("assets", "ko", "en"):
+        (mine / name).mkdir()
+    assert check_out(mine) is None  # an older site of ours
+    with pytest.raises(BuildError, match="cannot be written to /dev/null/x"):
+        check_out(assembling.Path("/dev/null/x"))
