@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from html import escape
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
@@ -29,6 +29,8 @@ WORDS = {
 HANGUL = re.compile(r"[가-힣]")
 #: Table cells of at most this many characters stay on one line.
 SHORT = 24
+#: A cell that holds a number, perhaps with a unit, or a mark for none.
+NUMBER = re.compile(r"[-+−≈<>±]?\s*[\d.,]+(?:\s*[×e%]?\s*\S{0,8})*|–|")
 #: How a progress bar of tqdm prints; it is nothing to read later.
 PROGRESS = re.compile(r"\d+%\|")
 
@@ -194,6 +196,17 @@ def table_html(table: NotebookNode, lang: str) -> str:
             f"<table><thead>{head}</thead><tbody>{rows}</tbody></table></div>")
 
 
+def align_words(table: Tag) -> None:
+    """Mark the columns of words, which the page sets to the left; numbers go right."""
+    rows = [row.find_all(["th", "td"], recursive=False) for row in table.select("tr")]
+    for column in zip(*rows, strict=False):
+        cells = [cell for cell in column if cell.find_parent("tbody")]
+        shown = [cell.get_text(strip=True) for cell in cells]
+        if any(shown) and not any(NUMBER.fullmatch(text) for text in shown):
+            for cell in column:
+                cell["class"] = [*cell.get("class", []), "words"]
+
+
 def edition_html(text: str, lang: str) -> str:
     """Keep one language of an HTML output and let wide tables scroll."""
     if "data-lang" not in text and "<table" not in text:
@@ -218,6 +231,7 @@ def edition_html(text: str, lang: str) -> str:
             "class": "table-wrap", "tabindex": "0", "role": "region",
             "aria-label": WORDS[lang]["scroll"],
         }))
+        align_words(table)
     for style in soup.select("style"):
         if style.string and "dataframe" in style.string:
             style.decompose()

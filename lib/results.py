@@ -13,19 +13,21 @@ def as_text(value: Any) -> str:
     """Write a number the way the book prints it.
 
     Integers get thousands separators; other numbers three significant digits,
-    in scientific notation below 1e-3 and from 1e6 on.
+    in scientific notation below 1e-3 and from 1e6 on. A minus is a minus sign.
 
-    >>> as_text(50257), as_text(0.99653), as_text(3.14e-7), as_text("SmolLM2")
-    ('50,257', '0.997', '3.1e-07', 'SmolLM2')
+    >>> as_text(50257), as_text(-0.99653), as_text(3.14e-7), as_text("SmolLM2")
+    ('50,257', '−0.997', '3.1e-07', 'SmolLM2')
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Number):
         return str(value)
+    if value < 0:
+        return "−" + as_text(-value)
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}"
     number = float(value)
-    if number and not 1e-3 <= abs(number) < 1e6:
+    if number and not 1e-3 <= number < 1e6:
         return f"{number:.1e}"
-    return f"{number:.3g}" if abs(number) < 100 else f"{number:,.1f}"
+    return f"{number:.3g}" if number < 100 else f"{number:,.1f}"
 
 
 def record(name: str | None = None, value: Any = None, text: str | None = None,

@@ -14,7 +14,7 @@ from lib.results import as_text, record
 
 @pytest.mark.parametrize(("value", "text"), [
     (50257, "50,257"), (0.99653, "0.997"), (0.0, "0"), (3.14e-7, "3.1e-07"),
-    (1_234_567.0, "1.2e+06"), (1234.56, "1,234.6"), (-0.25, "-0.25"), (True, "True"),
+    (1_234_567.0, "1.2e+06"), (1234.56, "1,234.6"), (-0.25, "−0.25"), (True, "True"),
 ])
 def test_numbers_print_the_way_the_book_prints_them(value, text):
     assert as_text(value) == text

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from book.editions import fill, prose, stage_notebook
@@ -162,3 +163,12 @@ def test_a_cell_that_failed_ends_the_build():
     error = new_output("error", ename="ValueError", evalue="", traceback=[])
     with pytest.raises(BuildError, match="ValueError"):
         staged(chapter(new_code_cell("x", outputs=[error])), "ko")
+
+
+def test_columns_of_words_are_told_from_columns_of_numbers():
+    html = edition_html(
+        "<table><thead><tr><td></td><th>모델 | model</th><th>n</th></tr></thead><tbody>"
+        "<tr><th>0</th><td>dot</td><td>1,234.5</td></tr>"
+        "<tr><th>1</th><td>newton</td><td>−2.0e-05</td></tr></tbody></table>", "en")
+    words = BeautifulSoup(html, "html.parser").select(".words")
+    assert [cell.get_text() for cell in words] == ["model", "dot", "newton"]

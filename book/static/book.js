@@ -148,6 +148,13 @@
         layout[key][axis] = { gridcolor: line, zerolinecolor: line, showbackground: false, color: colours["#5b6476"], ...layout[key][axis] };
       }
     }
+    if (innerWidth < 600) {  // a phone: the whole width for the points themselves
+      for (const trace of data) if (trace.marker?.colorbar) trace.marker.showscale = false;
+      for (const key of Object.keys(layout)) {
+        const eye = /^scene\d*$/.test(key) && layout[key].camera?.eye;
+        if (eye) for (const axis of Object.keys(eye)) eye[axis] *= 1.3;
+      }
+    }
     if (layout.sliders?.length) {
       layout.margin = { ...layout.margin, b: Math.max(layout.margin?.b ?? 0, 80) };
     }
