@@ -26,6 +26,7 @@ PARTICLES = tuple(sorted(_ENDINGS.split(), key=lambda word: (-len(word), word)))
 WORD = re.compile(r"[^\W_]+(?:_[^\W_]+)*|_", re.UNICODE)
 HANGUL = re.compile(r"[가-힣]")
 TITLE, HEADING, BODY = 8, 5, 1
+BLOCKS = ["p", "li", "td", "th", "dt", "dd", "div", "pre", "summary", "figcaption"]
 
 
 def forms(word: str) -> list[str]:
@@ -59,22 +60,26 @@ def sections(page: Path) -> tuple[str, list[tuple[str, str, str]]]:
     """Read a built page: its title, and (anchor, heading, text) of each section."""
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     article = soup.select_one("article")
-    for node in article.select("script, style, .headerlink, .katex, svg, .kicker, "
-                               ".take-home, .math, [data-explorer] table"):
+    for node in article.select(
+        "script, style, summary, svg, .headerlink, .katex, .math, .kicker, "
+        ".take-home, [data-figure] table"
+    ):
         node.decompose()
-    title = article.select_one("h1").get_text(" ", strip=True)
+    for node in article.find_all(BLOCKS):
+        node.append(" ")  # words of two blocks never run together
+    title = article.select_one("h1").get_text().strip()
     found = []
     for section in article.select("section"):
         heading = section.find(["h1", "h2", "h3", "h4"], recursive=False)
         if heading is None:
             continue
-        name = heading.get_text(" ", strip=True)
+        name = heading.get_text().strip()
         text = " ".join(
-            child.get_text(" ", strip=True) for child in section.children
+            child.get_text() for child in section.children
             if isinstance(child, Tag) and child.name not in ("section", heading.name)
         )
         anchor = "" if heading.name == "h1" else section["id"]
-        found.append((anchor, name, re.sub(r"\s+", " ", text)))
+        found.append((anchor, name, re.sub(r"\s+", " ", text).strip()))
     return title, found
 
 

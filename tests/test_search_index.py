@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from book.search import PARTICLES, build_index, forms, words
 
 PAGE = """<html><body><article class="page"><section id="top"><h1>중력 좌표</h1>
-<p>입자마다 질량이 있습니다.</p><section id="mass">
+<p>입자마다 <b>질량</b>이 있습니다.</p><p>끝.</p><section id="mass">
 <h2>질량<a class="headerlink">#</a></h2>
 <p>질량을 잽니다. <code>d_model</code></p>
 <script>secret()</script></section>
@@ -46,6 +46,7 @@ def test_a_heading_weighs_more_than_text_and_scripts_are_left_out(tmp_path):
     assert "secret" not in index["terms"]
     assert [entry[1] for entry in index["entries"]] == ["", "mass"]
     assert "#" not in index["entries"][1][2]
+    assert index["entries"][0][3] == "입자마다 질량이 있습니다. 끝."
 
 
 def test_terms_stand_in_the_order_in_which_the_browser_compares(tmp_path):

@@ -237,7 +237,7 @@
     status.textContent = "";
     if (!query.trim() || !window.bookSearch) return;
     const hits = window.bookSearch(query, root.lang);
-    status.textContent = hits.length ? `${hits.length} ${words.found}` : words.none;
+    status.textContent = hits.length ? words.found.replace("{n}", hits.length) : words.none;
     for (const hit of hits.slice(0, 30)) {
       const item = document.createElement("li");
       const link = document.createElement("a");
