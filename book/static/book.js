@@ -179,8 +179,7 @@
     plot.style.height = `${figure.layout.height ?? 460}px`;
     box.append(plot);
     const { data, layout, frames } = themed(figure);
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    await Plotly.newPlot(plot, { data, layout, frames: calm ? frames : frames, config: { responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false } });
+    await Plotly.newPlot(plot, { data, layout, frames, config: { responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false } });
     box.dataset.drawn = "yes";
     drawn.push({ plot, figure });
   };
@@ -189,12 +188,10 @@
       const { layout, data } = themed(figure);
       const active = (plot.layout.sliders ?? []).map((slider) => slider.active);
       (layout.sliders ?? []).forEach((slider, index) => { slider.active = active[index]; });
-      const colours = current();
       data.forEach((trace, index) => {
         const now = plot.data[index];
         if (!now) return;
         for (const key of ["x", "y", "z", "visible", "text"]) if (now[key] !== undefined) trace[key] = now[key];
-        void colours;
       });
       for (const key of Object.keys(plot.layout)) if (/^scene\d*$/.test(key) && plot.layout[key].camera) layout[key].camera = plot.layout[key].camera;
       Plotly.react(plot, data, layout);
