@@ -9,8 +9,11 @@ where a query may look.
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+
+FORMS = ("sdpa", "reference")
 
 
 def causal_mask(
@@ -55,6 +58,33 @@ def causal_mask(
         )
     full = torch.ones(query, key, dtype=torch.bool, device=device)
     return full.tril(diagonal=key - query)
+
+
+def padding_mask(
+    ids: Int[Tensor, "batch key"], pad: int
+) -> Bool[Tensor, "batch 1 1 key"]:
+    r"""Let every query of a sequence look at its tokens and not at its padding.
+
+    .. math:: M_{b,\cdot,\cdot,j} = [\, \text{ids}_{b,j} \ne \text{pad} \,]
+
+    Combine masks with `&`: `causal_mask(n) & padding_mask(ids, pad)`.
+
+    Parameters
+    ----------
+    ids
+        Token ids, `(batch, key)`.
+    pad
+        The id that fills the short sequences of a batch.
+
+    Returns
+    -------
+    Tensor
+        `(batch, 1, 1, key)`, `True` where there is a token.
+
+    >>> padding_mask(torch.tensor([[5, 6, 0]]), pad=0).int().tolist()
+    [[[[1, 1, 0]]]]
+    """
+    return (ids != pad)[:, None, None, :]
 
 
 def attention_logits(
@@ -331,3 +361,172 @@ def row_entropy(
     [0.0, 1.0]
     """
     return torch.special.entr(weights).sum(dim=-1) / math.log(2)
+
+
+class KVCache:
+    """The keys and values of one attention layer, so that none is computed twice.
+
+    `append` adds those of new tokens and returns all of them. In cross-attention
+    they come from the memory, which does not grow: the first call fills the cache
+    and later calls read it.
+
+    >>> cache = KVCache()
+    >>> k = v = torch.zeros(1, 2, 3, 4)
+    >>> cache.append(k, v)[0].shape, cache.append(k[:, :, :1], v[:, :, :1])[0].shape
+    (torch.Size([1, 2, 3, 4]), torch.Size([1, 2, 4, 4]))
+    >>> cache.length, cache.bytes
+    (4, 256)
+    """
+
+    def __init__(self) -> None:
+        self.key: Tensor | None = None
+        self.value: Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """How many keys are held."""
+        return 0 if self.key is None else self.key.shape[-2]
+
+    @property
+    def bytes(self) -> int:
+        """Memory of keys and values together."""
+        return 0 if self.key is None else self.key.nbytes + self.value.nbytes
+
+    def append(
+        self,
+        key: Float[Tensor, "batch kv_head new d_head"],
+        value: Float[Tensor, "batch kv_head new d_head"],
+    ) -> tuple[
+        Float[Tensor, "batch kv_head key d_head"],
+        Float[Tensor, "batch kv_head key d_head"],
+    ]:
+        """Add the keys and values of new tokens; return all so far."""
+        if self.key is not None:
+            key = torch.cat((self.key, key), dim=-2)
+            value = torch.cat((self.value, value), dim=-2)
+        self.key, self.value = key, value
+        return key, value
+
+
+class MultiHeadAttention(nn.Module):
+    r"""Several heads side by side, each with its own queries, keys and values.
+
+    .. math:: \operatorname{MHA}(X, Y) = [Z_1 \; \cdots \; Z_H]\, W_O, \qquad
+              Z_h = \operatorname{softmax}\!\left(
+              \frac{X W_Q^h (Y W_K^{g(h)})^\top}{\sqrt{d_\text{head}}}\right)
+              Y W_V^{g(h)}
+
+    `Y = X` is self-attention, a memory is cross-attention; `g(h)` is the key/value
+    head that query head `h` reads (`repeat_kv`).
+
+    Parameters
+    ----------
+    d_model
+        Width of what comes in and goes out.
+    n_heads
+        Query heads.
+    n_kv_heads
+        Key/value heads; `None` means as many (multi-head), fewer is grouped-query.
+    d_head
+        Width of a head; `None` means `d_model / n_heads`.
+    bias
+        Whether the four projections have one.
+    dropout
+        Share of the weights that training sets to zero.
+
+    Attributes
+    ----------
+    query, key, value, output
+        The projections, `nn.Linear`.
+    form
+        `"sdpa"` runs `F.scaled_dot_product_attention`; `"reference"` computes the
+        weights in the open (`scaled_dot_product_attention` of this module).
+
+    Raises
+    ------
+    ValueError
+        If the heads do not divide the width or one another, or `form` is unknown.
+
+    Source: Vaswani et al. 2017, section 3.2.2; Ainslie et al. 2023 for groups.
+
+    >>> layer = MultiHeadAttention(8, n_heads=2)
+    >>> x = torch.randn(1, 5, 8)
+    >>> fast = layer(x, mask=causal_mask(5))
+    >>> layer.form = "reference"
+    >>> bool(torch.allclose(layer(x, mask=causal_mask(5)), fast, atol=1e-6))
+    True
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        n_kv_heads: int | None = None,
+        d_head: int | None = None,
+        bias: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
+        if d_head is None and d_model % n_heads:
+            raise ValueError(
+                f"a width of {d_model} does not divide into {n_heads} heads; choose "
+                f"a number of heads that divides {d_model}."
+            )
+        if n_heads % n_kv_heads:
+            raise ValueError(
+                f"{n_heads} query heads cannot share {n_kv_heads} key/value heads "
+                f"evenly; choose a number of query heads that {n_kv_heads} divides."
+            )
+        d_head = d_model // n_heads if d_head is None else d_head
+        self.n_heads, self.n_kv_heads, self.d_head = n_heads, n_kv_heads, d_head
+        self.dropout, self.form = dropout, "sdpa"
+        self.query = nn.Linear(d_model, n_heads * d_head, bias)
+        self.key = nn.Linear(d_model, n_kv_heads * d_head, bias)
+        self.value = nn.Linear(d_model, n_kv_heads * d_head, bias)
+        self.output = nn.Linear(n_heads * d_head, d_model, bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch query d_model"],
+        memory: Float[Tensor, "batch memory d_model"] | None = None,
+        mask: Bool[Tensor, "..."] | None = None,
+        rotary: tuple[Float[Tensor, "query d_head"], Float[Tensor, "query d_head"]]
+        | None = None,
+        cache: KVCache | None = None,
+    ) -> Float[Tensor, "batch query d_model"]:
+        """Let `x` look at `memory`, or at itself without one.
+
+        mask broadcasts to `(batch, head, query, key)` and is `True` where a query
+        may look; rotary is `rotary_angles` of the positions of `x`.
+        """
+        q = split_heads(self.query(x), self.n_heads)
+        if rotary is not None:
+            q = apply_rotary(q, *rotary)
+        k, v = self._keys_and_values(x, memory, rotary, cache)
+        dropout = self.dropout if self.training else 0.0
+        if self.form == "sdpa":
+            grouped = self.n_kv_heads < self.n_heads
+            z = F.scaled_dot_product_attention(
+                q, k, v, mask, dropout_p=dropout, enable_gqa=grouped
+            )
+        elif self.form == "reference":
+            k, v = repeat_kv(k, self.n_heads), repeat_kv(v, self.n_heads)
+            weights = masked_softmax(attention_logits(q, k), mask)
+            z = F.dropout(weights, dropout) @ v
+        else:
+            raise ValueError(
+                f"form {self.form!r} is not known; use one of {', '.join(FORMS)}."
+            )
+        return self.output(merge_heads(z))
+
+    def _keys_and_values(self, x, memory, rotary, cache):
+        """Keys and values to look at: new ones, and what the cache holds."""
+        if memory is not None and cache is not None and cache.length:
+            return cache.key, cache.value
+        source = x if memory is None else memory
+        k = split_heads(self.key(source), self.n_kv_heads)
+        v = split_heads(self.value(source), self.n_kv_heads)
+        if rotary is not None and memory is None:
+            k = apply_rotary(k, *rotary)
+        return (k, v) if cache is None else cache.append(k, v)
