@@ -560,7 +560,7 @@ axes[0].legend()
 show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 왼쪽: 첫 토큰이 받는 가중치(헤드 평균). 가운데: 첫 토큰의 값 벡터 길이를 나머지 토큰의 평균으로 나눈 것. 오른쪽: 두 문장의 첫 토큰이 그 층에 들어갈 때 은닉 상태의 코사인 유사도.
+# 왼쪽: 첫 토큰이 받는 가중치(헤드 평균). 가운데: 첫 토큰의 값 벡터 길이를 나머지 토큰의 평균으로 나눈 것. 오른쪽: 두 문장의 첫 토큰이 그 층에 들어갈 때 은닉 상태의 코사인 유사도(cosine similarity).
 # <!-- alt: 선 그래프 세 개. 첫 토큰이 받는 가중치는 처음 몇 층을 지나면 높아지고, 같은 층에서 그 값 벡터는 다른 토큰보다 훨씬 짧다. 다만 3분의 1쯤 되는 곳에서 가중치가 뚝 떨어지고 값 벡터가 길어진다. 두 문장의 첫 은닉 상태는 이 골을 지난 뒤쪽 층에서 거의 같다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Left: the weight on the first token, averaged over heads. Middle: the length of its value vector over the mean of the others. Right: cosine similarity of the hidden states with which the first tokens of the two sentences enter each layer.
