@@ -34,6 +34,7 @@ from book.sync import ROOT, write_atomically
 
 EXECUTED = ROOT / "_build" / "executed"
 RECORD_MIME = "application/vnd.agt.record+json"
+FILES_WRITTEN = "files_written"  # lib.results.wrote
 KEPT = 8  # executed versions kept of each notebook and profile
 GRACE = 10  # seconds a worker gets to stop its kernel
 
@@ -257,7 +258,7 @@ class _Run:
                 text = place.read_text(encoding="utf-8")
                 nb = nbformat.from_dict(json.loads(text))
                 about = nb.metadata["agt"]
-                if about["key"] != self.key:
+                if about["key"] != self.key or not self._files_are_there(nb):
                     continue
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue  # none there, or damaged: execute again
@@ -265,6 +266,13 @@ class _Run:
             self.result = self._passed(nb, about, cached=True)
             return True
         return False
+
+    def _files_are_there(self, nb: NotebookNode) -> bool:
+        """Whether what the notebook wrote is there still; a page needs none of it."""
+        if self.job.out is None:
+            return True
+        names = records(nb).get(FILES_WRITTEN, {}).get("value", "").splitlines()
+        return all((ROOT / name).is_file() for name in names)
 
     def start(self, events: queue.Queue) -> None:
         """Start the worker; its events, then None, go to the queue."""

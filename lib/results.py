@@ -2,11 +2,14 @@
 
 import numbers
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from IPython.display import HTML, display
 
 RECORD_MIME = "application/vnd.agt.record+json"
+FILES_WRITTEN = "files_written"
 
 
 def as_text(value: Any) -> str:
@@ -64,6 +67,25 @@ def record(name: str | None = None, value: Any = None, text: str | None = None,
         payload[key] = {"value": entry if plain else str(entry), "text": shown}
     lines = "\n".join(f"{key} = {entry['text']}" for key, entry in payload.items())
     display({RECORD_MIME: payload, "text/plain": lines}, raw=True)
+
+
+def wrote(files: Iterable[Path | str]) -> None:
+    """Tell which files a notebook left behind, so that a batch run can trust them.
+
+    `./setup_and_run.sh run` does not execute again what has finished; it does when
+    one of these files is gone since.
+
+    >>> import lib.results
+    >>> lib.results.FILES_WRITTEN
+    'files_written'
+    """
+    names = sorted(str(file) for file in files)
+    display(
+        {RECORD_MIME: {FILES_WRITTEN: {"value": "\n".join(names),
+                                       "text": as_text(len(names))}},
+         "text/plain": f"{as_text(len(names))} files"},
+        raw=True,
+    )
 
 
 def bilingual(ko: str, en: str) -> HTML:

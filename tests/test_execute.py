@@ -216,6 +216,23 @@ def test_data_that_a_run_fetches_itself_does_not_make_it_run_twice(
     assert not executing._Run(Job(file, "smoke")).from_cache()
 
 
+def test_a_run_whose_files_are_gone_runs_again_and_a_page_does_not(ran, tmp_path):
+    left, file = tmp_path / "results" / "curve.png", tmp_path / "06_writes.py"
+    file.write_text(
+        f"# %%\nfrom pathlib import Path\nfrom lib.results import wrote\n"
+        f"left = Path({str(left)!r})\nleft.parent.mkdir(exist_ok=True)\n"
+        'left.write_text("a curve")\nwrote([left])\n'
+    )
+    job = Job(file, "smoke", out=tmp_path / "out.ipynb")
+    first = execute_many([job], progress=False)[0]
+    assert first.records["files_written"] == {"value": str(left), "text": "1"}
+    assert execute_many([job], progress=False)[0].cached
+    left.unlink()
+    assert executing._Run(Job(file, "smoke")).from_cache()
+    again = execute_many([job], progress=False)[0]
+    assert (again.cached, left.read_text()) == (False, "a curve")
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A small repository: a library with a package, data and pins."""
