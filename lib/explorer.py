@@ -297,9 +297,9 @@ def _picture(
         f"<div><dt>{_both(ko, en)}</dt><dd>{value}</dd></div>"
         for ko, en, value in (
             ("첫 토큰에 준 가중치", "Weight on the first token",
-             f"{100 * first:.0f} %"),
+             f"{100 * first:.0f}%"),
             ("바로 앞 토큰에 준 가중치", "Weight on the token before",
-             f"{100 * before:.0f} %"),
+             f"{100 * before:.0f}%"),
             ("엔트로피(비트)", "Entropy (bits)", f"{spread:.2f}"),
         )
     )

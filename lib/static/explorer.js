@@ -103,8 +103,8 @@
     }));
     const later = weights.slice(1);
     const entropy = (row) => -row.reduce((sum, w) => sum + (w > 0 ? w * Math.log2(w) : 0), 0);
-    facts[0].textContent = `${(100 * mean(later.map((row) => row[0]))).toFixed(0)} %`;
-    facts[1].textContent = `${(100 * mean(later.map((row, i) => row[i]))).toFixed(0)} %`;
+    facts[0].textContent = `${(100 * mean(later.map((row) => row[0]))).toFixed(0)}%`;
+    facts[1].textContent = `${(100 * mean(later.map((row, i) => row[i]))).toFixed(0)}%`;
     facts[2].textContent = mean(later.map(entropy)).toFixed(2);
     read.textContent = "";
     state.weights = weights;
@@ -136,7 +136,7 @@
     const j = cell.cellIndex - 1;
     const { tokens } = data.sentences[state.sentence];
     table.tHead.rows[0].cells[j + 1].classList.add("ax-here");
-    read.textContent = `${tokens[i]} → ${tokens[j]}: ${(100 * state.weights[i][j]).toFixed(1)} %`;
+    read.textContent = `${tokens[i]} → ${tokens[j]}: ${(100 * state.weights[i][j]).toFixed(1)}%`;
   });
 
   const radio = root.querySelector(`[data-ax="sentence"][value="${start}"]`);
