@@ -1,121 +1,89 @@
-"""Record what a Hugging Face model computes inside, under a name for each tensor.
+"""Record what a model computes inside, under a name for each tensor.
 
-The names follow TransformerLens without its `hook_`. For block 3 of a Llama:
+Works for models of `transformers` (GPT-2, Llama and SmolLM2, BERT, Marian, BART)
+and of `lib` (MultiHeadAttention, EncoderLayer, DecoderLayer, Transformer,
+DecoderLM). The names follow TransformerLens without its `hook_`. For block 3:
 
 | name | shape | what |
 |---|---|---|
 | `blocks.3.resid_pre` | batch, seq, d_model | what enters the block |
-| `blocks.3.ln1` | batch, seq, d_model | the same after RMSNorm |
-| `blocks.3.attn.q` | batch, head, seq, d_head | queries, before rotary |
-| `blocks.3.attn.k`, `.v` | batch, kv_head, seq, d_head | keys, values |
-| `blocks.3.attn.rot_q`, `.rot_k` | as `q`, `k` | turned by their positions |
+| `blocks.3.ln1` | batch, seq, d_model | after the norm of the attention |
+| `blocks.3.attn.q` | batch, head, query, d_head | queries, before any rotation |
+| `blocks.3.attn.k`, `.v` | batch, kv_head, key, d_head | keys, values |
+| `blocks.3.attn.rot_q`, `.rot_k` | as `q`, `k` | rotated, where the model rotates |
 | `blocks.3.attn.scores` | batch, head, query, key | logits, masked |
 | `blocks.3.attn.pattern` | batch, head, query, key | weights |
+| `blocks.3.attn.dropped` | batch, head, query, key | weights after dropout (training) |
 | `blocks.3.attn.z` | batch, head, query, d_head | weights times values |
 | `blocks.3.attn_out` | batch, seq, d_model | after the output projection |
-| `blocks.3.resid_mid` | batch, seq, d_model | after adding `attn_out` |
-| `blocks.3.ln2`, `.mlp_out` | batch, seq, d_model | feed-forward, in and out |
-| `blocks.3.mlp.pre`, `.post` | batch, seq, d_ff | gate before, product after SiLU |
-| `blocks.3.resid_post` | batch, seq, d_model | what leaves the block |
+| `blocks.3.resid_mid` | batch, seq, d_model | the stream plus `attn_out` |
+| `blocks.3.ln2` | batch, seq, d_model | after the norm of the feed-forward |
+| `blocks.3.mlp.pre`, `.post` | batch, seq, d_ff | before, after the activation |
+| `blocks.3.mlp.pre_linear` | batch, seq, d_ff | the other factor, where gated |
+| `blocks.3.mlp_out` | batch, seq, d_model | after the down projection |
+| `blocks.3.resid_post` | batch, seq, d_model | the stream plus `mlp_out` |
 
-Besides these: `embed`, `ln_final`, `rotary.cos`, `rotary.sin` (batch, seq, d_head).
+A model with two stacks writes `encoder.blocks.3…` and `decoder.blocks.3…`; the
+decoder has besides `cross.q`, `cross.k`, … `cross_out`, `ln_cross` and `resid_cross`
+(the stream plus `cross_out`). A layer alone has no `blocks.3.` in front.
+
+Outside the blocks: `embed`, `pos_embed` (where a module makes it), `ln_final`,
+`rotary.cos`, `rotary.sin`.
+
+Where the norm stands after the sum (BERT, Marian, BART, the paper), `resid_mid` goes
+into `ln1`, `resid_post` into `ln2`, and `ln2` is what leaves the block. Sums
+hold without dropout; in training each part is dropped out on its way into the stream.
+
+With a cache of keys and values a record is of the last call: queries are the new
+tokens, `v`, `pattern` and unrotated `k` are of all keys; of rotated keys `k` holds
+the new ones and `rot_k` all.
 
 Modules give their inputs and outputs to forward hooks. What happens between two
 modules (the rotation, the logits, the softmax) is seen by a `TorchFunctionMode`,
-which looks at the calls of `matmul` and `softmax` and changes none of them.
+which looks at the calls of `matmul` and `softmax` and changes none of their values.
 """
 
-from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lib.attention import (
-    apply_rotary,
-    attention_logits,
-    causal_mask,
-    masked_softmax,
-    merge_heads,
-    repeat_kv,
-    rotary_angles,
-    split_heads,
-)
+from lib.attention import MultiHeadAttention, merge_heads
+from lib.recompute import head_outputs, recompute, recompute_attention
+from lib.trace_families import Block, heads_of, join, layout, unwrap
+from lib.trace_record import Record, Trace
 
-FAMILIES = ("llama",)
-
-
-class Trace(Mapping[str, Tensor]):
-    """The recorded tensors, by name: `trace["blocks.3.attn.pattern"]`.
-
-    A pair is short for a name inside a block: `trace[3, "attn.pattern"]`.
-    `trace.stack("attn.pattern")` puts all blocks in front.
-    """
-
-    def __init__(self, n_layers: int) -> None:
-        self.n_layers = n_layers
-        self._tensors: dict[str, Tensor] = {}
-
-    def __getitem__(self, name: str | tuple[int, str]) -> Tensor:
-        if isinstance(name, tuple):
-            layer, part = name
-            if not -self.n_layers <= layer < self.n_layers:
-                raise IndexError(
-                    f"layer {layer} is not there; use a layer from 0 to "
-                    f"{self.n_layers - 1}."
-                )
-            name = f"blocks.{layer % self.n_layers}.{part}"
-        if name not in self._tensors:
-            raise KeyError(self._missing(name))
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
-
-    def __repr__(self) -> str:
-        return f"Trace({len(self)} tensors of {self.n_layers} blocks)"
-
-    def stack(self, part: str) -> Tensor:
-        """Stack one tensor over all blocks: `(layer, …)`."""
-        return torch.stack([self[layer, part] for layer in range(self.n_layers)])
-
-    def _missing(self, name: str) -> str:
-        if not self._tensors:
-            return f"{name!r} was not recorded; run the model inside the trace first."
-        last = name.rsplit(".", 1)[-1]
-        near = [known for known in self if known.rsplit(".", 1)[-1] == last]
-        some = ", ".join((near or list(self))[:3])
-        return f"{name!r} was not recorded; the trace holds, for example, {some}."
-
+__all__ = ["Record", "Trace", "head_outputs", "recompute", "recompute_attention",
+           "trace"]
 
 class trace:
     """Record, by name, what a model computes while the block is open.
 
-    >>> with trace(model) as traced:                          # doctest: +SKIP
-    ...     model(**inputs)
-    >>> traced[3, "attn.pattern"].shape                       # doctest: +SKIP
-    torch.Size([1, 9, 24, 24])
+    >>> layer = MultiHeadAttention(8, n_heads=2)
+    >>> with trace(layer) as traced:
+    ...     output = layer(torch.zeros(1, 3, 8))
+    >>> traced["attn.pattern"].shape
+    torch.Size([1, 2, 3, 3])
 
-    Inside the block the model runs with `eager` attention, the form that computes
-    the weights; on leaving, its own form is back and no hook remains. A second
-    call of the model replaces what the first recorded.
+    Inside the block the model computes its weights in the open (`eager` attention of
+    `transformers`, `form="reference"` of ours); on leaving, its own form is back and
+    no hook remains. A second call of the model replaces what the first recorded.
 
     Parameters
     ----------
     model
-        A causal language model of the Llama family from `transformers`.
+        A model of a known family, also one that data parallelism has wrapped.
     names
-        What to keep, as patterns: `("blocks.*.attn.pattern", "embed")`. `None`
-        keeps everything. Memory goes with what is kept.
+        What to keep, as patterns: `("*.attn.pattern", "embed")`. `None` keeps
+        everything. Memory goes with what is kept.
     detach
         Whether the tensors leave the autograd graph; `False` keeps them in it, so
-        that `torch.autograd.grad` can ask for gradients with respect to them (all
-        but `rot_k`, which the model uses repeated for each query head).
+        that `torch.autograd.grad` can ask for gradients with respect to them.
+    gradients
+        Whether `traced.grad[name]` holds the gradient of each tensor after
+        `backward()`, called inside the block or after it.
 
     Raises
     ------
@@ -130,27 +98,23 @@ class trace:
         model: nn.Module,
         names: tuple[str, ...] | None = None,
         detach: bool = True,
+        gradients: bool = False,
     ) -> None:
-        family = getattr(getattr(model, "config", None), "model_type", None)
-        if family not in FAMILIES:
-            raise TypeError(
-                f"a {type(model).__name__} of family {family!r} cannot be traced; "
-                f"pass a transformers model of the family {' or '.join(FAMILIES)}."
-            )
-        self.model = model
+        self.model = unwrap(model)
+        self.layout = layout(model)
         self.names = names
         self.detach = detach
+        self.gradients = gradients
         self._handles: list = []
+        self._own_forms: list = []
+        self._embedded: dict[str, Tensor] = {}
 
     def __enter__(self) -> Trace:
-        body = getattr(self.model, "model", self.model)
-        self.trace = Trace(len(body.layers))
-        self._own_form = self.model.config._attn_implementation
-        self._between = _BetweenModules(self._keep, self.model.config)
+        self.trace = Trace(self.layout)
+        self._between = _BetweenModules(self._keep, self._linked)
         try:
-            if self._own_form != "eager":
-                self.model.set_attn_implementation("eager")
-            self._attach(body)
+            self._open_forms()
+            self._attach()
             self._between.__enter__()
         except BaseException:
             self._detach_all()
@@ -161,162 +125,217 @@ class trace:
         self._between.__exit__(*error)
         self._detach_all()
 
+    @property
+    def _linked(self) -> bool:
+        """Whether the graph must go through what is kept."""
+        return self.gradients or not self.detach
+
+    def _open_forms(self) -> None:
+        """Let the model compute its weights in the open; remember its own form."""
+        for module in self.model.modules():
+            if isinstance(module, MultiHeadAttention):
+                self._own_forms.append((module, module.form))
+                module.form = "reference"
+        if not hasattr(self.model, "set_attn_implementation"):
+            return
+        form = self.model.config._attn_implementation
+        if form != "eager":
+            self._own_forms.append((self.model, form))
+            self.model.set_attn_implementation("eager")
+
     def _detach_all(self) -> None:
         for handle in self._handles:
             handle.remove()
+        for module, form in self._own_forms:
+            if isinstance(module, MultiHeadAttention):
+                module.form = form
+            else:
+                module.set_attn_implementation(form)
         self._handles.clear()
-        if self.model.config._attn_implementation != self._own_form:
-            self.model.set_attn_implementation(self._own_form)
+        self._own_forms.clear()
+        self._embedded.clear()
+        del self.trace, self._between
 
     def _keep(self, name: str, tensor: Tensor) -> None:
         wanted = self.names is None or any(
             fnmatchcase(name, pattern) for pattern in self.names
         )
-        if wanted:
-            self.trace._tensors[name] = tensor.detach() if self.detach else tensor
+        # checkpointing runs blocks a second time, inside backward
+        again = torch._C._current_graph_task_id() != -1
+        if wanted and not again:
+            self.trace.keep(name, tensor, self.detach, self.gradients)
 
-    def _attach(self, body: nn.Module) -> None:
-        self._on_output(body.embed_tokens, "embed")
-        self._on_output(body.norm, "ln_final")
-        self._handles.append(body.rotary_emb.register_forward_hook(self._rotary))
-        heads = body.config.num_attention_heads
-        kv_heads = body.config.num_key_value_heads
-        for layer, block in enumerate(body.layers):
-            name, attn, mlp = f"blocks.{layer}", block.self_attn, block.mlp
-            self._on_input(block, f"{name}.resid_pre")
-            self._on_output(block.input_layernorm, f"{name}.ln1")
-            self._on_output(attn.q_proj, f"{name}.attn.q", heads)
-            self._on_output(attn.k_proj, f"{name}.attn.k", kv_heads)
-            self._on_output(attn.v_proj, f"{name}.attn.v", kv_heads)
-            self._on_input(attn.o_proj, f"{name}.attn.z", heads)
-            self._on_output(attn, f"{name}.attn_out")
-            self._on_input(block.post_attention_layernorm, f"{name}.resid_mid")
-            self._on_output(block.post_attention_layernorm, f"{name}.ln2")
-            self._on_output(mlp.gate_proj, f"{name}.mlp.pre")
-            self._on_input(mlp.down_proj, f"{name}.mlp.post")
-            self._on_output(mlp, f"{name}.mlp_out")
-            self._on_output(block, f"{name}.resid_post")
-            self._watch(attn, f"{name}.attn")
+    def _attach(self) -> None:
+        for name, module in self.layout.embeddings:
+            self._handles.append(module.register_forward_hook(self._embeds(name)))
+        for stack, blocks in self.layout.stacks.items():
+            if self.layout.embeddings:
+                first = blocks[0].module.register_forward_pre_hook(self._begins(stack))
+                self._handles.append(first)
+            for block in blocks:
+                self._attach_block(block)
+        for name, module in self.layout.last.items():
+            self._on_output(module, name)
 
-    def _on_input(self, module: nn.Module, name: str, heads: int | None = None) -> None:
-        def hook(_: nn.Module, args: tuple, kwargs: dict) -> tuple | None:
-            x = args[0] if args else kwargs["hidden_states"]
-            kept = x if heads is None else split_heads(x, heads)
-            self._keep(name, kept)
-            if heads is None or self.detach:
-                return None
-            return (merge_heads(kept), *args[1:]), kwargs
+    def _attach_block(self, block: Block) -> None:
+        def called(part: str) -> str:
+            return join(block.name, part)
+
+        for kind in block.attentions:
+            self._watch(block, kind, called(kind))
+            self._on_output(block.parts[f"{kind}.output"], called(f"{kind}_out"))
+        if "mlp.down" not in block.parts:  # attention alone
+            return
+        self._on_input(block.module, called("resid_pre"))
+        norms = [norm for norm in ("ln1", "ln_cross", "ln2") if norm in block.parts]
+        sums = {"ln1": "resid_mid", "ln_cross": "resid_cross", "ln2": "resid_post"}
+        if block.norm_first:  # a norm reads the sum before it
+            self._on_output(block.module, called("resid_post"))
+            sums = {after: sums[norm] for norm, after in pairwise(norms)}
+        for norm in norms:
+            if norm in sums:
+                self._on_input(block.parts[norm], called(sums[norm]))
+            self._on_output(block.parts[norm], called(norm))
+        if "mlp.gate" in block.parts:
+            self._on_output(block.parts["mlp.gate"], called("mlp.pre"))
+            self._on_output(block.parts["mlp.up"], called("mlp.pre_linear"))
+        else:
+            self._on_output(block.parts["mlp.up"], called("mlp.pre"))
+        self._on_input(block.parts["mlp.down"], called("mlp.post"))
+        self._on_output(block.parts["mlp.down"], called("mlp_out"))
+
+    def _on_input(self, module: nn.Module, name: str) -> None:
+        def hook(_: nn.Module, args: tuple, kwargs: dict) -> None:
+            x = args[0] if args else kwargs.get("hidden_states", kwargs.get("x"))
+            self._keep(name, x)
 
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
-    def _on_output(
-        self, module: nn.Module, name: str, heads: int | None = None
-    ) -> None:
-        def hook(_: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | None:
-            x = output[0] if isinstance(output, tuple) else output
-            kept = x if heads is None else split_heads(x, heads)
-            self._keep(name, kept)
-            # the graph goes through what is kept only if the model uses just that
-            return None if heads is None or self.detach else merge_heads(kept)
+    def _on_output(self, module: nn.Module, name: str) -> None:
+        def hook(_: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+            self._keep(name, output[0] if isinstance(output, tuple) else output)
 
         self._handles.append(module.register_forward_hook(hook))
 
-    def _rotary(self, _: nn.Module, args: tuple, output: tuple) -> None:
-        self._keep("rotary.cos", output[0])
-        self._keep("rotary.sin", output[1])
+    def _embeds(self, name: str):
+        """An embedding may be shared: its name is known when a stack begins."""
+        def hook(_: nn.Module, args: tuple, output: Tensor) -> None:
+            self._embedded[name] = output
 
-    def _watch(self, attn: nn.Module, name: str) -> None:
+        return hook
+
+    def _begins(self, stack: str):
+        def hook(_: nn.Module, args: tuple) -> None:
+            while self._embedded:
+                name, tensor = self._embedded.popitem()
+                self._keep(join(stack, name), tensor)
+
+        return hook
+
+    def _watch(self, block: Block, kind: str, name: str) -> None:
         """Tell the function mode when this attention module begins and ends."""
+        attention = block.parts[kind]
+        d_head, groups = heads_of(attention)
 
-        def begin(_: nn.Module, args: tuple) -> None:
-            self._between.open(name)
+        def begin(_: nn.Module, args: tuple, kwargs: dict) -> None:
+            angles = kwargs.get("position_embeddings", kwargs.get("rotary"))
+            if angles is None and isinstance(attention, MultiHeadAttention):
+                angles = args[3] if len(args) > 3 else None
+            if angles is not None:
+                self._keep("rotary.cos", angles[0])
+                self._keep("rotary.sin", angles[1])
+            self._between.open(name, groups, rotated=angles is not None)
 
         def end(_: nn.Module, args: tuple, output: object) -> None:
             self._between.close()
 
-        self._handles.append(attn.register_forward_pre_hook(begin))
-        self._handles.append(attn.register_forward_hook(end, always_call=True))
+        def project(part: str):
+            def hook(_: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+                if not self._between.rotated:
+                    return None
+                batch, seq, width = output.shape
+                kept = output.view(batch, seq, width // d_head, d_head).transpose(1, 2)
+                self._keep(f"{name}.{part}", kept)
+                # the graph goes through what is kept only if the model uses just that
+                return merge_heads(kept) if self._linked else None
+
+            return hook
+
+        add = self._handles.append
+        add(attention.register_forward_pre_hook(begin, with_kwargs=True))
+        add(attention.register_forward_hook(end, always_call=True))
+        for part, path in (("q", "query"), ("k", "key")):
+            if (module := block.parts.get(f"{kind}.{path}")) is not None:
+                add(module.register_forward_hook(project(part)))
+
+
+MATMUL = {torch.matmul, Tensor.matmul, Tensor.__matmul__}
+SOFTMAX = {torch.softmax, Tensor.softmax, nn.functional.softmax}
 
 
 class _BetweenModules(TorchFunctionMode):
-    """See the matmul and the softmax of the attention module that is running."""
+    """See logits, weights and mixed values of the attention that is running.
 
-    def __init__(self, keep, config) -> None:
+    The product before the softmax is that of queries and keys, the one after it that
+    of weights and values.
+    """
+
+    def __init__(self, keep, linked: bool) -> None:
         super().__init__()
         self.keep = keep
-        self.groups = config.num_attention_heads // config.num_key_value_heads
+        self.linked = linked
         self.close()
 
-    def open(self, name: str) -> None:
-        self.name, self.scored = name, False
+    def open(self, name: str, groups: int, rotated: bool) -> None:
+        self.name, self.groups, self.rotated = name, groups, rotated
+        self.step = "logits"
 
     def close(self) -> None:
-        self.name, self.scored = None, False
+        self.name = self.weights = None
+        self.rotated = False
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        output = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
         if self.name is None:
-            return output
-        if func is torch.matmul and not self.scored:  # the first one is Q Kᵀ
-            query, key = args
-            self.scored = True
-            self.keep(f"{self.name}.rot_q", query)
-            self.keep(f"{self.name}.rot_k", key.mT[:, :: self.groups])
-        elif func is nn.functional.softmax:
+            return func(*args, **kwargs)
+        if func in MATMUL and self.step == "logits":
+            return self._logits(func, *args)
+        if func in MATMUL and self.step == "weights":
+            return self._mix(func, *args)
+        output = func(*args, **kwargs)
+        if func in SOFTMAX:
+            self.step, self.weights = "weights", output
             self.keep(f"{self.name}.scores", args[0])
             self.keep(f"{self.name}.pattern", output)
+        elif func is Tensor.masked_fill and args[0] is self.weights:
+            self.weights = output
+            self.keep(f"{self.name}.pattern", output)
+        elif func is nn.functional.dropout and self.step == "weights":
+            given = dict(zip(("p", "training"), args[1:], strict=False)) | kwargs
+            if given.get("p", 0.5) and given.get("training", True):
+                self.keep(f"{self.name}.dropped", output)
         return output
 
+    def _logits(self, func, query: Tensor, key: Tensor) -> Tensor:
+        key, used = self._ungroup(key.mT)
+        turned = "rot_" if self.rotated else ""
+        self.keep(f"{self.name}.{turned}q", query)
+        self.keep(f"{self.name}.{turned}k", key)
+        self.step = "softmax"
+        return func(query, used.mT)
 
-def recompute_attention(
-    model: nn.Module,
-    layer: int,
-    resid_pre: Float[Tensor, "batch seq d_model"],
-    single: torch.dtype = torch.float32,
-) -> dict[str, Tensor]:
-    r"""Compute one attention layer again, from what enters it and its weights.
+    def _mix(self, func, weights: Tensor, value: Tensor) -> Tensor:
+        value, used = self._ungroup(value)
+        self.keep(f"{self.name}.v", value)
+        output = func(weights, used)
+        self.keep(f"{self.name}.z", output)
+        self.step, self.weights = "done", None
+        return output
 
-    Parameters
-    ----------
-    model
-        A model that `trace` knows.
-    layer
-        Which block.
-    resid_pre
-        What enters the block, `(batch, seq, d_model)`, in the model's precision.
-    single
-        The precision of RMSNorm and softmax. `transformers` computes these two in
-        float32 whatever the precision of the model is.
-
-    Returns
-    -------
-    dict
-        The tensors of the block under the names of `trace`, from `ln1` to
-        `attn_out`; logits are `-inf` where the mask is closed. `head_sum` is
-        `attn_out` once more, as the sum of what each head writes.
-    """
-    body = getattr(model, "model", model)
-    block, config = body.layers[layer], body.config
-    attn, n_heads = block.self_attn, config.num_attention_heads
-    x = resid_pre.to(single)
-    size = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps)
-    ln1 = block.input_layernorm.weight * (x * size).to(resid_pre.dtype)
-    q = split_heads(attn.q_proj(ln1), n_heads)
-    k = split_heads(attn.k_proj(ln1), config.num_key_value_heads)
-    v = split_heads(attn.v_proj(ln1), config.num_key_value_heads)
-    places = torch.arange(x.shape[1], device=x.device)
-    angles = rotary_angles(places, q.shape[-1], config.rope_parameters["rope_theta"])
-    rot_q, rot_k = apply_rotary(q, *angles), apply_rotary(k, *angles)
-    mask = causal_mask(x.shape[1], device=x.device)
-    logits = attention_logits(rot_q, repeat_kv(rot_k, n_heads))
-    weights = masked_softmax(logits.to(single), mask).to(logits.dtype)
-    z = weights @ repeat_kv(v, n_heads)
-    by_head = attn.o_proj.weight.view(-1, n_heads, q.shape[-1])
-    return {
-        "ln1": ln1, "attn.q": q, "attn.k": k, "attn.v": v,
-        "attn.rot_q": rot_q, "attn.rot_k": rot_k,
-        "attn.scores": logits.masked_fill(~mask, -torch.inf),
-        "attn.pattern": weights, "attn.z": z,
-        "attn_out": attn.o_proj(merge_heads(z)),
-        "head_sum": sum(z[:, h] @ by_head[:, h].T for h in range(n_heads)),
-    }
+    def _ungroup(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Each key/value head once; and the same repeated, through the first if the
+        graph must go through what is kept."""
+        once = x[:, :: self.groups] if self.groups > 1 else x
+        if not self.linked or self.groups == 1:
+            return once, x
+        return once, once.repeat_interleave(self.groups, dim=1)

@@ -19,7 +19,7 @@ from lib.explorer import (
     pack,
     token_labels,
 )
-from lib.trace import recompute_attention, trace
+from lib.trace import head_outputs, recompute, recompute_attention, trace
 
 SENTENCES = ("고양이가 물을 마신다.", "The cat drank the water.")
 
@@ -89,6 +89,21 @@ def test_the_difference_of_another_order_is_rounding_it_vanishes_in_float64(
     assert max(worst.values()) < 1e-12
     # transformers itself keeps RMSNorm and softmax in float32: the rule finds it
     assert throughout["attn.pattern"] > 1e-9
+
+
+@torch.no_grad()
+def test_every_part_is_recomputed_from_the_traced_parts(model, inputs):
+    with trace(model) as traced:
+        model(**inputs)
+    for layer in range(traced.n_layers):
+        attn = recompute(model, f"blocks.{layer}.attn", traced)
+        mlp = recompute(model, f"blocks.{layer}.mlp", traced)
+        for name, mine in (attn | mlp).items():
+            seen = mine.isfinite()
+            gap = (mine - traced[name])[seen].abs().max()
+            assert gap <= 1e-5 * traced[name][seen].abs().max()
+    by_head = head_outputs(model, "blocks.3.attn", traced).sum(1)
+    torch.testing.assert_close(by_head, traced[3, "attn_out"], atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -171,7 +186,7 @@ def test_undetached_tensors_give_gradients(model, inputs):
     with trace(model, ("blocks.3.attn.*",), detach=False) as traced:
         loss = model(**inputs, labels=inputs.input_ids).loss
     parts = [traced[3, f"attn.{part}"]
-             for part in ("q", "k", "v", "rot_q", "scores", "pattern", "z")]
+             for part in ("q", "k", "v", "rot_q", "rot_k", "scores", "pattern", "z")]
     for part, gradient in zip(parts, torch.autograd.grad(loss, parts), strict=True):
         assert gradient.shape == part.shape
         assert gradient.abs().max() > 0
