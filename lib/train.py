@@ -1,18 +1,31 @@
-"""A training loop one can hold in the head: AdamW, warm-up and cosine, seeded batches.
+"""One training loop one can hold in the head, on `accelerate`.
 
-Randomness is one `torch.Generator` a run: the same recipe and data give the same
-batches to every model, so that two models can be compared step by step.
+`fit` runs it: AdamW, warm-up, accumulation, clipping, mixed precision, checkpoints.
+A batch is always the whole batch of one update; the loop cuts it for accumulation and
+for the processes of `accelerate launch`, and a loss is a sum with its number of tokens,
+so that one process, several, and several parts all take the same mean. All randomness
+is `recipe.seed`: the same recipe and data give the same losses to the bit.
 """
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm  # text on stderr: no widget stays behind on the page
+
+from lib import schedules
+from lib.batching import batches_after, cut, tensors_of
+from lib.keep import Keep, Progress
+from lib.memory import OutOfMemory, is_out_of_memory, within_memory
+from lib.running import Stop, accelerator_for, deterministic, own_randomness
+
+PRECISIONS = ("no", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -21,39 +34,295 @@ class Recipe:
 
     steps: int = 1000
     batch: int = 16
-    context: int = 64
-    learning_rate: float = 1e-3
+    context: int = 64  # of `batches` and `train`
+    learning_rate: float = 1e-3  # the peak
+    schedule: str = "cosine"  # constant, cosine or noam
     final_share: float = 0.1  # of the learning rate, where the cosine ends
     warmup: int = 50
-    weight_decay: float = 0.1
-    clip: float = 1.0
+    weight_decay: float = 0.1  # on matrices; never on biases and gains
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float | None = 1.0  # largest norm of all gradients together
+    precision: str = "no"  # no, bf16 or fp16
+    accumulation: int = 1  # parts that a batch is cut into
     seed: int = 0
     evaluations: int = 10  # how often the validation loss is taken
-    evaluation_windows: int = 128  # on how many windows each time
+    evaluation_windows: int | None = 128  # of `train`: on how many windows each time
+
+    def __post_init__(self):
+        for what, value, wanted in (
+            ("schedule", self.schedule, schedules.SCHEDULES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in wanted:
+                raise ValueError(
+                    f"{what} {value!r} is not known; use one of {', '.join(wanted)}"
+                )
+        for what in ("steps", "batch", "accumulation"):
+            if getattr(self, what) < 1:
+                raise ValueError(f"{what} is {getattr(self, what)}; use 1 or more")
+        if self.schedule == "noam" and self.warmup < 1:
+            raise ValueError(f"noam has warmup {self.warmup}; use 1 or more")
 
 
 @dataclass
 class History:
-    """Losses in nats by step; `train` is the mean since the point before."""
+    """One entry an evaluation; losses in nats, means since the entry before."""
 
     step: list[int] = field(default_factory=list)
     train: list[float] = field(default_factory=list)
-    valid: list[float] = field(default_factory=list)
+    valid: list[float | None] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    grad_norm: list[float] = field(default_factory=list)  # before clipping
+    interrupted: bool = False
+
+    def last(self) -> dict[str, Any]:
+        """The newest entry by name."""
+        names = ("step", "train", "valid", "lr", "grad_norm")
+        return {name: getattr(self, name)[-1] for name in names}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What `on_step` is told after an update; the gradients are still in the model."""
+
+    step: int  # 1 for the first
+    steps: int
+    loss: Tensor  # mean over the tokens of the whole batch
+    grad_norm: Tensor  # before clipping
+    lr: float
+    model: nn.Module
+    batch: Any  # whole, as it came
+    point: dict[str, Any] | None  # the new entry of the history, if any
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then half a cosine down to `final_share`.
+    """The rate of the update that follows `step` updates; `learning_rate` at its peak.
 
     >>> recipe = Recipe(steps=100, warmup=10, learning_rate=1.0, final_share=0.1)
     >>> [round(learning_rate(recipe, step), 2) for step in (0, 9, 10, 55, 100)]
     [0.1, 1.0, 1.0, 0.55, 0.1]
     """
-    if step < recipe.warmup:
-        return recipe.learning_rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    share = recipe.final_share
-    cosine = (1 + math.cos(math.pi * min(1.0, done))) / 2
-    return recipe.learning_rate * (share + (1 - share) * cosine)
+    peak, warmup = recipe.learning_rate, recipe.warmup
+    if recipe.schedule == "constant":
+        return schedules.constant(step, peak, warmup)
+    if recipe.schedule == "noam":
+        return peak * schedules.noam(step, 1, warmup) / schedules.noam_peak(1, warmup)
+    return schedules.cosine(step, recipe.steps, peak, warmup, recipe.final_share)
+
+
+def token_loss(
+    logits: Float[Tensor, "batch seq vocab"],
+    targets: Int[Tensor, "batch seq"],
+    ignore: int = -100,
+    smoothing: float = 0.0,
+) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+    """Cross-entropy summed over the tokens that are not `ignore`, and their number.
+
+    Label smoothing ε takes 1 − ε of the target from the right token and spreads ε
+    evenly over the vocabulary (Vaswani et al., 5.4, with ε = 0.1).
+
+    >>> total, tokens = token_loss(torch.zeros(1, 3, 8), torch.tensor([[1, 2, 0]]), 0)
+    >>> round((total / tokens).item(), 4), tokens.item()  # ln 8
+    (2.0794, 2)
+    """
+    total = F.cross_entropy(
+        logits.flatten(0, 1),
+        targets.flatten(),
+        ignore_index=ignore,
+        reduction="sum",
+        label_smoothing=smoothing,
+    )
+    return total, (targets != ignore).sum()
+
+
+def fit(
+    model: nn.Module,
+    batches: Iterable[Any],
+    recipe: Recipe,
+    *,
+    loss: Callable[[nn.Module, Any], tuple[Tensor, Any]],
+    evaluate: Callable[[nn.Module], float] | None = None,
+    on_step: Callable[[Step], None] | Sequence[Callable[[Step], None]] = (),
+    name: str = "training",
+    keep: Keep | None = None,
+    resume: bool = False,
+) -> History:
+    """Train `model` in place and return its losses.
+
+    Parameters
+    ----------
+    batches
+        Whole batches, one for each update: a tensor, or a tuple or dictionary of
+        tensors, batch first; the same sequence each time. On resuming, those already
+        seen are left out (`batches.after(step)`, where there is one, does it at once).
+    loss
+        loss(model, batch) → (summed loss, number of tokens), both of that batch.
+    evaluate
+        evaluate(model) → validation loss, `recipe.evaluations` times in the run.
+    on_step
+        Called after every update in the main process. Neither it nor `evaluate`
+        disturbs the run: the random state and `train()` mode are put back.
+    keep
+        Where checkpoints go; see `lib.keep`. Ctrl-C and SIGTERM end the run after the
+        update that is being made, with a checkpoint; a second one ends it at once.
+    resume
+        Go on from `last` in the folder of `keep` if it is there.
+
+    Raises
+    ------
+    ValueError
+        If a batch cannot be cut into the parts asked for.
+    CheckpointError
+        If what is to be resumed is damaged, of another shape or another recipe.
+    OutOfMemory
+        If the model and a batch do not fit; says what to lower.
+    """
+    hooks = [on_step] if callable(on_step) else list(on_step)
+    accelerator = accelerator_for(model, recipe.precision)
+    device, main = accelerator.device, accelerator.is_main_process
+    adamw = _adamw(model, recipe)
+    objective, optimizer = accelerator.prepare(_Objective(model, loss), adamw)
+    history, losses, norms, done = History(), [], [], 0
+    state, stop = Progress(model, adamw, accelerator, recipe), Stop()
+    every = max(1, recipe.steps // max(1, recipe.evaluations))
+    with ExitStack() as stack:
+        stack.enter_context(own_randomness(device))
+        stack.enter_context(deterministic(device))
+        torch.manual_seed(recipe.seed + accelerator.process_index)
+        if resume and keep is not None and keep.there():
+            done, saved, losses, norms = keep.restore(state)
+            history = History(**saved)
+        if device.type == "cpu":
+            stack.enter_context(within_memory())
+        stack.enter_context(stop.waiting())
+        bar = stack.enter_context(
+            tqdm(total=recipe.steps, initial=done, desc=name, mininterval=1.0,
+                 disable=not main)
+        )
+        model.train()
+        source = batches_after(batches, done)
+        step, rows = done, 0
+        try:
+            while step < recipe.steps:
+                for group in adamw.param_groups:
+                    group["lr"] = learning_rate(recipe, step)
+                batch = next(source)
+                rows = len(tensors_of(batch)[0])
+                parts = cut(batch, recipe.accumulation, accelerator)
+                value, norm, asked = _update(
+                    accelerator, objective, optimizer, parts, recipe.clip, stop
+                )
+                step += 1
+                losses.append(value)
+                norms.append(norm)
+                point = None
+                if step % every == 0 or step == recipe.steps:
+                    valid = None
+                    if evaluate is not None:
+                        with own_randomness(device), accelerator.autocast():
+                            valid = float(evaluate(model))
+                        model.train()
+                        bar.set_postfix(valid=f"{valid:.3f}")
+                    history.step.append(step)
+                    history.train.append(torch.stack(losses).mean().item())
+                    history.valid.append(valid)
+                    history.lr.append(learning_rate(recipe, step - 1))
+                    history.grad_norm.append(torch.stack(norms).mean().item())
+                    losses, norms, point = [], [], history.last()
+                if main and hooks:
+                    seen = Step(step, recipe.steps, value, norm,
+                                learning_rate(recipe, step - 1), model, batch, point)
+                    for hook in hooks:
+                        with own_randomness(device):
+                            hook(seen)
+                    model.train()
+                if keep is not None:
+                    keep.after_step(state, step, asdict(history), losses, norms,
+                                    point is not None, asked)
+                bar.update()
+                if asked:
+                    history.interrupted = True
+                    break
+        except StopIteration:
+            raise ValueError(
+                f"the batches ended after {step} of {recipe.steps} steps; give batches "
+                "without end (lib.batching.Epochs), or fewer steps"
+            ) from None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(
+                f"memory ran out at step {step + 1} on {device} with a batch of {rows} "
+                f"in {recipe.accumulation} part(s); lower batch_size, max_length or "
+                "hidden_size, or raise gradient_accumulation_steps"
+            ) from None
+    stop.pass_on()
+    return history
+
+
+class _Objective(nn.Module):
+    """Model and loss as one module, so that several processes share its backward."""
+
+    def __init__(self, model: nn.Module, loss: Callable):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Any) -> tuple[Tensor, Any]:
+        return self.loss(self.model, batch)
+
+
+def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, betas=recipe.betas)
+
+
+def _update(
+    accelerator: Accelerator,
+    objective: nn.Module,
+    optimizer: Any,
+    parts: list[Any],
+    clip: float | None,
+    stop: Stop,
+) -> tuple[Tensor, Tensor, bool]:
+    """One update from the parts of a batch: mean loss, gradient norm, asked to stop.
+
+    The parts are backpropagated over a number of tokens guessed from the first; at the
+    end the gradients are brought to the true number. With one part the guess is right.
+    """
+    world, device = accelerator.num_processes, accelerator.device
+    optimizer.zero_grad(set_to_none=True)
+    summed, count, guess = 0.0, 0.0, None
+    for place, part in enumerate(parts):
+        final = place + 1 == len(parts)
+        with nullcontext() if final else accelerator.no_sync(objective):
+            total, tokens = objective(part)
+            total = total if total.dtype == torch.float64 else total.float()
+            tokens = torch.as_tensor(tokens, device=device).to(total.dtype)
+            if guess is None:
+                share = accelerator.reduce(tokens, "sum") if world > 1 else tokens
+                guess = (share * len(parts)).clamp(min=1)
+            # each process holds a part of the sum, and their gradients are averaged
+            accelerator.backward(total / guess * world)
+        summed, count = summed + total.detach(), count + tokens
+    asked = stop.asked is not None
+    if world > 1:
+        told = torch.stack([summed, count, torch.full_like(summed, asked)])
+        summed, count, anyone = accelerator.reduce(told, "sum")
+        asked = anyone.item() > 0
+    count = count.clamp(min=1)
+    if len(parts) > 1:
+        for parameter in objective.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(guess / count)
+    limit = float("inf") if clip is None else clip
+    norm = accelerator.clip_grad_norm_(objective.parameters(), limit)
+    optimizer.step()
+    return summed / count, norm.detach(), asked
 
 
 def batches(
@@ -119,46 +388,19 @@ def train(
     name: str = "training",
     loss: Callable[..., Float[Tensor, ""]] | None = None,
 ) -> History:
-    """Train `model` in place and return its losses.
+    """Train a language model on random windows of a text; see `fit`.
 
     loss(model, x, y) is minimised; without it, `model.loss(x, y)`. The model stays
     on its device. Interrupting (Ctrl-C) keeps the steps done so far.
     """
-    loss = loss or (lambda model, x, y: model.loss(x, y))
-    device = next(model.parameters()).device
-    matrices = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
-    others = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        betas=(0.9, 0.95),
+    mean = loss or (lambda model, x, y: model.loss(x, y))
+    return fit(
+        model,
+        batches(train_ids, recipe),
+        recipe,
+        loss=lambda model, batch: (mean(model, *batch), 1),
+        evaluate=lambda model: evaluate(
+            model, valid_ids, recipe.context, recipe.evaluation_windows
+        ),
+        name=name,
     )
-    history, since = History(), []
-    every = max(1, recipe.steps // max(1, recipe.evaluations))
-    source = batches(train_ids, recipe)
-    bar = tqdm(range(recipe.steps), desc=name, mininterval=1.0)
-    try:
-        for step in bar:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step)
-            x, y = (part.to(device) for part in next(source))
-            value = loss(model, x, y)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimizer.step()
-            since.append(value.detach())
-            if (step + 1) % every == 0 or step + 1 == recipe.steps:
-                valid = evaluate(
-                    model, valid_ids, recipe.context, recipe.evaluation_windows
-                )
-                history.step.append(step + 1)
-                history.train.append(torch.stack(since).mean().item())
-                history.valid.append(valid)
-                since = []
-                bar.set_postfix(valid=f"{valid:.3f}")
-    except KeyboardInterrupt:
-        bar.close()
-    return history
