@@ -1,0 +1,271 @@
+"""A Hugging Face Trainer that counts its loss by tokens and lets one look in.
+
+    arguments = training_arguments("results/huggingface", steps=1000)
+    trainer = TracingTrainer(model, arguments, tokenizer, rows,
+                             on_step=look, every=100)     # look(step, model)
+    trainer.train()                       # or resume_from_checkpoint=last_checkpoint(…)
+
+Model, tokenizer and rows come from `lib.huggingface`. Several processes are
+`accelerate launch --multi_gpu --num_processes 2 …`, on CPUs too, as with any Trainer.
+Nothing is reported anywhere, unless `wandb` is asked for.
+"""
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from datasets import Dataset
+from torch import Tensor, nn
+from tqdm import tqdm  # text on stderr: no widget stays behind on the page
+from transformers import (
+    DataCollatorForSeq2Seq,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+)
+
+from lib.profile import pick_device
+
+PRECISIONS = ("no", "bf16", "fp16")
+SCHEDULES = {  # our name: (theirs, what it takes)
+    "constant": ("constant_with_warmup", {}),
+    "linear": ("linear", {}),
+    "cosine": ("cosine_with_min_lr", {"min_lr_rate": 0.1}),
+    "noam": ("inverse_sqrt", {}),
+}
+#: The label that the loss leaves out.
+IGNORED = -100
+
+
+def training_arguments(
+    folder: Path | str,
+    *,
+    epochs: float = 5,
+    steps: int | None = None,
+    batch: int = 16,
+    accumulation: int = 1,
+    learning_rate: float = 1e-4,
+    schedule: str = "cosine",
+    warmup: int = 0,
+    weight_decay: float = 0.0,
+    beta2: float = 0.999,
+    clip: float = 1.0,
+    label_smoothing: float = 0.0,
+    precision: str = "no",
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    in_order: bool = False,
+    save_every: int | None = None,
+    log_every: int = 10,
+    wandb: bool = False,
+    wandb_project: str | None = None,
+) -> Seq2SeqTrainingArguments:
+    """Write the arguments of a Trainer: the recipe under the names of this book.
+
+    folder
+        Checkpoints go to `folder/checkpoint-…`, every `save_every` steps (`None`:
+        none), the last two are kept.
+    epochs, steps
+        How long; `steps`, when given, wins.
+    batch, accumulation
+        One update sees batch · accumulation · processes rows.
+    schedule
+        `constant`, `linear`, `cosine` (down to a tenth) or `noam`, after `warmup`
+        steps.
+    precision
+        `no` (float32), `bf16` or `fp16`: mixed precision by autocast.
+    in_order
+        Whether rows are taken as they stand instead of shuffled each epoch.
+
+    Raises
+    ------
+    ValueError
+        On an unknown precision, schedule or device, a device that is not there, or
+        wandb that is not installed.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision {precision!r} is not known; use one of {', '.join(PRECISIONS)}."
+        )
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"schedule {schedule!r} is not known; use one of {', '.join(SCHEDULES)}."
+        )
+    if wandb and importlib.util.find_spec("wandb") is None:
+        raise ValueError(
+            "wandb was asked for and is not installed; run pip install wandb, or leave "
+            "wandb out."
+        )
+    kind = pick_device(str(device).split(":")[0]).type
+    if precision == "fp16" and kind == "cpu":
+        raise ValueError("precision 'fp16' needs a GPU and this run is on the cpu; "
+                         "use bf16 or no.")
+    if wandb and wandb_project:
+        os.environ["WANDB_PROJECT"] = wandb_project
+    scheduler, options = SCHEDULES[schedule]
+    return Seq2SeqTrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=epochs,
+        max_steps=-1 if steps is None else steps,
+        per_device_train_batch_size=batch,
+        per_device_eval_batch_size=max(batch, 64),
+        gradient_accumulation_steps=accumulation,
+        learning_rate=learning_rate,
+        lr_scheduler_type=scheduler,
+        lr_scheduler_kwargs=options,
+        warmup_steps=warmup,
+        weight_decay=weight_decay,
+        adam_beta2=beta2,
+        max_grad_norm=clip,
+        label_smoothing_factor=label_smoothing,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=kind == "cpu",
+        seed=seed,
+        train_sampling_strategy="sequential" if in_order else "random",
+        save_strategy="steps" if save_every else "no",
+        save_steps=save_every or 500,
+        save_total_limit=2,
+        logging_steps=log_every,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,  # our own bar: theirs is a table on the page
+        dataloader_pin_memory=kind == "cuda",
+        ddp_find_unused_parameters=False,
+        report_to=["wandb"] if wandb else "none",
+    )
+
+
+class TracingTrainer(Seq2SeqTrainer):
+    """A Trainer that counts its loss by tokens and lets one look in while it trains.
+
+    `on_step(step, model)` is called before the first step, after every `every` steps
+    and after the last, in the first process only. The model is in evaluation mode
+    then; what the look draws from the random generators or leaves in the gradients
+    is undone, so that looking changes no loss.
+
+    `compute_loss` is ours because the models of transformers divide the loss of each
+    part batch by its own tokens. With accumulation or several processes that weighs
+    short part batches too much, and the Trainer, which believes that the model has
+    divided by the tokens of the whole batch, does not divide again.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: Seq2SeqTrainingArguments,
+        tokenizer: PreTrainedTokenizerFast,
+        train_dataset: Dataset,
+        eval_dataset: Dataset | None = None,
+        on_step: Callable[[int, PreTrainedModel], Any] | None = None,
+        every: int = 100,
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=tokenizer,
+            data_collator=DataCollatorForSeq2Seq(tokenizer, model),
+        )
+        self.loss_is_scaled_for_ga = True  # by compute_loss, below
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_Bar())
+        if on_step is not None:
+            self.add_callback(_Look(on_step, every))
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ):
+        """Sum the loss over this part batch; divide by the tokens of the whole one."""
+        labels = inputs["labels"]
+        outputs = model(**{k: v for k, v in inputs.items() if k != "labels"})
+        smoothing = self.args.label_smoothing_factor if model.training else 0.0
+        total = F.cross_entropy(
+            outputs.logits.flatten(0, 1).float(), labels.flatten(),
+            ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum",
+        )
+        if num_items_in_batch is None:
+            loss = total / labels.ne(IGNORED).sum()
+        else:  # the processes average their gradients, and we want the sum
+            loss = total / num_items_in_batch * self.args.world_size
+        return (loss, outputs) if return_outputs else loss
+
+
+class _Look(TrainerCallback):
+    """Call `on_step(step, model)` without a trace left in the training."""
+
+    def __init__(
+        self, on_step: Callable[[int, PreTrainedModel], Any], every: int
+    ) -> None:
+        self.look, self.every = on_step, every
+
+    def on_train_begin(self, args, state, control, model, **rest) -> None:
+        self._call(state, model)
+
+    def on_step_end(self, args, state, control, model, **rest) -> None:
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            self._call(state, model)
+
+    def _call(self, state, model) -> None:
+        if not state.is_world_process_zero:
+            return
+        model = getattr(model, "module", model)
+        training = model.training
+        model.eval()
+        with torch.random.fork_rng():
+            self.look(state.global_step, model)
+        model.zero_grad()
+        model.train(training)
+
+
+class _Bar(TrainerCallback):
+    """A bar on stderr: it leaves nothing on the page."""
+
+    def on_train_begin(self, args, state, control, **rest) -> None:
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step,
+                        desc="training", mininterval=1.0,
+                        disable=not state.is_world_process_zero)
+
+    def on_step_end(self, args, state, control, **rest) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args, state, control, logs=None, **rest) -> None:
+        if logs and "loss" in logs:
+            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+
+    def on_train_end(self, args, state, control, **rest) -> None:
+        self.bar.close()
+
+
+def history(trainer: Seq2SeqTrainer) -> list[dict[str, float | int]]:
+    """What the Trainer logged: step, loss (nats), learning_rate, grad_norm."""
+    names = ("step", "loss", "learning_rate", "grad_norm")
+    return [{name: log[name] for name in names if name in log}
+            for log in trainer.state.log_history if "loss" in log]
+
+
+def last_checkpoint(folder: Path | str) -> Path | None:
+    """The newest whole checkpoint of a Trainer in `folder`, or None.
+
+    The Trainer writes `trainer_state.json` last: a checkpoint without it was cut off.
+    """
+    found = []
+    for state in Path(folder).glob("checkpoint-*/trainer_state.json"):
+        try:
+            found.append((json.loads(state.read_text())["global_step"], state.parent))
+        except (ValueError, KeyError):
+            continue
+    return max(found)[1] if found else None
