@@ -44,6 +44,8 @@ FAMILIES = {
     "marian": (MarianConfig, MarianMTModel),
     "bart": (BartConfig, BartForConditionalGeneration),
 }
+#: Our activations that they have, under their names.
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new"}
 
 
 # ---- tokens and rows --------------------------------------------------------
@@ -153,12 +155,11 @@ def build_model(
             f"a width of {config.d_model} does not divide into {config.n_heads} heads; "
             f"choose a number of heads that divides {config.d_model}."
         )
-    names = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new"}
-    if config.norm_first or config.activation not in names:
+    if config.norm_first or config.activation not in ACTIVATIONS:
         raise ValueError(
-            f"{family} normalises after adding and has {', '.join(names)}; norm_first="
-            f"{config.norm_first} and activation {config.activation!r} came, use "
-            "norm_first=False and one of these."
+            f"{family} normalises after adding and has {', '.join(ACTIVATIONS)}; "
+            f"norm_first={config.norm_first} and activation {config.activation!r} "
+            "came, use norm_first=False and one of these."
         )
     config_of, model_of = FAMILIES[family]
     sides = {
@@ -176,7 +177,7 @@ def build_model(
         vocab_size=config.vocab,
         d_model=config.d_model,
         max_position_embeddings=config.max_length,
-        activation_function=names[config.activation],
+        activation_function=ACTIVATIONS[config.activation],
         # ours drops in all three places
         dropout=config.dropout,
         attention_dropout=config.dropout,

@@ -30,6 +30,7 @@ from transformers import (
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     TrainerCallback,
+    set_seed,
 )
 
 from lib.profile import pick_device
@@ -181,6 +182,11 @@ class TracingTrainer(Seq2SeqTrainer):
         self.add_callback(_Bar())
         if on_step is not None:
             self.add_callback(_Look(on_step, every))
+
+    def train(self, *args: Any, **options: Any):
+        """Train, or go on; a run depends on its seed, not on what was drawn before."""
+        set_seed(self.args.seed)
+        return super().train(*args, **options)
 
     def compute_loss(
         self,

@@ -25,6 +25,8 @@ from lib.huggingface import (
     translate,
     wrap_tokenizer,
 )
+from lib.marian import from_marian, names, order, to_marian
+from lib.train import Recipe, fit, token_loss
 from lib.trainer import TracingTrainer, history, last_checkpoint, training_arguments
 from lib.transformer import Transformer, TransformerConfig
 from lib.translation import BOS, EOS, PAD, build_tokenizer, make_pair, sample, unseen
@@ -51,6 +53,7 @@ def small(tokenizer, **changes):
 @pytest.fixture
 def train(tokenizer, rows, tmp_path):
     """Train a small model and give the Trainer back."""
+    runs = []
 
     def run(steps=6, dropout=0.0, model=None, on_step=None, resume=None, **options):
         model = model or build_model(small(tokenizer, dropout=dropout))
@@ -60,6 +63,8 @@ def train(tokenizer, rows, tmp_path):
                                        steps=steps, **options)
         trainer = TracingTrainer(model, arguments, tokenizer, rows,
                                  on_step=on_step, every=2)
+        torch.rand(len(runs))  # what was drawn before does not matter
+        runs.append(trainer)
         trainer.train(resume_from_checkpoint=resume)
         return trainer
 
@@ -167,6 +172,91 @@ def test_a_model_that_cannot_be_is_one_sentence(tokenizer, changes, family, said
         build_model(small(tokenizer, **changes), family)
 
 
+# ---- ours and theirs -------------------------------------------------------
+
+
+@pytest.fixture
+def pair_of_models(tokenizer):
+    torch.manual_seed(0)
+    ours = Transformer(small(tokenizer, n_layers=3)).eval()
+    return ours, to_marian(ours)
+
+
+def batch_with_padding(seed=0):
+    source, target = torch.randint(
+        4, 104, (2, 4, 9), generator=torch.Generator().manual_seed(seed))
+    source[1, 6:] = source[2, 2:] = PAD
+    return source, target
+
+
+@pytest.mark.parametrize(
+    ("dtype", "outputs", "gradients"),
+    [  # float32 sums in another order; in float64 nothing but rounding may stay
+        (torch.float32, 1e-5, 1e-5), (torch.float64, 1e-12, 1e-12),
+    ],
+)
+def test_marian_with_our_weights_computes_what_ours_does(
+    pair_of_models, dtype, outputs, gradients
+):
+    ours, theirs = (model.to(dtype) for model in pair_of_models)
+    source, target = batch_with_padding()
+    mine = ours(source, target)
+    yours = theirs(input_ids=source, attention_mask=(source != PAD).long(),
+                   decoder_input_ids=target).logits
+    assert (mine - yours).abs().max() <= outputs
+    for logits in (mine, yours):
+        logits.pow(2).mean().backward()
+    here, there = (dict(model.named_parameters()) for model in (ours, theirs))
+    place = order(ours.config.d_model)
+    for name in names(ours.config):
+        known = here.pop(name.ours).grad
+        if name.axis is not None:
+            known = known.index_select(name.axis, place)
+        assert (known - there[name.theirs].grad).abs().max() <= gradients
+    assert not here, "every parameter has a name"
+
+
+def test_there_and_back_is_the_same_model_to_the_bit(pair_of_models):
+    ours, theirs = pair_of_models
+    again = from_marian(theirs)
+    assert again.config == ours.config
+    for name, weight in ours.state_dict().items():
+        assert again.state_dict()[name].equal(weight)
+
+
+def test_our_code_writes_what_a_trained_marian_writes(train, tokenizer):
+    model = train(steps=40, learning_rate=3e-3).model.eval()
+    texts = [pair.source for pair in unseen("date", 12)]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    mine = from_marian(model).generate(batch.input_ids)
+    assert mine.equal(generate(model, batch.input_ids, batch.attention_mask))
+
+
+def test_a_marian_that_ours_cannot_be_is_one_sentence(pair_of_models):
+    _, theirs = pair_of_models
+    theirs.final_logits_bias[0, 3] = 1.0
+    with pytest.raises(ValueError, match="no bias on the logits"):
+        from_marian(theirs)
+
+
+def test_our_loop_and_the_trainer_take_the_same_steps(train, rows, tokenizer):
+    config = small(tokenizer)
+    recipe = Recipe(steps=8, batch=16, learning_rate=1e-3, schedule="constant",
+                    warmup=0, betas=(0.9, 0.99), evaluations=8)
+    trainer = train(steps=8, in_order=True, schedule="constant", beta2=0.99,
+                    weight_decay=recipe.weight_decay)
+    batches = [trainer.data_collator([
+        {key: rows[i][key] for key in ("input_ids", "labels")}
+        for i in range(start, start + 16)]) for start in range(0, 128, 16)]
+
+    def loss(model, batch):
+        logits = model(batch["input_ids"], batch["decoder_input_ids"])
+        return token_loss(logits, batch["labels"])
+
+    mine = fit(from_marian(build_model(config)), map(dict, batches), recipe, loss=loss)
+    assert losses(trainer) == pytest.approx(mine.train, abs=1e-5)
+
+
 # ---- training ---------------------------------------------------------------
 
 
@@ -264,6 +354,8 @@ def test_cuda_asked_for_and_absent_is_one_sentence(tmp_path):
 TWO = """
 import sys, json, torch
 from lib.huggingface import *
+from lib.marian import from_marian, names, order, to_marian
+from lib.train import Recipe, fit, token_loss
 from lib.trainer import *
 from lib.transformer import TransformerConfig
 from lib.translation import build_tokenizer, sample

@@ -1,0 +1,148 @@
+"""Our Transformer and transformers' Marian are one model under two sets of names.
+
+    to_marian(ours)      a MarianMTModel with our weights
+    from_marian(theirs)  a Transformer with theirs
+    names(config)        which parameter is which
+
+One thing is arranged differently. Our positions have sine and cosine in turn,
+`sin cos sin cos …`; Marian's have all sines, then all cosines. So channel `j` of
+Marian's hidden states is our channel `order[j]`, and each matrix that reads or writes
+hidden states has its rows or columns in that order.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from transformers import MarianMTModel
+
+from lib.huggingface import ACTIVATIONS, build_model
+from lib.transformer import Transformer, TransformerConfig
+
+#: Our name of a part of a layer, theirs, and the axis of its weight along `d_model`.
+_PARTS = (
+    ("attention.query", "self_attn.q_proj", 1),
+    ("attention.key", "self_attn.k_proj", 1),
+    ("attention.value", "self_attn.v_proj", 1),
+    ("attention.output", "self_attn.out_proj", 0),
+    ("attention_norm", "self_attn_layer_norm", 0),
+    ("feed_forward.up", "fc1", 1),
+    ("feed_forward.down", "fc2", 0),
+    ("feed_forward_norm", "final_layer_norm", 0),
+)
+_CROSS = (
+    ("cross_attention.query", "encoder_attn.q_proj", 1),
+    ("cross_attention.key", "encoder_attn.k_proj", 1),
+    ("cross_attention.value", "encoder_attn.v_proj", 1),
+    ("cross_attention.output", "encoder_attn.out_proj", 0),
+    ("cross_norm", "encoder_attn_layer_norm", 0),
+)
+
+
+@dataclass(frozen=True)
+class Name:
+    """One parameter under both names, and its axis along the hidden states."""
+
+    ours: str
+    theirs: str
+    axis: int | None  # None: a bias that the order does not touch
+
+
+def names(config: TransformerConfig) -> list[Name]:
+    """Give every parameter of our model its name in Marian.
+
+    >>> small = TransformerConfig(vocab=9, d_model=8, n_heads=2, n_layers=1)
+    >>> name = names(small)[1]
+    >>> name.ours, name.theirs
+    ('encoder.0.attention.query.weight',
+     'model.encoder.layers.0.self_attn.q_proj.weight')
+    """
+    found = [Name("token.weight", "model.shared.weight", 1)]
+    for side, parts in (("encoder", _PARTS), ("decoder", _PARTS + _CROSS)):
+        for layer in range(config.n_layers):
+            for ours, theirs, axis in parts:
+                here, there = f"{side}.{layer}.{ours}", f"model.{side}.layers.{layer}"
+                # a bias lies along what the matrix writes: d_model only for axis 0
+                found += [
+                    Name(f"{here}.weight", f"{there}.{theirs}.weight", axis),
+                    Name(f"{here}.bias", f"{there}.{theirs}.bias",
+                         0 if axis == 0 else None),
+                ]
+    return found
+
+
+def order(d_model: int) -> Int[Tensor, " d_model"]:
+    """Our channel for each of Marian's: the even ones, then the odd ones.
+
+    >>> order(6).tolist()
+    [0, 2, 4, 1, 3, 5]
+    """
+    return torch.cat((torch.arange(0, d_model, 2), torch.arange(1, d_model, 2)))
+
+
+@torch.no_grad()
+def to_marian(ours: Transformer) -> MarianMTModel:
+    """Make the MarianMTModel that computes what `ours` computes.
+
+    Raises ValueError if `ours` normalises first, which Marian does not.
+    """
+    theirs = build_model(ours.config, "marian")
+    place = order(ours.config.d_model)
+    mine, yours = _parameters(ours), _parameters(theirs)
+    for name in names(ours.config):
+        weight = mine[name.ours]
+        if name.axis is not None:
+            weight = weight.index_select(name.axis, place.to(weight.device))
+        yours[name.theirs].copy_(weight)
+    return theirs.to(ours.token.weight.device).train(ours.training)
+
+
+@torch.no_grad()
+def from_marian(theirs: MarianMTModel) -> Transformer:
+    """Make the Transformer that computes what `theirs` computes: chapter 04's code.
+
+    Raises
+    ------
+    ValueError
+        If `theirs` has what ours has not: other sizes for encoder and decoder,
+        embeddings that are not shared or not scaled, a bias on the logits.
+    """
+    config = theirs.config
+    sizes = {(getattr(config, f"{side}_layers"), getattr(config, f"{side}_ffn_dim"),
+              getattr(config, f"{side}_attention_heads"))
+             for side in ("encoder", "decoder")}
+    known = {name: ours for ours, name in ACTIVATIONS.items()}
+    if (
+        len(sizes) > 1
+        or not config.share_encoder_decoder_embeddings
+        or not config.scale_embedding
+        or config.activation_function not in known
+        or theirs.final_logits_bias.any()
+    ):
+        raise ValueError(
+            "our Transformer has one size for encoder and decoder, one shared and "
+            f"scaled embedding, {', '.join(known)}, and no bias on the logits; this "
+            "Marian differs, so build one with lib.huggingface.build_model."
+        )
+    [(n_layers, d_ff, n_heads)] = sizes
+    ours = Transformer(TransformerConfig(
+        vocab=config.vocab_size, d_model=config.d_model, n_heads=n_heads,
+        n_layers=n_layers, max_length=config.max_position_embeddings,
+        d_ff=None if d_ff == 4 * config.d_model else d_ff,
+        dropout=config.dropout, activation=known[config.activation_function],
+        pad=config.pad_token_id, bos=config.decoder_start_token_id,
+        eos=config.eos_token_id,
+    ))
+    back = order(config.d_model).argsort()
+    mine, yours = _parameters(ours), _parameters(theirs)
+    for name in names(ours.config):
+        weight = yours[name.theirs]
+        if name.axis is not None:
+            weight = weight.index_select(name.axis, back.to(weight.device))
+        mine[name.ours].copy_(weight)
+    return ours.to(theirs.device).train(theirs.training)
+
+
+def _parameters(model: nn.Module) -> dict[str, Tensor]:
+    return dict(model.named_parameters())
