@@ -1,7 +1,7 @@
 """The task of `lib.translation` with the parts of Hugging Face.
 
     tokenizer = wrap_tokenizer(build_tokenizer())         # a transformers tokenizer
-    model = build_model(config, "marian", seed=0)         # from a TransformerConfig
+    model = build_model(config, seed=0)                   # from a TransformerConfig
     rows = make_dataset(pairs, tokenizer)                 # a datasets.Dataset
     …                                                     # lib.trainer trains it
     translate(model, tokenizer, ["March 5, 2026"])        # model.generate
@@ -31,6 +31,8 @@ from transformers import (
     GenerationConfig,
     MarianConfig,
     MarianMTModel,
+    PegasusConfig,
+    PegasusForConditionalGeneration,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     TrainingArguments,
@@ -42,6 +44,7 @@ from lib.translation import Pair, exact_match
 
 FAMILIES = {
     "marian": (MarianConfig, MarianMTModel),
+    "pegasus": (PegasusConfig, PegasusForConditionalGeneration),
     "bart": (BartConfig, BartForConditionalGeneration),
 }
 #: Our activations that they have, under their names.
@@ -125,13 +128,15 @@ def make_dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> D
 
 
 def build_model(
-    config: TransformerConfig, family: str = "marian", seed: int = 0
+    config: TransformerConfig, family: str | None = None, seed: int = 0
 ) -> PreTrainedModel:
     """Build an encoder–decoder of transformers in the sizes of our Transformer.
 
     One matrix is source embedding, target embedding and output. `marian` is the
-    paper's model, as ours is: fixed sines, add then normalise. `bart` learns its
-    positions and normalises after embedding.
+    paper's model: fixed sines, add then normalise. `pegasus` is the same with
+    `norm_first`. Without a family it is the one of these that computes what our
+    Transformer does. `bart` adds then normalises, learns its positions, and
+    normalises once more after embedding.
 
     Raises
     ------
@@ -139,13 +144,17 @@ def build_model(
         If the family is not known, heads do not divide the width, or the
         configuration asks for what the family does not have.
 
-    Source: Junczys-Dowmunt et al. 2018 (Marian); Lewis et al. 2020 (BART).
+    Source: Junczys-Dowmunt et al. 2018 (Marian); Zhang et al. 2020 (Pegasus); Lewis
+    et al. 2020 (BART).
 
     >>> small = TransformerConfig(vocab=9, d_model=8, n_heads=2, n_layers=1)
     >>> model = build_model(small)
+    >>> model.config.model_type
+    'marian'
     >>> sum(p.numel() for p in model.parameters() if p.requires_grad)
     2120
     """
+    family = family or ("pegasus" if config.norm_first else "marian")
     if family not in FAMILIES:
         raise ValueError(
             f"family {family!r} is not known; use one of {', '.join(FAMILIES)}."
@@ -155,11 +164,16 @@ def build_model(
             f"a width of {config.d_model} does not divide into {config.n_heads} heads; "
             f"choose a number of heads that divides {config.d_model}."
         )
-    if config.norm_first or config.activation not in ACTIVATIONS:
+    if config.norm_first != (family == "pegasus"):
         raise ValueError(
-            f"{family} normalises after adding and has {', '.join(ACTIVATIONS)}; "
-            f"norm_first={config.norm_first} and activation {config.activation!r} "
-            "came, use norm_first=False and one of these."
+            f"{family} normalises {'first' if family == 'pegasus' else 'after adding'} "
+            f"and norm_first={config.norm_first} came; use "
+            f"norm_first={not config.norm_first}, or leave the family out."
+        )
+    if config.activation not in ACTIVATIONS:
+        raise ValueError(
+            f"{family} has no activation {config.activation!r}; use one of "
+            f"{', '.join(ACTIVATIONS)}."
         )
     config_of, model_of = FAMILIES[family]
     sides = {

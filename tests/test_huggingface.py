@@ -25,11 +25,11 @@ from lib.huggingface import (
     translate,
     wrap_tokenizer,
 )
-from lib.marian import from_marian, names, order, to_marian
 from lib.train import Recipe, fit, token_loss
 from lib.trainer import TracingTrainer, history, last_checkpoint, training_arguments
 from lib.transformer import Transformer, TransformerConfig
 from lib.translation import BOS, EOS, PAD, build_tokenizer, make_pair, sample, unseen
+from lib.twins import from_transformers, names, order, to_transformers
 
 LENGTH = 32
 
@@ -127,8 +127,9 @@ def test_a_long_text_and_a_strange_one_are_one_sentence(tokenizer):
 # ---- the model --------------------------------------------------------------
 
 
-def test_marian_has_as_many_weights_as_ours_in_one_shared_matrix(tokenizer):
-    config = small(tokenizer)
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_their_twin_has_as_many_weights_as_ours_in_one_matrix(tokenizer, norm_first):
+    config = small(tokenizer, norm_first=norm_first)
     theirs = build_model(config)
     ours = sum(p.numel() for p in Transformer(config).parameters())
     assert sum(p.numel() for p in theirs.parameters() if p.requires_grad) == ours
@@ -161,10 +162,11 @@ def test_the_seed_decides_the_weights_and_nothing_else_does(tokenizer):
 @pytest.mark.parametrize(
     ("changes", "family", "said"),
     [
-        ({}, "t5", "use one of marian, bart"),
+        ({}, "t5", "use one of marian, pegasus, bart"),
+        ({}, "pegasus", "pegasus normalises first"),
         ({"n_heads": 5}, "marian", "does not divide into 5 heads"),
         ({"norm_first": True}, "marian", "normalises after adding"),
-        ({"activation": "swiglu"}, "bart", "'swiglu' came"),
+        ({"activation": "swiglu"}, "bart", "no activation 'swiglu'"),
     ],
 )
 def test_a_model_that_cannot_be_is_one_sentence(tokenizer, changes, family, said):
@@ -175,11 +177,12 @@ def test_a_model_that_cannot_be_is_one_sentence(tokenizer, changes, family, said
 # ---- ours and theirs -------------------------------------------------------
 
 
-@pytest.fixture
-def pair_of_models(tokenizer):
+@pytest.fixture(params=[False, True], ids=["marian", "pegasus"])
+def pair_of_models(tokenizer, request):
     torch.manual_seed(0)
-    ours = Transformer(small(tokenizer, n_layers=3)).eval()
-    return ours, to_marian(ours)
+    config = small(tokenizer, n_layers=3, norm_first=request.param)
+    ours = Transformer(config).eval()
+    return ours, to_transformers(ours)
 
 
 def batch_with_padding(seed=0):
@@ -195,7 +198,7 @@ def batch_with_padding(seed=0):
         (torch.float32, 1e-5, 1e-5), (torch.float64, 1e-12, 1e-12),
     ],
 )
-def test_marian_with_our_weights_computes_what_ours_does(
+def test_their_twin_with_our_weights_computes_what_ours_does(
     pair_of_models, dtype, outputs, gradients
 ):
     ours, theirs = (model.to(dtype) for model in pair_of_models)
@@ -218,25 +221,29 @@ def test_marian_with_our_weights_computes_what_ours_does(
 
 def test_there_and_back_is_the_same_model_to_the_bit(pair_of_models):
     ours, theirs = pair_of_models
-    again = from_marian(theirs)
+    again = from_transformers(theirs)
     assert again.config == ours.config
     for name, weight in ours.state_dict().items():
         assert again.state_dict()[name].equal(weight)
 
 
-def test_our_code_writes_what_a_trained_marian_writes(train, tokenizer):
-    model = train(steps=40, learning_rate=3e-3).model.eval()
+def test_our_code_writes_what_a_trained_twin_writes(train, tokenizer):
+    model = build_model(small(tokenizer, norm_first=True))
+    train(steps=40, model=model, learning_rate=3e-3)
+    model.eval()
     texts = [pair.source for pair in unseen("date", 12)]
     batch = tokenizer(texts, padding=True, return_tensors="pt")
-    mine = from_marian(model).generate(batch.input_ids)
+    mine = from_transformers(model).generate(batch.input_ids)
     assert mine.equal(generate(model, batch.input_ids, batch.attention_mask))
 
 
-def test_a_marian_that_ours_cannot_be_is_one_sentence(pair_of_models):
+def test_a_model_that_ours_cannot_be_is_one_sentence(pair_of_models, tokenizer):
+    with pytest.raises(ValueError, match="the family bart is not ours"):
+        from_transformers(build_model(small(tokenizer), "bart"))
     _, theirs = pair_of_models
     theirs.final_logits_bias[0, 3] = 1.0
     with pytest.raises(ValueError, match="no bias on the logits"):
-        from_marian(theirs)
+        from_transformers(theirs)
 
 
 def test_our_loop_and_the_trainer_take_the_same_steps(train, rows, tokenizer):
@@ -253,16 +260,17 @@ def test_our_loop_and_the_trainer_take_the_same_steps(train, rows, tokenizer):
         logits = model(batch["input_ids"], batch["decoder_input_ids"])
         return token_loss(logits, batch["labels"])
 
-    mine = fit(from_marian(build_model(config)), map(dict, batches), recipe, loss=loss)
+    ours = from_transformers(build_model(config))
+    mine = fit(ours, map(dict, batches), recipe, loss=loss)
     assert losses(trainer) == pytest.approx(mine.train, abs=1e-5)
 
 
 # ---- training ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ["marian", "bart"])
+@pytest.mark.parametrize("family", ["marian", "pegasus", "bart"])
 def test_the_loss_falls(train, tokenizer, family):
-    model = build_model(small(tokenizer), family)
+    model = build_model(small(tokenizer, norm_first=family == "pegasus"), family)
     found = losses(train(steps=60, model=model, learning_rate=3e-3))
     assert found[-1] < 0.6 * found[0]
 
@@ -354,7 +362,6 @@ def test_cuda_asked_for_and_absent_is_one_sentence(tmp_path):
 TWO = """
 import sys, json, torch
 from lib.huggingface import *
-from lib.marian import from_marian, names, order, to_marian
 from lib.train import Recipe, fit, token_loss
 from lib.trainer import *
 from lib.transformer import TransformerConfig
@@ -394,9 +401,9 @@ def test_two_processes_give_the_losses_of_one(train, tmp_path):
 # ---- writing targets --------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ["marian", "bart"])
+@pytest.mark.parametrize("family", ["marian", "pegasus", "bart"])
 def test_generate_is_the_likeliest_token_again_and_again(train, tokenizer, family):
-    model = build_model(small(tokenizer), family)
+    model = build_model(small(tokenizer, norm_first=family == "pegasus"), family)
     train(steps=30, model=model, learning_rate=3e-3)
     model.eval()
     texts = [pair.source for pair in unseen("date", 4)] + ["7"]
@@ -441,10 +448,12 @@ def test_a_model_that_learns_one_pair_scores_it(tokenizer, tmp_path):
 # ---- files ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("family", ["marian", "pegasus", "bart"])
 def test_a_saved_model_loads_with_the_auto_classes_and_says_the_same(
-    train, tokenizer, tmp_path, monkeypatch
+    train, tokenizer, tmp_path, monkeypatch, family
 ):
-    trainer = train(steps=20)
+    model = build_model(small(tokenizer, norm_first=family == "pegasus"), family)
+    trainer = train(steps=20, model=model)
     folder = tmp_path / "saved"
     save(folder, trainer.model, tokenizer, trainer.args, history(trainer))
     texts = [pair.source for pair in unseen("date", 10)]

@@ -1,13 +1,15 @@
-"""Our Transformer and transformers' Marian are one model under two sets of names.
+"""Our Transformer and a model of transformers: one model under two sets of names.
 
-    to_marian(ours)      a MarianMTModel with our weights
-    from_marian(theirs)  a Transformer with theirs
-    names(config)        which parameter is which
+Marian is ours as the paper has it, Pegasus is ours with `norm_first`.
+
+    to_transformers(ours)      a MarianMTModel or Pegasus with our weights
+    from_transformers(theirs)  a Transformer with theirs
+    names(config)              which parameter is which
 
 One thing is arranged differently. Our positions have sine and cosine in turn,
-`sin cos sin cos …`; Marian's have all sines, then all cosines. So channel `j` of
-Marian's hidden states is our channel `order[j]`, and each matrix that reads or writes
-hidden states has its rows or columns in that order.
+`sin cos sin cos …`; theirs have all sines, then all cosines. So channel `j` of their
+hidden states is our channel `order[j]`, and each matrix that reads or writes hidden
+states has its rows or columns in that order.
 """
 
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
-from transformers import MarianMTModel
+from transformers import PreTrainedModel
 
 from lib.huggingface import ACTIVATIONS, build_model
 from lib.transformer import Transformer, TransformerConfig
 
+#: Families that are ours under other names.
+TWINS = ("marian", "pegasus")
 #: Our name of a part of a layer, theirs, and the axis of its weight along `d_model`.
 _PARTS = (
     ("attention.query", "self_attn.q_proj", 1),
@@ -50,7 +54,7 @@ class Name:
 
 
 def names(config: TransformerConfig) -> list[Name]:
-    """Give every parameter of our model its name in Marian.
+    """Give every parameter of our model its name in theirs.
 
     >>> small = TransformerConfig(vocab=9, d_model=8, n_heads=2, n_layers=1)
     >>> name = names(small)[1]
@@ -69,11 +73,14 @@ def names(config: TransformerConfig) -> list[Name]:
                     Name(f"{here}.bias", f"{there}.{theirs}.bias",
                          0 if axis == 0 else None),
                 ]
+        if config.norm_first:
+            found += [Name(f"{side}_norm.{kind}", f"model.{side}.layer_norm.{kind}", 0)
+                      for kind in ("weight", "bias")]
     return found
 
 
 def order(d_model: int) -> Int[Tensor, " d_model"]:
-    """Our channel for each of Marian's: the even ones, then the odd ones.
+    """Our channel for each of theirs: the even ones, then the odd ones.
 
     >>> order(6).tolist()
     [0, 2, 4, 1, 3, 5]
@@ -82,12 +89,9 @@ def order(d_model: int) -> Int[Tensor, " d_model"]:
 
 
 @torch.no_grad()
-def to_marian(ours: Transformer) -> MarianMTModel:
-    """Make the MarianMTModel that computes what `ours` computes.
-
-    Raises ValueError if `ours` normalises first, which Marian does not.
-    """
-    theirs = build_model(ours.config, "marian")
+def to_transformers(ours: Transformer) -> PreTrainedModel:
+    """Make the model of transformers that computes what `ours` computes."""
+    theirs = build_model(ours.config)
     place = order(ours.config.d_model)
     mine, yours = _parameters(ours), _parameters(theirs)
     for name in names(ours.config):
@@ -99,23 +103,29 @@ def to_marian(ours: Transformer) -> MarianMTModel:
 
 
 @torch.no_grad()
-def from_marian(theirs: MarianMTModel) -> Transformer:
+def from_transformers(theirs: PreTrainedModel) -> Transformer:
     """Make the Transformer that computes what `theirs` computes: chapter 04's code.
 
     Raises
     ------
     ValueError
-        If `theirs` has what ours has not: other sizes for encoder and decoder,
-        embeddings that are not shared or not scaled, a bias on the logits.
+        If `theirs` is of another family or has what ours has not: other sizes for
+        encoder and decoder, embeddings that are not shared or not scaled, a bias on
+        the logits.
     """
     config = theirs.config
+    if config.model_type not in TWINS:
+        raise ValueError(
+            f"a model of the family {config.model_type} is not ours under other "
+            f"names; use one of {', '.join(TWINS)}."
+        )
     sizes = {(getattr(config, f"{side}_layers"), getattr(config, f"{side}_ffn_dim"),
               getattr(config, f"{side}_attention_heads"))
              for side in ("encoder", "decoder")}
     known = {name: ours for ours, name in ACTIVATIONS.items()}
     if (
         len(sizes) > 1
-        or not config.share_encoder_decoder_embeddings
+        or not getattr(config, "share_encoder_decoder_embeddings", True)
         or not config.scale_embedding
         or config.activation_function not in known
         or theirs.final_logits_bias.any()
@@ -123,13 +133,14 @@ def from_marian(theirs: MarianMTModel) -> Transformer:
         raise ValueError(
             "our Transformer has one size for encoder and decoder, one shared and "
             f"scaled embedding, {', '.join(known)}, and no bias on the logits; this "
-            "Marian differs, so build one with lib.huggingface.build_model."
+            "model differs, so build one with lib.huggingface.build_model."
         )
     [(n_layers, d_ff, n_heads)] = sizes
     ours = Transformer(TransformerConfig(
         vocab=config.vocab_size, d_model=config.d_model, n_heads=n_heads,
         n_layers=n_layers, max_length=config.max_position_embeddings,
         d_ff=None if d_ff == 4 * config.d_model else d_ff,
+        norm_first=config.model_type == "pegasus",
         dropout=config.dropout, activation=known[config.activation_function],
         pad=config.pad_token_id, bos=config.decoder_start_token_id,
         eos=config.eos_token_id,
