@@ -257,9 +257,9 @@ record(n_touched=touched, n_different=len(set(ids.tolist())))
 del leaf
 
 # %% [markdown] tags=["lang-ko"]
-# 이 문장으로 한 번 학습하면 ⟨vocab⟩행 가운데 ⟨n_touched⟩행만 움직입니다. 드문 조각의 행은 거의 배우지 못하리라는 것을 여기서 짐작할 수 있습니다. 그 흔적을 [곧](#vectors-common) 보게 됩니다.
+# 이 문장을 읽는 것만으로는 ⟨vocab⟩행 가운데 ⟨n_touched⟩행만 기울기를 얻습니다. 드문 조각의 행은 입력에서 배울 기회가 거의 없다는 뜻입니다. 그 흔적을 [곧](#vectors-common) 보게 됩니다.
 # %% [markdown] tags=["lang-en"]
-# One step of training on this sentence moves ⟨n_touched⟩ of ⟨vocab⟩ rows. From here one can guess that the rows of rare pieces learn next to nothing. We shall see the trace of that [soon](#vectors-common).
+# Reading this sentence gives a gradient to ⟨n_touched⟩ of ⟨vocab⟩ rows. So at the input the rows of rare pieces have hardly a chance to learn. We shall see the trace of that [soon](#vectors-common).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: vectors-neighbours -->
@@ -316,13 +316,13 @@ record(hot_cold=cosines(E, b" hot", b" cold"),
 # %% [markdown] tags=["lang-ko"]
 # 위쪽 다섯 행에서는 이웃이 말이 됩니다. 다만 무엇이 같은지 보십시오. 대소문자와 빈칸만 다른 꼴이 먼저 오고, 그다음이 **같은 자리에 쓰이는 말**입니다. `␣hot`에게는 뜻이 반대인 `␣cold`(⟨hot_cold⟩)가 뜻이 비슷한 `␣warm`(⟨hot_warm⟩)보다 가깝습니다. 이웃은 쓰임이 비슷하다는 것을 말할 뿐, 뜻이 같다고 말하지 않습니다.
 #
-# `<EA>`의 이웃은 모두 `<EA>`에서 `<ED>`까지의 바이트입니다. UTF-8에서 한글 음절의 첫 바이트가 바로 이 넷입니다. 아무도 그렇다고 알려 주지 않았는데, 모델은 이 바이트들이 **한글이 시작되는 표시**라는 것을 글에서 배웠습니다. 그러나 거기까지입니다. 어느 글자인지는 뒤따르는 바이트가 와야 정해지고, 뒤쪽 바이트 `<A0>`의 이웃은 아무 뜻도 이루지 못합니다. 한국어 낱말의 뜻은 이 표 어디에도 없습니다. 바이트 조각을 모아 낱말의 뜻을 만드는 일은 뒤의 층들이 맡습니다.
+# `<EA>`의 이웃은 빈칸이 앞에 붙은 것까지 모두 `<EA>`에서 `<ED>`까지의 바이트입니다. UTF-8에서 한글 음절의 첫 바이트가 바로 이 넷입니다. 아무도 그렇다고 알려 주지 않았는데, 모델은 이 바이트들이 **한글이 시작되는 표시**라는 것을 글에서 배웠습니다. 그러나 거기까지입니다. 어느 글자인지는 뒤따르는 바이트가 와야 정해지고, 뒤쪽 바이트 `<A0>`의 이웃은 아무 뜻도 이루지 못합니다. 한국어 낱말의 뜻은 이 표 어디에도 없습니다. 바이트 조각을 모아 낱말의 뜻을 만드는 일은 뒤의 층들이 맡습니다.
 #
 # 마지막 행은 이상합니다. “다”의 조각 옆에 왜 `␣sandwic`이나 `␣gira` 같은 영어 토막이 올까요? 코사인도 꽤 큽니다. 실마리가 하나 있습니다. 아무렇게나 고른 두 행의 코사인을 평균하면 ⟨random_cosine⟩(표준편차 ⟨random_std⟩)입니다. 방향이 고르게 흩어져 있다면 이 평균은 0에 가까워야 합니다.
 # %% [markdown] tags=["lang-en"]
 # In the first five rows the neighbours make sense. But look at what is alike: forms that differ in capitals or a space come first, then **words used in the same places**. `␣hot` lies nearer to its opposite `␣cold` (⟨hot_cold⟩) than to the related `␣warm` (⟨hot_warm⟩). Neighbours say that use is similar; they do not say that meaning is the same.
 #
-# The neighbours of `<EA>` are all bytes from `<EA>` to `<ED>`. In UTF-8 a Hangul syllable begins with just these four. Nobody told the model; it learned from text that these bytes are **the sign that Hangul begins**. And there it ends: which letter it is, only the bytes that follow decide, and the neighbours of the later byte `<A0>` make no sense at all. The meaning of a Korean word is nowhere in this table. Gathering byte pieces into the meaning of a word is left to the layers that follow.
+# The neighbours of `<EA>`, with a space in front or not, are all bytes from `<EA>` to `<ED>`. In UTF-8 a Hangul syllable begins with just these four. Nobody told the model; it learned from text that these bytes are **the sign that Hangul begins**. And there it ends: which letter it is, only the bytes that follow decide, and the neighbours of the later byte `<A0>` make no sense at all. The meaning of a Korean word is nowhere in this table. Gathering byte pieces into the meaning of a word is left to the layers that follow.
 #
 # The last row is odd. Why do English stumps such as `␣sandwic` and `␣gira` stand next to a piece of “다”? And with cosines that high? A hint: two rows drawn at random have a cosine of ⟨random_cosine⟩ on average (standard deviation ⟨random_std⟩). If directions were spread evenly, that mean would be close to 0.
 
@@ -530,9 +530,9 @@ record(order_digits=found["digits"][1], order_words=found["number words"][1],
        as_low_digits=found["digits"][3])
 
 # %% [markdown] tags=["lang-ko"]
-# 숫자는 ⟨order_digits⟩, 수를 나타내는 낱말은 ⟨order_words⟩, 요일은 ⟨order_days⟩, 달은 ⟨order_months⟩입니다. 아무렇게나 섞은 순서 ⟨n_shuffles⟩가지 가운데 이만큼 낮은 것은 숫자에서 ⟨as_low_digits⟩가지, 요일에서 ⟨as_low_days⟩가지, 달에서 ⟨as_low_months⟩가지입니다. 순서는 그림이 지어낸 것이 아닙니다. 다음 토큰을 맞히는 것만 배운 모델이, 서로 바꿔 쓰이는 말들을 가까이 두다 보니 얻은 것입니다.
+# 숫자는 ⟨order_digits⟩, 수를 나타내는 낱말은 ⟨order_words⟩, 요일은 ⟨order_days⟩, 달은 ⟨order_months⟩입니다. 아무렇게나 섞은 순서 ⟨n_shuffles⟩가지 가운데 이만큼 낮은 것은 숫자에서 ⟨as_low_digits⟩가지, 요일에서 ⟨as_low_days⟩가지, 달에서 ⟨as_low_months⟩가지입니다. 순서는 그림이 지어낸 것이 아닙니다. 다음 토큰을 맞히는 것만 배운 모델이, 서로 바꿔 쓰이는 말들을 가까이 두다 보니 얻은 것으로 보입니다.
 # %% [markdown] tags=["lang-en"]
-# It is ⟨order_digits⟩ for digits, ⟨order_words⟩ for number words, ⟨order_days⟩ for days and ⟨order_months⟩ for months. Of ⟨n_shuffles⟩ random orders, ⟨as_low_digits⟩ come as low for digits, ⟨as_low_days⟩ for days and ⟨as_low_months⟩ for months. The picture did not invent the order. A model that learned nothing but to predict the next token arrived at it by keeping words close that can stand for one another.
+# It is ⟨order_digits⟩ for digits, ⟨order_words⟩ for number words, ⟨order_days⟩ for days and ⟨order_months⟩ for months. Of ⟨n_shuffles⟩ random orders, ⟨as_low_digits⟩ come as low for digits, ⟨as_low_days⟩ for days and ⟨as_low_months⟩ for months. The picture did not invent the order. A model that learned nothing but to predict the next token seems to have arrived at it by keeping words close that can stand for one another.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: vectors-order -->
@@ -917,11 +917,11 @@ record("saved_share", E.numel() / (size + E.numel()),
 record("embedding_share", E.numel() / size, text=f"{E.numel() / size:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 두 행렬은 값이 같은 정도가 아니라 같은 텐서이고, 손으로 구한 로짓과의 차이는 ⟨tie_gap⟩입니다. 매개변수(parameter) ⟨n_parameters⟩개 가운데 ⟨embedding_share⟩가 이 행렬 하나입니다. 공유하지 않았다면 ⟨n_saved⟩개가 더 필요했을 것이고, 공유가 그 ⟨saved_share⟩를 아낍니다. 작은 모델일수록 아끼는 몫이 큽니다.
+# 두 행렬은 값이 같은 정도가 아니라 같은 텐서이고, 손으로 구한 로짓과의 차이는 ⟨tie_gap⟩입니다. 매개변수(parameter) ⟨n_parameters⟩개 가운데 ⟨embedding_share⟩가 이 행렬 하나입니다. 공유하지 않는 모델이라면 ⟨n_saved⟩개가 더 들고, 그만큼이 그 모델의 ⟨saved_share⟩입니다. 같은 어휘라면 작은 모델일수록 아끼는 몫이 큽니다.
 #
 # 공유에는 뜻도 있습니다. 한 행이 “이 조각을 읽었다”와 “이 조각을 쓰겠다”를 함께 나타내게 됩니다. 그리고 [위의 쏠림](#vectors-common)과 얽힙니다. 입력에서는 읽은 조각의 행만 배우지만, 출력에서는 소프트맥스(softmax)가 정답이 아닌 **모든** 행을 은닉 상태에서 밀어냅니다. 거의 정답이 되지 못하는 드문 조각의 행들은 밀리기만 해서 한 방향으로 모인다는 것이 알려진 설명입니다([Gao 외 2019](#references-attention)). 그 설명대로라면 평균 행은 은닉 상태의 반대쪽을 향해야 합니다. 재어 보면 이 문장의 마지막 은닉 상태의 평균과 평균 행의 코사인은 ⟨leaving⟩입니다. 음수가 아닙니다. 쏠림은 있지만, 이 모델에서 그 설명이 맞는지는 이 수로 확인되지 않았습니다.
 # %% [markdown] tags=["lang-en"]
-# The two matrices do not only hold equal values, they are one tensor; logits computed by hand differ by ⟨tie_gap⟩. Of ⟨n_parameters⟩ parameters, ⟨embedding_share⟩ are this one matrix. Untied, the model would need ⟨n_saved⟩ more; tying saves that ⟨saved_share⟩. The smaller the model, the larger the share.
+# The two matrices do not only hold equal values, they are one tensor; logits computed by hand differ by ⟨tie_gap⟩. Of ⟨n_parameters⟩ parameters, ⟨embedding_share⟩ are this one matrix. An untied model would need ⟨n_saved⟩ more, which would be ⟨saved_share⟩ of it. With the same vocabulary, the smaller the model, the larger the share saved.
 #
 # Tying also has a meaning. One row comes to stand both for “this piece was read” and for “this piece shall be written”. And it is entangled with [the lean above](#vectors-common). At the input only the rows that were read learn, but at the output the softmax pushes **all** rows that are not the answer away from the hidden state. Rows of rare pieces, which are hardly ever the answer, are only pushed, and gather in one direction: that is a known explanation ([Gao et al. 2019](#references-attention)). If so, the mean row should point away from the hidden states. Measured, the mean of the last hidden states of this sentence and the mean row have a cosine of ⟨leaving⟩, which is not negative. The lean is there; that the explanation holds for this model, this number does not confirm.
 
