@@ -13,6 +13,7 @@ change their order. What the other chapters use:
     build_tokenizer(vocab_size)             a `tokenizers.Tokenizer`
     collate(pairs, tokenizer)               {"source", "target"}, padded
     batches(tokenizer, batch, generator)    endless batches, sorted by length
+    translate(model, tokenizer, texts)      greedy, with our Transformer
     exact_match(predictions, answers)       the share that is right to the letter
 """
 
@@ -26,6 +27,8 @@ from jaxtyping import Int
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
 from torch import Tensor
+
+from lib.transformer import Transformer
 
 KINDS = ("date", "number")
 SPLITS = ("train", "held out")
@@ -377,6 +380,26 @@ def batches(
 
 
 # ---- scores -----------------------------------------------------------------
+
+
+def translate(
+    model: Transformer, tokenizer: Tokenizer, texts: Sequence[str], batch: int = 256
+) -> list[str]:
+    """Let the model write each text in the other language, greedily.
+
+    Raises ValueError on a character that the task does not have, and on a text
+    longer than the model allows.
+    """
+    device = next(model.parameters()).device
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # less padding
+    found = [""] * len(texts)
+    for start in range(0, len(order), batch):
+        places = order[start : start + batch]
+        source = encode(tokenizer, [texts[i] for i in places]).to(device)
+        said = decode(tokenizer, model.generate(source))
+        for place, text in zip(places, said, strict=True):
+            found[place] = text
+    return found
 
 
 def exact_match(predictions: Sequence[str], answers: Sequence[str]) -> float:

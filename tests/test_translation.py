@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.transformer import Transformer, TransformerConfig
 from lib.translation import (
     BOS,
     EOS,
@@ -33,6 +34,7 @@ from lib.translation import (
     read_korean,
     sample,
     spell_korean,
+    translate,
     unseen,
 )
 
@@ -353,6 +355,27 @@ def test_the_same_seed_gives_the_same_batches(tokenizer):
 def test_only_answers_right_to_the_letter_count():
     said = ["만", "이만", "삼만 ", "사만"]
     assert exact_match(said, ["만", "이만", "삼만", "오만"]) == 0.5
+
+
+class Parrot(Transformer):
+    """Says its source, and goes on after <eos>."""
+
+    def generate(self, source, max_length=None):
+        begin = torch.full((len(source), 1), BOS)
+        return torch.cat((begin, source, torch.full_like(begin, 7)), dim=1)
+
+
+def test_translations_come_in_the_order_of_the_texts(tokenizer):
+    texts = ["만 이천", "7", "March 5, 2026", "12,345", "십"]
+    config = TransformerConfig(vocab=tokenizer.get_vocab_size(), d_model=8, n_heads=2)
+    assert translate(Parrot(config), tokenizer, texts, batch=2) == texts
+
+
+def test_a_model_is_asked_for_nothing_it_has_no_room_for(tokenizer):
+    config = TransformerConfig(vocab=tokenizer.get_vocab_size(), d_model=8, n_heads=2,
+                               n_layers=1, max_length=6)
+    with pytest.raises(ValueError, match="a sequence of 10 tokens came"):
+        translate(Transformer(config), tokenizer, ["March 5, 2026"])
 
 
 @pytest.mark.parametrize(("said", "answers"), [([], []), (["만"], ["만", "이만"])])
