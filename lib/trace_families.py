@@ -5,7 +5,7 @@ weights by them. A further family is one more entry of `FAMILIES`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from torch import nn
@@ -104,6 +104,10 @@ FAMILIES = {
     ),
     "marian": _BART,
     "bart": _BART,
+    "pegasus": replace(_BART, norm_first=True, last={
+        "encoder.ln_final": "encoder.layer_norm",
+        "decoder.ln_final": "decoder.layer_norm",
+    }),
 }
 
 _ATTENTION = {part: part for part in ("query", "key", "value", "output")}

@@ -12,6 +12,8 @@ from transformers import (
     LlamaForCausalLM,
     MarianConfig,
     MarianMTModel,
+    PegasusConfig,
+    PegasusForConditionalGeneration,
 )
 
 from lib.attention import MultiHeadAttention, causal_mask
@@ -92,6 +94,7 @@ MAKERS = {
     "llama": _llama,
     "bert": _bert,
     "marian": lambda: _two_stacks(MarianMTModel, MarianConfig),
+    "pegasus": lambda: _two_stacks(PegasusForConditionalGeneration, PegasusConfig),
     "bart": lambda: _two_stacks(BartForConditionalGeneration, BartConfig),
     "our transformer": _transformer,
     "our transformer, norm first": lambda: _transformer(
