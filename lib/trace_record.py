@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
@@ -55,6 +56,15 @@ class Record(Mapping[str, Tensor]):
         """Stack one tensor over all blocks: `(layer, …)`."""
         names = [join(block, part) for block in self._stack(stack)]
         return torch.stack([self[name] for name in names])
+
+    def only(self, *patterns: str) -> "Record":
+        """A record of the tensors whose names fit one of the patterns."""
+        found = Record(self.blocks)
+        found._tensors = {
+            name: tensor for name, tensor in self._tensors.items()
+            if any(fnmatchcase(name, pattern) for pattern in patterns)
+        }
+        return found
 
     def _stack(self, stack: str | None = None) -> list[str]:
         known = list(self.blocks)
