@@ -85,9 +85,11 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[lis
     Raises ValueError if a text is longer than the tokenizer's `model_max_length`, or
     holds a character that it does not know.
     """
-    # no limit for the call: the tokenizer would warn where we raise
     limit, unknown = tokenizer.model_max_length, tokenizer.unk_token_id
-    rows = tokenizer(list(texts), verbose=False).input_ids
+    inner = tokenizer.backend_tokenizer  # four times as fast as the wrapper
+    inner.no_padding()
+    inner.no_truncation()
+    rows = [found.ids for found in inner.encode_batch_fast(list(texts))]
     for text, row in zip(texts, rows, strict=True):
         if len(row) > limit:
             raise ValueError(
@@ -103,16 +105,17 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[lis
 
 
 def make_dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> Dataset:
-    """Make rows of pairs, in memory: texts, kind, `input_ids` and `labels`.
+    """Make rows of pairs, in memory: texts, kind, `input_ids`, `labels`, `length`.
 
     Ids end with <eos>; the labels are the target's, and the model puts <bos> in
-    front of them by itself. Raises ValueError as `encode` does.
+    front of them by itself. `length`, of both sides together, is what a Trainer
+    groups by. Raises ValueError as `encode` does.
 
     >>> from lib.translation import build_tokenizer, make_pair
     >>> tokenizer = wrap_tokenizer(build_tokenizer())
     >>> rows = make_dataset([make_pair("number", 30, korean=True)], tokenizer)
     >>> rows.column_names
-    ['source', 'target', 'kind', 'input_ids', 'labels']
+    ['source', 'target', 'kind', 'input_ids', 'labels', 'length']
     """
     columns = {
         "source": [pair.source for pair in pairs],
@@ -121,6 +124,10 @@ def make_dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> D
     }
     columns["input_ids"] = encode(tokenizer, columns["source"])
     columns["labels"] = encode(tokenizer, columns["target"])
+    columns["length"] = [
+        len(source) + len(target)
+        for source, target in zip(columns["input_ids"], columns["labels"], strict=True)
+    ]
     return Dataset.from_dict(columns)
 
 

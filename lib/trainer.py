@@ -42,6 +42,8 @@ SCHEDULES = {  # our name: (theirs, what it takes)
     "cosine": ("cosine_with_min_lr", {"min_lr_rate": 0.1}),
     "noam": ("inverse_sqrt", {}),
 }
+ORDERS = {"shuffled": "random", "by length": "group_by_length",
+          "as given": "sequential"}
 #: The label that the loss leaves out.
 IGNORED = -100
 
@@ -63,7 +65,7 @@ def training_arguments(
     precision: str = "no",
     device: str | torch.device = "auto",
     seed: int = 0,
-    in_order: bool = False,
+    order: str = "shuffled",
     save_every: int | None = None,
     log_every: int = 10,
     wandb: bool = False,
@@ -83,23 +85,23 @@ def training_arguments(
         steps.
     precision
         `no` (float32), `bf16` or `fp16`: mixed precision by autocast.
-    in_order
-        Whether rows are taken as they stand instead of shuffled each epoch.
+    order
+        Of the rows in an epoch: `shuffled`, `by length` (shuffled, but rows of similar
+        length together: less padding) or `as given`.
 
     Raises
     ------
     ValueError
-        On an unknown precision, schedule or device, a device that is not there, or
-        wandb that is not installed.
+        On an unknown precision, schedule, order or device, a device that is not
+        there, or wandb that is not installed.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(
-            f"precision {precision!r} is not known; use one of {', '.join(PRECISIONS)}."
-        )
-    if schedule not in SCHEDULES:
-        raise ValueError(
-            f"schedule {schedule!r} is not known; use one of {', '.join(SCHEDULES)}."
-        )
+    for what, value, known in (("precision", precision, PRECISIONS),
+                               ("schedule", schedule, SCHEDULES),
+                               ("order", order, ORDERS)):
+        if value not in known:
+            raise ValueError(
+                f"{what} {value!r} is not known; use one of {', '.join(known)}."
+            )
     if wandb and importlib.util.find_spec("wandb") is None:
         raise ValueError(
             "wandb was asked for and is not installed; run pip install wandb, or leave "
@@ -131,7 +133,7 @@ def training_arguments(
         fp16=precision == "fp16",
         use_cpu=kind == "cpu",
         seed=seed,
-        train_sampling_strategy="sequential" if in_order else "random",
+        train_sampling_strategy=ORDERS[order],
         save_strategy="steps" if save_every else "no",
         save_steps=save_every or 500,
         save_total_limit=2,

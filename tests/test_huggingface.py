@@ -17,6 +17,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from lib.data import ROOT
 from lib.huggingface import (
     build_model,
+    encode,
     generate,
     load,
     make_dataset,
@@ -122,6 +123,12 @@ def test_a_long_text_and_a_strange_one_are_one_sentence(tokenizer):
     model = build_model(small(tokenizer))
     with pytest.raises(ValueError, match="does not know"):
         translate(model, tokenizer, ["12 €"])
+
+
+def test_padding_asked_for_before_pads_no_row(tokenizer):
+    texts = ["7", "March 5, 2026"]
+    tokenizer(texts, padding=True)
+    assert [len(row) for row in encode(tokenizer, texts)] == [2, 10]
 
 
 # ---- the model --------------------------------------------------------------
@@ -250,7 +257,7 @@ def test_our_loop_and_the_trainer_take_the_same_steps(train, rows, tokenizer):
     config = small(tokenizer)
     recipe = Recipe(steps=8, batch=16, learning_rate=1e-3, schedule="constant",
                     warmup=0, betas=(0.9, 0.99), evaluations=8)
-    trainer = train(steps=8, in_order=True, schedule="constant", beta2=0.99,
+    trainer = train(steps=8, order="as given", schedule="constant", beta2=0.99,
                     weight_decay=recipe.weight_decay)
     batches = [trainer.data_collator([
         {key: rows[i][key] for key in ("input_ids", "labels")}
@@ -292,7 +299,7 @@ def test_accumulation_is_the_large_batch(train):
 def test_label_smoothing_is_that_of_torch_and_only_in_training(train, rows, tokenizer):
     model = build_model(small(tokenizer))
     trainer = train(steps=1, model=model, label_smoothing=0.2, learning_rate=0.0,
-                    in_order=True)
+                    order="as given")
     batch = trainer.data_collator([
         {key: rows[i][key] for key in ("input_ids", "labels")} for i in range(16)])
     with torch.no_grad():
@@ -344,6 +351,7 @@ def test_a_resumed_run_goes_on_to_the_bit(train, tmp_path):
         ({"precision": "int4"}, "use one of no, bf16, fp16"),
         ({"precision": "fp16", "device": "cpu"}, "needs a GPU"),
         ({"schedule": "staircase"}, "use one of constant, linear, cosine, noam"),
+        ({"order": "backwards"}, "use one of shuffled, by length, as given"),
         ({"device": "tpu"}, "use one of auto, cpu, cuda, mps"),
         ({"wandb": True}, "wandb was asked for and is not installed"),
     ],
@@ -372,13 +380,22 @@ model = build_model(TransformerConfig(
     dropout=0.0))
 rows = make_dataset(sample(256, torch.Generator().manual_seed(0)), tokenizer)
 arguments = training_arguments(sys.argv[1], steps=4, batch=8, learning_rate=1e-3,
-                               log_every=1, device="cpu", in_order=True)
+                               log_every=1, device="cpu", order="as given")
 trainer = TracingTrainer(model, arguments, tokenizer, rows)
 trainer.train()
 if trainer.is_world_process_zero():
     told = trainer.args.world_size, [log["loss"] for log in history(trainer)]
     print("told", json.dumps(told))
 """
+
+
+def test_rows_by_length_leave_less_padding(train):
+    def padding(order):
+        trainer = train(steps=1, order=order)
+        return sum(batch["labels"].eq(-100).sum().item()
+                   for batch in trainer.get_train_dataloader())
+
+    assert padding("by length") < 0.7 * padding("shuffled")
 
 
 def test_two_processes_give_the_losses_of_one(train, tmp_path):
@@ -394,7 +411,7 @@ def test_two_processes_give_the_losses_of_one(train, tmp_path):
     said = next(line for line in done.stdout.splitlines() if line.startswith("told"))
     world, found = json.loads(said.removeprefix("told"))
     assert world == 2
-    alone = losses(train(steps=4, batch=16, in_order=True))
+    alone = losses(train(steps=4, batch=16, order="as given"))
     assert found == pytest.approx(alone, abs=1e-5)
 
 
