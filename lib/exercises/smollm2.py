@@ -158,7 +158,7 @@ def _hint_top_p(found, share, order, cut, p):
         return ("토큰이 정렬된 차례로 나왔습니다. 받은 차례로 되돌려 놓으십시오.",
                 "The tokens came out sorted; put them back in the order they came in.")
     kept, wanted = int((found > 0).sum()), int((cut > 0).sum())
-    if kept == wanted - 1 or (kept == 0 and wanted == 1):
+    if kept == wanted - 1 and bool((found[order[:kept]] > 0).all()):
         return (f"p = {p}에 이르게 한 토큰이 빠졌습니다. 그 토큰도 남습니다.",
                 f"The token that makes the sum reach p = {p} is missing; it stays.")
     if kept == len(share) and wanted < kept:
