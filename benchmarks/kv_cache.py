@@ -1,0 +1,169 @@
+"""How much a KV cache saves: SmolLM2 writes one text with it and without it.
+
+    python -m benchmarks.kv_cache                    a table
+    python -m benchmarks.kv_cache --json             one JSON object a row
+    python -m benchmarks.kv_cache --tokens 64 --pairs 1
+
+Two forms are timed: the book's own `lib.decoder.DecoderLM`, and `transformers`. Each
+writes the whole text greedily, once with the cache and once computing everything
+again for every token, right after each other: a pair. See benchmarks/README.md.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+import transformers
+from tqdm.auto import tqdm
+
+from lib.data import DataError, describe, language_model
+from lib.decoder import from_llama
+from lib.generate import stream
+from lib.models import quiet
+
+FORMS = ("book", "transformers")
+Writer = Callable[[bool], Iterator[int]]
+
+
+class Stamps:
+    """What `generate` of transformers calls for each token: note id and time."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.times: list[float] = []
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take the prompt (the first call), then one token a call."""
+        self.ids.append(value.reshape(-1)[-1].item())
+        self.times.append(time.perf_counter())
+
+    def end(self) -> None:
+        """Nothing is left to do."""
+
+
+def book(model, ids: torch.Tensor, n: int, cached: bool) -> Stamps:
+    """Write `n` tokens with the book's model; the first stamp is the start."""
+    stamps = Stamps()
+    stamps.put(ids)
+    for token in stream(model, ids, n, cached=cached):
+        stamps.put(torch.tensor(token))
+    return stamps
+
+
+def of_transformers(model, ids: torch.Tensor, n: int, cached: bool) -> Stamps:
+    """Write `n` tokens with `generate` of transformers."""
+    stamps = Stamps()
+    model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=n, do_sample=False,
+        use_cache=cached, eos_token_id=None, pad_token_id=0, streamer=stamps,
+    )
+    return stamps
+
+
+def measure(write: Callable[..., Stamps], marks: list[int], pairs: int, bar) -> list:
+    """Time pairs of one form: a dict a pair, from (cached, tokens) to seconds.
+
+    The order within a pair changes from pair to pair, so that neither way always
+    comes first.
+    """
+    found, texts = [], set()
+    for pair in range(pairs):
+        seconds = {}
+        for cached in (True, False)[:: 1 if pair % 2 == 0 else -1]:
+            stamps = write(max(marks), cached)
+            texts.add(tuple(stamps.ids[1:]))
+            for n in marks:
+                seconds[cached, n] = stamps.times[n] - stamps.times[0]
+            bar.update()
+        found.append(seconds)
+    if len(texts) > 1:
+        raise SystemExit(
+            "the text with the cache differs from the text without it, so their times "
+            "mean nothing; run tests/test_chapter_07.py to find out why."
+        )
+    return found
+
+
+def rows(form: str, measured: list[dict], marks: list[int]) -> Iterator[dict]:
+    """Sum up pairs: medians of seconds, and of the ratio within each pair."""
+    for n in marks:
+        for cached in (True, False):
+            times = [pair[cached, n] for pair in measured]
+            ratios = [pair[False, n] / pair[cached, n] for pair in measured]
+            yield {
+                "form": form, "cache": cached, "tokens": n, "pairs": len(measured),
+                "seconds": round(statistics.median(times), 4),
+                "ratio": round(statistics.median(ratios), 3),
+                "ratio_low": round(min(ratios), 3),
+                "ratio_high": round(max(ratios), 3),
+            }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark: 0 measured, 1 no model, 2 wrong use."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.kv_cache", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--tokens", type=int, default=256, help="tokens to write")
+    parser.add_argument("--pairs", type=int, default=3, help="pairs of each form")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
+    parser.add_argument("--prompt", default="Once upon a time, a tiger")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch; else its own")
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    given = parser.parse_args(arguments)
+    if given.tokens < 1 or given.pairs < 1 or (given.threads or 1) < 1:
+        parser.error("--tokens, --pairs and --threads are whole numbers from 1 on")
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        theirs, tokenizer = language_model("sdpa")
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    ids = tokenizer(given.prompt, return_tensors="pt").input_ids
+    most = theirs.config.max_position_embeddings
+    if ids.shape[1] + given.tokens > most:
+        parser.error(f"the model takes {most} tokens in all; lower --tokens")
+    ours = from_llama(theirs)
+    # transformers computes logits of the last token only; let our model do the same
+    ours.norm.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, -1:],))
+    models = {"book": (book, ours), "transformers": (of_transformers, theirs)}
+    marks = sorted({n for n in (16, 32, 64, 128) if n < given.tokens} | {given.tokens})
+    about = {
+        "model": describe("smollm2"), "device": "cpu", "torch": torch.__version__,
+        "threads": torch.get_num_threads(), "transformers": transformers.__version__,
+        "prompt_tokens": ids.shape[1],
+    }
+    table = []
+    runs = 2 * given.pairs * len(given.forms)
+    with torch.no_grad(), quiet(), tqdm(total=runs, unit="text") as bar:
+        for form in given.forms:
+            bar.set_description(form)
+            write, model = models[form]
+            write(model, ids, 2, True)  # warm up
+            measured = measure(
+                lambda n, cached, w=write, m=model: w(m, ids, n, cached),
+                marks, given.pairs, bar,
+            )
+            table += rows(form, measured, marks)
+    for row in table:
+        if given.json:
+            print(json.dumps(row | about, ensure_ascii=False))
+    if not given.json:
+        print("  ".join(f"{name}: {value}" for name, value in about.items()))
+        print(f"{'form':14}{'cache':>6}{'tokens':>8}{'seconds':>10}  ratio (low–high)")
+        for row in table:
+            print(
+                f"{row['form']:14}{'yes' if row['cache'] else 'no':>6}"
+                f"{row['tokens']:8}{row['seconds']:10.2f}  {row['ratio']:.2f}"
+                f" ({row['ratio_low']:.2f}–{row['ratio_high']:.2f})"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
