@@ -16,8 +16,10 @@ class Epochs:
     """Whole batches without end, shuffled anew each epoch; a short rest is left out.
 
     rows: tensors of equal length (a tuple or a dictionary), cut by row; or any
-    sequence, with `collate(list of rows)`. Epoch e has a generator of its own, so that
-    `after(step)` starts anywhere at once.
+    sequence, with `collate(list of rows)`. With `length(row)`, rows of similar length
+    come together, which is less padding: sixteen batches at a time are sorted by it,
+    cut, and shuffled. Epoch e has a generator of its own, so that `after(step)` starts
+    anywhere at once.
 
     >>> data = Epochs((torch.arange(5), torch.arange(5) * 10), batch=2, seed=1)
     >>> x, y = next(iter(data))
@@ -28,7 +30,12 @@ class Epochs:
     """
 
     def __init__(
-        self, rows: Any, batch: int, seed: int = 0, collate: Callable | None = None
+        self,
+        rows: Any,
+        batch: int,
+        seed: int = 0,
+        collate: Callable | None = None,
+        length: Callable | None = None,
     ):
         self.rows, self.batch, self.seed, self.collate = rows, batch, seed, collate
         self.size = len(rows) if collate else len(tensors_of(rows)[0])
@@ -37,6 +44,7 @@ class Epochs:
                 f"a batch of {batch} cannot be drawn from {self.size} rows; "
                 f"use batch_size 1 to {self.size}, or more rows"
             )
+        self.lengths = torch.tensor([length(row) for row in rows]) if length else None
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -45,13 +53,25 @@ class Epochs:
     def __iter__(self) -> Iterator[Any]:
         return self.after(0)
 
+    def order(self, epoch: int) -> Tensor:
+        """Which rows an epoch takes, and in which order."""
+        generator = torch.Generator().manual_seed((self.seed << 20) + epoch)
+        order = torch.randperm(self.size, generator=generator)
+        order = order[: len(self) * self.batch]
+        if self.lengths is None:
+            return order
+        sorted_pools = [
+            pool[self.lengths[pool].argsort(stable=True)]
+            for pool in order.split(16 * self.batch)
+        ]
+        batches = torch.cat(sorted_pools).view(-1, self.batch)
+        return batches[torch.randperm(len(batches), generator=generator)].flatten()
+
     def after(self, step: int) -> Iterator[Any]:
         """The batches that follow the first `step`."""
         epoch, skip = divmod(step, len(self))
         while True:
-            generator = torch.Generator().manual_seed((self.seed << 20) + epoch)
-            order = torch.randperm(self.size, generator=generator)
-            for picked in order.split(self.batch)[skip : len(self)]:
+            for picked in self.order(epoch).split(self.batch)[skip:]:
                 if self.collate:
                     yield self.collate([self.rows[i] for i in picked.tolist()])
                 else:

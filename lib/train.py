@@ -7,6 +7,7 @@ so that one process, several, and several parts all take the same mean. All rand
 is `recipe.seed`: the same recipe and data give the same losses to the bit.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -133,6 +134,46 @@ def token_loss(
         label_smoothing=smoothing,
     )
     return total, (targets != ignore).sum()
+
+
+class Wandb:
+    """An `on_step` that tells Weights & Biases of each new entry of the history.
+
+    The package is imported when one is made, and only then.
+
+    Raises
+    ------
+    ValueError
+        If it is not installed.
+    """
+
+    def __init__(self, project: str, configuration: dict[str, Any], name: str):
+        self.find()
+        self.about = {"project": project, "config": configuration, "name": name}
+        self.run = None
+
+    @staticmethod
+    def find() -> None:
+        """Refuse where the package is not installed."""
+        spec = importlib.util.find_spec("wandb")
+        if spec is None or spec.origin is None:  # a folder of that name is no package
+            raise ValueError(
+                "wandb was asked for and is not installed; run pip install wandb in "
+                "the environment of the book, or leave wandb out"
+            )
+
+    def __call__(self, step: Step) -> None:
+        """Log the entry, if there is one; the first call begins the run."""
+        if self.run is None:
+            import wandb
+
+            self.run = wandb.init(**self.about)
+        if step.point is not None:
+            point = {name: x for name, x in step.point.items() if x is not None}
+            self.run.log(point, step=step.step)
+        if step.step == step.steps:
+            self.run.finish()
+            self.run = None
 
 
 def fit(
