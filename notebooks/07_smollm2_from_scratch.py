@@ -12,7 +12,7 @@
 # <!-- label: smollm2-from-scratch -->
 # # 밑바닥부터 만드는 실제 모델: SmolLM2-135M
 #
-# 남이 학습해 둔 언어 모델(language model)을 내 코드로 되살립니다. 파이토치만으로 ⟨n_lines⟩줄을 쓰고, 가중치 파일에 든 텐서를 이름대로 하나씩 제자리에 넣은 다음, `transformers`와 같은 로짓(logit)과 같은 글이 나오는지 확인합니다. 이어서 글을 쓸 때 왜 키(key)와 값을 기억해 두어야 하는지 시간을 재어 봅니다.
+# 남이 학습해 둔 언어 모델(language model)을 내 코드로 되살립니다. 파이토치만으로 ⟨n_lines⟩줄을 쓰고, 가중치 파일에 든 텐서를 이름대로 하나씩 제자리에 넣은 다음, `transformers`와 같은 로짓(logit)과 같은 글이 나오는지 확인합니다. 그다음에는 글을 쓸 때 왜 키(key)와 값을 기억해 두어야 하는지, 시간을 재어 알아봅니다.
 #
 # - **할 수 있게 되는 것.** 라마(Llama) 계열의 모델을 빈 셀에서부터 쓰고, 공개된 가중치를 빠짐없이 불러오고, 글을 지어내게 하고, 시간과 메모리가 어디에 드는지 말할 수 있습니다.
 # - **걸리는 시간.** 읽기 45분, 연습 문제 40분.
@@ -158,7 +158,7 @@ show(figure)
 # <!-- alt: A picture in which area is the number of parameters. On the left stands one block for the embedding, to its right equal columns, one a layer. About the lower quarter of each column is attention, the rest is the feed-forward network. The cells of keys and values are much thinner than those of queries. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 백만 개를 단위로 하면 임베딩이 ⟨embedding_millions⟩(⟨embedding_share⟩), 어텐션이 ⟨attention_millions⟩(⟨attention_share⟩), 피드포워드 신경망(feed-forward network)이 ⟨forward_millions⟩(⟨forward_share⟩)입니다. 이름은 어텐션이 더 알려졌지만 매개변수는 피드포워드 쪽에 훨씬 많습니다.
+# 백만 개를 단위로 하면 임베딩이 ⟨embedding_millions⟩(⟨embedding_share⟩), 어텐션이 ⟨attention_millions⟩(⟨attention_share⟩), 피드포워드 신경망(feed-forward network)이 ⟨forward_millions⟩(⟨forward_share⟩)입니다. 이름난 것은 어텐션이지만 매개변수는 피드포워드 쪽에 훨씬 많습니다.
 # %% [markdown] tags=["lang-en"]
 # In millions, the embedding has ⟨embedding_millions⟩ (⟨embedding_share⟩), attention ⟨attention_millions⟩ (⟨attention_share⟩) and the feed-forward networks ⟨forward_millions⟩ (⟨forward_share⟩). Attention has the name, the feed-forward networks have most of the parameters.
 
@@ -471,7 +471,7 @@ pd.DataFrame({"거절하는 말 | refusal": refused}).rename_axis(
 # <!-- label: smollm2-logits -->
 # ## 같은 로짓인가
 #
-# 같은 파일을 `transformers`로도 불러와 같은 글을 읽힙니다. 한국어와 영어, 짧은 글과 긴 글, 코드와 그림 글자를 섞었습니다. 견주는 것은 모든 자리에서 나온 어휘(vocabulary) 전체의 로짓입니다.
+# 같은 파일을 `transformers`로도 불러와 같은 글을 읽힙니다. 한국어와 영어, 짧은 글과 긴 글, 코드와 이모지를 섞었습니다. 견주는 것은 모든 자리에서 나온 어휘(vocabulary) 전체의 로짓입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-logits -->
 # ## The same logits?
@@ -529,7 +529,7 @@ pd.DataFrame({"토큰 수 | tokens": [encode(text).shape[1]
 # %% [markdown] tags=["lang-ko"]
 # `transformers`에는 어텐션을 계산하는 방법이 여럿 있습니다. `eager`는 우리처럼 식을 그대로 풀어 쓴 것이고, `sdpa`는 여러 연산을 하나로 합친 것입니다. 가장 큰 차이는 `eager`와 견주어 한국어에서 ⟨gap_eager_ko⟩, 영어에서 ⟨gap_eager_en⟩입니다. 0이라면 마지막 비트까지 같다는 뜻이고, 연산을 같은 순서로 했기에 그럴 수 있습니다. `sdpa`와 견주면 각각 ⟨gap_sdpa_ko⟩, ⟨gap_sdpa_en⟩입니다.
 #
-# 이 차이는 틀린 것일까요, 반올림일까요? [QKV 추적](02_qkv_tracing.ipynb#qkv-all-layers)에서처럼 float64로 가립니다. 우리 모델을 통째로 float64로 바꾸어 구한 로짓을 참값으로 삼고, float32로 계산한 세 가지가 거기서 얼마나 떨어져 있는지 잽니다.
+# 이 차이는 어딘가 틀려서 생긴 것일까요, 반올림일까요? [QKV 추적](02_qkv_tracing.ipynb#qkv-all-layers)에서처럼 float64로 가립니다. 우리 모델을 통째로 float64로 바꾸어 구한 로짓을 참값으로 삼고, float32로 계산한 세 가지가 거기서 얼마나 떨어져 있는지 잽니다.
 # %% [markdown] tags=["lang-en"]
 # `transformers` can compute attention in several ways: `eager` writes the formula out as we do, `sdpa` fuses it into one operation. Against `eager` the largest difference is ⟨gap_eager_ko⟩ in Korean and ⟨gap_eager_en⟩ in English. A 0 means equal to the last bit, which can happen because the operations come in the same order. Against `sdpa` it is ⟨gap_sdpa_ko⟩ and ⟨gap_sdpa_en⟩.
 #
@@ -555,11 +555,11 @@ distances.map(small).rename_axis(
     "float64와의 차이 | difference from float64")
 
 # %% [markdown] tags=["lang-ko"]
-# float32로 계산한 셋은 하나같이 참값에서 ⟨single_low⟩와 ⟨single_high⟩ 사이만큼 떨어져 있습니다. 어느 하나가 더 옳은 것이 아니며, 서로의 차이도 그만한 크기입니다. **반올림**입니다.
+# float32로 계산한 셋이 참값에서 벗어난 크기는 ⟨single_low⟩에서 ⟨single_high⟩까지입니다. 어느 하나가 더 옳다고 할 수 없고, 서로의 차이도 그만한 크기입니다. **반올림**입니다.
 #
 # > **주의.** `transformers`를 float64로 돌려 참값으로 삼을 수는 없습니다. RMSNorm을 늘 float32로 계산하기 때문에 거기서 생긴 반올림이 남습니다.
 # %% [markdown] tags=["lang-en"]
-# All three float32 computations lie between ⟨single_low⟩ and ⟨single_high⟩ from the truth. None is more right than the others, and their differences among each other have that size. It is **rounding**.
+# The three float32 computations lie ⟨single_low⟩ to ⟨single_high⟩ from the truth. None is more right than the others, and they differ from each other by about as much. It is **rounding**.
 #
 # > **Note.** `transformers` in float64 cannot serve as the truth: it always computes RMSNorm in float32, and that rounding would stay.
 
@@ -569,7 +569,7 @@ distances.map(small).rename_axis(
 #
 # 글을 쓰는 모델은 토큰 하나를 쓸 때마다 앞의 글 전체를 다시 봅니다. 그런데 인과 마스크(causal mask) 때문에 앞의 토큰은 뒤를 보지 못하므로, 글이 길어져도 그 키와 값은 바뀌지 않습니다. 그러니 한 번 구한 키와 값을 층마다 모아 두면 새 토큰 하나만 계산하면 됩니다. 이 기억이 **KV 캐시**(KV cache)입니다. 쿼리는 새 토큰의 것만 쓰이므로 모아 둘 까닭이 없습니다.
 #
-# 키는 **돌린 다음에** 넣습니다. 새 토큰을 제자리만큼 돌리려면 앞에 몇 개가 있는지 알아야 하고, 그래서 모델은 자리를 `cache.length`부터 셉니다.
+# 키는 **돌린 다음에** 넣습니다. 새 토큰을 제 자리만큼 돌리려면 앞에 몇 개가 있는지 알아야 하고, 그래서 모델은 자리를 `cache.length`부터 셉니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-cache -->
 # ## Keys and values, once made, are used again
@@ -624,12 +624,12 @@ pd.DataFrame({"캐시를 쓴 차이 | difference with the cache":
 # <!-- label: smollm2-generate -->
 # ## 글을 쓰게 하기
 #
-# 글쓰기는 되풀이입니다. 마지막 자리의 로짓에서 토큰 하나를 골라 글 뒤에 붙이고, 다시 읽힙니다. 캐시를 쓰면 새로 붙은 토큰만, 쓰지 않으면 글 전체를 읽힙니다. 두 길이 갈라지는 곳은 `fresh`가 있는 한 줄입니다. 고르는 방법은 `pick`에 맡깁니다. `greedy`는 로짓이 가장 큰 토큰을 고릅니다.
+# 글쓰기는 되풀이입니다. 마지막 자리의 로짓에서 토큰 하나를 골라 글 뒤에 붙이고, 다시 읽힙니다. 캐시를 쓰면 새로 붙은 토큰만, 쓰지 않으면 글 전체를 읽힙니다. 두 방법이 갈라지는 곳은 `fresh`를 정하는 한 줄입니다. 토큰을 고르는 일은 `pick`에 맡깁니다. `greedy`는 언제나 로짓이 가장 큰 토큰을 고르며, 이것을 탐욕 디코딩(greedy decoding)이라고 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-generate -->
 # ## Let it write
 #
-# Writing is a loop: choose a token from the logits at the last position, put it behind the text, read again. With the cache the model reads what is new, without it the whole text; the two ways part in the one line with `fresh`. How to choose is left to `pick`; `greedy` takes the token with the largest logit.
+# Writing is a loop: choose a token from the logits at the last position, put it behind the text, read again. With the cache the model reads what is new, without it the whole text; the two ways part in the one line that sets `fresh`. Choosing is left to `pick`. `greedy` always takes the token with the largest logit, which is called greedy decoding.
 
 # %%
 # model: generate
@@ -656,7 +656,7 @@ def generate(model, ids, new, pick=greedy, stop=None, cached=True):
 # <!-- label: smollm2-same-tokens -->
 # ### 같은 토큰
 #
-# 한국어와 영어로 글머리를 주고 각각 이어 쓰게 합니다. 그리고 처음 ⟨n_same⟩개의 토큰을 `transformers`의 `generate`가 쓴 것과, 또 캐시 없이 쓴 것과 견줍니다. 영어 글은 뒤에서 시간을 재는 데에도 쓰려고 끝까지 쓰게 하고, 토큰마다 언제 나왔는지 적어 둡니다.
+# 한국어와 영어로 첫머리를 주고 이어 쓰게 합니다. 그리고 처음 ⟨n_same⟩개의 토큰을 `transformers`의 `generate`가 쓴 것과, 또 캐시 없이 쓴 것과 견줍니다. 영어 글은 뒤에서 시간을 재는 데에도 쓰려고 끝까지 쓰게 하고, 토큰마다 언제 나왔는지 적어 둡니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-same-tokens -->
 # ### The same tokens
@@ -710,16 +710,22 @@ pd.DataFrame([[
 #
 # The Korean hardly deserves to be called text. That is not a mistake in the code: this model learned mostly English, and `transformers` writes the same.
 
+# %% tags=["remove-input"]
+english = written["en"].ids
+chunks = [tuple(english[i:i + 8]) for i in range(len(english) - 7)]
+repeated = 1 - len(set(chunks)) / len(chunks)
+record("repeated", repeated, text=f"{repeated:.0%}")
+
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: smollm2-speed -->
 # ## 토큰 하나를 쓰는 시간
 #
-# 캐시는 얼마나 아껴 줄까요? 글의 길이를 달리하며 다음 토큰 하나를 두 가지로 구합니다. 한 번은 캐시를 두고 새 토큰만, 한 번은 글 전체를 처음부터. 두 시간을 바로 이어서 재어 **짝**으로 삼으면 컴퓨터가 그때 바쁘더라도 둘 다 똑같이 느려지므로 비율은 믿을 만합니다.
+# 캐시는 시간을 얼마나 아껴 줄까요? 글의 길이를 달리하며 다음 토큰 하나를 두 가지로 구합니다. 한 번은 캐시를 두고 새 토큰만, 한 번은 글 전체를 처음부터. 두 시간은 바로 이어서 재어 **짝**으로 삼습니다. 그때 컴퓨터가 다른 일로 바쁘면 둘 다 느려지므로 비율은 덜 흔들립니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-speed -->
 # ## The time of one token
 #
-# How much does the cache save? At different lengths of text we make the next token in two ways: with the cache and only the new token, and all over from the first token. Timed right after each other, the two are a **pair**: if the computer is busy just then, both are slowed alike, and the ratio can be trusted.
+# How much does the cache save? At different lengths of text we make the next token in two ways: with the cache and only the new token, and all over from the first token. Timed right after each other, the two are a **pair**: if the computer is busy with something else just then, both are slowed, and the ratio suffers less.
 
 # %%
 text = written["en"]
@@ -782,14 +788,14 @@ axis.set(title="time for one more token", xlabel="tokens so far",
 show(figure, table=timed)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 다음 토큰 하나를 얻는 데 걸린 시간. 주황은 글 전체를 다시 계산한 것, 파랑은 캐시를 쓴 것입니다. 이은 점은 짝으로 잰 값의 중앙값이고, 흩어진 옅은 점은 앞에서 글을 쓸 때 실제로 걸린 시간입니다.
+# 다음 토큰 하나를 얻는 데 걸린 시간. 주황은 글 전체를 다시 계산한 것, 파랑은 캐시를 쓴 것입니다. 선으로 이은 점은 짝으로 잰 값의 중앙값이고, 흩어진 옅은 점은 앞에서 글을 쓸 때 실제로 걸린 시간입니다.
 # <!-- alt: 가로축은 지금까지의 토큰 수, 세로축은 시간인 그래프. 글 전체를 다시 계산하는 시간은 글이 길어질수록 올라가고, 캐시를 쓴 시간은 바닥 가까이에서 거의 그대로다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The time to get one more token. Orange computes the whole text again, blue uses the cache. The joined points are medians of timed pairs, the faint dots the times that the text above really took.
 # <!-- alt: A plot of time against the number of tokens so far. Computing the whole text again takes longer the longer the text is; the time with the cache stays almost level near the bottom. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 토큰 ⟨n_new⟩개를 쓰는 동안의 시간을 모두 더하면 캐시 없이는 ⟨seconds_again⟩초, 캐시로는 ⟨seconds_cached⟩초입니다. **⟨speed_up⟩배** 빠릅니다. 짝을 잰 길이 사이는 직선으로 이어서 셈했습니다. 캐시로 그 글을 실제로 쓰는 데는 ⟨seconds_run⟩초가 걸렸습니다. 글이 ⟨longest⟩토큰에 이르면 토큰 하나의 차이는 ⟨speed_up_end⟩배이고, 글이 길어질수록 더 벌어집니다.
+# 토큰 ⟨n_new⟩개를 쓰는 동안의 시간을 모두 더하면 캐시 없이는 ⟨seconds_again⟩초, 캐시로는 ⟨seconds_cached⟩초입니다. **⟨speed_up⟩배** 빠릅니다. 잰 길이와 길이 사이는 직선으로 이어 셈했습니다. 캐시로 그 글을 실제로 쓰는 데는 ⟨seconds_run⟩초가 걸렸습니다. 글이 ⟨longest⟩토큰일 때는 토큰 하나를 쓰는 데 ⟨speed_up_end⟩배 차이가 나고, 글이 길어질수록 더 벌어집니다.
 #
 # 그런데 계산의 **양**은 훨씬 더 줄었습니다. 캐시 없이는 한 걸음에 평균 ⟨work_ratio⟩개의 토큰을 계산하고, 캐시로는 하나만 계산합니다. 시간은 왜 그만큼 줄지 않았을까요? 다음 절이 그 답입니다.
 # %% [markdown] tags=["lang-en"]
@@ -823,12 +829,22 @@ passes = pd.DataFrame(
     {"pass": [np.median([reading(n) for _ in range(tries)])
               for n in counts]}, index=counts)
 passes["token"] = passes["pass"] / passes.index
+
+# %%
+@torch.no_grad()
+def touch():  # read every weight, compute next to nothing
+    begin = time.perf_counter()
+    sum(p.sum().item() for p in model.parameters())
+    return time.perf_counter() - begin
+
+
 one, many = passes["token"].iloc[[0, -1]]
 weights = sum(p.nbytes for p in model.parameters())
-record(decode_ms=one * 1e3, prefill_ms=many * 1e3, read_at_once=counts[-1],
-       prefill_gain=one / many, weights_mb=weights / 1e6,
-       read_rate=weights / one / 1e9,
-       decode_rate=2 * total / one / 1e9, prefill_rate=2 * total / many / 1e9)
+touched = np.median([touch() for _ in range(tries)])
+record(decode_ms=one * 1e3, prefill_ms=many * 1e3, prefill_gain=one / many,
+       read_at_once=counts[-1], weights_mb=weights / 1e6,
+       touch_ms=touched * 1e3, decode_rate=2 * total / one / 1e9,
+       prefill_rate=2 * total / many / 1e9)
 
 # %% tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(7.2, 3.4))
@@ -859,17 +875,17 @@ show(figure, table=passes)
 # %% [markdown] tags=["lang-ko"]
 # ⟨read_at_once⟩개를 한꺼번에 읽으면 토큰 하나에 ⟨prefill_ms⟩밀리초, 하나씩이면 ⟨decode_ms⟩밀리초입니다. 같은 토큰인데 ⟨prefill_gain⟩배 차이가 납니다.
 #
-# 토큰 하나를 계산하려면 토큰이 하나뿐이어도 가중치 ⟨weights_mb⟩MB를 모두 메모리에서 읽어 와야 합니다. 토큰마다 곱하고 더하는 횟수는 매개변수 수의 두 배쯤으로 늘 같지만, 한꺼번에 읽으면 한 번 읽어 온 가중치를 여러 토큰이 나누어 씁니다. 초당 연산의 수로 적으면 디코드는 ⟨decode_rate⟩, 프리필은 ⟨prefill_rate⟩입니다(단위 10⁹). 디코드는 계산이 아니라 **가중치를 읽는 속도**(초당 ⟨read_rate⟩GB)에 묶여 있습니다. 그래서 캐시로 계산을 아낀 만큼 시간이 줄지는 않습니다. 매개변수를 적은 비트로 줄이면 글쓰기가 빨라지는 것도 같은 까닭입니다.
+# 토큰 하나를 계산하려면 토큰이 하나뿐이어도 가중치 ⟨weights_mb⟩MB를 모두 메모리에서 읽어 와야 합니다. 토큰마다 곱하고 더하는 횟수는 매개변수 수의 두 배쯤으로 늘 같지만, 한꺼번에 읽으면 한 번 읽어 온 가중치를 여러 토큰이 나누어 씁니다. 초당 연산의 수로 적으면 디코드는 ⟨decode_rate⟩, 프리필은 ⟨prefill_rate⟩입니다(단위 10⁹). 가중치를 그저 한 번 훑어 모두 더하기만 해도 ⟨touch_ms⟩밀리초가 걸립니다. 곧 디코드의 시간은 계산보다 **가중치를 읽어 오는 속도**에 더 묶여 있습니다. 그래서 캐시로 계산을 아낀 만큼 시간이 줄지는 않습니다.
 # %% [markdown] tags=["lang-en"]
 # Reading ⟨read_at_once⟩ tokens at once costs ⟨prefill_ms⟩ milliseconds a token, one at a time ⟨decode_ms⟩: the same tokens, a factor of ⟨prefill_gain⟩.
 #
-# Even for a single token, all ⟨weights_mb⟩ MB of weights have to come from memory. The work of a token is always about two operations a parameter, but read together, many tokens share each weight that was fetched. In operations a second, decode reaches ⟨decode_rate⟩ and prefill ⟨prefill_rate⟩ (in units of 10⁹). Decode is bound not by arithmetic but by **how fast the weights can be read**, ⟨read_rate⟩ GB a second. So the cache cannot save as much time as it saves work. It is also why storing parameters in fewer bits makes writing faster.
+# Even for a single token, all ⟨weights_mb⟩ MB of weights have to come from memory. The work of a token is always about two operations a parameter, but read together, many tokens share each weight that was fetched. In operations a second, decode reaches ⟨decode_rate⟩ and prefill ⟨prefill_rate⟩ (in units of 10⁹). Merely going over the weights once to add them all up takes ⟨touch_ms⟩ milliseconds. So the time of decode is bound less by arithmetic than by **how fast the weights can be read**, and the cache cannot save as much time as it saves work.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: smollm2-memory -->
 # ## 기억의 값: 캐시의 크기
 #
-# 캐시는 시간을 메모리로 삽니다. 크기는 셈으로 나옵니다. 층마다 키와 값이 하나씩, 헤드마다 $d$개의 수가 토큰마다 남습니다.
+# 캐시는 메모리를 내주고 시간을 삽니다. 크기는 계산해서 알 수 있습니다. 토큰마다, 층마다, 키·값 헤드마다 키와 값이 하나씩 남고, 그 하나가 수 $d$개입니다. 수 하나는 4바이트(float32)입니다.
 #
 # $$\text{bytes} = 2 \cdot n_\text{layers} \cdot n_\text{kv} \cdot d \cdot 4 \cdot n_\text{tokens}$$
 #
@@ -878,7 +894,7 @@ show(figure, table=passes)
 # <!-- label: smollm2-memory -->
 # ## What remembering costs: the size of the cache
 #
-# The cache buys time with memory. How much can be computed: in every layer keys and values, in every head $d$ numbers, for every token.
+# The cache pays with memory for time. How much can be computed: for every token, layer and key/value head there remain one key and one value of $d$ numbers each, and a number has 4 bytes (float32).
 #
 # $$\text{bytes} = 2 \cdot n_\text{layers} \cdot n_\text{kv} \cdot d \cdot 4 \cdot n_\text{tokens}$$
 #
@@ -925,14 +941,14 @@ pd.DataFrame(rows | {f"{length:,}, 잰 값 | {length:,}, measured": seen},
 # <!-- label: smollm2-sampling -->
 # ## 다음 토큰 고르기: 온도, top-k, top-p
 #
-# 늘 가장 큰 것만 고르면 같은 말을 되풀이하기 쉽습니다. 그래서 확률대로 뽑되, 세 가지로 분포를 다듬습니다. **온도**(temperature) $\tau$는 로짓을 나누어 분포를 또렷하거나 흐릿하게 합니다. **top-k**는 확률이 큰 $k$개만 남깁니다. **top-p**는 큰 것부터 더해 $p$에 이를 때까지만 남깁니다. 남은 것은 합이 1이 되도록 다시 나눕니다.
+# 늘 가장 큰 것만 고르면 같은 말을 되풀이하기 쉽습니다. 앞에서 쓴 영어 글을 여덟 토큰씩 겹쳐 자르면, 그 토막의 ⟨repeated⟩가 이미 나온 것과 똑같습니다. 그래서 확률대로 뽑되, 세 가지로 분포를 다듬습니다. **온도**(temperature) $\tau$는 로짓을 나누어 분포를 또렷하거나 흐릿하게 합니다. **top-k**는 확률이 큰 $k$개만 남깁니다. **top-p**는 큰 것부터 더해 $p$에 이를 때까지만 남깁니다. 남은 것은 합이 1이 되도록 다시 나눕니다.
 #
 # $$p_i \propto e^{z_i/\tau}, \qquad \text{top-}p: \;\; \text{keep } i \iff \sum_{j:\,p_j > p_i} p_j < p$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-sampling -->
 # ## Choosing the next token: temperature, top-k, top-p
 #
-# Whoever always takes the largest logit easily ends up repeating itself. So we draw by probability, after shaping the distribution in three ways. The **temperature** $\tau$ divides the logits and makes the distribution sharper or softer. **top-k** keeps the $k$ most likely tokens. **top-p** adds up from the most likely until $p$ is reached and keeps those. What is kept is scaled to a sum of 1 again.
+# Always taking the largest logit easily ends in repetition: of all stretches of eight tokens in the English text above, ⟨repeated⟩ had stood there before. So we draw by probability, after shaping the distribution in three ways. The **temperature** $\tau$ divides the logits and makes the distribution sharper or softer. **top-k** keeps the $k$ most likely tokens. **top-p** adds up from the most likely until $p$ is reached and keeps those. What is kept is scaled to a sum of 1 again.
 #
 # $$p_i \propto e^{z_i/\tau}, \qquad \text{top-}p: \;\; \text{keep } i \iff \sum_{j:\,p_j > p_i} p_j < p$$
 
@@ -955,7 +971,7 @@ def sampler(generator, **shape):
         distribution(logits, **shape), 1, generator=generator))
 
 # %% [markdown] tags=["lang-ko"]
-# 두 글머리의 다음 토큰에 견주어 봅니다. 두 슬라이더로 온도와 남길 토큰을 바꿔 보십시오. 막대가 사라진 토큰은 이제 뽑힐 수 없습니다.
+# 두 첫머리에 이어질 토큰으로 시험해 봅니다. 두 슬라이더로 온도와 남길 토큰을 바꿔 보십시오. 막대가 사라진 토큰은 이제 뽑힐 수 없습니다.
 # %% [markdown] tags=["lang-en"]
 # We try them on the next token after two beginnings. Change the temperature and what is kept with the two sliders. A token whose bar is gone can no longer be drawn.
 
@@ -1021,10 +1037,10 @@ table = pd.DataFrame(
 show(figure, table=table)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 다음 토큰의 확률. 위는 영어 글머리, 아래는 한국어 글머리이고, 회색 막대는 나머지 토큰을 모두 더한 것입니다. 위 슬라이더는 온도 $\tau$, 아래 슬라이더는 남길 토큰입니다. `<EC>`처럼 적힌 것은 한글 음절의 첫 바이트입니다.
+# 다음 토큰의 확률. 위는 영어 첫머리, 아래는 한국어 첫머리이고, 회색 막대는 나머지 토큰을 모두 더한 것입니다. 위 슬라이더는 온도 $\tau$, 아래 슬라이더는 남길 토큰입니다. `<EC>`처럼 적힌 것은 글자가 되기 전의 바이트이며, 한글 음절은 `EA`부터 `ED`까지 가운데 하나로 시작합니다.
 # <!-- alt: 막대그래프 두 개와 슬라이더 두 개. 영어에서는 막대 하나가 크게 앞서고, 한국어에서는 한글 음절을 시작하는 바이트 몇 개가 나누어 가진다. 온도를 올리면 회색 막대가 자라고, top-k나 top-p를 쓰면 회색 막대가 줄거나 사라진다. 값은 아래 표에 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Probabilities of the next token: above after the English beginning, below after the Korean one. The grey bar is all other tokens together. The upper slider is the temperature $\tau$, the lower one says which tokens to keep. Labels such as `<EC>` are first bytes of Hangul syllables.
+# Probabilities of the next token: above after the English beginning, below after the Korean one. The grey bar is all other tokens together. The upper slider is the temperature $\tau$, the lower one says which tokens to keep. Labels such as `<EC>` are bytes that are no character yet; Hangul syllables begin with one of `EA` to `ED`.
 # <!-- alt: Two bar charts and two sliders. In English one bar is far ahead, in Korean a few bytes that begin Hangul syllables share the weight. A higher temperature makes the grey bar grow; top-k or top-p makes it shrink or vanish. The table below holds the values. -->
 
 # %% tags=["hide-input"]
@@ -1038,7 +1054,7 @@ counted = pd.DataFrame(
 counted.map("{:,}".format).rename_axis("남은 토큰 수 | tokens kept")
 
 # %% [markdown] tags=["lang-ko"]
-# top-k는 모델이 확신하든 망설이든 언제나 같은 수를 남깁니다. 영어에서 ⟨kept_k_en⟩개, 한국어에서 ⟨kept_k_ko⟩개입니다. $p = 0.9$인 top-p는 형편에 따라 달라집니다. 온도가 1이면 영어에서 ⟨kept_p_en⟩개, 한국어에서 ⟨kept_p_ko⟩개를 남기고, 온도를 2로 올리면 분포가 납작해져서 각각 ⟨kept_hot_en⟩개, ⟨kept_hot_ko⟩개나 남깁니다. 온도를 먼저 적용하고 그다음에 자르기 때문이며, `transformers`도 이 순서입니다.
+# top-k는 모델이 확신하든 망설이든 언제나 같은 수를 남깁니다. 영어에서 ⟨kept_k_en⟩개, 한국어에서 ⟨kept_k_ko⟩개입니다. $p = 0.9$인 top-p는 분포에 따라 달라집니다. 온도가 1이면 영어에서 ⟨kept_p_en⟩개, 한국어에서 ⟨kept_p_ko⟩개를 남기고, 온도를 2로 올리면 분포가 납작해져서 각각 ⟨kept_hot_en⟩개, ⟨kept_hot_ko⟩개나 남깁니다. 온도를 먼저 적용하고 그다음에 자르기 때문이며, `transformers`도 이 순서입니다.
 # %% [markdown] tags=["lang-en"]
 # Sure or unsure, top-k always keeps the same number: ⟨kept_k_en⟩ in English, ⟨kept_k_ko⟩ in Korean. top-p with $p = 0.9$ adapts. At temperature 1 it keeps ⟨kept_p_en⟩ tokens in English and ⟨kept_p_ko⟩ in Korean; at temperature 2 the distribution is flatter, and it keeps ⟨kept_hot_en⟩ and ⟨kept_hot_ko⟩. The temperature comes first and the cut after it, as in `transformers`.
 
@@ -1046,12 +1062,12 @@ counted.map("{:,}".format).rename_axis("남은 토큰 수 | tokens kept")
 # <!-- label: smollm2-chat -->
 # ## 대화의 틀
 #
-# 이름 끝의 Instruct는 대화하는 법을 더 배웠다는 뜻입니다. 대화라고 해도 모델에게는 한 줄로 이어진 토큰일 뿐입니다. 누가 말하는지는 특수 토큰(special token)으로 적고, 마지막에 `assistant`의 차례를 열어 두면 모델이 그 말을 이어 씁니다. 이 약속을 대화 템플릿(chat template)이라고 하며, 배울 때와 다르게 적으면 대답이 나빠집니다.
+# 이름 끝의 Instruct는 대화하는 법을 더 배웠다는 뜻입니다. 대화라고 해도 모델에게는 한 줄로 이어진 토큰일 뿐입니다. 누가 말하는지는 특수 토큰(special token)으로 적고, 마지막에 `assistant`의 차례를 열어 두면 모델이 그 말을 이어 씁니다. 이 약속을 대화 템플릿(chat template)이라고 합니다. 모델이 이 꼴로 대화를 배웠으므로 우리도 똑같이 적습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-chat -->
 # ## The form of a conversation
 #
-# Instruct, at the end of the name, means that the model went on to learn conversation. To the model a conversation is one line of tokens like any other. Special tokens say who speaks; the turn of the `assistant` is left open at the end, and the model goes on from there. This convention is the chat template. Written in another way than in training, it makes answers worse.
+# Instruct, at the end of the name, means that the model went on to learn conversation. To the model a conversation is one line of tokens like any other. Special tokens say who speaks; the turn of the `assistant` is left open at the end, and the model goes on from there. This convention is the chat template. The model learned conversation in this form, so we write it in the same way.
 
 # %%
 # model: chat
@@ -1321,8 +1337,8 @@ pd.DataFrame([
     ["모델 | Model",
      f"{describe('smollm2', 'ko')} | {describe('smollm2', 'en')}"],
     ["매개변수 | Parameters", f"{total:,} (float32)"],
-    ["한국어 글머리 | Korean beginning", prompt_ko],
-    ["영어 글머리 | English beginning", prompt_en],
+    ["한국어 첫머리 | Korean beginning", prompt_ko],
+    ["영어 첫머리 | English beginning", prompt_en],
     ["장치 | Device", f"{cfg.device}, {torch.get_num_threads()} threads"],
     ["torch, transformers", versions],
     ["프로필 | Profile", cfg.profile],
