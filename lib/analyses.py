@@ -140,7 +140,7 @@ def as_matrix(table: pd.DataFrame, head: int = 0, **where: Any) -> pd.DataFrame:
     return pd.DataFrame(matrix.to_numpy(), index=labels[0], columns=labels[1])
 
 
-def save_png(figure: Figure, path: Path | str, dpi: int = 150) -> Path:
+def save_png(figure: Any, path: Path | str, dpi: int = 150) -> Path:
     """Write a matplotlib figure as a PNG file and close it.
 
     Folders are made where they lack, and the file is there whole or not at all.
@@ -273,7 +273,7 @@ class Snapshots:
         if self.loss is not None:
             self._add(step, "gradients", gradient_table(model))
         self._weights.append({
-            name: traced[f"{name}.pattern"][self.row].float().cpu()
+            name: traced[f"{name}.pattern"][self.row].float().cpu().clone()
             for name in traced.attentions
         })
         self._before = traced.only("*.[qkv]")

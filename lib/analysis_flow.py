@@ -25,7 +25,7 @@ def gradient_table(model: nn.Module) -> pd.DataFrame:
         key, value, output, cross.query, …, up, gate, down, ln1, …, embed), parameter
         (weight, bias), gradient, weight (their norms), ratio. A parameter that took
         no part has gradient 0; where the weight is 0, the ratio is NaN. The joined
-        projections of GPT-2 are taken apart.
+        projections of GPT-2 are taken apart; a shared matrix counts once.
 
     Raises
     ------
@@ -38,15 +38,16 @@ def gradient_table(model: nn.Module) -> pd.DataFrame:
     >>> gradient_table(layer)["kind"].tolist()
     ['query', 'key', 'value', 'output']
     """
-    parts, rows = layout(model), []
+    parts, rows, seen = layout(model), [], set()
     if all(p.grad is None for p in model.parameters()):
         raise ValueError("no parameter has a gradient; call backward() on a loss "
                          "first, and gradient_table before zero_grad().")
 
     def add(stack: str, layer: int, kinds: Sequence[str], module: nn.Module) -> None:
         for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
+            if not parameter.requires_grad or id(parameter) in seen:
+                continue  # two modules may share one matrix
+            seen.add(id(parameter))
             empty = torch.zeros_like(parameter)
             gradient = empty if parameter.grad is None else parameter.grad
             pieces = [x.detach().chunk(len(kinds), dim=-1)

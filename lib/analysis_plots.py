@@ -167,7 +167,7 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
     maps = ["layer", "head"] if over == "step" else ["head"]
     stops = sorted(table[over].unique().tolist())
     labels = {side: _distinct(table.drop_duplicates(side).sort_values(side)[
-        f"{side}_token"]) for side in ("query", "key")}
+        f"{side}_token"].tolist()) for side in ("query", "key")}
     shape = len(labels["query"]), len(labels["key"])
     matrices: dict[Any, dict[str, list]] = {stop: {} for stop in stops}
     for key, own in table.sort_values([*maps, over, "query", "key"]).groupby(
