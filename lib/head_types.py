@@ -139,10 +139,10 @@ def share(
     0.75
     """
     rows = mask.any(-1)
-    mask, seen = mask[rows], weights[..., rows, :].double()
-    on = (seen * mask).sum((-2, -1))
-    ground = torch.ones_like(mask) if ground is None else ground[rows]
-    return on / (seen * ground).sum((-2, -1))
+    on = weights[..., mask].double().sum(-1)
+    if ground is None:
+        return on / weights[..., rows, :].double().sum((-2, -1))
+    return on / weights[..., ground & rows[:, None]].double().sum(-1)
 
 
 def beyond_first(n: int) -> Bool[Tensor, "query key"]:

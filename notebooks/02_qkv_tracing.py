@@ -130,7 +130,8 @@ def parts_of(traced, layer, head):
 
 # %% tags=["hide-input"]
 parts = parts_of(traced, layer, head)
-figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.8))
+figure, axes = plt.subplots(2, 3, figsize=(7.2, 5.4))
+figure.get_layout_engine().set(h_pad=0.14, w_pad=0.08)
 for axis, (name, part) in zip(axes.flat, parts.items(), strict=True):
     if part.shape[0] == part.shape[1]:
         axis.imshow(part, aspect="auto")
@@ -485,6 +486,75 @@ record(worst_step=max(in_32[name][0] for name in steps_compared),
 # - The largest difference over all steps is ⟨worst_step⟩ in float32 and ⟨worst_step_64⟩ in float64. That is how close the same operations in the same order come on this device.
 # - The sum over heads (`head_sum`) differs by ⟨head_sum_32⟩ in absolute terms. That looks large, but outputs reach ⟨largest_out⟩, and the relative difference is ⟨head_sum_relative⟩ in the worst layer. In float64 it falls to ⟨head_sum_64⟩: it was **rounding**.
 # - In the last column our side computes RMSNorm and the softmax in float64 as well, and the difference does not shrink (relative difference ⟨stays_64⟩). By the rule, some computation differs from the model's, and so it does: `transformers` computes **RMSNorm and the softmax in float32** even when the model is in float64. The third column does the same in these two places. The angles of the rotation are float32 throughout, in the model and here.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-own-layer -->
+# ## 우리 층을 SmolLM2의 층 옆에
+#
+# `lib.attention.MultiHeadAttention`은 위의 걸음들을 모듈 하나로 묶은 것입니다. 여기에 SmolLM2의 행렬 네 개를 옮겨 담고, 우리 층의 출력을 모델의 출력 옆에 놓아 봅니다. 이 모듈은 두 가지 꼴로 계산할 수 있습니다. `reference`는 지금까지처럼 가중치를 드러내고, `sdpa`는 파이토치의 `F.scaled_dot_product_attention`을 부릅니다. `sdpa`는 가중치를 내주지 않는 대신 빠릅니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-own-layer -->
+# ## Our own layer beside SmolLM2's
+#
+# `lib.attention.MultiHeadAttention` is the steps above as one module. We copy the four matrices of SmolLM2 into it and lay the output of our layer beside the model's. The module can compute in two forms: `reference` keeps the weights in the open, as we did so far; `sdpa` calls PyTorch's `F.scaled_dot_product_attention`, which keeps the weights to itself and is faster.
+
+# %%
+from lib.attention import MultiHeadAttention, rotary_angles
+
+
+def own_layer(i):
+    attn = model.model.layers[i].self_attn
+    own = MultiHeadAttention(
+        config.hidden_size, config.num_attention_heads,
+        config.num_key_value_heads, config.head_dim, bias=False)
+    for name in ("query", "key", "value", "output"):
+        theirs = getattr(attn, f"{name[0]}_proj")  # q_proj, k_proj …
+        getattr(own, name).load_state_dict(theirs.state_dict())
+    return own.to(x.device)
+
+
+@torch.no_grad()
+def both_forms(i, ln1):
+    own = own_layer(i).to(ln1.dtype)
+    places = torch.arange(ln1.shape[1], device=ln1.device)
+    see = {"mask": causal_mask(len(places), device=ln1.device),
+           "rotary": rotary_angles(places, config.head_dim, theta)}
+    outputs = {}
+    for form in ("reference", "sdpa"):
+        own.form = form
+        outputs[form] = own(ln1, **see)
+    return outputs
+
+# %%
+rows = {form: {"here": 0, "any": 0, "part": 0}
+        for form in ("reference", "sdpa")}
+apart_64 = 0
+for t in (traced, traced_en):
+    for i in range(config.num_hidden_layers):
+        theirs = t[i, "attn_out"]
+        for form, ours in both_forms(i, t[i, "ln1"]).items():
+            gap = (ours - theirs).abs().max().item()
+            row = rows[form]
+            row["any"] = max(row["any"], gap)
+            row["part"] = max(row["part"], gap / theirs.abs().max().item())
+            if i == layer:
+                row["here"] = max(row["here"], gap)
+        pair = both_forms(i, t[i, "ln1"].double()).values()
+        gap = torch.sub(*pair).abs().max().item()
+        apart_64 = max(apart_64, gap)
+
+# %% tags=["hide-input"]
+record(own_reference=rows["reference"]["any"], own_sdpa=rows["sdpa"]["any"],
+       own_relative=max(row["part"] for row in rows.values()),
+       own_apart_64=apart_64)
+pd.DataFrame(rows).T.map(short).rename(columns={
+    "here": f"층 {layer} | layer {layer}", "any": "모든 층 | all layers",
+    "part": "모든 층, 상대 | all layers, relative"})
+
+# %% [markdown] tags=["lang-ko"]
+# 두 문장에서 가장 크게 벌어진 차이입니다. 모든 층을 통틀어 `reference`의 차이는 ⟨own_reference⟩, `sdpa`의 차이는 ⟨own_sdpa⟩이고, 상대 차이는 커야 ⟨own_relative⟩입니다. 두 꼴을 float64로 계산하면 서로의 차이가 ⟨own_apart_64⟩까지 줄어듭니다. 더하는 순서만 다른 같은 계산이라는 뜻입니다. 7장에서는 이 모듈로 SmolLM2 전체를 세웁니다.
+# %% [markdown] tags=["lang-en"]
+# These are the largest differences in both sentences. Over all layers `reference` differs from the model by ⟨own_reference⟩ and `sdpa` by ⟨own_sdpa⟩, at most ⟨own_relative⟩ in relative terms. Computed in float64, the two forms differ from each other by ⟨own_apart_64⟩: one computation, added up in two orders. Chapter 7 builds all of SmolLM2 from this module.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-explorer -->

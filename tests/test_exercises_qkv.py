@@ -157,6 +157,21 @@ def test_heads_that_look_elsewhere_are_turned_down(share):
     assert not check_previous_head(answer)
 
 
+@pytest.mark.parametrize(
+    "bare", [lambda i: i, torch.tensor, lambda i: (i,), lambda i: (0, 1, i)]
+)
+def test_a_bare_index_is_told_how_to_become_layer_and_head(bare):
+    def answer(weights):
+        layer, head = previous_by_loops(weights)
+        return bare(layer * weights.shape[1] + head)
+
+    verdict = check_previous_head(answer)
+    assert not verdict.accepted
+    assert "Two numbers (layer, head) are needed" in verdict.en
+    assert "divmod" in verdict.ko
+    assert "Error" not in verdict.en
+
+
 def test_head_and_layer_swapped_are_turned_down():
     assert not check_previous_head(lambda w: previous_by_loops(w)[::-1])
 

@@ -94,7 +94,15 @@ def check_previous_head(answer) -> Verdict:
         found = answer(weights.clone())
         if found is None or found is Ellipsis:
             return not_yet("아직 답이 없습니다.", "There is no answer yet.")
-        layer, head = (int(index) for index in found)
+        try:
+            layer, head = (int(index) for index in found)
+        except (TypeError, ValueError):
+            return not_yet(
+                f"(layer, head) 두 수가 필요한데 {found!r}만 나왔습니다. 번호 하나를 "
+                "찾았다면 divmod(번호, 헤드의 수)로 두 수가 됩니다.",
+                f"Two numbers (layer, head) are needed and {found!r} came; divmod of "
+                "an index by the number of heads gives both.",
+            )
         if (layer, head) == place:
             continue
         here = weights[layer, head]
