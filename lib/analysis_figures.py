@@ -201,7 +201,7 @@ def attention_figure(
             (table["head"] == head) & (table["step"] == step)])
             for step in dict.fromkeys(picked.tolist())] for head in heads]
     else:
-        across = min(4, len(heads))
+        across = 3 if len(heads) in (3, 5, 6, 9) else min(4, len(heads))
         flat = [(f"head {head}", table[table["head"] == head]) for head in heads]
         maps = [flat[i : i + across] for i in range(0, len(flat), across)]
     side = 1.7 if "step" in table else 7.2 / len(maps[0])
