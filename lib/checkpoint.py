@@ -240,7 +240,7 @@ def _sha256(file: Path) -> str:
 
 def _flushed(file: Path) -> str:
     """See the file onto the disk; return its sha256."""
-    with open(file, "rb") as stream:
+    with open(file, "rb+") as stream:  # Windows flushes only what may be written
         os.fsync(stream.fileno())
     return _sha256(file)
 
