@@ -411,13 +411,13 @@ record(deepest=max(cfg.depths), shallowest=min(cfg.depths),
 # %% [markdown] tags=["lang-ko"]
 # - **크기.** post에서는 마지막에 정규화하므로 층을 아무리 쌓아도 ⟨size_post⟩입니다. pre에서는 아무도 스트림을 줄이지 않아, ⟨deepest⟩층을 지나며 ⟨size_pre_first⟩에서 ⟨size_pre⟩까지 자랍니다. 그래서 pre 모델은 맨 끝에 정규화를 한 번 더 둡니다.
 # - **층에 따른 기울기.** 마지막 층의 기울기를 첫 층의 기울기로 나누면 post에서 ⟨ratio_post⟩, pre에서 ⟨ratio_pre⟩입니다. post에서는 들쭉날쭉해도 층마다 비슷하고, pre에서는 뒤로 갈수록 작아집니다.
-# - **깊이에 따른 기울기.** 깊이를 ⟨shallowest⟩층에서 ⟨deepest⟩층으로 늘리면 마지막 층의 기울기가 post에서는 ⟨last_post_shallow⟩에서 ⟨last_post_deep⟩까지, pre에서는 ⟨last_pre_shallow⟩에서 ⟨last_pre_deep⟩까지 바뀝니다. pre의 앞의 값을 뒤의 값으로 나누면 ⟨pre_fall⟩입니다. 기울기가 깊이의 제곱근에 반비례한다면 이 값은 ⟨pre_root⟩입니다.
+# - **깊이에 따른 기울기.** 깊이를 ⟨shallowest⟩층에서 ⟨deepest⟩층으로 늘리면 마지막 층의 기울기가 post에서는 ⟨last_post_shallow⟩에서 ⟨last_post_deep⟩까지, pre에서는 ⟨last_pre_shallow⟩에서 ⟨last_pre_deep⟩까지 바뀝니다. pre에서 두 값의 비는 ⟨pre_fall⟩입니다. 기울기가 깊이의 제곱근에 반비례한다면 ⟨pre_root⟩입니다.
 #
 # pre의 기울기가 깊이의 제곱근에 반비례하고 post의 기울기가 깊이와 상관없다는 것은 [Xiong 외 2020](#references-attention)이 이론으로 보인 것과 같습니다. 그들은 여기서 한 걸음 더 나아가, post 모델은 처음에 출력 가까이의 기울기가 크기 때문에 학습률(learning rate)을 천천히 올리는 준비 운동(warm-up)이 필요하다고 설명합니다. 준비 운동의 효과는 이 장에서 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
 # - **Size.** With post every layer ends in a normalisation, so the size is ⟨size_post⟩ however many are stacked. With pre nothing makes the stream smaller, and over ⟨deepest⟩ layers it grows from ⟨size_pre_first⟩ to ⟨size_pre⟩. That is why pre models put one more normalisation at the very end.
 # - **Gradient by layer.** The gradient of the last layer over that of the first is ⟨ratio_post⟩ with post and ⟨ratio_pre⟩ with pre. With post it goes up and down but stays about the same; with pre it falls towards later layers.
-# - **Gradient by depth.** From ⟨shallowest⟩ to ⟨deepest⟩ layers, the gradient of the last layer goes from ⟨last_post_shallow⟩ to ⟨last_post_deep⟩ with post, and from ⟨last_pre_shallow⟩ to ⟨last_pre_deep⟩ with pre. With pre the first over the second is ⟨pre_fall⟩. If gradients fall as the square root of the depth grows, it is ⟨pre_root⟩.
+# - **Gradient by depth.** From ⟨shallowest⟩ to ⟨deepest⟩ layers, the gradient of the last layer goes from ⟨last_post_shallow⟩ to ⟨last_post_deep⟩ with post, and from ⟨last_pre_shallow⟩ to ⟨last_pre_deep⟩ with pre. With pre the ratio of the two is ⟨pre_fall⟩. If gradients fall as the square root of the depth grows, it is ⟨pre_root⟩.
 #
 # That the gradient falls as the square root of the depth with pre and does not depend on it with post is what [Xiong et al. 2020](#references-attention) show in theory. They go one step further: since post models start with large gradients near the output, the learning rate needs a warm-up. The effect of a warm-up is not measured in this chapter.
 
@@ -552,7 +552,7 @@ record(whole_gap=(ours - model(source, target)).abs().max(),
        whole_largest=ours.abs().max())
 
 # %% [markdown] tags=["lang-ko"]
-# 함수의 몸이 열한 줄입니다(마지막 두 줄은 확인입니다). `lib.transformer.Transformer`와의 차이는 ⟨whole_gap⟩입니다. 뒤의 장에서 쓰는 모델은 이 함수에 오류 문장과 드롭아웃과 캐시를 더한 것입니다.
+# 함수의 몸이 열한 줄입니다(그 아래는 확인입니다). `lib.transformer.Transformer`와의 차이는 ⟨whole_gap⟩입니다. 뒤의 장에서 쓰는 모델은 이 함수에 오류 문장과 드롭아웃과 캐시를 더한 것입니다.
 #
 # 마스크가 제 일을 하는지 봅니다. 둘째 문장은 혼자 있을 때나 긴 문장과 한 묶음이 되어 빈자리가 생겼을 때나 로짓이 같아야 합니다. 마스크를 씌우지 않으면 어떻게 되는지도 봅니다.
 # %% [markdown] tags=["lang-en"]
@@ -941,7 +941,7 @@ record(half_length=half)
 #
 # $$\text{in:}\quad \langle bos\rangle\; t_1\; t_2\; t_3 \qquad\qquad \text{out:}\quad t_1\; t_2\; t_3\; \langle eos\rangle$$
 #
-# 이것이 옳으려면 앞자리의 답이 뒤의 정답을 엿보지 않아야 합니다. 이 성질이 인과성(causality)입니다. 번역문 32토큰 가운데 20번째부터 다른 토큰으로 바꾸고, 자리마다 로짓이 얼마나 달라지는지 잽니다. 인과 마스크를 뺀 것과도 견줍니다.
+# 이것이 옳으려면 앞자리의 답이 뒤의 정답을 엿보지 않아야 합니다. 이 성질이 인과성(causality)입니다. 번역문 32토큰 가운데 20번 자리부터(0부터 셉니다) 다른 토큰으로 바꾸고, 자리마다 로짓이 얼마나 달라지는지 잽니다. 인과 마스크를 뺀 것과도 견줍니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: encdec-parallel -->
 # ## Training takes one pass
@@ -950,7 +950,7 @@ record(half_length=half)
 #
 # $$\text{in:}\quad \langle bos\rangle\; t_1\; t_2\; t_3 \qquad\qquad \text{out:}\quad t_1\; t_2\; t_3\; \langle eos\rangle$$
 #
-# For this to be right, no place may peep at answers that come after it. That property is causality. In a target of 32 tokens we replace all tokens from number 20 on and measure at each place how much the logits change; beside it, the same without the causal mask.
+# For this to be right, no place may peep at answers that come after it. That property is causality. In a target of 32 tokens we replace all tokens from place 20 on (counting from 0) and measure at each place how much the logits change; beside it, the same without the causal mask.
 
 # %%
 seed = torch.Generator().manual_seed(0)
@@ -991,10 +991,10 @@ record(early_change=changes["causal mask"][:20].max(),
        peeked=changes["no mask"][:20].min())
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 20번째 토큰부터 바꾸었을 때(점선 오른쪽) 자리마다 로짓이 가장 많이 달라진 크기. 인과 마스크가 있으면 앞자리는 조금도 움직이지 않습니다.
+# 20번 자리부터 바꾸었을 때(점선 오른쪽) 자리마다 로짓이 가장 많이 달라진 크기. 인과 마스크가 있으면 앞자리는 조금도 움직이지 않습니다.
 # <!-- alt: 선 그래프. 인과 마스크가 있으면 자리 0에서 19까지 변화가 0이고 20부터 커진다. 마스크가 없으면 모든 자리에서 변화가 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The largest change of a logit at each place when the tokens from number 20 on (right of the dotted line) are replaced. With the causal mask, places before it do not move at all.
+# The largest change of a logit at each place when the tokens from place 20 on (right of the dotted line) are replaced. With the causal mask, places before it do not move at all.
 # <!-- alt: A line plot. With the causal mask the change is 0 at places 0 to 19 and large from 20 on. Without a mask every place changes. -->
 
 # %% [markdown] tags=["lang-ko"]
