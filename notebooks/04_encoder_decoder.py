@@ -413,7 +413,7 @@ record(deepest=max(cfg.depths), shallowest=min(cfg.depths),
 # - **층에 따른 기울기.** 마지막 층의 기울기를 첫 층의 기울기로 나누면 post에서 ⟨ratio_post⟩, pre에서 ⟨ratio_pre⟩입니다. post에서는 들쭉날쭉해도 층마다 비슷하고, pre에서는 뒤로 갈수록 작아집니다.
 # - **깊이에 따른 기울기.** 깊이를 ⟨shallowest⟩층에서 ⟨deepest⟩층으로 늘리면 마지막 층의 기울기가 post에서는 ⟨last_post_shallow⟩에서 ⟨last_post_deep⟩까지, pre에서는 ⟨last_pre_shallow⟩에서 ⟨last_pre_deep⟩까지 바뀝니다. pre에서 두 값의 비는 ⟨pre_fall⟩입니다. 기울기가 깊이의 제곱근에 반비례한다면 ⟨pre_root⟩입니다.
 #
-# pre의 기울기가 깊이의 제곱근에 반비례하고 post의 기울기가 깊이와 상관없다는 것은 [Xiong 외 2020](#references-attention)이 이론으로 보인 것과 같습니다. 그들은 여기서 한 걸음 더 나아가, post 모델은 처음에 출력 가까이의 기울기가 크기 때문에 학습률(learning rate)을 천천히 올리는 준비 운동(warm-up)이 필요하다고 설명합니다. 준비 운동의 효과는 이 장에서 재지 않았습니다.
+# pre의 기울기가 깊이의 제곱근에 반비례하고 post의 기울기가 깊이와 상관없다는 것은 [Xiong 외 2020](#references-attention)이 이론으로 보인 것과 같습니다. 그들은 여기서 한 걸음 더 나아가, post 모델은 처음에 출력 가까이의 기울기가 크기 때문에 학습률(learning rate)을 천천히 올리는 웜업(warm-up)이 필요하다고 설명합니다. 웜업의 효과는 이 장에서 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
 # - **Size.** With post every layer ends in a normalisation, so the size is ⟨size_post⟩ however many are stacked. With pre nothing makes the stream smaller, and over ⟨deepest⟩ layers it grows from ⟨size_pre_first⟩ to ⟨size_pre⟩. That is why pre models put one more normalisation at the very end.
 # - **Gradient by layer.** The gradient of the last layer over that of the first is ⟨ratio_post⟩ with post and ⟨ratio_pre⟩ with pre. With post it goes up and down but stays about the same; with pre it falls towards later layers.
