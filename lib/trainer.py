@@ -36,12 +36,9 @@ from transformers import (
 from lib.profile import pick_device
 
 PRECISIONS = ("no", "bf16", "fp16")
-SCHEDULES = {  # our name: (theirs, what it takes)
-    "constant": ("constant_with_warmup", {}),
-    "linear": ("linear", {}),
-    "cosine": ("cosine_with_min_lr", {"min_lr_rate": 0.1}),
-    "noam": ("inverse_sqrt", {}),
-}
+#: Our names and theirs.
+SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear",
+             "cosine": "cosine_with_min_lr", "noam": "inverse_sqrt"}
 ORDERS = {"shuffled": "random", "by length": "group_by_length",
           "as given": "sequential"}
 #: The label that the loss leaves out.
@@ -57,6 +54,7 @@ def training_arguments(
     accumulation: int = 1,
     learning_rate: float = 1e-4,
     schedule: str = "cosine",
+    final_share: float = 0.1,
     warmup: int = 0,
     weight_decay: float = 0.0,
     beta2: float = 0.999,
@@ -81,8 +79,8 @@ def training_arguments(
     batch, accumulation
         One update sees batch · accumulation · processes rows.
     schedule
-        `constant`, `linear`, `cosine` (down to a tenth) or `noam`, after `warmup`
-        steps.
+        `constant`, `linear`, `cosine` (down to `final_share` of the peak) or `noam`,
+        after `warmup` steps.
     precision
         `no` (float32), `bf16` or `fp16`: mixed precision by autocast.
     order
@@ -113,7 +111,6 @@ def training_arguments(
                          "use bf16 or no.")
     if wandb and wandb_project:
         os.environ["WANDB_PROJECT"] = wandb_project
-    scheduler, options = SCHEDULES[schedule]
     return Seq2SeqTrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs,
@@ -122,8 +119,10 @@ def training_arguments(
         per_device_eval_batch_size=max(batch, 64),
         gradient_accumulation_steps=accumulation,
         learning_rate=learning_rate,
-        lr_scheduler_type=scheduler,
-        lr_scheduler_kwargs=options,
+        lr_scheduler_type=SCHEDULES[schedule],
+        lr_scheduler_kwargs=(
+            {"min_lr_rate": final_share} if schedule == "cosine" else {}
+        ),
         warmup_steps=warmup,
         weight_decay=weight_decay,
         adam_beta2=beta2,

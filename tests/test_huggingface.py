@@ -311,6 +311,21 @@ def test_label_smoothing_is_that_of_torch_and_only_in_training(train, rows, toke
     assert plain == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [  # the first update of a warm-up has rate 0: the Trainer counts from step / warmup
+        ("constant", [0, 0.5, 1, 1, 1, 1]),
+        ("linear", [0, 0.5, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0, 0.5, 1, 0.880, 0.590, 0.300]),
+        ("noam", [0, 0.5, 1, (2 / 3) ** 0.5, 0.5**0.5, (2 / 5) ** 0.5]),
+    ],
+)
+def test_each_schedule_is_what_its_name_says(train, schedule, rates):
+    trainer = train(steps=6, schedule=schedule, final_share=0.18, warmup=2)
+    found = [log["learning_rate"] / 1e-3 for log in history(trainer)]
+    assert found == pytest.approx(rates, abs=1e-3)
+
+
 def test_looking_in_changes_no_loss_and_sees_every_step_asked_for(train):
     seen = []
 
