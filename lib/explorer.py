@@ -66,11 +66,9 @@ def token_labels(pieces: Sequence[str]) -> list[str]:
         owner += [index] * len(data)
     shown: list[str] = [""] * len(pieces)
     place = 0
-    for letter in b"".join(spans).decode("utf-8", errors="replace"):
-        if letter == "\ufffd":  # bytes that are no character: shown as they are
-            data = spans[owner[place]]
-            first = owner.index(owner[place])
-            shown[owner[place]] += f"<{data[place - first]:02X}>"
+    for letter in b"".join(spans).decode("utf-8", errors="surrogateescape"):
+        if "\udc80" <= letter <= "\udcff":  # a byte of no character, as it is
+            shown[owner[place]] += f"<{ord(letter) - 0xDC00:02X}>"
             place += 1
             continue
         size = len(letter.encode())

@@ -243,6 +243,9 @@ def test_a_cut_syllable_says_which_part_it_is():
 
 def test_bytes_that_are_no_character_show_as_bytes():
     assert token_labels(["ë", "a"]) == ["<EB>", "a"]
+    # two bytes of a syllable that never ends, each in its own token or together
+    assert token_labels(["ìĿ", "Ġa"]) == ["<EC><9D>", "␣a"]
+    assert token_labels(["ì", "Ŀ", "a"]) == ["<EC>", "<9D>", "a"]
 
 
 def test_packed_weights_come_back_within_half_a_step():
