@@ -94,7 +94,7 @@ with safe_open(file, "pt") as tensors:
               for name in sorted(tensors.keys())}
 rows = {}
 for name, shape in shapes.items():
-    short = name.replace(".0.", ".⟨i⟩.")  # the other layers look the same
+    short = name.replace(".0.", ".{i}.")  # the other layers look the same
     if ".layers." not in name or ".0." in name:
         rows[short] = " × ".join(f"{side:,}" for side in shape)
 record(n_tensors=len(shapes))
@@ -1119,9 +1119,9 @@ pd.DataFrame([[question, rule, answer(question, pick)]
                       "대답 | answer"]).set_index("질문 | question")
 
 # %% [markdown] tags=["lang-ko"]
-# 대답은 길어도 ⟨n_answer⟩토큰에서 멈추게 했습니다. 어느 파일의 가중치인지에 따라 글이 다를 수 있습니다. 이 실행의 가중치는 *⟨model_ko⟩*입니다. 4비트로 줄였다가 되살린 가중치는 원래의 가중치와 조금 다르고, 가장 큰 로짓이 아슬아슬하게 갈리는 자리에서 다른 토큰을 고르면 그 뒤의 글이 모두 달라집니다. 우리 코드와 `transformers`는 같은 파일을 읽으므로 둘의 비교는 그대로 옳습니다.
+# 대답은 길어도 ⟨n_answer⟩토큰에서 멈추게 했습니다. 어느 파일의 가중치인지에 따라 글이 다를 수 있습니다. 이 실행의 가중치는 “⟨model_ko⟩”입니다. 4비트로 줄였다가 되살린 가중치는 원래의 가중치와 조금 다르고, 가장 큰 로짓이 아슬아슬하게 갈리는 자리에서 다른 토큰을 고르면 그 뒤의 글이 모두 달라집니다. 우리 코드와 `transformers`는 같은 파일을 읽으므로 둘의 비교는 그대로 옳습니다.
 # %% [markdown] tags=["lang-en"]
-# Answers were cut at ⟨n_answer⟩ tokens. The text may differ with the file that the weights come from; in this run they are those of *⟨model_en⟩*. Weights that were reduced to 4 bits and restored are a little different from the original ones. Where two logits are nearly tied, another token may win, and from there the whole text is another. The comparison with `transformers` holds all the same: both read the same file.
+# Answers were cut at ⟨n_answer⟩ tokens. The text may differ with the file that the weights come from; in this run they are those of “⟨model_en⟩”. Weights that were reduced to 4 bits and restored are a little different from the original ones. Where two logits are nearly tied, another token may win, and from there the whole text is another. The comparison with `transformers` holds all the same: both read the same file.
 
 # %% tags=["remove-input"]
 record(model_ko=describe("smollm2", "ko"), model_en=describe("smollm2", "en"),
