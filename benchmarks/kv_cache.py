@@ -5,8 +5,9 @@
     python -m benchmarks.kv_cache --tokens 64 --pairs 1
 
 Two forms are timed: the book's own `lib.decoder.DecoderLM`, and `transformers`. Each
-writes the whole text greedily, once with the cache and once computing everything
-again for every token, right after each other: a pair. See benchmarks/README.md.
+writes the same text twice at the same time, greedily: with the cache, and computing
+everything again for every token. The two take turns, token by token, so that a
+computer that slows down slows both. See benchmarks/README.md.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import transformers
@@ -26,72 +28,53 @@ from lib.generate import stream
 from lib.models import quiet
 
 FORMS = ("book", "transformers")
-Writer = Callable[[bool], Iterator[int]]
+WAYS = (True, False)  # with the cache, without it
 
 
-class Stamps:
-    """What `generate` of transformers calls for each token: note id and time."""
-
-    def __init__(self) -> None:
-        self.ids: list[int] = []
-        self.times: list[float] = []
-
-    def put(self, value: torch.Tensor) -> None:
-        """Take the prompt (the first call), then one token a call."""
-        self.ids.append(value.reshape(-1)[-1].item())
-        self.times.append(time.perf_counter())
-
-    def end(self) -> None:
-        """Nothing is left to do."""
+def book(model, ids: torch.Tensor, n: int, cached: bool) -> Iterator[int]:
+    """Write `n` tokens with the book's model."""
+    return stream(model, ids, n, cached=cached)
 
 
-def book(model, ids: torch.Tensor, n: int, cached: bool) -> Stamps:
-    """Write `n` tokens with the book's model; the first stamp is the start."""
-    stamps = Stamps()
-    stamps.put(ids)
-    for token in stream(model, ids, n, cached=cached):
-        stamps.put(torch.tensor(token))
-    return stamps
+def of_transformers(model, ids: torch.Tensor, n: int, cached: bool) -> Iterator[int]:
+    """Write `n` tokens with a model of transformers and its own cache."""
+    past, fresh = None, ids
+    for _ in range(n):
+        found = model(fresh, past_key_values=past, use_cache=cached, logits_to_keep=1)
+        token = found.logits[:, -1:].argmax(-1)[:, 0]
+        yield token.item()
+        past = found.past_key_values
+        fresh = token[:, None] if cached else torch.cat((fresh, token[:, None]), 1)
 
 
-def of_transformers(model, ids: torch.Tensor, n: int, cached: bool) -> Stamps:
-    """Write `n` tokens with `generate` of transformers."""
-    stamps = Stamps()
-    model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=n, do_sample=False,
-        use_cache=cached, eos_token_id=None, pad_token_id=0, streamer=stamps,
-    )
-    return stamps
+def measure(write: Callable[..., Iterator[int]], marks: list[int], bar) -> dict:
+    """Write one text both ways in turns; give seconds by (cached, tokens).
 
-
-def measure(write: Callable[..., Stamps], marks: list[int], pairs: int, bar) -> list:
-    """Time pairs of one form: a dict a pair, from (cached, tokens) to seconds.
-
-    The order within a pair changes from pair to pair, so that neither way always
-    comes first.
+    Who goes first changes with every token.
     """
-    found, texts = [], set()
-    for pair in range(pairs):
-        seconds = {}
-        for cached in (True, False)[:: 1 if pair % 2 == 0 else -1]:
-            stamps = write(max(marks), cached)
-            texts.add(tuple(stamps.ids[1:]))
-            for n in marks:
-                seconds[cached, n] = stamps.times[n] - stamps.times[0]
-            bar.update()
-        found.append(seconds)
-    if len(texts) > 1:
-        raise SystemExit(
-            "the text with the cache differs from the text without it, so their times "
-            "mean nothing; run tests/test_chapter_07.py to find out why."
-        )
+    texts = {cached: write(max(marks), cached) for cached in WAYS}
+    clock, found = dict.fromkeys(WAYS, 0.0), {}
+    for n in range(1, max(marks) + 1):
+        tokens = set()
+        for cached in WAYS[:: 1 if n % 2 else -1]:
+            begin = time.perf_counter()
+            tokens.add(next(texts[cached]))
+            clock[cached] += time.perf_counter() - begin
+        if len(tokens) > 1:
+            raise SystemExit(
+                f"token {n} with the cache is not that without it, so their times mean "
+                "nothing; run tests/test_chapter_07.py to find out why."
+            )
+        if n in marks:
+            found |= {(cached, n): clock[cached] for cached in WAYS}
+        bar.update()
     return found
 
 
 def rows(form: str, measured: list[dict], marks: list[int]) -> Iterator[dict]:
     """Sum up pairs: medians of seconds, and of the ratio within each pair."""
     for n in marks:
-        for cached in (True, False):
+        for cached in WAYS:
             times = [pair[cached, n] for pair in measured]
             ratios = [pair[False, n] / pair[cached, n] for pair in measured]
             yield {
@@ -139,17 +122,15 @@ def main(arguments: list[str] | None = None) -> int:
         "prompt_tokens": ids.shape[1],
     }
     table = []
-    runs = 2 * given.pairs * len(given.forms)
-    with torch.no_grad(), quiet(), tqdm(total=runs, unit="text") as bar:
+    steps = given.tokens * given.pairs * len(given.forms)
+    with torch.no_grad(), quiet(), tqdm(total=steps, unit="token") as bar:
         for form in given.forms:
             bar.set_description(form)
             write, model = models[form]
-            write(model, ids, 2, True)  # warm up
-            measured = measure(
-                lambda n, cached, w=write, m=model: w(m, ids, n, cached),
-                marks, given.pairs, bar,
-            )
-            table += rows(form, measured, marks)
+            list(write(model, ids, 2, True))  # warm up
+            writer = partial(write, model, ids)
+            pairs = [measure(writer, marks, bar) for _ in range(given.pairs)]
+            table += rows(form, pairs, marks)
     for row in table:
         if given.json:
             print(json.dumps(row | about, ensure_ascii=False))
