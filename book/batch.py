@@ -47,13 +47,14 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What `batch.toml` names: profiles, groups, needs and key results."""
+    """What `batch.toml` names: profiles, groups, needs, key results and pages."""
 
     folder: Path
     profiles: tuple[str, ...]
     groups: dict[str, list[str]]
     needs: dict[str, list[str]]
     key_results: dict[str, list[str]]
+    pages: dict[str, dict[str, Any]]
 
     def chapters(self) -> list[Path]:
         """The chapter notebooks that are there, by either file of the pair."""
@@ -91,6 +92,10 @@ class Catalogue:
         numbers = self.needs.get(path.stem[:2], [])
         return tuple(p.stem for n in numbers if (p := self.numbered(n)))
 
+    def page(self, path: Path) -> dict[str, Any]:
+        """The parameters with which the page of the book is made."""
+        return self.pages.get(path.stem[:2], {})
+
     def find(self, what: str) -> list[Path]:
         """The notebooks that a GROUP, number, name or path means."""
         if what in self.groups:
@@ -116,6 +121,7 @@ def catalogue(folder: Path = NOTEBOOKS) -> Catalogue:
         return Catalogue(
             folder, tuple(table["profiles"]), table["groups"],
             table.get("needs", {}), table.get("key_results", {}),
+            table.get("pages", {}),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{shown(file)} cannot be used: {error}") from None
@@ -125,7 +131,8 @@ def book_jobs(profile: str = "book", folder: Path = NOTEBOOKS) -> list[Job]:
     """One job for each chapter that is there, as `run book` makes them."""
     known = catalogue(folder)
     return [
-        Job(path, profile, needs=known.needed(path)) for path in known.chapters()
+        Job(path, profile, known.page(path), needs=known.needed(path))
+        for path in known.chapters()
     ]
 
 
@@ -347,9 +354,11 @@ def plan(
     paths = known.find(options.what)
     values = assign(paths, given)
     folder = place(options.what, profile, given, options.out)
+    pages = {path: known.page(path) for path in paths if options.what == "book"}
     jobs = [
         Job(
-            path, profile, values[path], folder / f"{path.stem}.ipynb",
+            path, profile, pages.get(path, {}) | values[path],
+            folder / f"{path.stem}.ipynb",
             options.force, known.needed(path),
         )
         for path in paths

@@ -332,6 +332,30 @@ def test_an_interrupted_run_says_what_is_finished_and_goes_on_from_there(
     }
 
 
+def test_a_page_of_the_book_has_parameters_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "RUNS", tmp_path / "runs")
+    (tmp_path / "batch.toml").write_text(TOML + '[pages]\n"01" = { steps = 9 }\n')
+    (tmp_path / "01_first.py").write_text(FIRST, encoding="utf-8")
+    (tmp_path / "02_second.py").write_text(SECOND, encoding="utf-8")
+    known = catalogue(tmp_path)
+
+    def planned(*words):
+        jobs = batch.plan(batch.parse([*words, "--profile", "smoke"]), known)[0]
+        return {job.name: job.parameters for job in jobs}
+
+    of_pages = {job.name: job.parameters for job in batch.book_jobs("book", tmp_path)}
+    assert of_pages == {"01_first": {"steps": 9}, "02_second": {}}
+    assert planned("book") == of_pages  # so that a build finds what `run book` made
+    assert planned("first") == planned("01") == {"01_first": {}}
+    assert planned("book", "-p", "steps", "4")["01_first"] == {"steps": 4}
+
+
+def test_the_parameters_of_a_page_are_parameters_of_its_notebook():
+    known = catalogue()
+    for number, given in known.pages.items():
+        assert given.keys() <= parameters_of(known.numbered(number)).keys(), number
+
+
 def test_the_profiles_of_batch_are_those_of_the_library():
     assert catalogue().profiles == PROFILES
 
