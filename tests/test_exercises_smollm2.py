@@ -11,14 +11,13 @@ from lib.exercises.smollm2 import (
     check_top_p,
 )
 
-CHECKS = ((check_rmsnorm, 3), (check_step, 2), (check_top_p, 2), (check_capacity, 6))
+CHECKS = (check_rmsnorm, check_step, check_top_p, check_capacity)
 
 
-@pytest.mark.parametrize(("check", "inputs"), CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("stub", ["ellipsis", "nothing", "raise", "none", "wrong kind"])
-def test_stubs_are_turned_down_without_an_error(check, inputs, stub):
+def test_stubs_are_turned_down_without_an_error(check, stub):
     def unfinished(*values):
-        assert len(values) == inputs
         if stub == "raise":
             raise NotImplementedError
         return {"ellipsis": ..., "wrong kind": "seven"}.get(stub)
