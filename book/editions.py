@@ -141,6 +141,8 @@ def stage_notebook(
         On a missing result, caption, alt text, or a cell that failed.
     """
     chapter = name[:2]
+    # what is numbered from 90 on is a workbench: a tool, not a chapter
+    number = "" if chapter >= "90" else f"{chapter} · "
     other = "lang-en" if lang == "ko" else "lang-ko"
     cells = [
         copy.deepcopy(cell) for cell in notebook.cells
@@ -159,7 +161,7 @@ def stage_notebook(
                 continue
             text = prose(cell.source, records, chapter, where)
             cell.source = re.sub(
-                r"^# ", f"# {chapter} · ", text, count=1, flags=re.MULTILINE
+                r"^# ", f"# {number}", text, count=1, flags=re.MULTILINE
             )
         else:
             following = cells[index + 1] if index + 1 < len(cells) else None

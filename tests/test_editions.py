@@ -61,6 +61,12 @@ def test_each_edition_holds_its_own_prose_only(lang, title, other):
     assert other not in text
 
 
+def test_a_workbench_has_no_chapter_number():
+    records = RECORDS | {"90": RECORDS["02"]}
+    page = stage_notebook(chapter(), "en", records, "90_x")
+    assert "(q)=\n# Title" in "\n".join(cell.source for cell in page.cells)
+
+
 def test_results_are_filled_from_this_and_from_other_chapters():
     text = fill("차이 ⟨error⟩, 손실 ⟨09.loss⟩", RECORDS, "02", "x")
     assert "1.2&nbsp;×&nbsp;10<sup>−7</sup>" in text and "1.91" in text
