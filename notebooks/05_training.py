@@ -778,9 +778,17 @@ record(erase_head=hardest[0], erase_weight=weight[hardest[0]],
        layers_top=cfg.n_layers - 1)
 
 # %% [markdown] tags=["lang-ko"]
-# ERASE-PROSE
+# 표를 위에서부터 보십시오. 짝을 가장 또렷하게 보던 헤드를 지워도 날짜는 ⟨erase_best⟩ 넘게 맞습니다. 어느 헤드 하나를 지워도 ⟨erase_dates⟩ 아래로는 내려가지 않습니다. 같은 일을 하는 헤드가 여럿이어서 하나가 없어도 다른 헤드가 그 몫을 합니다. 층 0의 헤드를 모두 지우면 그제야 날짜가 ⟨erase_layer⟩까지 무너집니다.
+#
+# 거꾸로, 날짜에서 눈에 띄지 않던 헤드가 다른 데서 일하고 있기도 합니다. 헤드 ⟨erase_head⟩의 짝에 준 가중치는 ⟨erase_weight⟩밖에 되지 않지만, 지우면 수의 한 방향이 ⟨erase_numbers⟩까지 떨어집니다.
+#
+# > **주의.** 또렷한 그림은 모델이 **무엇을 볼 수 있게 되었는지**를 보여 줍니다. 그 헤드가 꼭 필요한지, 흐릿한 헤드가 쓸모없는지는 그림이 아니라 지워 보는 실험이 말해 줍니다.
 # %% [markdown] tags=["lang-en"]
-# ERASE-PROSE
+# Read the table from the top. Without the head that sees the partner most clearly, more than ⟨erase_best⟩ of the dates are still right. No single head, erased, takes them below ⟨erase_dates⟩. Several heads do the same work, and when one is gone others do its share. Only when all heads of layer 0 are erased do dates break down, to ⟨erase_layer⟩.
+#
+# The other way round, a head that does not stand out on dates may be at work elsewhere. The weight of head ⟨erase_head⟩ on the partner is only ⟨erase_weight⟩, but without it one direction of numbers falls to ⟨erase_numbers⟩.
+#
+# > **Note.** A clear picture shows **what the model has become able to see**. Whether that head is needed, and whether a blurred one is useless, is told not by the picture but by erasing.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-steps -->
@@ -853,20 +861,24 @@ record(partner_half_at=int((path >= path.iloc[-1] / 2).idxmax()),
        looks=len(seen))
 
 # %% [markdown] tags=["lang-ko"]
-# STEPS-PROSE
+# 처음에는 모든 칸이 비슷합니다. 어디를 볼지 모르므로 고르게 섞습니다. 그다음 모델은 한동안 **어디를 볼지는 모르면서 날짜처럼 생긴 것**을 씁니다. 해, 월, 일이라는 틀은 넣은 글을 보지 않고도 배울 수 있기 때문입니다. 들여다본 때를 기준으로, 짝에 준 가중치가 마지막 값의 절반에 이른 것은 ⟨partner_half_at⟩스텝이고 이 날짜의 답이 처음으로 맞은 것은 ⟨shown_at⟩스텝입니다.
+#
+# 볼 자리를 찾는 일과 답이 맞는 일은 이렇게 나란히 옵니다. 다만 이것은 함께 일어났다는 것이지 하나가 다른 하나를 일으켰다는 것은 아닙니다. 슬라이더를 뒤로 더 움직이면 답이 이미 맞은 뒤에도 그림이 계속 바뀌는 것을 볼 수 있습니다.
 # %% [markdown] tags=["lang-en"]
-# STEPS-PROSE
+# At first all cells are alike: not knowing where to look, the model mixes evenly. Then for a while it writes **something that looks like a date without knowing where to look**. The frame of year, month and day can be learned without looking at what went in. By the moments at which we looked, the weight on the partner reached half of its last value at step ⟨partner_half_at⟩, and this date came out right for the first time at step ⟨shown_at⟩.
+#
+# So finding the place to look and getting the answer right come side by side. That they came together does not say that one caused the other. Move the slider further: the picture goes on changing after the answer is already right.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-gradients -->
 # ## 기울기는 어디로 흐르는가
 #
-# 손실에서 출발한 기울기는 디코더를 거슬러 인코더까지 갑니다. 멀리 갈수록 작아질까요? 학습의 처음과 끝에서 부분마다 기울기의 길이를 잽니다. 자르기 전의 길이입니다.
+# 손실에서 출발한 기울기는 디코더를 거슬러 인코더까지 갑니다. 멀리 갈수록 작아질까요? 학습의 세 순간에 부분마다 기울기의 길이를 잽니다. 견줄 수 있도록 모두 같은 글, 떼어 둔 값 한 묶음으로 쟀습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: train-gradients -->
 # ## Where the gradient flows
 #
-# The gradient sets out from the loss, goes back through the decoder and on into the encoder. Does it fade on the way? We measure its length in each part, early and late in training, before clipping.
+# The gradient sets out from the loss, goes back through the decoder and on into the encoder. Does it fade on the way? We measure its length in each part at three moments of the training, all on the same batch of values set aside, so that they compare.
 
 # %%
 from lib.analyses import gradient_table
@@ -912,11 +924,11 @@ figure.legend(loc="outside upper right", ncols=3)
 show(figure, table=flows)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 부분마다의 기울기 길이(로그 눈금). 네모는 웜업 동안의 처음, 동그라미는 마지막 스텝입니다. 위에서 아래로 인코더에서 디코더까지 늘어놓았습니다.
-# <!-- alt: 부분마다 점 두 개를 찍은 그림. 가로는 로그 눈금의 기울기 길이이다. 모든 부분에서 마지막 스텝의 기울기가 처음보다 짧다. -->
+# 부분마다의 기울기 길이(로그 눈금). 네모는 웜업 동안, 세모는 도중, 동그라미는 마지막 스텝입니다. 위에서 아래로 인코더에서 디코더까지 늘어놓았습니다.
+# <!-- alt: 부분마다 점 세 개를 찍은 그림. 가로는 로그 눈금의 기울기 길이이다. 모든 부분에서 마지막 스텝의 기울기가 처음보다 훨씬 짧고, 한 스텝 안에서는 부분들이 서로 비슷하다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The length of the gradient in each part (log scale). Squares are early, during the warm-up; circles are the last step. From top to bottom: encoder to decoder.
-# <!-- alt: A plot with two dots for each part over a logarithmic length of the gradient. In every part the gradient of the last step is shorter than the early one. -->
+# The length of the gradient in each part (log scale): squares during the warm-up, triangles on the way, circles at the last step. From top to bottom: encoder to decoder.
+# <!-- alt: A plot with three dots for each part over a logarithmic length of the gradient. In every part the gradient of the last step is far shorter than the early one; within one step the parts are much alike. -->
 
 # %% tags=["remove-input"]
 starts, ends = flows.iloc[:, 0], flows.iloc[:, -1]
@@ -930,9 +942,9 @@ record(grad_first=int(stations[0]), grad_last=int(stations[-1]),
        grad_sides_first=ratio.iloc[0], grad_sides_last=ratio.iloc[-1])
 
 # %% [markdown] tags=["lang-ko"]
-# GRAD-PROSE
+# 두 가지가 보입니다. 첫째, **모든 부분이 함께** 작아집니다. 스텝 ⟨grad_first⟩에서 스텝 ⟨grad_last⟩까지 가운데쯤 되는 부분의 기울기는 ⟨grad_drop⟩분의 1로 줄었습니다. 배울 것이 얼마 남지 않았기 때문입니다. 둘째, 멀리 있는 부분이 굶지 않습니다. 가장 긴 부분과 가장 짧은 부분의 차이는 처음에 ⟨grad_spread_first⟩배, 끝에 ⟨grad_spread_last⟩배입니다. 디코더 전체의 기울기는 인코더의 ⟨grad_sides_first⟩배에서 시작해 ⟨grad_sides_last⟩배가 되었습니다. 잔차 연결(residual connection)이 기울기에게 층을 건너뛰는 길을 내주는 덕분이라고 흔히 설명합니다. 층이 이렇게 적은 모델에서는 그 길이 없어도 굶지 않을 수 있으니, 이 그림이 그 설명을 증명하지는 않습니다.
 # %% [markdown] tags=["lang-en"]
-# GRAD-PROSE
+# Two things show. First, **all parts shrink together**: from step ⟨grad_first⟩ to step ⟨grad_last⟩ the gradient of a middling part fell by a factor of ⟨grad_drop⟩, as little was left to learn. Second, the far parts do not starve. The longest and the shortest differ by a factor of ⟨grad_spread_first⟩ at first and ⟨grad_spread_last⟩ at the end. The gradient of the whole decoder began at ⟨grad_sides_first⟩ times that of the encoder and ended at ⟨grad_sides_last⟩. The usual explanation is the residual connection, which gives the gradient a way past the layers. With so few layers none might starve without it either, so this figure is no proof of that.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-alone -->
@@ -1066,9 +1078,13 @@ for name, share in shares.items():
 record(wrong_with_zeros=int((zeros & ~more["right"]).sum()))
 
 # %% [markdown] tags=["lang-ko"]
-# ERR-PROSE
+# 무늬가 또렷합니다. 틀린 것은 거의 모두 **0이 많은 수**입니다. 0이 둘 이상인 수에서는 ⟨wrong_zeros⟩, 그렇지 않은 수에서는 ⟨wrong_few⟩ 틀립니다. 틀린 ⟨wrong_more⟩개 가운데 ⟨wrong_with_zeros⟩개가 여기에 듭니다. 0은 읽지 않으므로 한국어 쪽에 흔적이 없습니다. 몇 개의 0을 어디에 넣을지, 또는 어디에서 그만 읽을지를 없는 것에서 알아내야 합니다.
+#
+# 그런 수는 드물기도 합니다. 뽑은 수 가운데 0이 둘 이상인 것은 ⟨zeros_share⟩입니다. 어려워서 틀리는 것인지 드물어서 틀리는 것인지는 이 표로 가릴 수 없습니다. 0이 많은 수를 더 자주 뽑아 다시 가르쳐 보면 가릴 수 있습니다.
 # %% [markdown] tags=["lang-en"]
-# ERR-PROSE
+# The pattern is clear. Almost all that goes wrong is **numbers with many zeros**: with two or more zeros ⟨wrong_zeros⟩ are wrong, otherwise ⟨wrong_few⟩. Of the ⟨wrong_more⟩ wrong ones, ⟨wrong_with_zeros⟩ are of this kind. A 0 is not read, so it leaves no trace in Korean. How many zeros to put where, or where to stop reading, must be worked out from what is not there.
+#
+# Such numbers are also rare: ⟨zeros_share⟩ of those drawn have two or more zeros. Whether they go wrong because they are hard or because they are rare, this table cannot tell. Drawing them more often and training again would.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-outside -->
@@ -1102,9 +1118,9 @@ record(outside=len(strange), outside_right=sum(good))
 outside.assign(**{"": ["✓" if right else "✗" for right in good]})
 
 # %% [markdown] tags=["lang-ko"]
-# OUT-PROSE
+# ⟨outside⟩개 가운데 ⟨outside_right⟩개가 맞았습니다. 사람에게는 쉬운 것도 섞여 있습니다. 쉼표 하나가 빠졌을 뿐인데, 또는 아는 두 가지 표기를 섞었을 뿐인데 틀립니다. 떼어 둔 값을 다 맞힌 모델이라고 해서 사람이 말하는 뜻의 규칙을 배웠다고 할 수는 없습니다. **시험지와 같은 곳에서 뽑은 문제를 잘 푸는 것**과 규칙을 아는 것은 다릅니다.
 # %% [markdown] tags=["lang-en"]
-# OUT-PROSE
+# ⟨outside_right⟩ of ⟨outside⟩ are right. Some of these are easy for people: a comma is missing, or two known spellings are mixed, and the answer is wrong. A model that gets the values set aside right has not thereby learned the rule in the sense in which people mean it. **Doing well on questions drawn from the same place** is one thing, knowing the rule another.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-trials -->
@@ -1165,10 +1181,10 @@ show(figure, table=outcome)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 설정 하나씩만 바꾼 다섯 번의 짧은 학습. 떼어 둔 날짜의 손실을 레이블 스무딩 없이 쟀습니다. 표에는 마지막 손실과 정확히 맞힌 비율이 있습니다.
-# <!-- alt: 스텝에 따른 손실의 선 다섯 개. TRIAL-ALT -->
+# <!-- alt: 스텝에 따른 손실의 선 다섯 개, 세로는 로그 눈금. 웜업이 없는 것이 처음에 가장 빨리 내려오지만 곧 따라잡힌다. 스무딩이 없는 것이 끝에서 다른 것보다 훨씬 낮고, 나머지는 끝에서 서로 가깝다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Five short trainings that differ in one setting each; the loss on dates set aside, measured without label smoothing. The table holds the last loss and the exact match.
-# <!-- alt: Five lines of loss over steps. TRIAL-ALT -->
+# <!-- alt: Five lines of loss over steps, on a log scale. The one with no warm-up falls fastest at first and is soon caught up with. The one with no smoothing ends far below the others, which end close together. -->
 
 # %% tags=["remove-input"]
 for short, name in zip(("here", "plain", "cold", "noam", "post"), outcome.index,
@@ -1179,9 +1195,23 @@ for short, name in zip(("here", "plain", "cold", "noam", "post"), outcome.index,
 record(trial_steps=cfg.trial_steps, trial_tests=len(exam[0]))
 
 # %% [markdown] tags=["lang-ko"]
-# TRIAL-PROSE
+# 떼어 둔 날짜를 정확히 맞힌 비율로 견줍니다. 이 장의 설정은 ⟨trial_here⟩입니다.
+#
+# - **Noam**은 ⟨trial_noam⟩에 그쳤습니다. 꼭대기의 높이는 같지만 끝까지 학습률이 높아서 마무리가 덜 되었습니다. 논문의 모델은 100,000걸음을 걸었으니 거기서는 끝이 충분히 낮습니다. 일정의 좋고 나쁨이 아니라 길이에 맞느냐의 문제입니다.
+# - **웜업 없이**는 처음에 오히려 앞서지만 ⟨trial_cold⟩에서 끝났습니다.
+# - **스무딩 없이**는 손실이 ⟨trial_plain_loss⟩까지 내려갑니다. 이 장의 설정에서는 ⟨trial_here_loss⟩입니다. 스무딩은 옳은 토큰에도 확률을 다 걸지 않도록 가르치니 당연합니다. 맞힌 비율은 ⟨trial_plain⟩입니다.
+# - **더한 뒤 정규화**는 논문의 순서이고 ⟨trial_post⟩입니다. 층이 이렇게 적으면 어느 쪽이든 잘 배웁니다.
+#
+# 시드 하나로 날짜 ⟨trial_tests⟩개를 시험한 것이므로 몇 %의 차이는 우연일 수 있습니다. 스무딩이 번역의 점수를 올린다는 논문의 결과는 이 과제에서 확인되지 않았습니다.
 # %% [markdown] tags=["lang-en"]
-# TRIAL-PROSE
+# We compare the exact match on dates set aside. The settings of this chapter reach ⟨trial_here⟩.
+#
+# - **Noam** stops at ⟨trial_noam⟩. Its peak is as high, but its rate stays high to the end and the finish is rough. The model of the paper took 100,000 steps, and there the end is low enough: a schedule is not good or bad, it fits the length or it does not.
+# - **No warm-up** is ahead at first and ends at ⟨trial_cold⟩.
+# - **No smoothing** lets the loss go down to ⟨trial_plain_loss⟩; here it is ⟨trial_here_loss⟩. That is as it should be: smoothing teaches not to stake everything even on the right token. Its exact match is ⟨trial_plain⟩.
+# - **Norm after** is the order of the paper and comes to ⟨trial_post⟩. With so few layers, either order learns well.
+#
+# This is one seed and ⟨trial_tests⟩ dates, so a few % may be chance. The paper's finding that smoothing raises the score of translations is not confirmed on this task.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-exercises -->
