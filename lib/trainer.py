@@ -200,9 +200,11 @@ class TracingTrainer(Seq2SeqTrainer):
         labels = inputs["labels"]
         outputs = model(**{k: v for k, v in inputs.items() if k != "labels"})
         smoothing = self.args.label_smoothing_factor if model.training else 0.0
+        logits = outputs.logits.flatten(0, 1)
         total = F.cross_entropy(
-            outputs.logits.flatten(0, 1).float(), labels.flatten(),
-            ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum",
+            logits.to(torch.promote_types(logits.dtype, torch.float32)),
+            labels.flatten(), ignore_index=IGNORED, label_smoothing=smoothing,
+            reduction="sum",
         )
         if num_items_in_batch is None:
             loss = total / labels.ne(IGNORED).sum()

@@ -91,7 +91,7 @@ def order(d_model: int) -> Int[Tensor, " d_model"]:
 @torch.no_grad()
 def to_transformers(ours: Transformer) -> PreTrainedModel:
     """Make the model of transformers that computes what `ours` computes."""
-    theirs = build_model(ours.config)
+    theirs = build_model(ours.config).to(ours.token.weight)
     place = order(ours.config.d_model)
     mine, yours = _parameters(ours), _parameters(theirs)
     for name in names(ours.config):
@@ -99,7 +99,7 @@ def to_transformers(ours: Transformer) -> PreTrainedModel:
         if name.axis is not None:
             weight = weight.index_select(name.axis, place.to(weight.device))
         yours[name.theirs].copy_(weight)
-    return theirs.to(ours.token.weight.device).train(ours.training)
+    return theirs.train(ours.training)
 
 
 @torch.no_grad()
@@ -144,7 +144,7 @@ def from_transformers(theirs: PreTrainedModel) -> Transformer:
         dropout=config.dropout, activation=known[config.activation_function],
         pad=config.pad_token_id, bos=config.decoder_start_token_id,
         eos=config.eos_token_id,
-    ))
+    )).to(theirs.lm_head.weight)
     back = order(config.d_model).argsort()
     mine, yours = _parameters(ours), _parameters(theirs)
     for name in names(ours.config):
@@ -152,7 +152,7 @@ def from_transformers(theirs: PreTrainedModel) -> Transformer:
         if name.axis is not None:
             weight = weight.index_select(name.axis, back.to(weight.device))
         mine[name.ours].copy_(weight)
-    return ours.to(theirs.device).train(theirs.training)
+    return ours.train(theirs.training)
 
 
 def _parameters(model: nn.Module) -> dict[str, Tensor]:
