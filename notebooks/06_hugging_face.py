@@ -330,8 +330,10 @@ def compare(config, dtype):
         known = here[name.ours].grad
         if name.axis is not None:
             known = known.index_select(name.axis, order(config.d_model))
-        gaps.append(furthest(known, there[name.theirs].grad))
-    return furthest(mine, yours), max(gaps)
+        gaps.append((furthest(known, there[name.theirs].grad),
+                     known.abs().max().item()))
+    return (furthest(mine, yours), mine.abs().max().item(),
+            *map(max, zip(*gaps, strict=True)))
 
 
 found = {(family, str(dtype).removeprefix("torch.")): compare(config, dtype)
@@ -340,9 +342,11 @@ found = {(family, str(dtype).removeprefix("torch.")): compare(config, dtype)
 
 # %% tags=["hide-input"]
 parity = pd.DataFrame(found, index=[
-    "로짓 | logits", "기울기 | gradients"]).T
+    "로짓의 차이 | logits differ by", "로짓의 최댓값 | largest logit",
+    "기울기의 차이 | gradients differ by",
+    "기울기의 최댓값 | largest gradient"]).T
 parity.index.names = ["모델 | model", "정밀도 | precision"]
-for (family, kind), (logits, gradients) in found.items():
+for (family, kind), (logits, _, gradients, _) in found.items():
     record(**{f"{family.lower()}_{kind[-2:]}": logits,
               f"{family.lower()}_grad_{kind[-2:]}": gradients})
 parity.map("{:.1e}".format)
@@ -444,7 +448,8 @@ pd.DataFrame(
     [[name, plain(getattr(args, name)), plain(getattr(usual, name))]
      for name in known.values()], index=list(known),
     columns=["TrainingArguments", "이 장 | this chapter",
-             "기본값 | default"]).rename_axis("Recipe")
+             "기본값 | default"]).rename_axis(
+        "이 책의 이름 | our name")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-accumulation -->
@@ -502,13 +507,13 @@ divided.round(4)
 #
 # $$\underbrace{\sum_{i=1}^{4} \frac{1}{n_i} \sum_{t \in i} \ell_t}_{\text{Seq2SeqTrainer}} \qquad\ne\qquad \underbrace{\frac{1}{N} \sum_{i=1}^{4} \sum_{t \in i} \ell_t}_{\text{TracingTrainer}}, \qquad N = n_1 + n_2 + n_3 + n_4$$
 #
-# 기울기를 자르면 길이가 한도에 걸려 티가 덜 나고, 그래서 지나치기 쉽습니다. 고치는 데에는 함수 하나면 됩니다. `Trainer`의 손실만 갈아 끼웁니다.
+# 기울기를 자르면 길이가 한도에 걸려 티가 덜 나고, 그래서 지나치기 쉽습니다. [비슷한 증상](https://github.com/huggingface/transformers/issues/37766)이 보고된 적도 있습니다. 고치는 데에는 함수 하나면 됩니다. `Trainer`의 손실만 갈아 끼웁니다.
 # %% [markdown] tags=["lang-en"]
 # Cut into four, the library's loss jumped from ⟨stock_one⟩ to ⟨stock_four⟩, ⟨stock_ratio⟩ times as much, and the gradient to ⟨stock_norm⟩ times. What happened? `Trainer` hands the model the number of tokens $N$ of all parts together, and asks it to divide the summed loss by that. The models of this family accept the number and ignore it: as always, each part is divided by its own tokens. `Trainer` believes that it was heard and divides no more.
 #
 # $$\underbrace{\sum_{i=1}^{4} \frac{1}{n_i} \sum_{t \in i} \ell_t}_{\text{Seq2SeqTrainer}} \qquad\ne\qquad \underbrace{\frac{1}{N} \sum_{i=1}^{4} \sum_{t \in i} \ell_t}_{\text{TracingTrainer}}, \qquad N = n_1 + n_2 + n_3 + n_4$$
 #
-# Clipping hides part of it, because it cuts the gradient to its limit, and so it is easily missed. One function mends it: we exchange the loss of `Trainer` and nothing else.
+# Clipping hides part of it, because it cuts the gradient to its limit, and so it is easily missed. [Something like it](https://github.com/huggingface/transformers/issues/37766) has been reported before. One function mends it: we exchange the loss of `Trainer` and nothing else.
 
 # %%
 import inspect
@@ -553,37 +558,56 @@ def our_batches():
         yield {k: v.to(cfg.device) for k, v in collate(list(kept)).items()}
 
 # %%
-by_fit, began = [], time.perf_counter()
-copy = from_transformers(build_model(ours, seed=seed)).to(cfg.device)
-fit(copy, our_batches(), recipe, loss=our_loss,
-    on_step=lambda step: by_fit.append(step.loss.item()))
-fit_seconds = (time.perf_counter() - began) / walk
+def with_fit(dtype):
+    copy = from_transformers(build_model(ours, seed=seed))
+    copy = copy.to(cfg.device, dtype)
+    losses, began = [], time.perf_counter()
+    fit(copy, our_batches(), recipe, loss=our_loss,
+        on_step=lambda step: losses.append(step.loss.item()))
+    return copy, losses, (time.perf_counter() - began) / walk
 
-began = time.perf_counter()
-trainer = TracingTrainer(
-    build_model(ours, seed=seed),
-    arguments(steps=walk, learning_rate=1e-3, schedule="constant",
-              warmup=0, order="as given", log_every=1), tokenizer, table)
-trainer.train()
-by_trainer = [log["loss"] for log in history(trainer)]
-trainer_seconds = (time.perf_counter() - began) / walk
+
+def with_trainer(dtype, **changes):
+    fresh = build_model(ours, seed=seed).to(dtype)
+    trainer = TracingTrainer(fresh, arguments(
+        steps=walk, learning_rate=1e-3, schedule="constant", warmup=0,
+        order="as given", log_every=1, **changes), tokenizer, table)
+    began = time.perf_counter()
+    trainer.train()
+    took = (time.perf_counter() - began) / walk
+    return fresh, [log["loss"] for log in history(trainer)], took
+
+
+walks = {dtype: (with_fit(dtype), with_trainer(dtype))
+         for dtype in (torch.float32, torch.float64)}
 
 # %% tags=["hide-input"]
-gaps = [abs(a - b) for a, b in zip(by_fit, by_trainer, strict=True)]
-record(walk=walk, walk_gap=max(gaps), walk_start=by_fit[0],
-       walk_end=by_fit[-1], fit_ms=1000 * fit_seconds,
-       trainer_ms=1000 * trainer_seconds)
-picked = [0, walk // 4, walk // 2, walk - 1]
-pd.DataFrame({
-    "fit": [f"{by_fit[i]:.6f}" for i in picked],
-    "Trainer": [f"{by_trainer[i]:.6f}" for i in picked],
-    "차이 | difference": [f"{gaps[i]:.1e}" for i in picked]},
-    index=pd.Index([i + 1 for i in picked], name="스텝 | step"))
+def apart(here, there):
+    (one, losses, _), (two, others, _) = here, there
+    two = dict(from_transformers(two).named_parameters())
+    return (max(abs(a - b) for a, b in zip(losses, others, strict=True)),
+            max(furthest(p, two[n]) for n, p in one.named_parameters()))
+
+
+gaps = {str(dtype).removeprefix("torch."): apart(*pair)
+        for dtype, pair in walks.items()}
+(_, by_fit, fit_time), (_, _, trainer_time) = walks[torch.float32]
+record(walk=walk, walk_gap=gaps["float32"][0], walk_start=by_fit[0],
+       walk_end=by_fit[-1], weights_32=gaps["float32"][1],
+       weights_64=gaps["float64"][1], fit_ms=1000 * fit_time,
+       trainer_ms=1000 * trainer_time)
+pd.DataFrame(gaps, index=[
+    "손실의 차이 | losses differ by",
+    "마지막 가중치의 차이 | last weights differ by"]).T.map("{:.1e}".format)
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨walk⟩걸음 동안 손실은 ⟨walk_start⟩에서 ⟨walk_end⟩까지 내려왔고, 두 길은 가장 멀 때에도 ⟨walk_gap⟩만큼 떨어졌습니다. **상자 안에 든 것은 우리가 쓴 반복문**이었습니다. 한 걸음에 걸린 시간은 `fit`이 ⟨fit_ms⟩밀리초, `Trainer`가 ⟨trainer_ms⟩밀리초입니다. 모델이 작을수록 상자를 여닫는 시간이 도드라집니다.
+# ⟨walk⟩걸음 동안 손실은 ⟨walk_start⟩에서 ⟨walk_end⟩까지 내려왔고, 두 길의 손실은 가장 멀 때에도 ⟨walk_gap⟩만큼 떨어졌습니다. 다 걸은 뒤의 가중치를 하나하나 견주면 float32에서 ⟨weights_32⟩, float64에서 ⟨weights_64⟩입니다. 정밀도를 올리면 사라지는 차이이니 반올림입니다. 다만 `Trainer`는 모델이 float64여도 손실을 float32로 더해 적기 때문에 손실의 차이는 덜 줄어듭니다. **상자 안에 든 것은 우리가 쓴 반복문**이었습니다.
+#
+# 한 걸음에 걸린 시간은 `fit`이 ⟨fit_ms⟩밀리초, `Trainer`가 ⟨trainer_ms⟩밀리초입니다. 모델이 작을수록 상자를 여닫는 시간이 도드라집니다.
 # %% [markdown] tags=["lang-en"]
-# Over ⟨walk⟩ steps the loss fell from ⟨walk_start⟩ to ⟨walk_end⟩, and the two ways were never further apart than ⟨walk_gap⟩. **What the box contains is the loop we wrote.** A step took ⟨fit_ms⟩ milliseconds with `fit` and ⟨trainer_ms⟩ with `Trainer`. The smaller the model, the more one notices the opening and closing of the box.
+# Over ⟨walk⟩ steps the loss fell from ⟨walk_start⟩ to ⟨walk_end⟩, and the losses of the two ways were never further apart than ⟨walk_gap⟩. Weight by weight, after the last step, they differ by ⟨weights_32⟩ in float32 and by ⟨weights_64⟩ in float64. A difference that more precision removes is rounding. (The losses shrink less, because `Trainer` adds them up in float32 even if the model is float64.) **What the box contains is the loop we wrote.**
+#
+# A step took ⟨fit_ms⟩ milliseconds with `fit` and ⟨trainer_ms⟩ with `Trainer`. The smaller the model, the more one notices the opening and closing of the box.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-train -->
@@ -783,25 +807,17 @@ pd.DataFrame(trials).T.set_axis(
 # Mixed precision is one option. With `precision="bf16"` `Trainer`, through `accelerate`, does the matrix products in bfloat16; the weights stay in float32. We take the same steps in both.
 
 # %%
-def walk_in(kind):
-    trainer = TracingTrainer(
-        build_model(ours, seed=seed),
-        arguments(steps=walk, learning_rate=1e-3, schedule="constant",
-                  warmup=0, order="as given", log_every=1, precision=kind),
-        tokenizer, table)
-    began = time.perf_counter()
-    trainer.train()
-    took = (time.perf_counter() - began) / walk
-    kinds = {p.dtype for p in trainer.model.parameters()}
-    return [log["loss"] for log in history(trainer)], took, kinds
-
-
-(full_bits, took_32, _), (half_bits, took_16, kept) = (
-    walk_in("no"), walk_in("bf16"))
-record(bf16_gap=max(abs(a - b) for a, b in zip(full_bits, half_bits,
+halved, losses_16, took_16 = with_trainer(torch.float32, precision="bf16")
+_, losses_32, took_32 = walks[torch.float32][1]
+kinds = {str(p.dtype).removeprefix("torch.") for p in halved.parameters()}
+record(bf16_gap=max(abs(a - b) for a, b in zip(losses_32, losses_16,
                                                strict=True)),
        bf16_ms=1000 * took_16, float_ms=1000 * took_32,
-       bf16_kept=", ".join(str(k).removeprefix("torch.") for k in kept))
+       bf16_kept=", ".join(sorted(kinds)))
+pd.DataFrame({
+    "첫 손실 | first loss": [losses_32[0], losses_16[0]],
+    "마지막 손실 | last loss": [losses_32[-1], losses_16[-1]]},
+    index=["float32", "bf16"]).round(4)
 
 # %% [markdown] tags=["lang-ko"]
 # ⟨walk⟩걸음 동안 손실은 최대 ⟨bf16_gap⟩만큼 달랐습니다. 학습이 끝난 뒤 가중치의 자료형은 ⟨bf16_kept⟩입니다. 이 장치에서 한 걸음은 float32로 ⟨float_ms⟩밀리초, bf16으로 ⟨bf16_ms⟩밀리초 걸렸습니다. bfloat16을 빨리 곱하는 장치가 아니면 자료형을 바꾸는 수고만 늘어납니다. 그래서 이 장은 float32로 학습합니다.
@@ -1156,7 +1172,7 @@ check_beam(beam_solution)
 # | 로짓의 차이, Pegasus와 우리 것 | float32 ⟨pegasus_32⟩, float64 ⟨pegasus_64⟩ |
 # | 기울기의 차이, Pegasus와 우리 것 | float32 ⟨pegasus_grad_32⟩, float64 ⟨pegasus_grad_64⟩ |
 # | 로짓의 차이, Marian과 우리 것 | float32 ⟨marian_32⟩, float64 ⟨marian_64⟩ |
-# | `fit`과 `Trainer`의 손실, ⟨walk⟩걸음 | 최대 ⟨walk_gap⟩ |
+# | `fit`과 `Trainer`의 가중치, ⟨walk⟩걸음 뒤 | float32 ⟨weights_32⟩, float64 ⟨weights_64⟩ |
 # | 넷으로 나눈 배치의 손실 | `Seq2SeqTrainer` ⟨stock_ratio⟩배, `TracingTrainer` 차이 ⟨parts_gap⟩ |
 # | 처음 보는 날짜와 수, ⟨tests⟩개씩 | ⟨exact_dates⟩, ⟨exact_numbers⟩ |
 # | 뒤섞은 배치와 길이별 배치, 수, ⟨trial_steps⟩걸음 | ⟨mixed_number⟩, ⟨sorted_number⟩ |
@@ -1172,7 +1188,7 @@ check_beam(beam_solution)
 # | Difference of the logits, Pegasus and ours | float32 ⟨pegasus_32⟩, float64 ⟨pegasus_64⟩ |
 # | Difference of the gradients, Pegasus and ours | float32 ⟨pegasus_grad_32⟩, float64 ⟨pegasus_grad_64⟩ |
 # | Difference of the logits, Marian and ours | float32 ⟨marian_32⟩, float64 ⟨marian_64⟩ |
-# | Losses of `fit` and `Trainer`, ⟨walk⟩ steps | at most ⟨walk_gap⟩ |
+# | Weights of `fit` and `Trainer`, after ⟨walk⟩ steps | float32 ⟨weights_32⟩, float64 ⟨weights_64⟩ |
 # | Loss of a batch cut into four | `Seq2SeqTrainer` ⟨stock_ratio⟩ times, `TracingTrainer` off by ⟨parts_gap⟩ |
 # | Unseen dates and numbers, ⟨tests⟩ each | ⟨exact_dates⟩, ⟨exact_numbers⟩ |
 # | Shuffled and by length, numbers, ⟨trial_steps⟩ steps | ⟨mixed_number⟩, ⟨sorted_number⟩ |
