@@ -541,6 +541,8 @@ from lib.train import Recipe, fit, token_loss
 from lib.twins import from_transformers
 
 walk = 20
+# other work on the machine does not count in the time of this process
+clock = time.process_time if cfg.device.type == "cpu" else time.perf_counter
 recipe = Recipe(
     steps=walk, batch=cfg.batch, learning_rate=1e-3, schedule="constant",
     warmup=0, betas=(0.9, 0.98), weight_decay=0.0, seed=seed)
@@ -561,20 +563,20 @@ def our_batches():
 def with_fit(dtype):
     copy = from_transformers(build_model(ours, seed=seed))
     copy = copy.to(cfg.device, dtype)
-    losses, began = [], time.perf_counter()
+    losses, began = [], clock()
     fit(copy, our_batches(), recipe, loss=our_loss,
         on_step=lambda step: losses.append(step.loss.item()))
-    return copy, losses, (time.perf_counter() - began) / walk
+    return copy, losses, (clock() - began) / walk
 
 
-def with_trainer(dtype, **changes):
+def with_trainer(dtype, steps=walk, **changes):
     fresh = build_model(ours, seed=seed).to(dtype)
     trainer = TracingTrainer(fresh, arguments(
-        steps=walk, learning_rate=1e-3, schedule="constant", warmup=0,
+        steps=steps, learning_rate=1e-3, schedule="constant", warmup=0,
         order="as given", log_every=1, **changes), tokenizer, table)
-    began = time.perf_counter()
+    began = clock()
     trainer.train()
-    took = (time.perf_counter() - began) / walk
+    took = (clock() - began) / steps
     return fresh, [log["loss"] for log in history(trainer)], took
 
 
@@ -585,8 +587,11 @@ walks = {dtype: (with_fit(dtype), with_trainer(dtype))
 def apart(here, there):
     (one, losses, _), (two, others, _) = here, there
     two = dict(from_transformers(two).named_parameters())
+    weights = pd.Series({name: furthest(p, two[name])
+                         for name, p in one.named_parameters()})
+    biases = weights.index.str.endswith("key.bias")
     return (max(abs(a - b) for a, b in zip(losses, others, strict=True)),
-            max(furthest(p, two[n]) for n, p in one.named_parameters()))
+            weights[~biases].max(), weights[biases].max())
 
 
 gaps = {str(dtype).removeprefix("torch."): apart(*pair)
@@ -594,20 +599,26 @@ gaps = {str(dtype).removeprefix("torch."): apart(*pair)
 (_, by_fit, fit_time), (_, _, trainer_time) = walks[torch.float32]
 record(walk=walk, walk_gap=gaps["float32"][0], walk_start=by_fit[0],
        walk_end=by_fit[-1], weights_32=gaps["float32"][1],
-       weights_64=gaps["float64"][1], fit_ms=1000 * fit_time,
+       weights_64=gaps["float64"][1], biases_32=gaps["float32"][2],
+       biases_64=gaps["float64"][2], fit_ms=1000 * fit_time,
        trainer_ms=1000 * trainer_time)
 pd.DataFrame(gaps, index=[
     "손실의 차이 | losses differ by",
-    "마지막 가중치의 차이 | last weights differ by"]).T.map("{:.1e}".format)
+    "마지막 가중치의 차이 | last weights differ by",
+    "키의 편향 | biases of the keys"]).T.map("{:.1e}".format)
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨walk⟩걸음 동안 손실은 ⟨walk_start⟩에서 ⟨walk_end⟩까지 내려왔고, 두 길의 손실은 가장 멀 때에도 ⟨walk_gap⟩만큼 떨어졌습니다. 다 걸은 뒤의 가중치를 하나하나 견주면 float32에서 ⟨weights_32⟩, float64에서 ⟨weights_64⟩입니다. 정밀도를 올리면 사라지는 차이이니 반올림입니다. 다만 `Trainer`는 모델이 float64여도 손실을 float32로 더해 적기 때문에 손실의 차이는 덜 줄어듭니다. **상자 안에 든 것은 우리가 쓴 반복문**이었습니다.
+# ⟨walk⟩걸음 동안 손실은 ⟨walk_start⟩에서 ⟨walk_end⟩까지 내려왔고, 두 길의 손실은 가장 멀 때에도 ⟨walk_gap⟩만큼 떨어졌습니다. 다 걸은 뒤의 가중치는 float32에서 ⟨weights_32⟩, float64에서 ⟨weights_64⟩만큼 다릅니다. 정밀도를 올리면 사라지는 차이이니 반올림입니다. 손실의 차이가 덜 줄어드는 것은 `Trainer`가 모델이 float64여도 손실을 float32로 더해 적기 때문입니다. **상자 안에 든 것은 우리가 쓴 반복문**이었습니다.
 #
-# 한 걸음에 걸린 시간은 `fit`이 ⟨fit_ms⟩밀리초, `Trainer`가 ⟨trainer_ms⟩밀리초입니다. 모델이 작을수록 상자를 여닫는 시간이 도드라집니다.
+# 따로 뺀 열이 하나 있습니다. 키(key)의 편향은 float32에서 ⟨biases_32⟩만큼이나 다릅니다. 어느 쪽의 잘못도 아닙니다. 키에 같은 벡터를 더하면 한 쿼리(query)의 로짓이 모두 같은 만큼 오르고, 소프트맥스(softmax)는 그것을 없던 일로 만듭니다. 그래서 키의 편향은 **아무 일도 하지 않고, 그 기울기는 0이어야** 합니다. 실제로 얻는 것은 반올림의 찌꺼기뿐인데, AdamW는 기울기를 제 크기로 나누므로 찌꺼기로도 온전한 한 걸음을 걷습니다. float64에서는 ⟨biases_64⟩입니다.
+#
+# 한 걸음에 프로세서가 일한 시간은 `fit`이 ⟨fit_ms⟩밀리초, `Trainer`가 ⟨trainer_ms⟩밀리초입니다. 모델이 작을수록 상자를 여닫는 시간이 도드라집니다.
 # %% [markdown] tags=["lang-en"]
-# Over ⟨walk⟩ steps the loss fell from ⟨walk_start⟩ to ⟨walk_end⟩, and the losses of the two ways were never further apart than ⟨walk_gap⟩. Weight by weight, after the last step, they differ by ⟨weights_32⟩ in float32 and by ⟨weights_64⟩ in float64. A difference that more precision removes is rounding. (The losses shrink less, because `Trainer` adds them up in float32 even if the model is float64.) **What the box contains is the loop we wrote.**
+# Over ⟨walk⟩ steps the loss fell from ⟨walk_start⟩ to ⟨walk_end⟩, and the losses of the two ways were never further apart than ⟨walk_gap⟩. After the last step the weights differ by ⟨weights_32⟩ in float32 and by ⟨weights_64⟩ in float64. A difference that more precision removes is rounding. The losses shrink less, because `Trainer` adds them up in float32 even if the model is float64. **What the box contains is the loop we wrote.**
 #
-# A step took ⟨fit_ms⟩ milliseconds with `fit` and ⟨trainer_ms⟩ with `Trainer`. The smaller the model, the more one notices the opening and closing of the box.
+# One column stands apart. The biases of the keys differ by as much as ⟨biases_32⟩ in float32, and neither side is wrong. Add one vector to all keys, and all logits of a query rise alike, which the softmax undoes. So a bias of the keys **does nothing, and its gradient ought to be 0**. What it gets is the dregs of rounding; but AdamW divides a gradient by its own size, and on dregs it takes a full step. In float64 it is ⟨biases_64⟩.
+#
+# A step took ⟨fit_ms⟩ milliseconds of the processor with `fit` and ⟨trainer_ms⟩ with `Trainer`. The smaller the model, the more one notices the opening and closing of the box.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-train -->
@@ -758,9 +769,9 @@ def trial(how):
         fresh, arguments(steps=cfg.trial_steps, order=how,
                          warmup=min(cfg.warmup, cfg.trial_steps // 3)),
         tokenizer, table)
-    began = time.perf_counter()
+    began = clock()
     trainer.train()
-    took = time.perf_counter() - began
+    took = clock() - began
     some = [part["labels"] for part, _ in zip(
         trainer.get_train_dataloader(), range(20), strict=False)]
     cells = torch.cat([labels.flatten() for labels in some])
@@ -807,10 +818,13 @@ pd.DataFrame(trials).T.set_axis(
 # Mixed precision is one option. With `precision="bf16"` `Trainer`, through `accelerate`, does the matrix products in bfloat16; the weights stay in float32. We take the same steps in both.
 
 # %%
-halved, losses_16, took_16 = with_trainer(torch.float32, precision="bf16")
+few = 5
+halved, losses_16, took_16 = with_trainer(
+    torch.float32, steps=few, precision="bf16")
 _, losses_32, took_32 = walks[torch.float32][1]
+losses_32 = losses_32[:few]
 kinds = {str(p.dtype).removeprefix("torch.") for p in halved.parameters()}
-record(bf16_gap=max(abs(a - b) for a, b in zip(losses_32, losses_16,
+record(few=few, bf16_gap=max(abs(a - b) for a, b in zip(losses_32, losses_16,
                                                strict=True)),
        bf16_ms=1000 * took_16, float_ms=1000 * took_32,
        bf16_kept=", ".join(sorted(kinds)))
@@ -820,9 +834,9 @@ pd.DataFrame({
     index=["float32", "bf16"]).round(4)
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨walk⟩걸음 동안 손실은 최대 ⟨bf16_gap⟩만큼 달랐습니다. 학습이 끝난 뒤 가중치의 자료형은 ⟨bf16_kept⟩입니다. 이 장치에서 한 걸음은 float32로 ⟨float_ms⟩밀리초, bf16으로 ⟨bf16_ms⟩밀리초 걸렸습니다. bfloat16을 빨리 곱하는 장치가 아니면 자료형을 바꾸는 수고만 늘어납니다. 그래서 이 장은 float32로 학습합니다.
+# ⟨few⟩걸음 동안 손실은 최대 ⟨bf16_gap⟩만큼 달랐습니다. 학습이 끝난 뒤 가중치의 자료형은 ⟨bf16_kept⟩입니다. 이 장치에서 한 걸음은 float32로 ⟨float_ms⟩밀리초, bf16으로 ⟨bf16_ms⟩밀리초 걸렸습니다. bfloat16을 빨리 곱하는 장치가 아니면 자료형을 바꾸는 수고만 늘어납니다. 그래서 이 장은 float32로 학습합니다.
 # %% [markdown] tags=["lang-en"]
-# Over ⟨walk⟩ steps the losses differed by at most ⟨bf16_gap⟩, and after training the weights are ⟨bf16_kept⟩. On this device a step took ⟨float_ms⟩ milliseconds in float32 and ⟨bf16_ms⟩ in bf16. A device that is not built to multiply bfloat16 fast only gains the trouble of converting, so this chapter trains in float32.
+# Over ⟨few⟩ steps the losses differed by at most ⟨bf16_gap⟩, and after training the weights are ⟨bf16_kept⟩. On this device a step took ⟨float_ms⟩ milliseconds in float32 and ⟨bf16_ms⟩ in bf16. A device that is not built to multiply bfloat16 fast only gains the trouble of converting, so this chapter trains in float32.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-generate -->
@@ -862,7 +876,7 @@ theirs = generate(model, given.input_ids, given.attention_mask)
 record(hand_same=int((mine == theirs).all(1).sum()), hand_all=len(asked))
 
 # %% [markdown] tags=["lang-ko"]
-# 글 ⟨hand_all⟩개 가운데 ⟨hand_same⟩개에서 두 결과가 마지막 토큰까지 같습니다. 위의 반복문은 토큰을 하나 쓸 때마다 앞의 것을 모두 다시 계산합니다. `generate`는 지나온 키(key)와 값을 간직해 두는 KV 캐시(KV cache)를 씁니다. 끄면 어떻게 될까요? 그리고 한 갈래만 따라가지 않고 여러 갈래를 함께 들고 가는 빔 탐색(beam search)은 더 잘 맞힐까요?
+# 글 ⟨hand_all⟩개 가운데 ⟨hand_same⟩개에서 두 결과가 마지막 토큰까지 같습니다. 위의 반복문은 토큰을 하나 쓸 때마다 앞의 것을 모두 다시 계산합니다. `generate`는 지나온 키와 값을 간직해 두는 KV 캐시(KV cache)를 씁니다. 끄면 어떻게 될까요? 그리고 한 갈래만 따라가지 않고 여러 갈래를 함께 들고 가는 빔 탐색(beam search)은 더 잘 맞힐까요?
 #
 # 빔 탐색은 폭 $k$만큼의 앞부분을 들고 다니며, 걸음마다 모든 이어 쓰기 가운데 로그 확률의 합이 큰 $k$개를 남깁니다. 마지막에는 길이로 나눈 점수가 가장 큰 것을 고릅니다. 폭이 1이면 탐욕 디코딩입니다.
 # %% [markdown] tags=["lang-en"]
@@ -877,10 +891,10 @@ ways = {"greedy": {}, "greedy, no cache": {"use_cache": False},
         "2 beams": {"num_beams": 2}, "4 beams": {"num_beams": 4}}
 written, took = {}, {}
 for name, options in ways.items():
-    began = time.perf_counter()
+    began = clock()
     written[name] = translate(model, tokenizer, [p.source for p in some],
                               **options)
-    took[name] = time.perf_counter() - began
+    took[name] = clock() - began
 
 # %% tags=["hide-input"]
 compared = pd.DataFrame({
@@ -1178,7 +1192,7 @@ check_beam(beam_solution)
 # | 뒤섞은 배치와 길이별 배치, 수, ⟨trial_steps⟩걸음 | ⟨mixed_number⟩, ⟨sorted_number⟩ |
 # | 캐시를 껐을 때 달라진 답 | ⟨cache_other⟩개 |
 #
-# 맞힌 비율은 학습 한 번에서 나온 것이고, 시드가 바뀌면 조금 달라집니다. 시간은 이 장치에서, 다른 일이 함께 돌고 있을 수 있는 때에 잰 것입니다. `Trainer`의 나눗셈은 아래 표에 적힌 판의 `transformers`에서 본 것이고, 다른 판에서는 다를 수 있습니다.
+# 맞힌 비율은 학습 한 번에서 나온 것이고, 시드가 바뀌면 조금 달라집니다. 시간은 이 장치에서 잰 것이고, 학습에 걸린 분을 빼면 CPU에서는 다른 일이 섞이지 않도록 이 프로세스가 쓴 프로세서 시간입니다. `Trainer`의 나눗셈은 아래 표에 적힌 판의 `transformers`에서 본 것이고, 다른 판에서는 다를 수 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hf-measured -->
 # ## What was measured, and on what
@@ -1194,7 +1208,7 @@ check_beam(beam_solution)
 # | Shuffled and by length, numbers, ⟨trial_steps⟩ steps | ⟨mixed_number⟩, ⟨sorted_number⟩ |
 # | Answers that change without the cache | ⟨cache_other⟩ |
 #
-# The shares of right answers come from one training; another seed gives slightly others. Times were taken on this device, perhaps with other work beside it. The division of `Trainer` is what the version of `transformers` below does; another may differ.
+# The shares of right answers come from one training; another seed gives slightly others. Times were taken on this device; but for the minutes of the training, on a CPU they are processor time of this process, so that other work does not mix in. The division of `Trainer` is what the version of `transformers` below does; another may differ.
 
 # %% tags=["remove-input"]
 import accelerate
