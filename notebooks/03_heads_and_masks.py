@@ -64,7 +64,7 @@ pd.set_option("display.max_colwidth", None)
 # %% tags=["hide-input"]
 names = ("windows", "tokens", "shuffled", "probed", "silenced")
 smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
-    (2, 48, 1, 1, 6), (20, 128, 6, 3, 40), (64, 256, 16, 8, 270)))
+    (2, 48, 1, 1, 6), (20, 128, 4, 2, 28), (64, 256, 16, 8, 270)))
 given = {name: globals()[name] for name in names}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
@@ -567,7 +567,7 @@ def look(ids):
     """Weights and values of all heads for one passage."""
     wanted = ("blocks.*.attn.pattern", "blocks.*.attn.v")
     with torch.no_grad(), trace(model, wanted) as traced:
-        model(ids[None].to(cfg.device))
+        model.model(ids[None].to(cfg.device))  # no logits needed
     return (traced.stack("attn.pattern")[:, 0].cpu(),
             traced.stack("attn.v")[:, 0].cpu())
 
@@ -949,11 +949,11 @@ for side in sides:
 # %% [markdown] tags=["lang-ko"]
 # 첫 토큰에 놓은 가중치는 평균 ⟨sink_weight_en⟩(영어), ⟨sink_weight_ko⟩(한국어)인데, 길이로 재면 ⟨sink_norm_en⟩, ⟨sink_norm_ko⟩입니다. 몫이 절반을 넘는 헤드는 영어에서 ⟨sink_weight_half_en⟩개가 ⟨sink_norm_half_en⟩개로, 한국어에서 ⟨sink_weight_half_ko⟩개가 ⟨sink_norm_half_ko⟩개로 줄어듭니다. 첫 토큰의 값 벡터가 짧기 때문입니다. 이런 첫 토큰이 [어텐션 싱크(attention sink)](02_qkv_tracing.ipynb#qkv-sink)입니다. 쿼리의 ⟨turned_en⟩(영어), ⟨turned_ko⟩(한국어)에서는 가장 큰 몫을 차지하는 키가 바뀌는데, 그 가운데 ⟨turned_first_en⟩, ⟨turned_first_ko⟩에서는 첫 토큰이 자리를 내줍니다.
 #
-# 그렇다고 가중치가 아무것도 말해 주지 않는 것은 아닙니다. 첫 토큰을 빼고 마지막 쿼리의 키들을 줄 세우면, 가중치의 순서와 길이의 순서는 순위 상관이 ⟨agree_en⟩, ⟨agree_ko⟩입니다. **어긋남은 대부분 싱크에서 옵니다.**
+# 그렇다고 가중치가 아무것도 말해 주지 않는 것은 아닙니다. 첫 토큰을 빼고 마지막 쿼리의 키들을 줄 세우면, 가중치의 순서와 길이의 순서는 순위 상관이 ⟨agree_en⟩, ⟨agree_ko⟩입니다. **어긋남의 절반 넘게는 싱크에서 옵니다.**
 # %% [markdown] tags=["lang-en"]
 # The weight on the first token is ⟨sink_weight_en⟩ on average in English and ⟨sink_weight_ko⟩ in Korean; counted by length it is ⟨sink_norm_en⟩ and ⟨sink_norm_ko⟩. Heads with more than half fall from ⟨sink_weight_half_en⟩ to ⟨sink_norm_half_en⟩ in English and from ⟨sink_weight_half_ko⟩ to ⟨sink_norm_half_ko⟩ in Korean, since the value vector of the first token is short. Such a first token is an [attention sink](02_qkv_tracing.ipynb#qkv-sink). For ⟨turned_en⟩ of the queries in English and ⟨turned_ko⟩ in Korean another key holds the largest share; in ⟨turned_first_en⟩ and ⟨turned_first_ko⟩ of these it is the first token that gives way.
 #
-# That does not mean that weights say nothing. Leave out the first token and order the keys of the last query: the order by weight and the order by length have a rank correlation of ⟨agree_en⟩ and ⟨agree_ko⟩. **Most of the disagreement comes from the sink.**
+# That does not mean that weights say nothing. Leave out the first token and order the keys of the last query: the order by weight and the order by length have a rank correlation of ⟨agree_en⟩ and ⟨agree_ko⟩. **More than half of the disagreement comes from the sink.**
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: heads-two-weights -->
@@ -1067,39 +1067,42 @@ def silence(layer, head):
 
 # %%
 @torch.no_grad()
-def loss_from(start, states, ids):
-    """Loss of every token when only the layers from `start` on run."""
+def loss_from(start, states, ids, keep):
+    """Loss of each passage when only the layers from `start` on run."""
     model.model.layers = layers[start:]
     try:
-        logits = model(inputs_embeds=states[start], use_cache=False).logits
+        logits = model(inputs_embeds=states[start], use_cache=False,
+                       logits_to_keep=keep).logits
     finally:
         model.model.layers = layers
-    return F.cross_entropy(logits[:, :-1].mT, ids[:, 1:], reduction="none")
+    loss = F.cross_entropy(logits.flatten(0, 1), ids[:, keep + 1].flatten(),
+                           reduction="none")
+    return loss.view(len(ids), -1).mean(-1).cpu()
 
 # %%
 def damage(heads, text):
     """How much the loss of each passage grows without these heads."""
-    ids, states, whole, tail = readings[text]
     handles = [silence(*divmod(head, width)) for head in heads]
     try:
-        loss = loss_from(min(heads) // width, states, ids)
+        loss = loss_from(min(heads) // width, *readings[text])
     finally:
         for handle in handles:
             handle.remove()
-    return (loss - whole)[:, tail:].mean(-1).cpu()
+    return loss - whole[text]
 
 # %%
-readings = {}
+readings, whole = {}, {}
 for text in (*sides, "repeated"):
     ids = repeated if text == "repeated" else torch.stack(
         [ids for ids, _ in texts[text][: cfg.probed]])
     ids = ids.to(cfg.device)
     with torch.no_grad(), trace(model, ("blocks.*.resid_pre",)) as traced:
-        model(ids)
-    states = traced.stack("resid_pre")
-    tail = n // 2 - 1 if text == "repeated" else 0  # the second round
-    readings[text] = ids, states, loss_from(0, states, ids), tail
-    record(f"loss_{text}", readings[text][2][:, tail:].mean().item())
+        model.model(ids)
+    first = n // 2 - 1 if text == "repeated" else 0  # the second round
+    keep = torch.arange(first, ids.shape[1] - 1, device=cfg.device)
+    readings[text] = traced.stack("resid_pre"), ids, keep
+    whole[text] = loss_from(0, *readings[text])
+    record(f"loss_{text}", whole[text].mean().item())
 
 # %%
 group_size = 6
@@ -1144,19 +1147,19 @@ show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 헤드 ⟨group_size⟩개를 함께 껐을 때 손실이 늘어난 양. 위에서부터 바로 앞, 같은 낱말, 첫 토큰, 유도 헤드, 그리고 무작위로 뽑은 세 묶음(회색). 가로축의 범위가 그림마다 다릅니다.
-# <!-- alt: 점그래프 세 개. 한국어와 영어 글에서는 바로 앞을 보는 묶음만 손실을 크게 늘리고 나머지는 0 가까이에 있다. 되풀이되는 토큰에서는 유도 헤드와 바로 앞 묶음이 9 가까이 뛰고 같은 낱말 묶음도 그에 가깝다. 첫 토큰에서 쉬는 묶음도 무작위 묶음보다 뚜렷이 크다. -->
+# <!-- alt: 점그래프 세 개. 한국어와 영어 글에서는 바로 앞을 보는 묶음만 손실을 크게 늘리고 나머지는 0 가까이에 있다. 되풀이되는 토큰에서는 유도 헤드와 바로 앞 묶음이 9 가까이 뛰고 같은 낱말 묶음도 그에 가깝다. 첫 토큰에서 쉬는 묶음도 무작위 묶음보다 크다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # How much the loss grows when ⟨group_size⟩ heads are silent together. From the top: the token before, the same word, the first token, induction heads, and three groups drawn at random (grey). The horizontal ranges differ.
-# <!-- alt: Three dot plots. In Korean and English text only the group that looks one back makes the loss much larger, the others stay near 0. On repeated tokens the induction heads and the group that looks one back jump to nearly 9, and the group for the same word comes close; the group that rests on the first token is clearly above the random ones. -->
+# <!-- alt: Three dot plots. In Korean and English text only the group that looks one back makes the loss much larger, the others stay near 0. On repeated tokens the induction heads and the group that looks one back jump to nearly 9, and the group for the same word comes close; the group that rests on the first token is above the random ones too. -->
 
 # %% [markdown] tags=["lang-ko"]
 # 첫 토큰에서 가장 많이 쉬는 헤드 ⟨group_size⟩개를 꺼도 ΔL은 한국어 글에서 ⟨first_ko_damage⟩, 영어 글에서 ⟨first_en_damage⟩입니다. 유도 헤드도 글에서는 ⟨induction_ko_damage⟩, ⟨induction_en_damage⟩입니다. 여기서 멈췄다면 없어도 되는 헤드라고 적었을 것입니다. 그런데 글이 되풀이되면 같은 헤드들을 껐을 때 ΔL이 각각 ⟨first_repeated_damage⟩, ⟨induction_repeated_damage⟩입니다. 무작위로 뽑은 묶음은 ⟨lot_low⟩에서 ⟨lot_high⟩ 사이입니다. 쉬는 헤드 ⟨group_size⟩개 가운데 ⟨resting_induction⟩개가 유도 헤드이기도 합니다.
 #
-# 바로 앞을 보는 헤드들은 되풀이되는 글에서 유도 헤드만큼 중요합니다(⟨previous_repeated_damage⟩). 어느 자리 앞에 무엇이 있었는지를 이 헤드들이 적어 두어야 유도 헤드가 ‘다음 자리’를 찾을 수 있다는 설명(올슨 등, 2022)과 들어맞습니다. 한 헤드의 그림만 보아서는 이런 이어짐이 보이지 않습니다.
+# 바로 앞을 보는 헤드들은 되풀이되는 글에서 유도 헤드만큼 중요하고(⟨previous_repeated_damage⟩), 같은 낱말을 보는 헤드들도 그에 못지않습니다(⟨word_repeated_damage⟩). 어느 자리 앞에 무엇이 있었는지를 바로 앞을 보는 헤드가 적어 두어야 유도 헤드가 ‘다음 자리’를 찾을 수 있다는 설명(올슨 등, 2022)과 들어맞습니다. 한 헤드의 그림만 보아서는 이런 이어짐이 보이지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # Without the ⟨group_size⟩ heads that rest most on the first token ΔL is ⟨first_ko_damage⟩ in Korean text and ⟨first_en_damage⟩ in English; without the induction heads it is ⟨induction_ko_damage⟩ and ⟨induction_en_damage⟩. Had we stopped here, we would have called them dispensable. When the text repeats, ΔL for the same heads is ⟨first_repeated_damage⟩ and ⟨induction_repeated_damage⟩, and between ⟨lot_low⟩ and ⟨lot_high⟩ for groups drawn at random. Of the ⟨group_size⟩ resting heads ⟨resting_induction⟩ are induction heads as well.
 #
-# The heads that look one back matter for repeated text as much as the induction heads do (⟨previous_repeated_damage⟩). That fits the explanation of Olsson et al. (2022): they note for each place what stood before it, and only so can an induction head find the place “after”. The picture of a single head does not show such a chain.
+# The heads that look one back matter for repeated text as much as the induction heads do (⟨previous_repeated_damage⟩), and those that look at the same word hardly less (⟨word_repeated_damage⟩). That fits the explanation of Olsson et al. (2022): heads that look one back note for each place what stood before it, and only so can an induction head find the place “after”. The picture of a single head does not show such a chain.
 
 # %% tags=["remove-input"]
 for kind in groups:
@@ -1198,7 +1201,8 @@ table.round(2)
 # %% tags=["remove-input"]
 noise = 1.96 / (len(chosen) - 1) ** 0.5  # of rho, were there no relation
 record(silenced=len(chosen), rho_noise=noise, rho_all=table.size,
-       rho_beyond=int((table.abs() > noise).sum().sum()))
+       rho_beyond=int((table.abs() > noise).sum().sum()),
+       rho_largest=table.abs().max().max())
 for kind, row in zip(kinds, rows.values(), strict=True):
     for side, rho in zip(sides, row, strict=True):
         record(f"rho_{kind}_{side}", rho)
@@ -1209,20 +1213,21 @@ for side in sides:
     top = int(now.argmax())
     record(f"worst_head_{side}", at(chosen[top]))
     record(f"worst_{side}", now[top].item())
-    record(f"worst_sd_{side}", alone[side][top].std(
-        correction=int(cfg.probed > 1)).item())
+    record(f"worst_low_{side}", alone[side][top].min().item())
+    record(f"worst_high_{side}", alone[side][top].max().item())
     now = now.sort().values
-    record(f"middle_{side}", now[len(now) // 2].item())
+    record(f"middle_{side}", now[len(now) // 2].item(),
+           text=f"{now[len(now) // 2]:+.4f}".replace("-", "−"))
     record(f"helped_{side}", int((now < 0).sum()))
 
 # %% [markdown] tags=["lang-ko"]
-# 하나만 꺼서는 대개 표가 나지 않습니다. 헤드 ⟨silenced⟩개의 ΔL은 중앙값이 한국어 ⟨middle_ko⟩, 영어 ⟨middle_en⟩이고, 껐더니 손실이 오히려 줄어든 헤드도 ⟨helped_ko⟩개, ⟨helped_en⟩개 있습니다. 점수와의 순위 상관은 아무 관계가 없을 때에도 스무 번에 열아홉 번은 ±⟨rho_noise⟩ 안에 듭니다. 표의 ⟨rho_all⟩개 가운데 그 밖에 있는 것은 ⟨rho_beyond⟩개입니다.
+# 하나만 꺼서는 대개 표가 나지 않습니다. 헤드 ⟨silenced⟩개의 ΔL은 중앙값이 한국어 ⟨middle_ko⟩, 영어 ⟨middle_en⟩이고, 껐더니 손실이 오히려 줄어든 헤드도 ⟨helped_ko⟩개, ⟨helped_en⟩개 있습니다. 점수와의 순위 상관은 아무 관계가 없을 때에도 스무 번에 열아홉 번은 ±⟨rho_noise⟩ 안에 듭니다. 표의 ⟨rho_all⟩개 가운데 그 밖에 있는 것은 ⟨rho_beyond⟩개이고, 가장 큰 것의 크기가 ⟨rho_largest⟩입니다. 관계가 아주 없지는 않지만, 점수의 순서가 쓸모의 순서를 대신하지는 못합니다. 게다가 여기서 끈 헤드는 대부분 점수가 높아서 고른 것이니, 모든 헤드의 상관이라고 볼 수도 없습니다.
 #
-# 하나씩 끈 효과를 더해도 함께 끈 효과가 되지는 않습니다. 바로 앞을 보는 ⟨group_size⟩개를 하나씩 끈 ΔL의 합은 영어에서 ⟨single_sum_en⟩인데 함께 끄면 ⟨previous_en_damage⟩입니다. 하나가 없을 때 나머지가 일을 나누어 맡는다고 보면 들어맞습니다. 한국어에서는 ⟨single_sum_ko⟩, ⟨previous_ko_damage⟩이고, 거의 전부가 헤드 ⟨worst_head_ko⟩ 하나의 몫입니다(ΔL = ⟨worst_ko⟩ ± ⟨worst_sd_ko⟩). 한글이 바이트 조각으로 나뉘는 것과 관계가 있을지 모르지만, 여기서 잰 것만으로는 알 수 없습니다.
+# 하나씩 끈 효과를 더해도 함께 끈 효과가 되지는 않습니다. 바로 앞을 보는 ⟨group_size⟩개를 하나씩 끈 ΔL의 합은 영어에서 ⟨single_sum_en⟩인데 함께 끄면 ⟨previous_en_damage⟩입니다. 하나가 없을 때 나머지가 일을 나누어 맡는다고 보면 들어맞습니다. 한국어에서는 ⟨single_sum_ko⟩, ⟨previous_ko_damage⟩이고, 거의 전부가 헤드 ⟨worst_head_ko⟩ 하나의 몫입니다(ΔL = ⟨worst_ko⟩, 토막에 따라 ⟨worst_low_ko⟩에서 ⟨worst_high_ko⟩까지). 한글이 바이트 조각으로 나뉘는 것과 관계가 있을지 모르지만, 여기서 잰 것만으로는 알 수 없습니다.
 # %% [markdown] tags=["lang-en"]
-# One head alone is seldom missed. Over ⟨silenced⟩ heads the median of ΔL is ⟨middle_ko⟩ in Korean and ⟨middle_en⟩ in English, and without ⟨helped_ko⟩ and ⟨helped_en⟩ of them the loss even falls. Were there no relation at all, nineteen in twenty rank correlations with the score would still lie within ±⟨rho_noise⟩; of the ⟨rho_all⟩ in the table ⟨rho_beyond⟩ lie outside.
+# One head alone is seldom missed. Over ⟨silenced⟩ heads the median of ΔL is ⟨middle_ko⟩ in Korean and ⟨middle_en⟩ in English, and without ⟨helped_ko⟩ and ⟨helped_en⟩ of them the loss even falls. Were there no relation at all, nineteen in twenty rank correlations with the score would still lie within ±⟨rho_noise⟩; of the ⟨rho_all⟩ in the table ⟨rho_beyond⟩ lie outside, and the largest has a size of ⟨rho_largest⟩. There is some relation, but the order of scores does not stand in for the order of use. Besides, most of the heads silenced here were chosen for high scores, so this is not the correlation over all heads.
 #
-# Nor do the effects of single heads add up to the effect of the group. For the ⟨group_size⟩ heads that look one back, the sum of ΔL one at a time is ⟨single_sum_en⟩ in English; together it is ⟨previous_en_damage⟩. That fits heads that stand in for one another. In Korean the two are ⟨single_sum_ko⟩ and ⟨previous_ko_damage⟩, and nearly all of it is the share of one head, ⟨worst_head_ko⟩ (ΔL = ⟨worst_ko⟩ ± ⟨worst_sd_ko⟩). It may have to do with Hangul being cut into byte pieces; what is measured here cannot tell.
+# Nor do the effects of single heads add up to the effect of the group. For the ⟨group_size⟩ heads that look one back, the sum of ΔL one at a time is ⟨single_sum_en⟩ in English; together it is ⟨previous_en_damage⟩. That fits heads that stand in for one another. In Korean the two are ⟨single_sum_ko⟩ and ⟨previous_ko_damage⟩, and nearly all of it is the share of one head, ⟨worst_head_ko⟩ (ΔL = ⟨worst_ko⟩; from ⟨worst_low_ko⟩ to ⟨worst_high_ko⟩ between passages). It may have to do with Hangul being cut into byte pieces; what is measured here cannot tell.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: heads-conclusion -->
