@@ -69,6 +69,7 @@ from lib.train import Recipe, fit, token_loss
 from lib.train import learning_rate as rate_of
 from lib.transformer import Transformer, TransformerConfig
 
+# %% tags=["hide-input"]
 use_style()
 pd.set_option("display.max_colwidth", None)
 NAMES = {"date, en → ko": "날짜, 영 → 한 | date, en → ko",
@@ -80,7 +81,7 @@ NAMES = {"date, en → ko": "날짜, 영 → 한 | date, en → ko",
 options = ("d_model", "n_layers", "n_heads", "steps", "batch",
            "learning_rate", "warmup", "tests", "trial_steps")
 quick = (32, 2, 4, 40, 32, 4e-3, 10, 40, 12)
-full = (64, 2, 4, 2000, 128, 4e-3, 100, 1000, 250)
+full = (64, 2, 4, 2400, 128, 4e-3, 100, 1000, 300)
 large = (256, 4, 8, 8000, 256, 1e-3, 800, 1000, 2000)
 values = (d_model, n_layers, n_heads, steps, batch,
           learning_rate, warmup, tests, trial_steps)
@@ -171,9 +172,9 @@ pd.DataFrame(
 # The texts of a batch must have one length. What fills up the short ones is padding, and whatever is computed there is thrown away. So we draw the texts of several batches at once, lay them out by length, and cut. The texts are the same; only the waste is less.
 
 # %%
-def supply(pool=16, kinds=task.KINDS):
+def supply(pool=16, kinds=task.KINDS, size=cfg.batch):
     generator = torch.Generator().manual_seed(seed)
-    return task.batches(tokenizer, cfg.batch, generator, kinds, pool)
+    return task.batches(tokenizer, size, generator, kinds, pool)
 
 
 def padding_share(source, count=32):
@@ -647,10 +648,9 @@ answers = []
 for kind in task.KINDS:
     pairs = task.unseen(kind, cfg.tests, seed=5)
     said = task.translate(model, tokenizer, [p.source for p in pairs])
-    answers += [(p.kind, p.direction, p.source, p.target, text,
-                 p.target == text) for p, text in zip(pairs, said, strict=True)]
-columns = ["kind", "direction", "source", "target", "said", "right"]
-answers = pd.DataFrame(answers, columns=columns)
+    answers += [(pair.kind, pair.direction, pair.target == text)
+                for pair, text in zip(pairs, said, strict=True)]
+answers = pd.DataFrame(answers, columns=["kind", "direction", "right"])
 result = answers.groupby("direction")["right"].agg(["size", "sum", "mean"])
 pd.DataFrame({"시험 | tested": result["size"], "맞음 | right": result["sum"],
               "비율 | share": result["mean"].map("{:.1%}".format)},
@@ -741,7 +741,7 @@ def erase(layer, heads):
     output = model.decoder[layer].cross_attention.output
     return output.register_forward_pre_hook(silence)
 
-
+# %%
 every = list(range(cfg.n_heads))
 erased = {"—": seen[last]["right"]}
 for layer in range(cfg.n_layers):
@@ -761,7 +761,7 @@ single.sort(key=weight.get, reverse=True)
 order = ["—", *single, *(f"{i}.*" for i in range(cfg.n_layers))]
 table = erased.loc[order].map("{:.0%}".format).rename(columns=NAMES)
 table.insert(0, "짝에 준 가중치 | weight on the partner",
-             [f"{weight[name]:.2f}" if name in weight else "" for name in order])
+             [f"{weight[n]:.2f}" if n in weight else "" for n in order])
 table.rename_axis("지운 헤드 | erased")
 
 # %% tags=["remove-input"]
@@ -778,15 +778,15 @@ record(erase_head=hardest[0], erase_weight=weight[hardest[0]],
        layers_top=cfg.n_layers - 1)
 
 # %% [markdown] tags=["lang-ko"]
-# 표를 위에서부터 보십시오. 짝을 가장 또렷하게 보던 헤드를 지워도 날짜는 ⟨erase_best⟩ 넘게 맞습니다. 어느 헤드 하나를 지워도 ⟨erase_dates⟩ 아래로는 내려가지 않습니다. 같은 일을 하는 헤드가 여럿이어서 하나가 없어도 다른 헤드가 그 몫을 합니다. 층 0의 헤드를 모두 지우면 그제야 날짜가 ⟨erase_layer⟩까지 무너집니다.
+# 표를 위에서부터 보십시오. 짝을 가장 또렷하게 보던 헤드를 지워도 날짜는 두 방향 가운데 낮은 쪽이 ⟨erase_best⟩ 맞습니다. 다른 헤드 하나를 지웠을 때 가장 낮은 값도 ⟨erase_dates⟩입니다. 비슷한 곳을 보는 헤드가 여럿이어서 하나가 없어도 나머지가 그 몫을 하는 것으로 보입니다. 층 0의 헤드를 모두 지우면 날짜는 높은 쪽도 ⟨erase_layer⟩입니다.
 #
-# 거꾸로, 날짜에서 눈에 띄지 않던 헤드가 다른 데서 일하고 있기도 합니다. 헤드 ⟨erase_head⟩의 짝에 준 가중치는 ⟨erase_weight⟩밖에 되지 않지만, 지우면 수의 한 방향이 ⟨erase_numbers⟩까지 떨어집니다.
+# 거꾸로, 날짜의 그림으로 잰 값은 수에 대해 아무것도 말해 주지 않습니다. 수에 가장 아쉬운 헤드는 ⟨erase_head⟩입니다. 짝에 준 가중치는 ⟨erase_weight⟩인데, 지우면 수의 한 방향이 ⟨erase_numbers⟩까지 떨어집니다.
 #
 # > **주의.** 또렷한 그림은 모델이 **무엇을 볼 수 있게 되었는지**를 보여 줍니다. 그 헤드가 꼭 필요한지, 흐릿한 헤드가 쓸모없는지는 그림이 아니라 지워 보는 실험이 말해 줍니다.
 # %% [markdown] tags=["lang-en"]
-# Read the table from the top. Without the head that sees the partner most clearly, more than ⟨erase_best⟩ of the dates are still right. No single head, erased, takes them below ⟨erase_dates⟩. Several heads do the same work, and when one is gone others do its share. Only when all heads of layer 0 are erased do dates break down, to ⟨erase_layer⟩.
+# Read the table from the top. Without the head that sees the partner most clearly, ⟨erase_best⟩ of the dates are still right in the worse of the two directions. Erasing any other single head gives ⟨erase_dates⟩ at the lowest. Several heads look at similar places, and when one is gone the rest seem to do its share. With all heads of layer 0 erased, dates come to ⟨erase_layer⟩ even in the better direction.
 #
-# The other way round, a head that does not stand out on dates may be at work elsewhere. The weight of head ⟨erase_head⟩ on the partner is only ⟨erase_weight⟩, but without it one direction of numbers falls to ⟨erase_numbers⟩.
+# The other way round, what was measured on dates says nothing about numbers. The head that numbers miss most is ⟨erase_head⟩. Its weight on the partner is ⟨erase_weight⟩, and without it one direction of numbers falls to ⟨erase_numbers⟩.
 #
 # > **Note.** A clear picture shows **what the model has become able to see**. Whether that head is needed, and whether a blurred one is useless, is told not by the picture but by erasing.
 
@@ -823,11 +823,11 @@ start = len(turns) // 2
 
 # %% tags=["hide-input"]
 begin = list(seen)[start]
+axes = {"showgrid": False, "zeroline": False}
 figure = go.Figure(go.Heatmap(
     z=maps[begin], zmin=0, zmax=1, xgap=1, ygap=1, showscale=False,
     colorscale=[[0, "rgba(65,105,225,0)"], [1, "rgba(65,105,225,1)"]],
     hovertemplate="%{z:.2f}<extra></extra>"))
-axes = {"showgrid": False, "zeroline": False}
 figure.update_layout(
     title_text=headline(begin), height=520,
     xaxis={"tickvals": list(range(len(reads))), "ticktext": reads,
@@ -837,6 +837,8 @@ figure.update_layout(
     margin={"l": 60, "r": 16, "t": 60, "b": 20},
     sliders=[{"active": start, "steps": turns, "pad": {"t": 60},
               "currentvalue": {"prefix": "step "}}])
+
+# %% tags=["hide-input"]
 looked_at = {step: [reads[i] for i in at["cross"][best].argmax(-1)]
              for step, at in seen.items()}
 show(figure, table=pd.DataFrame(
@@ -888,6 +890,7 @@ PARTS = {"attention": ["query", "key", "value", "output"],
                    "cross.output"],
          "feed-forward": ["up", "down"]}
 
+# %%
 
 def flow(step):
     probe = new_model()
@@ -958,9 +961,8 @@ record(grad_first=int(stations[0]), grad_last=int(stations[-1]),
 # In training the model always read a right beginning. On its own it reads **what it has written itself**; a model that feeds on its own output is called autoregressive. One mistake, and it reads a beginning that it has never met. We give numbers set aside to a model that is not there yet (step ⟨half_step⟩) and to the trained one, in both ways.
 
 # %%
-alone = task.collate(task.unseen("number", min(400, cfg.tests), seed=7),
-                     tokenizer)
-alone = to_device(alone)
+alone = task.unseen("number", min(400, cfg.tests), seed=7)
+alone = to_device(task.collate(alone, tokenizer))
 
 
 @torch.no_grad()
@@ -974,7 +976,7 @@ def both_ways(model):
     return {name: (said == labels) | ~words
             for name, said in (("taught", forced), ("alone", free))}
 
-
+# %%
 words = alone["target"][:, 1:] != task.PAD
 mean_right = curves[directions[2:]].mean(axis=1)
 half_step = int((mean_right >= 0.25).idxmax())
@@ -1118,24 +1120,24 @@ record(outside=len(strange), outside_right=sum(good))
 outside.assign(**{"": ["✓" if right else "✗" for right in good]})
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨outside⟩개 가운데 ⟨outside_right⟩개가 맞았습니다. 사람에게는 쉬운 것도 섞여 있습니다. 쉼표 하나가 빠졌을 뿐인데, 또는 아는 두 가지 표기를 섞었을 뿐인데 틀립니다. 떼어 둔 값을 다 맞힌 모델이라고 해서 사람이 말하는 뜻의 규칙을 배웠다고 할 수는 없습니다. **시험지와 같은 곳에서 뽑은 문제를 잘 푸는 것**과 규칙을 아는 것은 다릅니다.
+# ⟨outside⟩개 가운데 ⟨outside_right⟩개가 맞았습니다. 사람이라면 맞힐 것들입니다. 쉼표나 빈칸 하나가 빠졌을 뿐인데 답이 달라지기도 합니다. 떼어 둔 값을 다 맞힌 모델이라고 해서 사람이 말하는 뜻의 규칙을 배웠다고 할 수는 없습니다. **시험지와 같은 곳에서 뽑은 문제를 잘 푸는 것**과 규칙을 아는 것은 다릅니다.
 # %% [markdown] tags=["lang-en"]
-# ⟨outside_right⟩ of ⟨outside⟩ are right. Some of these are easy for people: a comma is missing, or two known spellings are mixed, and the answer is wrong. A model that gets the values set aside right has not thereby learned the rule in the sense in which people mean it. **Doing well on questions drawn from the same place** is one thing, knowing the rule another.
+# ⟨outside_right⟩ of ⟨outside⟩ are right. People would get them right. A missing comma or space can be enough to change the answer. A model that gets the values set aside right has not thereby learned the rule in the sense in which people mean it. **Doing well on questions drawn from the same place** is one thing, knowing the rule another.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-trials -->
 # ## 설정 하나씩 바꾸어 보기
 #
-# 이 장의 설정은 논문과 몇 군데 다릅니다. 날짜만 ⟨trial_steps⟩걸음 가르치면서 하나씩 바꾸어 봅니다. 배치의 내용과 순서는 모두 같습니다. 손실은 설정마다 뜻이 다르지 않도록 레이블 스무딩을 빼고 잽니다.
+# 이 장의 설정은 논문과 몇 군데 다릅니다. 날짜만, 배치를 절반으로 줄여 ⟨trial_steps⟩걸음 가르치면서 하나씩 바꾸어 봅니다. 배치의 내용과 순서는 모두 같습니다. 손실은 설정마다 뜻이 다르지 않도록 레이블 스무딩을 빼고 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: train-trials -->
 # ## Change one setting at a time
 #
-# This chapter departs from the paper in a few settings. We teach dates alone for ⟨trial_steps⟩ steps and change one thing at a time; the batches and their order are the same for all. The loss is measured without label smoothing, so that it means the same for each.
+# This chapter departs from the paper in a few settings. We teach dates alone, in batches half as large, for ⟨trial_steps⟩ steps and change one thing at a time; the batches and their order are the same for all. The loss is measured without label smoothing, so that it means the same for each.
 
 # %%
 trial = replace(recipe, steps=cfg.trial_steps, evaluations=10,
-                schedule="cosine", precision="no")
+                schedule="cosine", precision="no", batch=cfg.batch // 2)
 trials = {
     "이 장의 설정 | as here": (trial, smoothing, {}),
     "스무딩 없이 | no smoothing": (trial, 0.0, {}),
@@ -1157,7 +1159,8 @@ def plain_loss(model):
 outcome, trial_curves = {}, {}
 for name, (chosen, eps, changes) in trials.items():
     candidate = new_model(**changes)
-    losses = fit(candidate, supply(kinds=("date",)), chosen,
+    dates_only = supply(kinds=("date",), size=chosen.batch)
+    losses = fit(candidate, dates_only, chosen,
                  loss=lambda m, b, eps=eps: translation_loss(m, b, eps),
                  evaluate=plain_loss, name=name.split(" | ")[-1])
     said = task.translate(candidate, tokenizer,
@@ -1187,8 +1190,8 @@ show(figure, table=outcome)
 # <!-- alt: Five lines of loss over steps, on a log scale. The one with no warm-up falls fastest at first and is soon caught up with. The one with no smoothing ends far below the others, which end close together. -->
 
 # %% tags=["remove-input"]
-for short, name in zip(("here", "plain", "cold", "noam", "post"), outcome.index,
-                       strict=True):
+for short, name in zip(("here", "plain", "cold", "noam", "post"),
+                       outcome.index, strict=True):
     loss, share = outcome.loc[name]
     record(f"trial_{short}", share, text=f"{share:.0%}")
     record(f"trial_{short}_loss", loss)
