@@ -37,7 +37,7 @@ from lib.models import quiet
 from lib.profile import pick_device
 from lib.running import deterministic, own_randomness
 from lib.schedules import SCHEDULES
-from lib.train import PRECISIONS, Recipe, Wandb, fit, learning_rate, token_loss
+from lib.train import PRECISIONS, Recipe, Step, Wandb, fit, learning_rate, token_loss
 from lib.trainer import TracingTrainer, last_checkpoint, training_arguments
 from lib.trainer import history as logged
 from lib.transformer import Transformer, TransformerConfig
@@ -197,15 +197,16 @@ def _check_sizes(options: Options) -> None:
             f"{below + step}{other}."
         )
     rows, parts = options.batch_size, options.gradient_accumulation_steps
+    world = int(os.environ.get("WORLD_SIZE", "1"))
     if rows > options.train_size:
         raise ValueError(
             f"batch_size {rows} is more than train_size {options.train_size}; lower "
             "batch_size or raise train_size."
         )
-    if rows % parts:
+    if rows % (parts * world):
         raise ValueError(
             f"batch_size {rows} cannot be cut into gradient_accumulation_steps {parts} "
-            "equal parts; use a number that divides it."
+            f"equal parts for {world} process(es); use numbers that divide it."
         )
 
 
@@ -347,7 +348,7 @@ class _Look:
         self.every = max(1, options.steps // 10)
         self.snapshots = None
         if options.track_internals:
-            self.snapshots = snapshots_of(task, 2 * self.every)
+            self.snapshots = snapshots_of(task)
 
     def valid(self, model: nn.Module) -> float:
         began = time.perf_counter()
@@ -355,23 +356,33 @@ class _Look:
         self.seconds += time.perf_counter() - began
         return value
 
-    def __call__(self, step: Any, model: nn.Module | None = None) -> None:
-        """Of `fit` comes a `Step`, of the Trainer a number and a model."""
+    def step(self, step: Step) -> None:
+        """Look in after a step of `fit`, which takes the validation loss itself."""
         began = time.perf_counter()
-        number = getattr(step, "step", step)
-        if self.snapshots is not None:
-            self.snapshots(step, model)
-        if model is not None:
-            self.losses[number] = validation_loss(model, self.task)
+        self._snapshot(step.step, step.model)
+        self.seconds += time.perf_counter() - began
+
+    def __call__(self, step: int, model: nn.Module) -> None:
+        """Look in when the Trainer calls: every so many steps, and at the ends."""
+        began = time.perf_counter()
+        self._snapshot(step, model)
+        self.losses[step] = validation_loss(model, self.task)
         if self.file is not None:
             self.file.write_text(json.dumps(self.losses), encoding="utf-8")
         self.seconds += time.perf_counter() - began
 
+    def _snapshot(self, step: int, model: nn.Module) -> None:
+        """At every other evaluation, and at the last step, but not just before it."""
+        often = 2 * self.every
+        due = step == self.steps or (step % often == 0 and step + self.every
+                                     <= self.steps)
+        if self.snapshots is not None and due:
+            self.snapshots.take(step, model)
 
-def snapshots_of(task: Task, every: int = 1) -> Snapshots:
+
+def snapshots_of(task: Task) -> Snapshots:
     """Snapshots of the probe, with gradients of its loss."""
-    return Snapshots(collate([task.probe], task.tokenizer), task.tokens(), every,
-                     loss=loss_of)
+    return Snapshots(collate([task.probe], task.tokenizer), task.tokens(), loss=loss_of)
 
 
 def versions(options: Options) -> tuple[str, ...]:
@@ -403,7 +414,7 @@ def train(options: Options, task: Task, version: str) -> Run:
 def _pytorch(options: Options, task: Task) -> Run:
     folder, look = options.folder / "pytorch", _Look(options, task)
     model = first_model(options, task).to(pick_device(options.device))
-    hooks: list[Callable] = [look]
+    hooks: list[Callable] = [look.step]
     if options.wandb:
         hooks.append(Wandb(options.wandb_project, asdict(options), "pytorch"))
     if options.resume and (folder / "checkpoints" / "last").exists():
@@ -492,18 +503,21 @@ def _huggingface(options: Options, task: Task) -> Run:
     look = _Look(options, task, checkpoints / "losses.json")
     device, recipe = pick_device(options.device), recipe_of(options)
     last = last_checkpoint(checkpoints) if options.resume else None
-    if last is None:
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    main = int(os.environ.get("RANK", "0")) == 0
+    if last is None and main:
         shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir(parents=True)
-    else:
+    elif last is not None:
         before = json.loads((checkpoints / "options.json").read_text(encoding="utf-8"))
         _same(options, before, last)
         done = int(last.name.rpartition("-")[2])
         losses = json.loads((checkpoints / "losses.json").read_text(encoding="utf-8"))
         look.losses = {int(step): value for step, value in losses.items()
                        if int(step) <= done}
-    told = json.dumps(asdict(options), indent=1) + "\n"
-    (checkpoints / "options.json").write_text(told, encoding="utf-8")
+    if main:
+        told = json.dumps(asdict(options), indent=1) + "\n"
+        (checkpoints / "options.json").write_text(told, encoding="utf-8")
     wrapped = wrap_tokenizer(task.tokenizer, task.config.max_length)
     batches = task.rows(options)
     order = [i for epoch in range(options.epochs)
@@ -511,7 +525,7 @@ def _huggingface(options: Options, task: Task) -> Run:
     rows = make_dataset(task.train, wrapped).select(order)
     arguments = training_arguments(
         checkpoints, steps=options.steps, order="as given",
-        batch=options.batch_size // recipe.accumulation,
+        batch=options.batch_size // recipe.accumulation // world,
         accumulation=recipe.accumulation, learning_rate=recipe.learning_rate,
         schedule=recipe.schedule, warmup=recipe.warmup, beta2=recipe.betas[1],
         weight_decay=recipe.weight_decay, clip=recipe.clip,
@@ -543,7 +557,8 @@ def _huggingface(options: Options, task: Task) -> Run:
         columns={"loss": "train", "learning_rate": "lr"})
     valid = pd.DataFrame({"step": look.losses.keys(), "valid": look.losses.values()})
     curve = valid.merge(log, on="step", how="left")
-    save(folder, model, wrapped, arguments, logged(trainer))
+    if main:
+        save(folder, model, wrapped, arguments, logged(trainer))
     return Run("huggingface", model, task, options.steps, seconds, curve,
                look.snapshots)
 
@@ -553,17 +568,22 @@ def main(words: list[str]) -> int:
 
     Returns 0, or 1 after one sentence on what is wrong, or 130 after Ctrl-C.
     """
-    from lib.workbench_files import leave  # it stands on this module
+    from lib import workbench_files as files  # it stands on this module
 
     try:
         options = check(_parsed(words))
+        if options.version == "test":
+            print(files.self_test(options).to_string(index=False))
+            return 0
         task = prepare(options)
-        for version in versions(options):
-            run = train(options, task, version)
-            if int(os.environ.get("RANK", "0")) == 0:
-                leave(run, options)
+        runs = [train(options, task, version) for version in versions(options)]
+        if options.version == "analysis":
+            runs = files.loaded(options) or [files.untrained(options, task)]
+        if int(os.environ.get("RANK", "0")) == 0:
+            for run in runs:
+                left = files.leave(run, options)
                 scores = ", ".join(f"{k} {v:.1%}" for k, v in run.scores.items())
-                print(f"{version}: {scores}; {run.seconds:.1f} s of training")
+                print(f"{run.version}: {scores or 'untrained'}; {len(left)} files")
     except (ValueError, OutOfMemory) as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ everything, `loaded(options)` reads what is there, and `self_test()` tries it al
 
 import json
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -43,7 +44,8 @@ from lib.workbench import (
     written,
 )
 
-MARKS = {"pytorch": ("attention", "o"), "huggingface": ("gravity", "s")}
+#: A wide line below a narrow one: they may lie on each other.
+LINES = {"pytorch": ("attention", 4), "huggingface": ("gravity", 1.5)}
 NAMES = {"pytorch": "PyTorch", "huggingface": "Hugging Face"}
 
 
@@ -105,12 +107,11 @@ def curves_figure(runs: list[Run]) -> Figure:
     """Training and validation loss of each run against the step."""
     figure, axis = plt.subplots()
     for run in runs:
-        colour, mark = MARKS[run.version]
-        style = {"color": COLOURS[colour], "marker": mark, "markersize": 4}
-        for name, line in (("train", "--"), ("valid", "-")):
+        colour, width = LINES[run.version]
+        for name, line in (("train", ":"), ("valid", "-")):
             part = run.curve.dropna(subset=[name])
-            axis.plot(part["step"], part[name], line, **style,
-                      label=f"{NAMES[run.version]}, {name}")
+            axis.plot(part["step"], part[name], line, color=COLOURS[colour],
+                      linewidth=width, label=f"{NAMES[run.version]}, {name}")
     axis.set(xlabel="step", ylabel="loss (nats per token)", ylim=(0, None))
     axis.legend()
     return figure
@@ -242,6 +243,8 @@ def opens(file: Path) -> bool:
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as stored:
                 return bool([stored.get_tensor(name) for name in stored.keys()])  # noqa: SIM118
+        if file.suffix in (".pt", ".pth", ".bin"):  # what torch.save writes
+            return zipfile.is_zipfile(file)
     except Exception:  # noqa: BLE001 - whatever the reader of that format raises
         return False
     return file.stat().st_size > 0
@@ -280,8 +283,9 @@ def self_test(options: Options) -> pd.DataFrame:
     found: dict[str, bool] = {}
     with tempfile.TemporaryDirectory() as place:
         small = replace(
-            options, version="both", output_dir=place, hidden_size=32, num_heads=4,
-            num_layers=2, epochs=2, train_size=160, eval_size=16, batch_size=16,
+            options, version="both", output_dir=place, hidden_size=32, num_heads=2,
+            num_layers=1, epochs=2, train_size=80, eval_size=8, batch_size=16,
+            max_length=32,
             visualize=True, track_internals=True, wandb=False, resume=False,
             dropout=0.0, gradient_accumulation_steps=1, warmup_steps=None,
         )
@@ -310,8 +314,13 @@ def self_test(options: Options) -> pd.DataFrame:
             [*analyses(run)] == ["qkv", "attention", "feed_forward", "gradient", "path"]
             and all(len(table) for table in analyses(run).values()) for run in again)
         found["a checkpoint of another shape is refused"] = _refused(folder, task)
+    return _told({name: bool(held) for name, held in found.items()})
+
+
+def _told(found: dict[str, bool]) -> pd.DataFrame:
     wrong = [name for name, held in found.items() if not held]
-    assert not wrong, f"this does not hold here: {'; '.join(wrong)}"
+    if wrong:
+        raise AssertionError(f"this does not hold here: {'; '.join(wrong)}")
     return pd.DataFrame({"check": found.keys(), "holds": found.values()})
 
 

@@ -16,7 +16,7 @@
 #
 # - **할 수 있게 되는 것.** 모델의 크기, 학습률(learning rate), 데이터의 양을 바꾸어 가며 두 구현을 학습시키고, 손실(loss) 곡선과 다섯 가지 분석을 비교하고, 중단된 학습을 이어서 할 수 있습니다.
 # - **걸리는 시간.** 읽기 15분, 실험은 원하는 만큼.
-# - **필요한 것.** [1부](part1)의 장들. 명령을 실행해 보려면 터미널.
+# - **필요한 것.** [1부](#part-attention)의 장들. 명령을 실행해 보려면 터미널.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-workbench -->
 # # Workbench: both Transformers in one run
@@ -25,7 +25,7 @@
 #
 # - **You will be able to** train the two implementations at other sizes, learning rates and amounts of data, compare their loss curves and the five analyses, and go on with a training that was interrupted.
 # - **Time.** 15 minutes to read; experiments as long as you like.
-# - **You need** the chapters of [Part I](part1). A terminal, to run the commands.
+# - **You need** the chapters of [Part I](#part-attention). A terminal, to run the commands.
 
 # %% tags=["parameters"]
 profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
@@ -160,15 +160,16 @@ if visualize and any(len(run.curve) for run in runs):
     show(files.curves_figure(runs))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 두 구현의 손실. 점선은 학습 손실, 실선은 학습에 쓰지 않은 쌍에서 잰 검증 손실(validation loss)입니다. 두 구현이 같은 계산을 한다면 두 곡선이 겹칩니다.
+# 두 구현의 손실. 점선은 학습 손실, 실선은 학습에 쓰지 않은 쌍에서 잰 검증 손실(validation loss)입니다. 넓은 선이 PyTorch, 좁은 선이 Hugging Face입니다. 두 구현이 같은 계산을 한다면 두 선이 겹칩니다.
 # <!-- alt: 학습 단계에 따른 두 구현의 학습 손실과 검증 손실 곡선. 모두 오른쪽으로 갈수록 내려간다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The loss of the two implementations: dashed on the training pairs, solid the validation loss on pairs never trained on. If both compute the same, the curves lie on each other.
+# The loss of the two implementations: dotted on the training pairs, solid the validation loss on pairs never trained on. The wide lines are PyTorch, the narrow ones Hugging Face. If both compute the same, the lines lie on each other.
 # <!-- alt: Training and validation loss of the two implementations against the training step. All curves descend to the right. -->
 
 # %% tags=["hide-input"]
 def summary(run):
-    size = sum(p.numel() for p in run.model.parameters())
+    size = sum(p.numel() for p in run.model.parameters()
+               if p.requires_grad)
     loss = run.curve["valid"].iloc[-1] if len(run.curve) else None
     return {"매개변수 | parameters": f"{size:,}",
             "학습 시간(초) | seconds of training": f"{run.seconds:.1f}",
@@ -196,11 +197,11 @@ if len(runs) == 2 and all(len(run.curve) for run in runs):
            gap_most=gaps.max())
 
 # %% [markdown] tags=["lang-ko"]
-# 두 검증 손실은 학습하기 전에 ⟨gap_first⟩, ⟨n_steps⟩단계를 마친 뒤에 ⟨gap_last⟩만큼 다릅니다. 도중에 가장 크게 벌어졌을 때는 ⟨gap_most⟩입니다. 두 코드는 같은 식을 다른 순서로 더하므로 끝자리가 조금씩 다르고, 이 차이가 학습하는 동안 커집니다.
+# 두 검증 손실의 차이는 학습하기 전에 ⟨gap_first⟩, ⟨n_steps⟩단계를 마친 뒤에 ⟨gap_last⟩이고, 가장 크게 벌어졌을 때 ⟨gap_most⟩입니다. 두 코드는 같은 식을 다른 순서로 더하므로 끝자리가 조금씩 다르고, 이 차이가 학습하는 동안 커집니다. 그러니 위의 표에서 두 구현이 이만큼 다른 것은 어느 쪽이 낫다는 뜻이 아닙니다. 두 모델을 비교할 때도 이보다 작은 차이는 우연으로 보아야 합니다.
 #
 # 학습이 끝나면 두 모델에 글을 한 토큰(token)씩 짓게 합니다. 이제까지 지은 것만 보고 다음 토큰을 정하는 자기회귀(autoregressive) 방식입니다. 글자 하나까지 맞아야 맞은 것으로 칩니다. 날짜는 ⟨ours_date⟩와 ⟨theirs_date⟩, 수는 ⟨ours_number⟩와 ⟨theirs_number⟩가 맞았습니다(앞이 PyTorch). 걸린 시간은 들여다보는 데 쓴 시간을 빼고 ⟨ours_seconds⟩초와 ⟨theirs_seconds⟩초입니다.
 # %% [markdown] tags=["lang-en"]
-# The two validation losses differ by ⟨gap_first⟩ before training and by ⟨gap_last⟩ after ⟨n_steps⟩ steps; at most they were ⟨gap_most⟩ apart. The two codes add the terms of the same formulas in another order, so their last digits differ, and training makes such differences grow.
+# The two validation losses lie ⟨gap_first⟩ apart before training and ⟨gap_last⟩ after ⟨n_steps⟩ steps; ⟨gap_most⟩ is the most. The two codes add the terms of the same formulas in another order, so their last digits differ, and training makes such differences grow. What separates the two in the table above is therefore no merit of either. When two models are compared, a difference smaller than this is chance.
 #
 # After training each model writes its answers token by token: autoregressive, from nothing but the source and what it has written so far. An answer counts if it is right to the letter. Of the dates, ⟨ours_date⟩ and ⟨theirs_date⟩ are right, of the numbers ⟨ours_number⟩ and ⟨theirs_number⟩ (PyTorch first). Training took ⟨ours_seconds⟩ and ⟨theirs_seconds⟩ seconds, without the time spent on looking inside.
 
@@ -312,12 +313,12 @@ if drawn:
 # <!-- label: bench-gradient -->
 # ### 기울기의 흐름
 #
-# 기울기(gradient)가 아래층까지 닿는지 봅니다. 기울기의 크기를 그 행렬의 크기로 나눈 값이므로 층끼리 견줄 수 있습니다.
+# 기울기(gradient)가 아래층까지 닿는지 봅니다. 정해 둔 한 쌍의 손실에서 얻은 기울기이고, 그 크기를 행렬의 크기로 나누었으므로 층끼리 견줄 수 있습니다. 그 쌍을 맞히게 되면 손실이 줄어 기울기도 작아집니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-gradient -->
 # ### Gradient flow
 #
-# Does the gradient reach the lower layers? The norm of each gradient is divided by that of its matrix, so that layers can be compared.
+# Does the gradient reach the lower layers? The gradients are those of the loss of the one pair, each norm divided by that of its matrix, so that layers can be compared. Once the model gets the pair right, its loss is small, and so are they.
 
 # %% tags=["hide-input"]
 if drawn:
@@ -396,9 +397,9 @@ if drawn:
 # `best` holds the weights with the lowest validation loss, `epoch_1` and so on those after each pass over the data, `last` all that is needed to go on. A checkpoint is renamed into place when it is complete, so that a whole one is left even if the power fails while it is written. With `resume` the run goes on from there, and the losses of the PyTorch version are the same to the last bit as without the interruption. `huggingface/model` can be read with `from_pretrained`.
 
 # %% tags=["hide-input"]
-left = [file for run in runs if run.step
-        for file in files.leave(run, options)]
-wrote(left)
+left = [file for run in runs for file in files.leave(run, options)]
+if left:
+    wrote(left)
 rows = pd.DataFrame({
     "folder": [str(file.relative_to(options.folder).parent) for file in left],
     "bytes": [file.stat().st_size for file in left],
@@ -414,32 +415,35 @@ found.set_axis(["파일 | files", "크기 | size", "모두 열림 | all open"],
 # <!-- label: bench-defaults -->
 # ## 바꾼 기본값
 #
-# 옵션의 이름과 기본값은 튜토리얼의 것을 그대로 두었습니다. 그대로 두면 잘 배우지 못하는 것 둘만 바꾸었습니다. 학습률은 튜토리얼의 `1e-4`를 열 배로 올렸고, 층 정규화(layer normalization)는 논문과 달리 각 부분의 앞에 두었습니다. 하나씩 되돌려 한 바퀴(⟨epoch_steps⟩단계)만 학습시키고, 그때의 검증 손실을 견주어 봅니다. 처음 가중치와 배치의 순서는 모두 같습니다.
+# 옵션의 이름과 기본값은 튜토리얼의 것을 그대로 두었습니다. 그대로 두면 잘 배우지 못하는 것만 바꾸었습니다. 학습률은 튜토리얼의 `1e-4`를 열 배로 올렸습니다. 두 학습률로 한 바퀴(⟨epoch_steps⟩단계)씩 학습시키고, 그때의 검증 손실을 견주어 봅니다. 처음 가중치와 배치의 순서는 같습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-defaults -->
 # ## Defaults that were changed
 #
-# Options have the names and defaults of the tutorial, except two with which the model learns badly. The learning rate is ten times the `1e-4` of the tutorial, and layer normalization stands before each part, not after it as in the paper. Put back one at a time, with one pass over the data (⟨epoch_steps⟩ steps) each, they give these validation losses; first weights and order of the batches are the same for all.
+# Options have the names and defaults of the tutorial, except where the model learns badly with them. The learning rate is ten times the `1e-4` of the tutorial. Here is the validation loss after one pass over the data (⟨epoch_steps⟩ steps) with each of the two; first weights and order of the batches are the same.
 
 # %% tags=["hide-input"]
 changes = {
     "이 페이지 | this page": {},
     "학습률 1e-4 | learning rate 1e-4": {"learning_rate": 1e-4},
-    "norm_first=False": {"norm_first": False},
 } if runs and version != "analysis" else {}
 trials = {name: bench.trial(options, task, **change)
           for name, change in changes.items()}
 record(epoch_steps=options.per_epoch)
 if trials:
-    record(**dict(zip(("trial_here", "trial_rate", "trial_after"),
-                      trials.values(), strict=True)))
+    record(**dict(zip(("trial_here", "trial_rate"), trials.values(),
+                      strict=True)))
 pd.Series(trials, name="검증 손실 | validation loss",
           dtype=float).to_frame().round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 이 페이지의 기본값으로는 ⟨trial_here⟩, 튜토리얼의 학습률로는 ⟨trial_rate⟩, 층 정규화를 뒤에 두면 ⟨trial_after⟩입니다. 한 바퀴만 돌았을 때의 값이고 시드(seed)도 하나뿐입니다. 더 오래 학습하면 차이가 줄어들 수 있습니다.
+# 이 페이지의 학습률로는 ⟨trial_here⟩, 튜토리얼의 학습률로는 ⟨trial_rate⟩입니다. 한 바퀴만 돌았을 때의 값이고 시드(seed)도 하나뿐입니다.
+#
+# 튜토리얼에 없는 옵션 가운데서는 `norm_first`의 기본값이 논문과 다릅니다. 층 정규화(layer normalization)를 각 부분의 뒤가 아니라 앞에 둡니다. 이 페이지의 크기로 한 바퀴만 돌면 논문 쪽이 조금 앞서지만, 튜토리얼의 크기로 끝까지 학습시키면 크게 뒤집힙니다. 튜토리얼의 크기로 잰 값은 [실험 일지](#lab-log)에 있습니다.
 # %% [markdown] tags=["lang-en"]
-# The defaults of this page give ⟨trial_here⟩, the learning rate of the tutorial ⟨trial_rate⟩, layer normalization after each part ⟨trial_after⟩. This is one pass with one seed; longer training may bring them closer.
+# The learning rate of this page gives ⟨trial_here⟩, that of the tutorial ⟨trial_rate⟩. This is one pass with one seed.
+#
+# Of the options that the tutorial does not have, `norm_first` departs from the paper: layer normalization stands before each part, not after it. In one pass at the size of this page the paper's way is slightly ahead; at the size of the tutorial and trained to the end, it falls far behind. The values measured at that size are in the [lab log](#lab-log).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bench-processes -->
@@ -474,7 +478,7 @@ pd.Series(trials, name="검증 손실 | validation loss",
 # | 맞은 날짜, PyTorch와 Hugging Face | ⟨ours_date⟩, ⟨theirs_date⟩ |
 # | 맞은 수, PyTorch와 Hugging Face | ⟨ours_number⟩, ⟨theirs_number⟩ |
 # | 학습에 걸린 초, PyTorch와 Hugging Face | ⟨ours_seconds⟩, ⟨theirs_seconds⟩ |
-# | 한 바퀴 뒤의 검증 손실: 이 페이지, 학습률 1e-4, `norm_first=False` | ⟨trial_here⟩, ⟨trial_rate⟩, ⟨trial_after⟩ |
+# | 한 바퀴 뒤의 검증 손실, 이 페이지의 학습률과 1e-4 | ⟨trial_here⟩, ⟨trial_rate⟩ |
 #
 # 시드 하나로 한 번 학습시킨 결과입니다. 배치 하나에 쌍 ⟨batch⟩개, ⟨n_epochs⟩바퀴, 모두 ⟨n_steps⟩단계입니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라지므로, 어느 구현이 빠른지를 이 수로 가릴 수는 없습니다.
 # %% [markdown] tags=["lang-en"]
@@ -487,7 +491,7 @@ pd.Series(trials, name="검증 손실 | validation loss",
 # | Dates right, PyTorch and Hugging Face | ⟨ours_date⟩, ⟨theirs_date⟩ |
 # | Numbers right, PyTorch and Hugging Face | ⟨ours_number⟩, ⟨theirs_number⟩ |
 # | Seconds of training, PyTorch and Hugging Face | ⟨ours_seconds⟩, ⟨theirs_seconds⟩ |
-# | Validation loss after one pass: this page, learning rate 1e-4, `norm_first=False` | ⟨trial_here⟩, ⟨trial_rate⟩, ⟨trial_after⟩ |
+# | Validation loss after one pass, the learning rate of this page and 1e-4 | ⟨trial_here⟩, ⟨trial_rate⟩ |
 #
 # These are of one training with one seed: ⟨batch⟩ pairs a batch, ⟨n_epochs⟩ passes, ⟨n_steps⟩ steps in all. Seconds depend on what else the computer was doing, so they do not decide which implementation is faster.
 
