@@ -18,8 +18,9 @@ class Epochs:
     rows: tensors of equal length (a tuple or a dictionary), cut by row; or any
     sequence, with `collate(list of rows)`. With `length(row)`, rows of similar length
     come together, which is less padding: sixteen batches at a time are sorted by it,
-    cut, and shuffled. Epoch e has a generator of its own, so that `after(step)` starts
-    anywhere at once.
+    cut, and shuffled. Where length tells the kind of row, as in `lib.translation`, such
+    batches hold one kind each and teach worse. Epoch e has a generator of its own, so
+    that `after(step)` starts anywhere at once.
 
     >>> data = Epochs((torch.arange(5), torch.arange(5) * 10), batch=2, seed=1)
     >>> x, y = next(iter(data))
