@@ -508,6 +508,13 @@ record(tokens=cfg.tokens, windows=cfg.windows, repeats=repeats)
 
 # %% tags=["hide-input"]
 sides = {"ko": "한국어 | Korean", "en": "영어 | English"}
+
+
+def named(*parts):  # "가 | a", "나 | b" as "가, 나 | a, b"
+    return " | ".join(map(", ".join, zip(*(
+        part.split(" | ") for part in parts), strict=True)))
+
+
 counts = {side: [
     len(found), sum(len(ids) for ids, _ in found),
     sum(len(tokenizer.decode(ids)) for ids, _ in found),
@@ -613,7 +620,7 @@ for row, kind in zip(axes, ("previous", "word", "first"), strict=True):
 axes[2, 0].set_xlabel("layer")
 axes[2, 1].set_xlabel("layer")
 show(figure, table=pd.DataFrame({
-    f"{kinds[kind]}, {sides[side]}": mean[side, kind].max(1).values.tolist()
+    named(kinds[kind], sides[side]): mean[side, kind].max(1).values.tolist()
     for kind in kinds for side in sides}))
 
 # %% [markdown] tags=["lang-ko", "caption"]
@@ -718,7 +725,7 @@ for side, found in texts.items():
         shuffled_mean[side, kind] = now.nanmean(0)
         before, after = (values.flatten()[top].mean().item() for values in (
             mean[side, kind], now.nanmean(0)))
-        rows[f"{kinds[kind]}, {sides[side]}"] = before, after
+        rows[named(kinds[kind], sides[side])] = before, after
         record(f"shuffled_{kind}_{side}", after, text=f"{after:.0%}")
         record(f"natural_{kind}_{side}", before, text=f"{before:.0%}")
 pd.DataFrame(rows, index=["있는 그대로 | as it is",
