@@ -439,11 +439,11 @@ pd.Series(trials, name="검증 손실 | validation loss",
 # %% [markdown] tags=["lang-ko"]
 # 이 페이지의 학습률로는 ⟨trial_here⟩, 튜토리얼의 학습률로는 ⟨trial_rate⟩입니다. 한 바퀴만 돌았을 때의 값이고 시드(seed)도 하나뿐입니다.
 #
-# 튜토리얼에 없는 옵션 가운데서는 `norm_first`의 기본값이 논문과 다릅니다. 층 정규화(layer normalization)를 각 부분의 뒤가 아니라 앞에 둡니다. 이 페이지의 크기로 한 바퀴만 돌면 논문 쪽이 조금 앞서지만, 튜토리얼의 크기로 끝까지 학습시키면 크게 뒤집힙니다. 튜토리얼의 크기로 잰 값은 [실험 일지](#lab-log)에 있습니다.
+# 튜토리얼에 없는 옵션 가운데서는 `norm_first`의 기본값이 논문과 다릅니다. 층 정규화(layer normalization)를 각 부분의 뒤가 아니라 앞에 둡니다. 이 페이지의 크기로 한 바퀴만 돌면 논문 쪽이 조금 앞서지만, 튜토리얼의 크기로 끝까지 학습시키면 크게 뒤집힙니다. 튜토리얼의 크기로 잰 값은 [실험 일지](#lab-log-workbench)에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # The learning rate of this page gives ⟨trial_here⟩, that of the tutorial ⟨trial_rate⟩. This is one pass with one seed.
 #
-# Of the options that the tutorial does not have, `norm_first` departs from the paper: layer normalization stands before each part, not after it. In one pass at the size of this page the paper's way is slightly ahead; at the size of the tutorial and trained to the end, it falls far behind. The values measured at that size are in the [lab log](#lab-log).
+# Of the options that the tutorial does not have, `norm_first` departs from the paper: layer normalization stands before each part, not after it. In one pass at the size of this page the paper's way is slightly ahead; at the size of the tutorial and trained to the end, it falls far behind. The values measured at that size are in the [lab log](#lab-log-workbench).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bench-processes -->
