@@ -610,13 +610,13 @@ pd.DataFrame(gaps, index=[
 # %% [markdown] tags=["lang-ko"]
 # ⟨walk⟩걸음 동안 손실은 ⟨walk_start⟩에서 ⟨walk_end⟩까지 내려왔고, 두 길의 손실은 가장 멀 때에도 ⟨walk_gap⟩만큼 떨어졌습니다. 다 걸은 뒤의 가중치는 float32에서 ⟨weights_32⟩, float64에서 ⟨weights_64⟩만큼 다릅니다. 정밀도를 올리면 사라지는 차이이니 반올림입니다. 손실의 차이가 덜 줄어드는 것은 `Trainer`가 모델이 float64여도 손실을 float32로 더해 적기 때문입니다. **상자 안에 든 것은 우리가 쓴 반복문**이었습니다.
 #
-# 따로 뺀 열이 하나 있습니다. 키(key)의 편향은 float32에서 ⟨biases_32⟩만큼이나 다릅니다. 어느 쪽의 잘못도 아닙니다. 키에 같은 벡터를 더하면 한 쿼리(query)의 로짓이 모두 같은 만큼 오르고, 소프트맥스(softmax)는 그것을 없던 일로 만듭니다. 그래서 키의 편향은 **아무 일도 하지 않고, 그 기울기는 0이어야** 합니다. 실제로 얻는 것은 반올림의 찌꺼기뿐인데, AdamW는 기울기를 제 크기로 나누므로 찌꺼기로도 온전한 한 걸음을 걷습니다. float64에서는 ⟨biases_64⟩입니다.
+# 가중치의 차이가 손실의 차이보다 큰 데에는 까닭이 있습니다. AdamW는 기울기를 제 크기로 나누므로, 기울기가 0에 가까운 곳에서는 반올림의 찌꺼기로도 온전한 한 걸음을 걷습니다. 가장 분명한 보기가 따로 뺀 열, 키(key)의 편향입니다. 키에 같은 벡터를 더하면 한 쿼리(query)의 로짓이 모두 같은 만큼 오르고, 소프트맥스(softmax)는 그것을 없던 일로 만듭니다. 그래서 키의 편향은 **아무 일도 하지 않고, 그 기울기는 0이어야** 합니다. 그런데도 두 길에서 float32로는 ⟨biases_32⟩, float64로는 ⟨biases_64⟩만큼 다르게 움직였습니다.
 #
 # 한 걸음에 프로세서가 일한 시간은 `fit`이 ⟨fit_ms⟩밀리초, `Trainer`가 ⟨trainer_ms⟩밀리초입니다. 모델이 작을수록 상자를 여닫는 시간이 도드라집니다.
 # %% [markdown] tags=["lang-en"]
 # Over ⟨walk⟩ steps the loss fell from ⟨walk_start⟩ to ⟨walk_end⟩, and the losses of the two ways were never further apart than ⟨walk_gap⟩. After the last step the weights differ by ⟨weights_32⟩ in float32 and by ⟨weights_64⟩ in float64. A difference that more precision removes is rounding. The losses shrink less, because `Trainer` adds them up in float32 even if the model is float64. **What the box contains is the loop we wrote.**
 #
-# One column stands apart. The biases of the keys differ by as much as ⟨biases_32⟩ in float32, and neither side is wrong. Add one vector to all keys, and all logits of a query rise alike, which the softmax undoes. So a bias of the keys **does nothing, and its gradient ought to be 0**. What it gets is the dregs of rounding; but AdamW divides a gradient by its own size, and on dregs it takes a full step. In float64 it is ⟨biases_64⟩.
+# There is a reason why weights differ by more than losses. AdamW divides a gradient by its own size, so where the gradient is close to 0, it takes a full step even on the dregs of rounding. The clearest case is the column set apart, the biases of the keys. Add one vector to all keys, and all logits of a query rise alike, which the softmax undoes. So a bias of the keys **does nothing, and its gradient ought to be 0**. Yet on the two ways it moved differently, by ⟨biases_32⟩ in float32 and by ⟨biases_64⟩ in float64.
 #
 # A step took ⟨fit_ms⟩ milliseconds of the processor with `fit` and ⟨trainer_ms⟩ with `Trainer`. The smaller the model, the more one notices the opening and closing of the box.
 
