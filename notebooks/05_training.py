@@ -836,10 +836,10 @@ figure.update_layout(
     margin={"l": 60, "r": 16, "t": 60, "b": 20},
     sliders=[{"active": start, "steps": turns, "pad": {"t": 60},
               "currentvalue": {"prefix": "step "}}])
-
-# %% tags=["hide-input"]
 looked_at = {step: [reads[i] for i in at["cross"][best].argmax(-1)]
              for step, at in seen.items()}
+
+# %% tags=["hide-input"]
 show(figure, table=pd.DataFrame(
     {f"{step}": [seen[step]["said"], *tokens]
      for step, tokens in looked_at.items()},
