@@ -14,7 +14,6 @@ import torch
 from book.batch import parameters_of
 from lib import translation
 from lib.checkpoint import CheckpointError, describe, load
-from lib.memory import OutOfMemory
 from lib.workbench import (
     NAMES,
     SMOKE,
@@ -309,15 +308,32 @@ def test_cuda_where_there_is_none_is_one_sentence():
         check(Options(device="cuda"))
 
 
-@pytest.mark.parametrize("version", TRAINED)
-def test_a_batch_too_large_for_memory_is_one_sentence(tmp_path, monkeypatch, version):
-    # what is free is set low: a machine with little memory
-    from lib import memory
+# What is free is set low: a machine with little memory. In a process of its own: one
+# that has run other tests holds memory that it can use again.
+LITTLE_MEMORY = """
+import sys
+from pathlib import Path
+from lib import memory
+from tests.test_workbench import trained
 
-    monkeypatch.setattr(memory, "available", lambda: 64 << 20)
-    with pytest.raises(OutOfMemory, match="; lower batch_size, max_length or hidden_"):
-        trained(tmp_path, version, hidden_size=512, num_layers=2, batch_size=256,
-                train_size=256)
+memory.available = lambda: 64 << 20
+trained(Path(sys.argv[1]), sys.argv[2], hidden_size=512, num_layers=2, batch_size=256,
+        train_size=256)
+"""
+
+
+@pytest.mark.parametrize("version", TRAINED)
+def test_a_batch_too_large_for_memory_is_one_sentence(tmp_path, version):
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY, str(tmp_path), version],
+        cwd=ROOT, check=False, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode != 0
+    lines = done.stderr.splitlines()
+    said = next((line for line in lines if line.startswith("lib.memory.")), "")
+    assert said.startswith("lib.memory.OutOfMemory: memory ran out "), lines[-5:]
+    assert "; lower batch_size, max_length or hidden_" in said
 
 
 # ---- the page -----------------------------------------------------------------------
