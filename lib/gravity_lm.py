@@ -13,16 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lib.gravity import (
-    CUTOFFS,
-    KERNELS,
-    Coordinates,
-    GravityAttention,
-    Masses,
-    causal,
-    gated_softmax,
-    known,
-)
+from lib.gravity import CUTOFFS, KERNELS, causal, gated_softmax, known
+from lib.gravity_layers import COORDINATES, Coordinates, GravityAttention, Masses
 
 ATTENTIONS = ("dot", *KERNELS)
 
@@ -45,10 +37,21 @@ class LMConfig:
     eps: float = 0.1  # softening, in the unit of r²
     cutoff: str = "none"  # none, hard, soft or compact
     radius: float = 2.0  # first radius, in the unit of r
+    place: int | None = None  # axes of a head's coordinates; None: d_head/2 − 2
+    mass_in_value: bool = False  # mass multiplies the value and leaves the logit
+    dropout: float = 0.0  # of embeddings, attention outputs and feed-forward outputs
+    form: str = "auto"  # of `lib.gravity_fast`, where nothing is traced
 
     def __post_init__(self):
         known("attention", self.attention, ATTENTIONS)
         known("cutoff", self.cutoff, CUTOFFS)
+        known("coordinates", self.coordinates, COORDINATES)
+        if self.d_model % self.n_heads:
+            raise ValueError(
+                f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}; "
+                f"use for example d_model "
+                f"{self.n_heads * max(1, self.d_model // self.n_heads)}"
+            )
 
 
 class DotAttention(nn.Module):
@@ -62,16 +65,24 @@ class DotAttention(nn.Module):
         )
 
     def forward(
-        self, x: Float[Tensor, "batch seq d_model"], z=None, mass=None
+        self,
+        x: Float[Tensor, "batch seq d_model"],
+        z=None,
+        mass=None,
+        traced: bool = True,
     ) -> tuple[Float[Tensor, "batch seq d_model"], dict[str, Tensor]]:
         q, k, v = (
             part(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        logits = q @ k.mT / math.sqrt(q.shape[-1])
-        weights = gated_softmax(logits, None, causal(x.shape[1], x.device))
-        output = self.output((weights @ v).transpose(1, 2).flatten(2))
-        return output, {"logits": logits, "weights": weights}
+        seen = {}
+        if traced:
+            logits = q @ k.mT / math.sqrt(q.shape[-1])
+            weights = gated_softmax(logits, None, causal(x.shape[1], x.device))
+            mixed, seen = weights @ v, {"logits": logits, "weights": weights}
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.output(mixed.transpose(1, 2).flatten(2)), seen
 
 
 class Block(nn.Module):
@@ -86,13 +97,15 @@ class Block(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(config.d_model, d_ff), nn.GELU(), nn.Linear(d_ff, config.d_model)
         )
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch seq d_model"], z, mass
+        self, x: Float[Tensor, "batch seq d_model"], z, mass, traced: bool = True
     ) -> tuple[Float[Tensor, "batch seq d_model"], Tensor, dict[str, Tensor]]:
-        pulled, seen = self.attention(self.before_attention(x), z, mass)
-        x = x + pulled
-        return x + self.feed_forward(self.before_feed_forward(x)), pulled, seen
+        pulled, seen = self.attention(self.before_attention(x), z, mass, traced)
+        x = x + self.dropout(pulled)
+        fed = self.feed_forward(self.before_feed_forward(x))
+        return x + self.dropout(fed), pulled, seen
 
 
 class LanguageModel(nn.Module):
@@ -103,7 +116,9 @@ class LanguageModel(nn.Module):
 
     model(ids) takes (batch, seq) and returns logits (batch, seq, vocab);
     model.trace(ids) returns the logits with what every layer did: `z` (its input
-    coordinates), `mass`, `r2`, `logits`, `gate`, `weights`.
+    coordinates), `mass`, `r2`, `logits`, `gate`, `weights`;
+    model.places(ids) returns the logits with the last layer's coordinates and the
+    masses, for a loss that keeps points apart.
 
     >>> tiny = LMConfig(vocab=7, context=8, d_model=8, n_layers=2, n_heads=2, d_coord=4)
     >>> model = build(tiny, seed=1)
@@ -122,6 +137,7 @@ class LanguageModel(nn.Module):
         )
         self.norm = nn.LayerNorm(config.d_model)
         self.head = nn.Linear(config.d_model, config.vocab, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
         self.masses = self.coordinates = None
         self.move, self.move_norm = nn.ModuleList(), nn.ModuleList()
         if gravity:
@@ -135,29 +151,40 @@ class LanguageModel(nn.Module):
                 )
                 self.move_norm.append(nn.LayerNorm(config.d_coord))
 
-    def trace(
-        self, ids: Int[Tensor, "batch seq"]
+    def _run(
+        self, ids: Int[Tensor, "batch seq"], traced: bool
     ) -> tuple[Float[Tensor, "batch seq vocab"], list[dict[str, Tensor | None]]]:
         if ids.shape[1] > self.config.context:
             raise ValueError(
                 f"{ids.shape[1]} tokens came, the model was built for "
                 f"{self.config.context}; pass fewer or build it with a larger context"
             )
-        x = self.token(ids) + self.position.weight[: ids.shape[1]]
+        x = self.dropout(self.token(ids) + self.position.weight[: ids.shape[1]])
         mass = self.masses(ids) if self.masses is not None else None
         z = self.coordinates(ids) if self.coordinates is not None else None
         layers = []
         for i, block in enumerate(self.blocks):
-            x, pulled, seen = block(x, z, mass)
+            x, pulled, seen = block(x, z, mass, traced)
             layers.append({"z": z, "mass": mass, **seen})
             if i < len(self.move):
                 z = self.move_norm[i](z + self.move[i](pulled))
         return self.head(self.norm(x)), layers
 
+    def trace(
+        self, ids: Int[Tensor, "batch seq"]
+    ) -> tuple[Float[Tensor, "batch seq vocab"], list[dict[str, Tensor | None]]]:
+        return self._run(ids, traced=True)
+
+    def places(
+        self, ids: Int[Tensor, "batch seq"]
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        logits, layers = self._run(ids, traced=False)
+        return logits, layers[-1]["z"], layers[-1]["mass"]
+
     def forward(
         self, ids: Int[Tensor, "batch seq"]
     ) -> Float[Tensor, "batch seq vocab"]:
-        return self.trace(ids)[0]
+        return self._run(ids, traced=False)[0]
 
     def loss(
         self, ids: Int[Tensor, "batch seq"], targets: Int[Tensor, "batch seq"]
@@ -180,6 +207,9 @@ def attention_of(config: LMConfig) -> nn.Module:
         strength=config.strength,
         eps=config.eps,
         sign=config.sign,
+        place=config.place,
+        mass_in_value=config.mass_in_value,
+        form=config.form,
     )
 
 

@@ -763,7 +763,7 @@ check_mended_cutoff(cutoff_solution)
 # The fifth model trained above had the `⟨cutoff⟩` cutoff on, with radii that began at ⟨radius_start⟩. Here is where each head took its radius, and what share of the pairs it cuts.
 
 # %% tags=["hide-input"]
-from lib.gravity import statistics
+from lib.gravity_layers import statistics
 
 limited = runs[f"{kernel}, {cutoff}", seed][0].cpu().eval()
 with torch.no_grad():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import gravity as g
+from lib import gravity_layers as layers
 from lib.gravity_lm import LanguageModel, LMConfig, attention_of, build, parameters
 from lib.train import Recipe, batches, evaluate, learning_rate, train
 
@@ -35,7 +36,8 @@ def kernel_logits(name, r2, mass, sign=1, strength=1.3, beta=0.7):
 
 def layer(kernel="newton", cutoff="none", seed=0, size=(8, 2, 6), **options):
     """A gravity layer in float64 whose every parameter is away from its start."""
-    module = g.GravityAttention(*size, kernel=kernel, cutoff=cutoff, **options)
+    options.setdefault("place", size[0] // size[1])
+    module = layers.GravityAttention(*size, kernel=kernel, cutoff=cutoff, **options)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -380,7 +382,7 @@ def test_statistics_count_what_the_formula_says():
     module = layer(cutoff="hard", radius=1.0)
     x, z, mass = stream(4)
     _, seen = module(x, z, mass)
-    stats = g.statistics(module, seen)
+    stats = layers.statistics(module, seen)
     r2, weights = seen["r2"].detach(), seen["weights"].detach()
     pairs = [(i, j) for i in range(5) for j in range(i)]
     for h in range(2):
