@@ -1,0 +1,192 @@
+"""Which of two ways of training is better, and how sure one may be: paired runs.
+
+A row is one run: a dictionary with at least `name`, `size`, `seed`, `learning_rate` and
+`valid` (a loss, lower is better), as benchmarks/quality.py writes them.
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean of n paired differences, with the ends of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether the interval leaves 0 out, so that the sign is known."""
+        return self.low > 0 or self.high < 0
+
+
+def t_share(t: float, df: int) -> float:
+    """P(|T| < t) of Student's distribution with `df` degrees of freedom.
+
+    With θ = atan(t/√df), for odd df (2/π)(θ + sin θ (cos θ + 2/3 cos³θ + …)), for even
+    df sin θ (1 + 1/2 cos²θ + (1·3)/(2·4) cos⁴θ + …), the last power being df − 2
+    (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+
+    >>> round(t_share(1.0, df=1), 6), round(t_share(4.302653, df=2), 6)
+    (0.5, 0.95)
+    """
+    theta = math.atan(t / math.sqrt(df))
+    odd = df % 2
+    term, total = (math.cos(theta) if odd else 1.0), 0.0
+    for power in range(odd, df - 1, 2):
+        total += term
+        term *= math.cos(theta) ** 2 * (power + 1) / (power + 2)
+    total *= math.sin(theta)
+    return 2 / math.pi * (theta + total) if odd else total
+
+
+def t_quantile(level: float, df: int) -> float:
+    """The t within which Student's distribution has `level` of its mass, ±t.
+
+    >>> [round(t_quantile(0.95, df), 3) for df in (1, 2, 4, 9)]
+    [12.706, 4.303, 2.776, 2.262]
+    """
+    if not 0 < level < 1 or df < 1:
+        raise ValueError(
+            f"level {level} with {df} degrees of freedom has no quantile; use a level "
+            "between 0 and 1 and at least 2 pairs"
+        )
+    low, high = 0.0, 1.0
+    while t_share(high, df) < level:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_share(middle, df) < level else (low, middle)
+    return (low + high) / 2
+
+
+def paired_interval(differences: Sequence[float], level: float = 0.95) -> Interval:
+    """Mean d̄ of paired differences with its interval d̄ ± t·s/√n.
+
+    s is the standard deviation with n − 1 below; t leaves 1 − level outside. A single
+    pair gives no interval: its ends are infinite.
+
+    >>> found = paired_interval([-0.06, -0.05, -0.07])
+    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3), found.settled
+    (-0.06, -0.085, -0.035, True)
+    """
+    n = len(differences)
+    if n == 0:
+        raise ValueError("no pairs came; run both models with at least one same seed")
+    mean = math.fsum(differences) / n
+    if n == 1:
+        return Interval(mean, -math.inf, math.inf, 1)
+    spread = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1))
+    reach = t_quantile(level, n - 1) * spread / math.sqrt(n)
+    return Interval(mean, mean - reach, mean + reach, n)
+
+
+def read_rows(path: Path | str) -> list[Row]:
+    """The rows of a JSON-lines file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there; says how to make it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is not there; run python -m benchmarks.quality small, which "
+            "writes one line a run"
+        )
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def by_rate(rows: Iterable[Row]) -> dict[float, dict[int, float]]:
+    """Learning rate → seed → loss."""
+    found: dict[float, dict[int, float]] = defaultdict(dict)
+    for row in rows:
+        found[row["learning_rate"]][row["seed"]] = row["valid"]
+    return dict(found)
+
+
+def best_rate(rows: Iterable[Row]) -> float:
+    """The learning rate with the lowest mean loss over seeds.
+
+    Only rates that were run with as many seeds as any other take part, so that a rate
+    does not win by one lucky seed. NaN (a run that blew up) counts as infinite.
+
+    >>> rows = [{"learning_rate": rate, "seed": seed, "valid": loss} for
+    ...         rate, seed, loss in [(1e-3, 0, 2.0), (1e-3, 1, 2.2), (2e-3, 0, 1.9),
+    ...                              (2e-3, 1, 2.0), (4e-3, 0, 1.8)]]
+    >>> best_rate(rows)
+    0.002
+    """
+    rates = by_rate(rows)
+    most = max(map(len, rates.values()))
+
+    def mean(rate: float) -> float:
+        losses = rates[rate].values()
+        return math.inf if any(map(math.isnan, losses)) else sum(losses) / most
+
+    return min((rate for rate in rates if len(rates[rate]) == most), key=mean)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One way of training at its best learning rate, beside the one it is held to."""
+
+    name: str
+    rate: float
+    rates: tuple[float, ...]  # those that were tried
+    losses: dict[int, float]  # seed → loss
+    parameters: int
+    difference: Interval | None  # its losses minus those of `against`; None for itself
+
+    @property
+    def mean(self) -> float:
+        return sum(self.losses.values()) / len(self.losses)
+
+
+def standings(
+    rows: Iterable[Row], size: str, against: str = "dot", level: float = 0.95
+) -> list[Standing]:
+    """Each name of one size at its best learning rate, in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If the size is not in the rows, or `against` was not run at this size.
+    """
+    rows = list(rows)
+    here = [row for row in rows if row["size"] == size]
+    if not here:
+        sizes = sorted({row["size"] for row in rows})
+        raise ValueError(
+            f"size {size!r} is not in the rows; there is {', '.join(sizes) or 'none'}"
+        )
+    names = list(dict.fromkeys(row["name"] for row in here))
+    if against not in names:
+        raise ValueError(
+            f"{against!r} was not run at size {size}; there is {', '.join(names)}"
+        )
+    parts = {name: [row for row in here if row["name"] == name] for name in names}
+    best = {name: best_rate(part) for name, part in parts.items()}
+    losses = {name: by_rate(part)[best[name]] for name, part in parts.items()}
+    found = []
+    for name, part in parts.items():
+        both = sorted(losses[name].keys() & losses[against].keys())
+        gaps = [losses[name][seed] - losses[against][seed] for seed in both]
+        found.append(Standing(
+            name, best[name], tuple(sorted({row["learning_rate"] for row in part})),
+            losses[name], part[0]["parameters"],
+            paired_interval(gaps, level) if gaps and name != against else None,
+        ))
+    return found
