@@ -28,7 +28,7 @@ STEPS = 36 * 36 - 1  # a weight is two digits of base 36
 
 
 @cache
-def _byte_of_character() -> dict[str, int]:
+def byte_of_character() -> dict[str, int]:
     """Invert the table by which byte-level BPE writes bytes as letters."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in plain]
@@ -55,7 +55,7 @@ def token_labels(pieces: Sequence[str]) -> list[str]:
     >>> token_labels(["ë", "Ĥ", "ĺ", "Ġcat"])
     ['나·1/3', '나·2/3', '나·3/3', '␣cat']
     """
-    table = _byte_of_character()
+    table = byte_of_character()
     spans, owner = [], []  # bytes of each token; which token each byte is of
     for index, piece in enumerate(pieces):
         if all(letter in table for letter in piece):

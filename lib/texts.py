@@ -1,0 +1,130 @@
+"""The texts that language models of Part II read: a training and a validation part.
+
+    tinyshakespeare  40,000 lines of plays; the last tenth is for validation
+    wikitext2        articles with rare words as `<unk>`. Its own training file is not
+                     among the data of the book: the model learns from the test text
+                     and is judged on the validation text
+    wikitext103      the 540 MB of `lib.data`; the last hundredth of it, cut where an
+                     article begins, is for validation
+    any file         by `data_path`; the last tenth is for validation
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from lib import data
+from lib.text_tokenizers import Tokens
+
+DATASETS = ("tinyshakespeare", "wikitext2", "wikitext103")
+PIECE = 1 << 20  # characters that are encoded at a time
+
+
+@dataclass(frozen=True)
+class Text:
+    """What to learn from, what to judge on, and which data it really is."""
+
+    train: str
+    valid: str
+    name: str
+
+
+def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
+    """Give a dataset by name, or a file.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, or the file is no text.
+    DataError
+        If no origin gives the data; see `lib.data`.
+
+    >>> load_text("shakespear")
+    Traceback (most recent call last):
+    ...
+    ValueError: dataset 'shakespear' is not known; use one of tinyshakespeare,
+    wikitext2, wikitext103, or name a file with data_path
+    """
+    if data_path is not None:
+        return split(_read(Path(data_path)), Path(data_path).name)
+    if dataset not in DATASETS:
+        raise ValueError(
+            f"dataset {dataset!r} is not known; use one of {', '.join(DATASETS)}, "
+            "or name a file with data_path"
+        )
+    if dataset == "wikitext2":
+        parts = data.text("wikitext2_test"), data.text("wikitext2_valid")
+        return Text(*parts, "WikiText-2 (learned from its test text, judged on its "
+                            "validation text)")
+    text, name = data.text(dataset), data.describe(dataset)
+    if dataset == "tinyshakespeare":
+        return split(text, name)
+    headings = re.compile(r"^ = [^=].*[^=] = $", re.MULTILINE)
+    near = headings.search(text, len(text) * 99 // 100)
+    cut = near.start() if near else len(text) * 99 // 100
+    return Text(text[:cut], text[cut:], f"{name} (its last hundredth for validation)")
+
+
+def split(text: str, name: str, share: float = 0.9) -> Text:
+    """Cut one text in two: the first `share` to learn from, the rest to judge on.
+
+    >>> split("0123456789", "digits")
+    Text(train='012345678', valid='9', name='digits')
+    """
+    cut = int(len(text) * share)
+    return Text(text[:cut], text[cut:], name)
+
+
+def ids_of(text: str, tokenizer: Tokens) -> Int[Tensor, " length"]:
+    """The ids of a text, 8 bytes each; encoded a megabyte at a time.
+
+    >>> from lib.text_tokenizers import CharTokens
+    >>> ids_of("abba", CharTokens.of("ab"))
+    tensor([0, 1, 1, 0])
+    """
+    parts = [torch.tensor(tokenizer.encode(piece), dtype=torch.long)
+             for piece in pieces(text)]
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.long)
+
+
+def pieces(text: str, size: int = PIECE) -> Iterator[str]:
+    r"""Cut a text where no token of GPT-2's pattern reaches across.
+
+    A line end is a token's end where no more than one space stands behind it: joined,
+    the tokens of the pieces are those of the whole.
+
+    >>> list(pieces("one\ntwo\n\nthree\n four", size=2))
+    ['one\n', 'two\n\nthree\n', ' four']
+    """
+    safe = re.compile(r"(?<=\S\n)(?=\S)|(?<=\n)(?= \S)")
+    start = 0
+    while len(text) - start > size:
+        found = safe.search(text, start + size)
+        if found is None:
+            break
+        yield text[start : found.start()]
+        start = found.start()
+    if start < len(text):
+        yield text[start:]
+
+
+def _read(file: Path) -> str:
+    if not file.is_file():
+        raise ValueError(
+            f"data_path {file} is no file; name a text file in UTF-8, or leave it out"
+        )
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"data_path {file} is not in UTF-8 (byte {error.start}); save it as UTF-8, "
+            "or name another"
+        ) from None
+    if not text.strip():
+        raise ValueError(f"data_path {file} is empty; name a file with text in it")
+    return text
