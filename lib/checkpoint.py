@@ -9,9 +9,12 @@ is exchanged in one rename, and only then the tensors of the checkpoint before g
 off at any moment, the folder holds a whole checkpoint: the new one or the one before.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 
 INDEX = "checkpoint.json"
 FORMAT = 1
+AGAIN = "train again, or name another checkpoint"
 
 
 class CheckpointError(ValueError):
@@ -51,7 +55,8 @@ def save(folder: Path | str, tensors: dict[str, Tensor], about: dict[str, Any]) 
             continue
         seen[place] = name
         kept[name] = tensor.detach().to("cpu", copy=True).contiguous()
-    draft = folder / f".{os.getpid()}.part"
+    draft, file = folder / f".{os.getpid()}.part", None
+    before = _names(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(kept, draft)
@@ -61,20 +66,24 @@ def save(folder: Path | str, tensors: dict[str, Tensor], about: dict[str, Any]) 
         index = about | {
             "format": FORMAT, "file": file.name, "sha256": sha256, "shared": shared
         }
+        index["index_sha256"] = _index_sha256(index)
         draft.write_text(
             json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         _flushed(draft)
         os.replace(draft, folder / INDEX)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        if file is not None and file.name != before:
+            file.unlink(missing_ok=True)  # no index names it
+        why = getattr(error, "strerror", None) or error
         raise CheckpointError(
-            f"the checkpoint {folder} cannot be written ({error.strerror or error}); "
+            f"the checkpoint {folder} cannot be written ({why}); "
             "free some space there or name another folder"
         ) from None
     finally:
-        if draft.exists():
+        with contextlib.suppress(OSError):
             draft.unlink()
-    _flush_folder(folder)
+    flush_folder(folder)
     for old in [*folder.glob("*.safetensors"), *folder.glob(".*.part")]:
         if old.name != file.name:
             old.unlink(missing_ok=True)
@@ -92,22 +101,21 @@ def load(folder: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     folder = Path(folder)
     about = describe(folder)
     file = folder / about["file"]
-    again = "train again, or name another checkpoint"
     if not file.is_file():
         raise CheckpointError(
-            f"{folder / INDEX} names {file.name}, which is not there; {again}"
+            f"{folder / INDEX} names {file.name}, which is not there; {AGAIN}"
         )
     came = _sha256(file)
     if came != about["sha256"]:
         raise CheckpointError(
             f"{file} is damaged: its sha256 is {came[:12]}… and {INDEX} wants "
-            f"{about['sha256'][:12]}…; {again}"
+            f"{about['sha256'][:12]}…; {AGAIN}"
         )
     try:
         tensors = load_file(file)
     except SafetensorError as error:
         raise CheckpointError(
-            f"{file} is no safetensors file ({error}); {again}"
+            f"{file} is no safetensors file ({error}); {AGAIN}"
         ) from None
     return tensors | {a: tensors[b] for a, b in about["shared"].items()}, about
 
@@ -132,17 +140,22 @@ def describe(folder: Path | str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{index} is damaged ({type(error).__name__}: {error}); "
-            "train again, or name another checkpoint"
+            f"{AGAIN}"
         ) from None
     if known[0] != FORMAT:
         raise CheckpointError(
             f"{index} has format {known[0]} and this code reads format {FORMAT}; "
             "use the code that wrote it, or train again"
         )
+    wanted = about.pop("index_sha256", None)
+    if wanted is not None and wanted != _index_sha256(about):
+        raise CheckpointError(
+            f"{index} is damaged: its own sha256 is not the one it tells; {AGAIN}"
+        )
     return about
 
 
-def load_model(folder: Path | str, model: nn.Module) -> dict[str, Any]:
+def load_weights(folder: Path | str, model: nn.Module) -> dict[str, Any]:
     """Put the weights of a checkpoint into `model`; return what stands beside them.
 
     Raises
@@ -153,6 +166,87 @@ def load_model(folder: Path | str, model: nn.Module) -> dict[str, Any]:
     tensors, about = load(folder)
     put(part(tensors, "model"), model, folder)
     return about
+
+
+def load_first(
+    places: Iterable[Path], holds: str | None = None
+) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
+    """The first whole checkpoint of several: where, its tensors, what stands beside.
+
+    What is wrong with those before it is said on stderr, a sentence each.
+    holds: `training` to leave out those with weights alone.
+
+    Raises
+    ------
+    CheckpointError
+        If none is whole; says what is wrong with the first.
+    """
+    wrong: list[CheckpointError] = []
+    for place in places:
+        try:
+            tensors, about = load(place)
+            if holds and (held := about.get("holds")) != holds:
+                raise CheckpointError(
+                    f"{place} holds {held} and not a whole {holds}; "
+                    "start anew in another folder"
+                )
+        except CheckpointError as error:
+            wrong.append(error)
+            continue
+        for error in wrong:
+            said = str(error).rsplit("; ", 1)[0]
+            print(f"{said}; going on from {place}", file=sys.stderr)
+        return place, tensors, about
+    raise wrong[0]
+
+
+def load_model(path: Path | str) -> tuple[nn.Module, Any, dict[str, Any]]:
+    """A language model of Part II with its tokenizer and its configuration.
+
+    path: the folder of a training (its `best`, else `last`, else `before`), one
+    checkpoint of it, or a `.pt` file of the original, which is read without running
+    anything. model(ids) takes (batch, seq) and returns logits (batch, seq, vocab);
+    it is on the CPU and in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If nothing is there, or it is damaged, of another kind, or would run code.
+    """
+    from lib import gravity_lm, legacy_ngt, text_tokenizers  # they know of files, too
+
+    path = Path(path)
+    path = path.parent if path.name == INDEX else path
+    if path.is_dir():
+        names = [path / name for name in ("best", "last", "before", ".")]
+        there = [place for place in names if (place / INDEX).exists()]
+        place, tensors, about = load_first(there or [path])
+        told = about.get("configuration") or {}
+        kind = told.get("kind")
+        if kind != "gravity_lm":
+            raise CheckpointError(
+                f"{place} holds {f'a {kind}' if kind else 'weights'} and no language "
+                "model of Part II; name a checkpoint of one"
+            )
+        try:
+            tokens = text_tokenizers.from_json(told["tokenizer"])
+            model = gravity_lm.LanguageModel(gravity_lm.LMConfig(**told["model"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the configuration in {place / INDEX} builds no model "
+                f"({type(error).__name__}: {error}); {AGAIN}"
+            ) from None
+        put(part(tensors, "model"), model, place)
+        return model.eval(), tokens, told
+    if not path.exists():
+        raise CheckpointError(
+            f"there is no checkpoint at {path}; train first, or name a folder or a .pt "
+            "file that is there"
+        )
+    try:
+        return legacy_ngt.read(path)
+    except legacy_ngt.LegacyError as error:
+        raise CheckpointError(f"{path} cannot be used: {error}; {AGAIN}") from None
 
 
 def put(weights: dict[str, Tensor], model: nn.Module, where: Path | str) -> None:
@@ -233,6 +327,18 @@ def _by(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "one number"
 
 
+def _names(folder: Path) -> str | None:
+    """The tensor file that the index of a folder names, if it can be read."""
+    try:
+        return describe(folder)["file"]
+    except CheckpointError:
+        return None
+
+
+def _index_sha256(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+
 def _sha256(file: Path) -> str:
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -245,7 +351,8 @@ def _flushed(file: Path) -> str:
     return _sha256(file)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """See the names in a folder onto the disk."""
     if os.name == "nt":
         return  # Windows has no handle of a folder to flush
     handle = os.open(folder, os.O_RDONLY)

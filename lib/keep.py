@@ -1,10 +1,18 @@
 """Which checkpoints a training keeps, and how it goes on from one.
 
-    last/      all of a run at its latest save: weights, optimizer, random state …
-    best/      the weights with the lowest validation loss
+    last/      all of a run at its latest save: weights, optimizer, random state,
+               the loss of every step …
+    before/    the same at the save before that
+    best/      the same where the validation loss was lowest
     epoch_3/   the weights after the third epoch
+
+A run goes on from the first of `last`, `before`, `best` and the folder itself that is
+whole. A new `last` is written beside the old one and takes its name when it is whole:
+cut off at any moment, one of them is there, and going on from it gives the same run to
+the bit.
 """
 
+import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +26,8 @@ from torch import Tensor, nn
 from lib.checkpoint import (
     INDEX,
     CheckpointError,
-    load,
+    flush_folder,
+    load_first,
     optimizer_parts,
     part,
     put,
@@ -27,6 +36,10 @@ from lib.checkpoint import (
     whole,
 )
 from lib.running import random_state, set_random_state
+
+#: The checkpoints of a run, in the order in which they are gone on with.
+KEPT = ("last", "before", "best")
+NEXT = ".next"  # where the next one is written
 
 #: What may differ between a run and the one that goes on with it.
 FREE = ("steps", "evaluations", "evaluation_windows", "accumulation")
@@ -56,27 +69,41 @@ class Keep:
     epoch: int | None = None
     configuration: dict[str, Any] = field(default_factory=dict)
     _begun: bool = field(default=False, init=False)
+    _spoilt: bool = field(default=False, init=False)  # `last` is there and damaged
+    _log: list[Tensor] = field(default_factory=list, init=False)
 
     def there(self) -> bool:
         """Whether there is a run to go on with."""
-        return (Path(self.folder) / "last" / INDEX).exists()
+        return any((place / INDEX).exists() for place in self._places())
+
+    def losses(self) -> list[float]:
+        """The loss of every step so far, those before a resume included, in nats."""
+        if not self._log:
+            return []
+        self._log = [torch.cat(self._log)]
+        return self._log[0].tolist()
 
     def after_step(
         self,
         run: Progress,
         step: int,
+        loss: Tensor,
         history: dict[str, Any],
         losses: list[Tensor],
         norms: list[Tensor],
         evaluated: bool,
         asked: bool,
     ) -> None:
-        """Save what is due after a step."""
+        """Note the loss of a step and save what is due."""
+        if step == 1:
+            self._log = []
+        self._log.append(loss.detach().reshape(1))
         valid = [value for value in history["valid"] if value is not None]
         better = evaluated and valid and valid[-1] <= min(valid)
         due = evaluated if self.every is None else step % self.every == 0
         epoch, rest = divmod(step, self.epoch) if self.epoch else (0, 1)
-        names = ["best"] * bool(better) + [f"epoch_{epoch}"] * (rest == 0)
+        names = ["best"] * bool(better)
+        names += ["last"] * (due or asked or step == run.recipe.steps)
         about = {
             "step": step,
             "configuration": self.configuration,
@@ -84,33 +111,35 @@ class Keep:
             "history": history,
         }
         main = run.accelerator.is_main_process
-        if names and main:
-            self._begin()
+        if rest == 0 and main:
             weights = whole(model=run.model.state_dict())
-            for name in names:
-                save(Path(self.folder) / name, weights, about | {"holds": "weights"})
-        if due or asked or step == run.recipe.steps:
+            self._store(f"epoch_{epoch}", weights, about | {"holds": "weights"})
+        if names:
             random = _gathered(run.accelerator)
             if main:
-                self._begin()
-                self._save_last(run, about, random, losses, norms)
+                tensors, more = self._training(run, about, random, losses, norms)
+                for name in names:
+                    self._store(name, tensors, about | more)
         run.accelerator.wait_for_everyone()
 
-    def _save_last(
+    def _training(
         self,
         run: Progress,
         about: dict[str, Any],
         random: dict[str, Tensor],
         losses: list[Tensor],
         norms: list[Tensor],
-    ) -> None:
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All of a run: its tensors, and what else stands beside them."""
         state, groups = optimizer_parts(run.optimizer)
         since = {"losses": losses, "norms": norms}
+        self.losses()  # one tensor now
         tensors = whole(
             model=run.model.state_dict(),
             optimizer=state,
             random=random,
             since={name: torch.stack(part) for name, part in since.items() if part},
+            log={"losses": self._log[0]},
         )
         scaler = run.accelerator.scaler
         more = {
@@ -122,25 +151,62 @@ class Keep:
             "data": {"batches": about["step"]},
             "processes": run.accelerator.num_processes,
         }
-        save(Path(self.folder) / "last", tensors, about | more)
+        return tensors, more
+
+    def _store(
+        self, name: str, tensors: dict[str, Tensor], about: dict[str, Any]
+    ) -> None:
+        """Put a checkpoint in its place, once it is whole; `last` becomes `before`.
+
+        What an earlier run left goes when the first of this one is whole.
+        """
+        folder = Path(self.folder)
+        place, draft = folder / name, folder / NEXT
+        if self._begun and name != "last":
+            save(place, tensors, about)
+            return
+        try:
+            save(draft, tensors, about)
+        except CheckpointError:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        if not self._begun:
+            for old in [*(folder / n for n in KEPT), *folder.glob("epoch_*")]:
+                if (old / INDEX).exists():
+                    shutil.rmtree(old)
+            self._begun = True
+        elif (place / INDEX).exists() and not self._spoilt:
+            _remove(folder / "before")
+            os.rename(place, folder / "before")
+        _remove(place)
+        os.rename(draft, place)
+        flush_folder(folder)
+        self._spoilt = False
+
+    def _places(self) -> list[Path]:
+        """Where a run can be gone on with, the newest first."""
+        return [Path(self.folder) / name for name in (*KEPT, ".")]
 
     def restore(
         self, run: Progress
     ) -> tuple[int, dict[str, Any], list[Tensor], list[Tensor]]:
         """Bring a run to where `last` was saved: its step, history and recent losses.
 
+        Where `last` is missing or damaged this is said on stderr, and `before`, `best`
+        or the folder itself is taken.
+
         Raises
         ------
         CheckpointError
-            If `last` is damaged, holds no training, or is of another model or recipe.
+            If none is whole, holds a training, and is of this model and recipe.
         """
-        place = Path(self.folder) / "last"
-        tensors, about = load(place)
-        if about.get("holds") != "training":
-            raise CheckpointError(
-                f"{place} holds {about.get('holds')} and not a whole training; "
-                "start anew in another folder"
-            )
+        last, *others = self._places()
+        there = [place for place in others if (place / INDEX).exists()]
+        # where only the folder itself is one, no `last` is missed
+        missed = any(place.name in KEPT for place in there)
+        first = [last] if (last / INDEX).exists() or missed else []
+        place, tensors, about = load_first([*first, *there], holds="training")
+        self._spoilt = place != last and (last / INDEX).exists()
         before, now = about["recipe"], asdict(run.recipe)
         for name, value in now.items():
             was = before.get(name)
@@ -164,17 +230,15 @@ class Keep:
             [row.to(device) for row in since.get(name, ())]
             for name in ("losses", "norms")
         )
+        unknown = torch.full((about["step"],), torch.nan)  # older ones have no log
+        self._log = [tensors.get("log.losses", unknown).to(device)]
         self._begun = True
         return about["step"], about["history"], losses, norms
 
-    def _begin(self) -> None:
-        """Before the first save of a run: what an earlier one left goes."""
-        if not self._begun:
-            folder = Path(self.folder)
-            for old in [folder / "best", folder / "last", *folder.glob("epoch_*")]:
-                if (old / INDEX).exists():
-                    shutil.rmtree(old)
-        self._begun = True
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _gathered(accelerator: Accelerator) -> dict[str, Tensor]:

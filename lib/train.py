@@ -47,6 +47,7 @@ class Recipe:
     accumulation: int = 1  # parts that a batch is cut into
     seed: int = 0
     evaluations: int = 10  # how often the validation loss is taken
+    evaluation_interval: int | None = None  # or: steps from one to the next
     evaluation_windows: int | None = 128  # of `train`: on how many windows each time
 
     def __post_init__(self):
@@ -181,7 +182,7 @@ def fit(
     batches: Iterable[Any],
     recipe: Recipe,
     *,
-    loss: Callable[[nn.Module, Any], tuple[Tensor, Any]],
+    loss: Callable[[nn.Module, Any], tuple],
     evaluate: Callable[[nn.Module], float] | None = None,
     on_step: Callable[[Step], None] | Sequence[Callable[[Step], None]] = (),
     name: str = "training",
@@ -197,7 +198,8 @@ def fit(
         tensors, batch first; the same sequence each time. On resuming, those already
         seen are left out (`batches.after(step)`, where there is one, does it at once).
     loss
-        loss(model, batch) → (summed loss, number of tokens), both of that batch.
+        loss(model, batch) → (summed loss, number of tokens), both of that batch, or
+        with a third: the summed loss to report, where more than that is minimised.
     evaluate
         evaluate(model) → validation loss, `recipe.evaluations` times in the run.
     on_step
@@ -207,7 +209,7 @@ def fit(
         Where checkpoints go; see `lib.keep`. Ctrl-C and SIGTERM end the run after the
         update that is being made, with a checkpoint; a second one ends it at once.
     resume
-        Go on from `last` in the folder of `keep` if it is there.
+        Go on from what `keep` has: `last`, else what it kept beside it.
 
     Raises
     ------
@@ -225,7 +227,8 @@ def fit(
     objective, optimizer = accelerator.prepare(_Objective(model, loss), adamw)
     history, losses, norms, done = History(), [], [], 0
     state, stop = Progress(model, adamw, accelerator, recipe), Stop()
-    every = max(1, recipe.steps // max(1, recipe.evaluations))
+    every = recipe.evaluation_interval or recipe.steps // max(1, recipe.evaluations)
+    every = max(1, every)
     with ExitStack() as stack:
         stack.enter_context(own_randomness(device))
         stack.enter_context(deterministic(device))
@@ -278,8 +281,8 @@ def fit(
                             hook(seen)
                     model.train()
                 if keep is not None:
-                    keep.after_step(state, step, asdict(history), losses, norms,
-                                    point is not None, asked)
+                    keep.after_step(state, step, value, asdict(history), losses,
+                                    norms, point is not None, asked)
                 bar.update()
                 if asked:
                     history.interrupted = True
@@ -308,7 +311,7 @@ class _Objective(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, batch: Any) -> tuple[Tensor, Any]:
+    def forward(self, batch: Any) -> tuple:
         return self.loss(self.model, batch)
 
 
@@ -341,7 +344,7 @@ def _update(
     for place, part in enumerate(parts):
         final = place + 1 == len(parts)
         with nullcontext() if final else accelerator.no_sync(objective):
-            total, tokens = objective(part)
+            total, tokens, *reported = objective(part)
             total = total if total.dtype == torch.float64 else total.float()
             tokens = torch.as_tensor(tokens, device=device).to(total.dtype)
             if guess is None:
@@ -349,7 +352,8 @@ def _update(
                 guess = (share * len(parts)).clamp(min=1)
             # each process holds a part of the sum, and their gradients are averaged
             accelerator.backward(total / guess * world)
-        summed, count = summed + total.detach(), count + tokens
+        shown = reported[0].to(total.dtype) if reported else total
+        summed, count = summed + shown.detach(), count + tokens
     asked = stop.asked is not None
     if world > 1:
         told = torch.stack([summed, count, torch.full_like(summed, asked)])

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from safetensors import safe_open
 
 from lib import analyses as five
-from lib.checkpoint import INDEX, CheckpointError, describe, load_model
+from lib.checkpoint import INDEX, CheckpointError, describe, load_weights
 from lib.figures import COLOURS
 from lib.huggingface import load
 from lib.profile import pick_device
@@ -207,8 +207,8 @@ def _loaded(options: Options, version: str, folder: Path, told: dict) -> Run:
         taken = snapshots_of(task)
         places = [p.parent for p in (folder / "checkpoints").glob(f"epoch_*/{INDEX}")]
         for place in sorted(places, key=lambda p: describe(p)["step"]):
-            taken.take(load_model(place, model)["step"], model)
-        load_model(folder / "checkpoints" / "best", model)
+            taken.take(load_weights(place, model)["step"], model)
+        load_weights(folder / "checkpoints" / "best", model)
     else:
         model = load(folder)[0].to(device)
     file = folder / "logs" / "history.csv"
@@ -327,7 +327,7 @@ def _told(found: dict[str, bool]) -> pd.DataFrame:
 def _refused(folder: Path, task: Task) -> bool:
     other = Transformer(replace(task.config, d_model=16))
     try:
-        load_model(folder / "pytorch" / "checkpoints" / "best", other)
+        load_weights(folder / "pytorch" / "checkpoints" / "best", other)
     except CheckpointError:
         return True
     return False

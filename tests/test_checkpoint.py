@@ -17,7 +17,7 @@ from lib.checkpoint import (
     CheckpointError,
     describe,
     load,
-    load_model,
+    load_weights,
     optimizer_parts,
     put_optimizer,
     save,
@@ -55,7 +55,7 @@ def test_tensors_that_share_memory_are_written_once(tmp_path):
     with safe_open(file, "pt") as stored:
         assert sorted(stored.keys()) == ["model.head.bias", "model.token.weight"]
     other = nn.ModuleDict({"token": nn.Embedding(50, 8), "head": nn.Linear(8, 50)})
-    load_model(tmp_path, other)
+    load_weights(tmp_path, other)
     assert torch.equal(other["head"].weight, tied["token"].weight)
 
 
@@ -171,7 +171,7 @@ def test_weights_of_another_model_are_refused_and_leave_it_as_it_was(
     saved(tmp_path)
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(CheckpointError, match=sentence):
-        load_model(tmp_path, model)
+        load_weights(tmp_path, model)
     assert all(map(torch.equal, before, model.parameters()))
 
 

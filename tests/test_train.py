@@ -15,7 +15,7 @@ from torch import nn
 
 from lib import schedules
 from lib.batching import Epochs
-from lib.checkpoint import CheckpointError, describe, load, load_model
+from lib.checkpoint import CheckpointError, describe, load, load_weights
 from lib.keep import Keep
 from lib.memory import OutOfMemory
 from lib.train import Recipe, Step, fit, learning_rate, token_loss
@@ -330,21 +330,22 @@ def test_best_and_each_epoch_are_kept(tmp_path):
     keep = Keep(tmp_path, epoch=8, configuration={"width": 12})
     history, _, _ = run(recipe, keep=keep)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "best", "epoch_1", "epoch_2", "last"]
+        "before", "best", "epoch_1", "epoch_2", "last"]
     best = min(range(16), key=lambda i: history.valid[i])
     other = tagger(seed=4)
-    about = load_model(tmp_path / "best", other)
+    about = load_weights(tmp_path / "best", other)
     assert about["step"] == best + 1
     assert about["configuration"] == {"width": 12}
     assert validation(other) == history.valid[best]
-    load_model(tmp_path / "epoch_2", other)
+    load_weights(tmp_path / "epoch_2", other)
     assert validation(other) == history.valid[-1]
 
 
 def test_a_new_training_leaves_nothing_of_the_one_before(tmp_path):
     run(keep=Keep(tmp_path, epoch=4))
     run(replace(RECIPE, steps=4), keep=Keep(tmp_path, epoch=4))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "epoch_1", "last"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "before", "best", "epoch_1", "last"]
 
 
 def test_a_finished_training_can_be_made_longer(tmp_path):
@@ -433,10 +434,8 @@ def test_wrong_use_ends_in_one_clear_sentence(tmp_path, make, sentence):
 
 
 def test_weights_alone_are_no_training_to_resume(tmp_path):
-    kept(tmp_path)
-    (tmp_path / "best").rename(tmp_path / "moved")
-    os.rename(tmp_path / "last", tmp_path / "gone")
-    os.rename(tmp_path / "moved", tmp_path / "last")
+    run(keep=Keep(tmp_path / "kept", epoch=4))
+    (tmp_path / "kept" / "epoch_1").rename(tmp_path / "last")
     with pytest.raises(CheckpointError, match="holds weights and not a whole training"):
         run(keep=Keep(tmp_path), resume=True)
 
