@@ -23,13 +23,14 @@ PROFILES = ("smoke", "book", "gpu")
 SCRIPT = "setup_and_run.bat" if os.name == "nt" else "./setup_and_run.sh"
 
 # verb: the options it knows and whether each takes a value; None: the words are
-# judged by the tool that gets them (papermill's batch, pytest, JupyterLab).
+# judged by the tool that gets them (papermill's batch, the chat, pytest, JupyterLab).
 VERBS: dict[str, dict[str, bool] | None] = {
     "": {"--port": True, "--jobs": True},
     "build": {"--jobs": True, "--out": True},
     "serve": {"--port": True},
     "lab": None,
     "run": None,
+    "chat": None,
     "test": None,
     "clean": {"--all": False},
     "help": {},
@@ -49,6 +50,10 @@ HELP = f"""\
   run NAME…         run notebooks or groups in batch (notebooks/batch.toml)
                     노트북이나 묶음을 한꺼번에 실행합니다
                     [-p NAME VALUE]… [--jobs N] [--out DIR] [--force]
+  chat CHECKPOINT   talk to a language model: a training's folder or a .pt file
+                    학습한 언어 모델과 이야기합니다. /quit으로 끝납니다
+                    [--prompt TEXT] [--tokens N] [--temperature T] [--top-k K]
+                    [--seed S]
   test              run every test; pytest's options may follow
                     모든 검사를 합니다                                  [-k gravity]
   clean             remove what was built; --all: the environment and the data too
@@ -107,7 +112,7 @@ def parse(words: list[str]) -> tuple[str, str | None, list[str]]:
     if verb not in VERBS or (has_verb and not verb):
         known = ", ".join(name for name in VERBS if name)
         raise UsageError(f"verb '{verb}' is not known; use one of {known}, or none.")
-    asks = [] if verb in ("run", "test", "lab") else ["-h"]
+    asks = [] if verb in ("run", "chat", "test", "lab") else ["-h"]
     if rest[:1] == ["--help"] or any(word in rest for word in asks):
         return "help", profile, []
     options = VERBS[verb]
@@ -267,6 +272,12 @@ def run(profile: str | None, rest: list[str]) -> int:
     return become([python, "-m", "book.batch", *rest, *chosen], env)
 
 
+def chat(profile: str | None, rest: list[str]) -> int:
+    """Talk to a model in the terminal; `lib.chat` judges the words."""
+    python, env = ready(profile, data=None)
+    return become([python, "-m", "lib.chat", *rest], env)
+
+
 def lab(profile: str | None, rest: list[str]) -> int:
     """Open JupyterLab on the notebooks."""
     python, env = ready(profile)
@@ -390,6 +401,7 @@ DO = {
     "serve": serve,
     "lab": lab,
     "run": run,
+    "chat": chat,
     "test": test,
     "clean": clean,
     "help": show_help,

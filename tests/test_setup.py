@@ -61,8 +61,8 @@ def test_help_names_every_verb_and_installs_nothing(home, path):
 @pytest.mark.parametrize(
     ("words", "came", "known"),
     [
-        (["biuld"], "biuld", "build, serve, lab, run, test, clean, help"),
-        ([""], "verb ''", "build, serve, lab, run, test, clean, help"),
+        (["biuld"], "biuld", "build, serve, lab, run, chat, test, clean, help"),
+        ([""], "verb ''", "build, serve, lab, run, chat, test, clean, help"),
         (["build", "--job", "2"], "--job", "--jobs, --out"),
         (["--prot", "1"], "--prot", "--port"),
         (["serve", "--port", "x"], "'x'", "from 0 to 65535"),
