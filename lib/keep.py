@@ -42,7 +42,8 @@ KEPT = ("last", "before", "best")
 NEXT = ".next"  # where the next one is written
 
 #: What may differ between a run and the one that goes on with it.
-FREE = ("steps", "evaluations", "evaluation_windows", "accumulation")
+FREE = ("steps", "evaluations", "evaluation_interval", "evaluation_windows",
+        "accumulation")
 
 
 @dataclass(frozen=True)
