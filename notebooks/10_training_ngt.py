@@ -47,6 +47,7 @@ prompt = "ROMEO:"  # what the models go on with
 n_tokens = None  # length of a reply; None: the profile
 temperature = 0.8  # of the replies
 top_k = 20  # of the replies: only the likeliest this many
+chat = False  # True in a notebook of your own: a box to talk to the model
 device = "cpu"  # cpu, cuda or auto
 
 # %% tags=["hide-input"]
@@ -568,16 +569,19 @@ HTML("".join(
 # %% [markdown] tags=["lang-ko"]
 # 짧게 배운 문자 모델은 낱말 비슷한 것을 늘어놓을 뿐 뜻을 이루지 못합니다. 손실의 작은 차이는 이런 글에서 눈으로 가려지지 않습니다. 그래서 글을 읽는 대신 손실을 쟀습니다.
 #
-# 커널이 살아 있으면 아래 상자에 직접 말을 걸 수 있습니다. 터미널에서는 `./setup_and_run.sh chat CHECKPOINT`입니다. `CHECKPOINT`에는 학습이 남긴 폴더를 적습니다.
+# 이 노트북을 직접 열어 `chat = True`로 두고 실행하면, 아래에 상자가 나타나 말을 걸 수 있습니다. 터미널에서는 `./setup_and_run.sh chat CHECKPOINT`입니다. `CHECKPOINT`에는 학습이 남긴 폴더를 적습니다.
 # %% [markdown] tags=["lang-en"]
 # Character models trained this briefly string together things that look like words and mean nothing. No eye can tell a small difference of losses in such text; that is why we measured them instead of reading.
 #
-# With a live kernel, the box below takes what you type. In a terminal it is `./setup_and_run.sh chat CHECKPOINT`, where `CHECKPOINT` is the folder that a training left.
+# Open this notebook yourself, set `chat = True` and run it: a box appears below and takes what you type. In a terminal it is `./setup_and_run.sh chat CHECKPOINT`, where `CHECKPOINT` is the folder that a training left.
 
 # %% tags=["hide-input"]
+from IPython.display import display
+
 from lib.chat import chat_widget
 
-chat_widget(pair[kernel], tokens)
+if chat:
+    display(chat_widget(pair[kernel], tokens, prompt))
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-resume -->
@@ -653,24 +657,59 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
 # <!-- label: ngt-tensorboard -->
 # ## 텐서보드로 지켜보기
 #
-# `lib.ngt`로 학습하면 앞의 그림에 있는 값들이 텐서보드 파일로도 남습니다. 손실, 반발, 학습률, 기울기(gradient)의 노름, 세기, 반지름(radius), 엔트로피이고, Projector에는 토큰마다의 좌표와 질량이 이름표와 함께 들어갑니다. 학습하는 동안 다른 터미널에서 엽니다.
-#
-# ```
-# tensorboard --logdir runs
-# ```
-#
-# 브라우저에서 `http://localhost:6006`을 열고, SCALARS에서 `ngt`와 `vanilla`를 함께 골라 곡선을 포개 보십시오. PROJECTOR에서는 토큰을 하나 눌러 이웃을 볼 수 있습니다.
+# `lib.ngt`는 선택지 한 벌로 학습하면서 체크포인트와 함께 텐서보드(TensorBoard) 파일을 남깁니다. 짧은 학습을 하나 돌린 다음 텐서보드의 판독기로 읽어, 무엇이 적혔는지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-tensorboard -->
 # ## Watching with TensorBoard
 #
-# Trained through `lib.ngt`, a run also leaves what the figure above shows as TensorBoard files: loss, repulsion, learning rate, norm of the gradient, strength, radius and entropy, and for the Projector the coordinates and masses of the tokens with their labels. Open it in another terminal while training runs.
+# From one set of options `lib.ngt` trains, and leaves TensorBoard files beside the checkpoints. We run a short training and read with TensorBoard's own reader what was written.
+
+# %%
+from lib.ngt import Options, check, prepare
+from lib.ngt import train as train_ngt
+
+options = check(Options(
+    kernel=kernel, max_steps=6, eval_interval=3, eval_iters=4,
+    hidden_dim=32, num_layers=2, num_heads=2, mlp_dim=64, block_size=32,
+    batch_size=64, seed=seed, device=str(cfg.device)))
+
+# %% tags=["hide-input"]
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+from tensorboard.backend.event_processing.event_accumulator import (
+    EventAccumulator,
+)
+
+with tempfile.TemporaryDirectory() as folder:
+    here = replace(options, checkpoint_path=f"{folder}/ngt",
+                   run_name=f"{folder}/board")
+    train_ngt(here, prepare(here))
+    reader = EventAccumulator(f"{folder}/board").Reload()
+    scalars = {tag: [event.value for event in reader.Scalars(tag)]
+               for tag in reader.Tags()["scalars"]}
+    projector = Path(f"{folder}/board/projector_config.pbtxt").exists()
+record(n_scalars=len(scalars), projector=str(projector))
+pd.DataFrame({"처음 | first": [v[0] for v in scalars.values()],
+              "마지막 | last": [v[-1] for v in scalars.values()]},
+             index=list(scalars)).style.format(precision=3)
+
+# %% [markdown] tags=["lang-ko"]
+# 스칼라가 ⟨n_scalars⟩가지 적혔습니다. Projector가 읽을 좌표의 목록이 있는지도 보았습니다(⟨projector⟩). 거기에는 토큰마다의 좌표가 이름표, 질량과 함께 들어 있습니다. 학습하는 동안 다른 터미널에서 이렇게 엽니다.
 #
 # ```
 # tensorboard --logdir runs
 # ```
 #
-# Visit `http://localhost:6006`, choose both `ngt` and `vanilla` under SCALARS, and lay their curves over each other. Under PROJECTOR, click on a token to see its neighbours.
+# 브라우저에서 `http://localhost:6006`을 열고, Scalars에서 `ngt`와 `vanilla`의 실행을 함께 골라 곡선을 포개 보십시오. Projector에서는 토큰을 하나 눌러 이웃을 볼 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# ⟨n_scalars⟩ kinds of scalars were written. We also looked for the list of coordinates that the Projector reads (⟨projector⟩); it holds the coordinates of the tokens with their labels and masses. Open it in another terminal while training runs:
+#
+# ```
+# tensorboard --logdir runs
+# ```
+#
+# Visit `http://localhost:6006`, choose runs of `ngt` and `vanilla` together under Scalars, and lay their curves over each other. Under Projector, click on a token to see its neighbours.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-exercises -->
