@@ -85,10 +85,10 @@ cfg = settings(profile, smoke={"draws": 10}, book={"draws": 300},
 # $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C}$$
 
 # %%
-a = torch.tensor([1.4, 0.7])  # the zero of the dot product is elsewhere
+a = torch.tensor([1.4, 0.7]).double()  # the zero of the dot product is elsewhere
 away = a / a.norm()
 b, c = a + torch.tensor([0.9, -0.9]), a + torch.tensor([-1.4, -2.0])
-mass = torch.tensor([1.0, 1.0, 1.0, heavy])
+mass = torch.tensor([1.0, 1.0, 1.0, heavy]).double()
 
 
 def rungs(points, mass):
@@ -105,11 +105,12 @@ def rungs(points, mass):
         "newton + mass + cutoff": gated_softmax(pull, gate)}
 
 # %% tags=["hide-input"]
-stops = torch.linspace(0, 4, 41)
+stops = torch.linspace(0, 4, 41, dtype=torch.float64)
 scenes = [torch.stack([a, b, c, a + math.sqrt(2) * r * away]) for r in stops]
 falls = [rungs(points, mass) for points in scenes]
 names = list(falls[0])
-curves = {n: [round(fall[n][0, 3].item(), 4) for fall in falls] for n in names}
+curves = {n: [float(f"{w:.3g}") if w > 1e-12 else None for w in (
+    fall[n][0, 3].item() for fall in falls)] for n in names}
 places = [((points - a) / math.sqrt(2)).round(decimals=3).tolist()
           for points in scenes]
 zero = (-a / math.sqrt(2)).tolist()
@@ -161,40 +162,53 @@ plane += [
                marker={"size": [0, 24], "color": COLOURS["gravity"]},
                showlegend=False)]
 
-# %% tags=["hide-input", "cover"]
+# %% tags=["hide-input"]
 below = {"xaxis": "x2", "yaxis": "y2"}
 lines = [go.Scatter(
     x=stops.numpy().round(2).tolist(), y=curves[n], mode="lines", name=n,
     line={"color": COLOURS[colour[n]], "width": 2.5, "dash": dashes[n]},
-    hovertemplate="r = %{x}: %{y:.3f}", **below) for n in names]
+    hovertemplate="r = %{x}: %{y:.2g}", **below) for n in names]
 marks = go.Scatter(
     x=now["x"][1], y=now["y"][1], mode="markers", hoverinfo="skip",
     marker={"size": 11, "color": [COLOURS[colour[n]] for n in names]},
-    showlegend=False, **below)
+    **below)
+spots = {"dot product": (3.2, 0.55), "Gaussian": (3.1, 5e-4),
+         "newton": (3.4, 3e-3), "newton + mass": (3.1, 7e-2),
+         "newton + mass + cutoff": (1.02, 1.6e-2)}
+said = [{"text": n.replace("newton + mass +", "…and"), "x": x,
+         "y": math.log10(y), "xref": "x2", "yref": "y2", "showarrow": False,
+         "font": {"color": COLOURS[colour[n]]}}
+        for n, (x, y) in spots.items()]
+
+# %% tags=["hide-input", "cover"]
 steps = [{"method": "restyle", "label": f"{r:.1f}", "args": [moving(i), [3, 9]]}
          for i, r in enumerate(stops.tolist())]
 fig = go.Figure([*plane, *lines, marks])
 fig.update_layout(
-    height=720, margin={"l": 52, "r": 12, "t": 10, "b": 70},
-    xaxis={"range": [-2.6, 4.4], "zeroline": False, "showgrid": False},
-    yaxis={"range": [-2.3, 2.5], "domain": [0.56, 1], "scaleanchor": "x",
-           "zeroline": False, "showgrid": False},
-    xaxis2={"title": {"text": "distance r of token d"}, "anchor": "y2"},
-    yaxis2={"title": {"text": "weight of d"}, "domain": [0.16, 0.48],
-            "range": [-0.02, 1.02], "anchor": "x2"},
-    legend={"orientation": "h", "y": 0.53, "yanchor": "middle"},
-    sliders=[{"active": start, "steps": steps, "pad": {"t": 56},
+    height=660, margin={"l": 56, "r": 8, "t": 6, "b": 96}, showlegend=False,
+    xaxis={"range": [-2.3, 4.3], "visible": False},
+    yaxis={"range": [-2.2, 2.3], "domain": [0.52, 1], "scaleanchor": "x",
+           "visible": False},
+    xaxis2={"title": {"text": "distance r of token d", "standoff": 6},
+            "anchor": "y2", "range": [-0.05, 4.1]},
+    yaxis2={"title": {"text": "weight of d"}, "domain": [0, 0.48],
+            "type": "log", "range": [-4, 0.15], "anchor": "x2",
+            "tickvals": [1e-4, 1e-3, 1e-2, 0.1, 1],
+            "ticktext": ["0.0001", "0.001", "0.01", "0.1", "1"]},
+    annotations=[*said, {"text": "R", "x": 0, "y": radius, "yshift": 9,
+                         "showarrow": False, "font": {"color": grey}}],
+    sliders=[{"active": start, "steps": steps, "pad": {"t": 52, "b": 4},
               "currentvalue": {"prefix": "r = "}}])
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 위: 쿼리 a와 세 토큰. 점선은 반지름(radius) $R$이고 ×는 내적이 재는 원점입니다. 아래: d를 옮길 때 d가 받는 가중치. 내적만 멀어질수록 올라갑니다.
+# 위: 쿼리 a와 세 토큰. 점선은 반지름(radius) $R$이고 ×는 내적이 재는 원점입니다. 아래: d를 옮길 때 d가 받는 가중치(로그 눈금). 내적만 멀어질수록 올라가고, 컷오프를 더한 선은 0이 되는 $R$에서 끊깁니다.
 #
-# <!-- alt: 위에는 평면에 놓인 토큰 a, b, c와 움직이는 무거운 토큰 d, 반지름을 나타내는 점선 원, 왼쪽 아래의 원점 표시가 있다. 아래에는 거리 0에서 4까지 d의 가중치 곡선 다섯 개가 있다. 내적의 곡선은 올라가고, 가우스 곡선은 빠르게 0으로 내려가며, 뉴턴 곡선은 천천히 내려간다. 질량을 더한 곡선은 그 위에 있고, 컷오프를 더한 곡선은 반지름에서 정확히 0이 된다. 슬라이더로 d의 거리를 고른다. -->
+# <!-- alt: 위에는 평면에 놓인 토큰 a, b, c와 움직이는 무거운 토큰 d, 반지름을 나타내는 점선 원, 왼쪽 아래의 원점 표시가 있다. 아래에는 거리 0에서 4까지 d의 가중치 곡선 다섯 개가 로그 눈금으로 그려져 있다. 내적의 곡선은 올라가고, 가우스 곡선은 빠르게 0으로 내려가며, 뉴턴 곡선은 천천히 내려간다. 질량을 더한 곡선은 그 위에 있고, 컷오프를 더한 곡선은 반지름에서 끊긴다. 슬라이더로 d의 거리를 고른다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Above: query a and three tokens. The dotted circle is the radius $R$, the × is the zero from which the dot product measures. Below: the weight of d as it moves. The dot product alone rises with distance.
+# Above: query a and three tokens. The dotted circle is the radius $R$, the × is the zero from which the dot product measures. Below: the weight of d as it moves (logarithmic). The dot product alone rises with distance; the line with the cutoff ends at $R$, where it becomes 0.
 #
-# <!-- alt: Above, a plane with tokens a, b and c, the moving heavy token d, a dotted circle for the radius, and a mark for the zero at the lower left. Below, five curves of the weight of d over distances from 0 to 4. The dot product rises, the Gaussian falls fast to 0, newton falls slowly; with mass the curve lies above it, and with a cutoff it reaches exactly 0 at the radius. A slider picks the distance of d. -->
+# <!-- alt: Above, a plane with tokens a, b and c, the moving heavy token d, a dotted circle for the radius, and a mark for the zero at the lower left. Below, five curves of the weight of d over distances from 0 to 4 on a logarithmic scale. The dot product rises, the Gaussian falls fast to 0, newton falls slowly; with mass the curve lies above it, and with a cutoff it ends at the radius. A slider picks the distance of d. -->
 
 # %% [markdown] tags=["lang-ko"]
 # $r=4$에서 d가 받는 가중치를 읽어 보면 규칙의 성격이 드러납니다. 내적은 ⟨dot_four⟩, 가우스는 ⟨gaussian_four⟩, 역제곱은 ⟨newton_four⟩, 질량까지 세면 ⟨mass_four⟩입니다. 컷오프를 더하면 정확히 0입니다. 이제 한 칸씩 오릅니다.
@@ -498,7 +512,7 @@ check_reach(reach_solution)
 
 # %%
 scene = torch.stack([a, b, c, a + math.sqrt(2) * 2 * away])
-shares = {m: rungs(scene, torch.tensor([1.0, 1.0, 1.0, m]))
+shares = {m: rungs(scene, torch.tensor([1.0, 1.0, 1.0, m]).double())
           for m in (0.25, 1.0, 4.0, 16.0, 64.0)}
 by_mass = pd.DataFrame(
     [w["newton + mass"][0].numpy().round(3) for w in shares.values()],
@@ -648,14 +662,14 @@ show(fig, table=sheet)
 # - **내적 → 가우스.** 길이 대신 가까움을 봅니다. `long`의 몫이 ⟨sum_long⟩에서 ⟨sum_long_gaussian⟩까지 줄고, 자기 자신의 몫은 ⟨sum_itself_dot⟩에서 ⟨sum_itself⟩까지 늘었습니다. 거리에서는 자기 자신이 언제나 가장 가깝기 때문입니다.
 # - **가우스 → 역제곱.** 봉우리는 뾰족해지고 꼬리는 길어집니다. $\varepsilon$이 작아서 자기 자신의 몫은 ⟨sum_itself_newton⟩까지 늘고, `near`의 몫은 ⟨sum_near_gaussian⟩에서 ⟨sum_near_newton⟩까지 줄었습니다. 그러면서도 `far`에 ⟨sum_far_newton⟩이 남습니다.
 # - **질량.** 가장 가깝지 않아도 보이게 합니다. `heavy`의 몫이 ⟨sum_heavy_before⟩에서 ⟨sum_heavy⟩까지 늘었습니다.
-# - **컷오프.** 무거워도 너무 멀면 보지 않습니다. `far`는 정확히 0입니다.
+# - **컷오프.** 무거워도 너무 멀면 보지 않습니다. 반지름 밖에 있는 `far`와 `long`은 정확히 0입니다.
 #
 # 사다리는 옳고 그름의 순서가 아닙니다. 한 칸마다 보는 대상이 달라질 뿐이고, 어느 칸이 글을 더 잘 예측하는지는 학습해 보아야 압니다. 그것은 [다음 장](#gravity-training)의 일입니다. [3장에서 본 헤드(head)들](#heads-page)처럼 바로 앞 토큰만 보는 헤드에는 짧은 꼬리가, 글 전체를 보는 헤드에는 긴 꼬리가 맞을지도 모릅니다. 그래서 세기 $p$와 $\gamma$는 헤드마다 배웁니다.
 # %% [markdown] tags=["lang-en"]
 # - **Dot product → Gaussian.** Nearness counts, not length. The share of `long` falls from ⟨sum_long⟩ to ⟨sum_long_gaussian⟩, and that of the token itself grows from ⟨sum_itself_dot⟩ to ⟨sum_itself⟩: by distance, nothing is nearer than oneself.
 # - **Gaussian → inverse square.** A sharper peak and a longer tail. Since $\varepsilon$ is small, the token itself goes up to ⟨sum_itself_newton⟩ and `near` falls from ⟨sum_near_gaussian⟩ to ⟨sum_near_newton⟩; yet `far` keeps ⟨sum_far_newton⟩.
 # - **Mass.** One need not be nearest to be seen. The share of `heavy` grows from ⟨sum_heavy_before⟩ to ⟨sum_heavy⟩.
-# - **Cutoff.** What is too far is not seen, however heavy. `far` gets exactly 0.
+# - **Cutoff.** What is too far is not seen, however heavy. `far` and `long`, outside the radius, get exactly 0.
 #
 # The ladder is no order of right and wrong. Each rung looks at others, and which one predicts text better takes training to find out: that is for [the next chapter](#gravity-training). A head that looks at the token before, like those of [chapter 3](#heads-page), may want a short tail, and a head that surveys the text a long one. So each head learns its strength $p$ or $\gamma$.
 
