@@ -18,6 +18,7 @@ Source of the format: leetae9yu/newton-gravity-transformer (MIT).
 
 import pickle
 import re
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -326,7 +327,9 @@ def read(file: Path | str) -> tuple[LegacyModel, Tokens, dict[str, Any]]:
         If it is damaged, no such file, or wants code run; the text begins with "it".
     """
     try:
-        held = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickles; the error says enough
+            held = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if wanted := re.search(r"(?:GLOBAL|function|class) (\w+\.[\w.]+)", str(error)):
             raise LegacyError(
