@@ -291,7 +291,7 @@ def attend(
     weights = gated_softmax(logits, gate, visible)
     if pull.mass_in_value:
         value = value * mass[:, None, :, None].to(value.dtype)
-    mixed = weights.to(value.dtype) @ value
+    mixed = (weights @ value.to(weights.dtype)).to(value.dtype)
     return mixed, {"r2": r2, "logits": logits, "gate": gate, "weights": weights}
 
 

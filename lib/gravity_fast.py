@@ -83,6 +83,7 @@ def gaussian_sdpa(
     bias: Float[Tensor, "batch head seq"],
     strength: Float[Tensor, "batch head 1 1"],
     value: Float[Tensor, "batch head seq d_value"],
+    half: bool | None = None,
 ) -> Float[Tensor, "batch head seq d_value"]:
     """Softmax of b_j − γ‖z_i − z_j‖²/C through `scaled_dot_product_attention`.
 
@@ -90,23 +91,31 @@ def gaussian_sdpa(
     same for every key of a query, so the softmax does not see it. What is left is a
     dot product of q_i = [2γ z_i/C, 1] and k_j = [z_j, b_j − γ‖z_j‖²/C].
 
-    bias: b_j = β log m_j; strength: γ. In 16 bits the last number of k_j would be
-    rounded by its own size, so it is split: a part of 16 bits, and what that left.
-    All widths are padded to one width, which PyTorch's kernels for a CPU need to be
-    fast. Points are counted from the first token, which every query may see.
+    bias: b_j = β log m_j; strength: γ; half: whether values of 16 bits are computed in
+    16 bits (None: on a GPU; a CPU takes 32, whose gradients are closer). There the last
+    number of k_j would be rounded by its own size, so it is split: a part of 16 bits,
+    and what that left. All widths are padded to one, which PyTorch's kernels for a CPU
+    need to be fast. In 32 bits points are counted from the first token, which every
+    query may see; in 16 bits that would round them, and the parts hold as much.
     """
     d_value, coord = value.shape[-1], z.shape[-1]
     kind = value.dtype
-    z = z - z[..., :1, :].detach()
+    narrow = kind in (torch.float16, torch.bfloat16)
+    if narrow and not (z.is_cuda if half is None else half):
+        with torch.autocast(z.device.type, enabled=False):
+            return gaussian_sdpa(z.float(), bias, strength, value.float()).to(kind)
     wide = (2 / coord) * strength
-    key = z.to(kind)
-    if kind in (torch.float32, torch.float64):
-        wide = wide.to(kind)
+    if not narrow:
+        wide, key = wide.to(kind), (z - z[..., :1, :].detach()).to(kind)
         bias = bias.to(kind) - wide[..., 0] / 2 * key.square().sum(-1)
         queries, keys = [wide * key], [key, bias[..., None]]
     else:
+        key = z.to(kind)
         exact = key.float()
-        bias = bias - wide[..., 0] / 2 * exact.square().sum(-1)
+        norm = wide[..., 0] / 2 * exact.square().sum(-1)
+        if norm.detach().amax() > 0.5 * torch.finfo(kind).max:  # of float16
+            return gaussian_sdpa(exact, bias, strength, value.float()).to(kind)
+        bias = bias - norm
         queries = split(wide * exact, kind, 2)
         keys = [key, key, *split(bias[..., None], kind, 3)]
     ones = len(keys) - len(queries)
@@ -179,10 +188,9 @@ def newton_fused(
         far = key.detach()[..., -1].amax() * 1e-6 > 0.1 * eps
         p = strength.to(kind)
         bias = bias.to(kind)
-        heavy = bias - bias.detach().amax(-1, keepdim=True)
-        key = key * torch.exp(-heavy[..., None] / p)
-        rows = (x.flatten(0, 1) for x in (query, key, p[..., 0, 0], value.to(kind)))
-        mixed = _Powers.apply(*rows, bool(far))
+        bias = bias - bias.detach().amax(-1, keepdim=True)
+        given = query, key, bias, p[..., 0, 0], value.to(kind)
+        mixed = _Powers.apply(*(x.flatten(0, 1) for x in given), bool(far))
     return mixed.unflatten(0, z.shape[:2]).to(value.dtype)
 
 
@@ -199,73 +207,80 @@ def tiles(seq: int) -> Iterator[tuple[slice, slice]]:
 
 
 class _Powers(torch.autograd.Function):
-    """out_i = Σ_j≤i w_ij v_j / Z_i with w_ij = u_ij^(−p), u_ij = q_i·k_j, Z_i = Σ w_ij.
+    """out_i = Σ_j≤i w_ij v_j / Z_i with w_ij = exp(b_j) (q_i·k_j)^(−p), Z_i = Σ_j w_ij.
 
-    With e_i = ∂L/∂out_i / Z_i, D_i = e_i·out_i and S_ij = w_ij (e_i·v_j − D_i), which
-    is the gradient of the logit −p log u_ij:
+    The mass goes into the key, u_ij = q_i·k_j exp(−b_j/p) and w_ij = u_ij^(−p). With
+    e_i = ∂L/∂out_i / Z_i and D_i = e_i·out_i, the gradient of the logit log w_ij is
+    S_ij = w_ij (e_i·v_j − D_i), and with G_ij = S_ij / u_ij:
 
-        dv_j = Σ_i w_ij e_i       dp = −Σ S_ij log u_ij       G_ij = S_ij / u_ij
-        dq_i = −p Σ_j G_ij k_j    dk_j = −p Σ_i G_ij q_i
+        dv_j = Σ_i w_ij e_i     db_j = Σ_i S_ij     dp = −Σ S_ij (log u_ij + b_j/p)
+        dq_i = −p Σ_j G_ij k_j exp(−b_j/p)     dk_j = −p exp(−b_j/p) Σ_i G_ij q_i
 
     Nothing of size (seq, seq) is kept: the table is made again for the gradients. `far`
-    says that rounding may take u below 1, where it is held.
+    says that rounding may take q_i·k_j below 1: then u is held at a least value.
     """
 
     @staticmethod
-    def forward(ctx, q, k, p, v, far):
+    def forward(ctx, q, k, b, p, v, far):
+        heavy = torch.exp(-b / p[:, None])[..., None]
+        k = k * heavy
         out, total = torch.zeros_like(v), v.new_zeros(v.shape[:2])
         seq, exponents, keys = q.shape[1], (-p).tolist(), k.mT
+        floor = heavy.mT if far else torch.zeros_like(heavy).mT
         room = q.new_empty(min(QUERIES, seq) * min(KEYS, seq))
         for at, to in tiles(seq):
             u = room[: _size(at) * _size(to)].view(_size(at), _size(to))
-            parts = (q[:, at], keys[..., to], v[:, to], out[:, at], total[:, at])
-            for p_, q_, k_, v_, out_, total_ in _by_row(exponents, *parts):
+            parts = (q[:, at], keys[..., to], v[:, to], floor[..., to], out[:, at],
+                     total[:, at])
+            for p_, q_, k_, v_, floor_, out_, total_ in _by_row(exponents, *parts):
                 torch.mm(q_, k_, out=u)
                 if far:
-                    u.clamp_min_(1)
+                    torch.maximum(u, floor_, out=u)
                 u.log_().mul_(p_).exp_()
                 _hide_later(u, at, to)
                 total_.add_(u.sum(-1))
                 out_.addmm_(u, v_)
         out /= total[..., None]
-        ctx.save_for_backward(q, k, p, v, out, total)
+        ctx.save_for_backward(q, k, b, p, v, heavy, out, total)
         ctx.far = far
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        q, k, p, v, out, total = ctx.saved_tensors
+        q, k, b, p, v, heavy, out, total = ctx.saved_tensors
         e = grad / total[..., None]
         e_d = torch.cat((e, -(e * out).sum(-1, keepdim=True)), -1)
         v_1 = torch.cat((v, torch.ones_like(v[..., :1])), -1).mT
-        dq, dk, dv, dp = *map(torch.zeros_like, (q, k, v)), []
-        seq, exponents, keys = q.shape[1], (-p).tolist(), k.mT
+        dq, dk, db, dv, dp = *map(torch.zeros_like, (q, k, b, v)), []
+        seq, exponents, keys, floor = q.shape[1], (-p).tolist(), k.mT, heavy.mT
         room = q.new_empty(4, min(QUERIES, seq) * min(KEYS, seq))
         for at, to in tiles(seq):
             some = room[:, : _size(at) * _size(to)]
             u, log, w, t = some.view(4, _size(at), _size(to)).unbind()
-            parts = (q[:, at], k[:, to], keys[..., to], v_1[..., to], e[:, at],
-                     e_d[:, at], dq[:, at], dk[:, to], dv[:, to])
-            for p_, q_, k_, kt_, vt_, e_, ed_, dq_, dk_, dv_ in _by_row(
+            parts = (q[:, at], k[:, to], keys[..., to], v_1[..., to], floor[..., to],
+                     e[:, at], e_d[:, at], dq[:, at], dk[:, to], db[:, to], dv[:, to])
+            for p_, q_, k_, kt_, vt_, floor_, e_, ed_, dq_, dk_, db_, dv_ in _by_row(
                 exponents, *parts
             ):
                 torch.mm(q_, kt_, out=u)
                 if ctx.far:
-                    u.clamp_min_(1)
+                    torch.maximum(u, floor_, out=u)
                 torch.log(u, out=log)
                 torch.mul(log, p_, out=w).exp_()
                 _hide_later(w, at, to)
                 dv_.addmm_(w.mT, e_)
                 w.mul_(torch.mm(ed_, vt_, out=t))
+                db_.add_(w.sum(0))
                 dp.append(torch.dot(w.view(-1), log.view(-1)))
                 if ctx.far:
-                    w.masked_fill_(u <= 1, 0)
+                    w.masked_fill_(u <= floor_, 0)
                 w.div_(u)
                 dq_.addmm_(w, k_)
                 dk_.addmm_(w.mT, q_)
-        dp = -torch.stack(dp).view(-1, len(p)).sum(0)
-        return dq.mul_(-p[:, None, None]), dk.mul_(-p[:, None, None]), dp, dv, None
+        dp = -torch.stack(dp).view(-1, len(p)).sum(0) - (b * db).sum(-1) / p
+        return (dq.mul_(-p[:, None, None]), dk.mul_(heavy).mul_(-p[:, None, None]), db,
+                dp, dv, None)
 
 
 def _size(part: slice) -> int:
@@ -303,18 +318,17 @@ def newton_flex(
     query, key = F.pad(query, (0, pad)), F.pad(key, (0, pad))
     p = strength[..., 0, 0]
 
-    def newton_score(score, batch, head, query_index, key_index):
-        far = torch.log(score.clamp_min(1.0))
-        return bias[batch, head, key_index] - p[batch, head] * far
-
-    def not_later(batch, head, query_index, key_index):
-        return key_index <= query_index
-
     seq = z.shape[-2]
-    mask = create_block_mask(not_later, None, None, seq, seq, device=z.device)
+    mask = create_block_mask(
+        lambda batch, head, i, j: j <= i, None, None, seq, seq, device=z.device
+    )
     attend_flex = torch.compile(flex_attention) if z.is_cuda else flex_attention
-    mixed = attend_flex(query, key, value.to(query.dtype), score_mod=newton_score,
-                        block_mask=mask, scale=1.0)
+    mixed = attend_flex(
+        query, key, value.to(query.dtype), block_mask=mask, scale=1.0,
+        score_mod=lambda u, batch, head, i, j: (
+            bias[batch, head, j] - p[batch, head] * torch.log(u.clamp_min(1.0))
+        ),
+    )
     return mixed.to(value.dtype)
 
 
@@ -329,9 +343,12 @@ def chunked(
 
     Where no gradients are asked for, a cutoff spares work: keys are looked at in blocks
     of `chunk`, and a block that lies beyond the radius of every query is left out. (In
-    training it is not, because what lies outside has to move the radius.)
+    training it is not, since what lies outside has to move the radius.)
     """
-    out = []
+    out, kind = [], value.dtype  # gradients of the blocks are added up in 32 bits
+    z, mass, value = (
+        x.to(torch.promote_types(x.dtype, torch.float32)) for x in (z, mass, value)
+    )
     learning = torch.is_grad_enabled()
     for start in range(0, z.shape[-2], chunk):
         stop = min(start + chunk, z.shape[-2])
@@ -344,7 +361,7 @@ def chunked(
             kept = within_reach(given[0], pull, start, chunk)
             given = given[0][..., kept, :], given[1][:, kept], given[2][..., kept, :]
         out.append(_last_rows(*given, pull, stop - start))
-    return torch.cat(out, -2)
+    return torch.cat(out, -2).to(kind)
 
 
 def _last_rows(z, mass, value, pull: Pull, queries: int) -> Tensor:

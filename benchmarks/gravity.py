@@ -1,0 +1,244 @@
+"""What gravity attention costs beside scaled dot-product attention (SDPA).
+
+    python -m benchmarks.gravity                       a table
+    python -m benchmarks.gravity --json                one JSON object a row
+    python -m benchmarks.gravity --n 1024 --pairs 3 --forms gaussian newton
+    python -m benchmarks.gravity --step                a whole training step as well
+
+Every form runs forward and backward on inputs of one shape, causal. In each pair SDPA
+runs just before the form it is compared with, and the ratio is taken inside the pair.
+Memory is measured in a process of its own. See benchmarks/README.md.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from lib.gravity import Pull
+from lib.gravity_fast import fast_attend
+from lib.gravity_lm import LMConfig, build, parameters
+
+HEADS, WIDE = 8, 64  # of a head's value
+FORMS = ("sdpa", "gaussian", "newton", "newton_62", "newton_compact", "tables",
+         "original")
+ORIGINAL_UP_TO = 1024  # its difference tensor takes gigabytes beyond
+#: The size of the public original's TinyShakespeare run.
+MODEL = LMConfig(vocab=65, context=256, d_model=256, n_layers=6, n_heads=8, d_ff=1024,
+                 attention="dot", d_coord=344)
+BATCH = 64
+
+
+def original(z: Tensor, mass: Tensor, value: Tensor, gamma: Tensor) -> Tensor:
+    """The public original: a (batch, head, seq, seq, coord) tensor of differences.
+
+    m_i m_j (−γ/(d² + 1e-6)), as in leetae9yu/newton-gravity-transformer before it
+    expanded the square.
+    """
+    apart = z[..., :, None, :] - z[..., None, :, :]
+    d2 = apart.square().sum(-1)
+    pair = mass[:, None, :, None] * mass[:, None, None, :]
+    score = -gamma * pair / (d2 + 1e-6)
+    later = torch.ones(d2.shape[-2:], dtype=torch.bool).triu(1)
+    return score.masked_fill(later, -1e9).softmax(-1) @ value
+
+
+def work(form: str, n: int) -> Callable[[], None]:
+    """What one form does forward and backward on `n` tokens."""
+    generator = torch.Generator().manual_seed(n)
+
+    def some(*shape):
+        return torch.randn(*shape, generator=generator).requires_grad_()
+
+    value, ask = some(1, HEADS, n, WIDE), torch.randn(1, HEADS, n, WIDE)
+    if form == "sdpa":
+        query, key = some(1, HEADS, n, WIDE), some(1, HEADS, n, WIDE)
+        learned = [query, key, value]
+
+        def run():
+            return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    else:
+        coord = {"newton_62": 62, "original": 16}.get(form, WIDE // 2 - 2)
+        z = some(1, HEADS, n, coord)
+        mass = (torch.rand(1, n, generator=generator) + 0.5).requires_grad_()
+        strength = (torch.rand(HEADS, 1, 1, generator=generator) + 0.5).requires_grad_()
+        beta = torch.ones(HEADS, 1, 1).requires_grad_()
+        learned = [z, mass, value, strength]
+        pull = Pull("gaussian" if form == "gaussian" else "newton", strength, beta)
+        if form == "newton_compact":
+            radius = torch.full((HEADS, 1, 1), 2.0)
+            pull = replace(pull, cutoff="compact", radius=radius)
+        how = "reference" if form == "tables" else "auto"
+
+        def run():
+            if form == "original":
+                return original(z, mass, value, strength)
+            return fast_attend(z, mass, value, pull, how)
+
+    def both():
+        torch.autograd.grad(run(), learned, ask)
+
+    return both
+
+
+def seconds(do: Callable[[], None]) -> float:
+    """How long one call takes."""
+    begin = time.perf_counter()
+    do()
+    return time.perf_counter() - begin
+
+
+def peak(form: str, n: int) -> float:
+    """Megabytes above what the inputs take, at the peak of forward and backward.
+
+    Measured by the system in a process of its own, which gives memory back at once.
+    """
+    thrifty = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0",
+               "MALLOC_TOP_PAD_": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gravity", "--peak-of", form, str(n)],
+        check=True, capture_output=True, text=True, env=os.environ | thrifty,
+    )
+    return float(done.stdout)
+
+
+def own_peak(form: str, n: int) -> float:
+    """The same, of this process: the peak that Linux counted since it was reset."""
+    work(form, 64)()
+    do = work(form, n)
+
+    def held(what: str) -> float:
+        with open("/proc/self/status", encoding="ascii") as lines:
+            return next(int(line.split()[1]) / 1024 for line in lines if what in line)
+
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as reset:
+        reset.write("5")
+    before = held("VmRSS")
+    do()
+    return held("VmHWM") - before
+
+
+def attention_rows(
+    forms: list[str], lengths: list[int], pairs: int, bar
+) -> Iterator[dict]:
+    """Time and memory of each form at each length."""
+    for n in lengths:
+        peer = work("sdpa", n)
+        peer()
+        plain = peak("sdpa", n) if sys.platform == "linux" else None
+        for form in forms:
+            if form == "original" and n > ORIGINAL_UP_TO:
+                continue
+            bar.set_description(f"{form} {n}")
+            do = work(form, n)
+            do()
+            times, ratios = [], []
+            for _ in range(pairs):
+                other, own = seconds(peer), seconds(do)
+                times.append(own)
+                ratios.append(own / other)
+                bar.update()
+            extra = peak(form, n) if sys.platform == "linux" else None
+            yield {
+                "form": form, "n": n,
+                "forward_backward_ms": round(1e3 * statistics.median(times), 2),
+                "ratio_to_sdpa": round(statistics.median(ratios), 3),
+                "ratio_low": round(min(ratios), 3),
+                "ratio_high": round(max(ratios), 3),
+                "extra_mb": extra and round(extra, 1),
+                "extra_to_sdpa": extra and round(extra / plain, 2),
+                "pairs": pairs,
+            }
+
+
+def step_rows(pairs: int, batch: int, bar) -> Iterator[dict]:
+    """A training step (forward, backward, AdamW) of NGT beside that of its twin."""
+    def stepper(attention):
+        model = build(replace(MODEL, attention=attention), seed=0)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
+        ids = torch.randint(MODEL.vocab, (batch, MODEL.context + 1))
+
+        def step():
+            optimizer.zero_grad(set_to_none=True)
+            model.loss(ids[:, :-1], ids[:, 1:]).backward()
+            optimizer.step()
+
+        step()
+        return step, parameters(model)
+
+    vanilla, _ = stepper("dot")
+    for attention in ("dot", "gaussian", "newton"):
+        bar.set_description(f"step {attention}")
+        step, count = stepper(attention)
+        times, ratios = [], []
+        for _ in range(pairs):
+            other, own = seconds(vanilla), seconds(step)
+            times.append(own)
+            ratios.append(own / other)
+            bar.update()
+        yield {
+            "form": f"step_{attention}", "n": MODEL.context, "batch": batch,
+            "parameters": count,
+            "forward_backward_ms": round(1e3 * statistics.median(times), 2),
+            "ratio_to_vanilla": round(statistics.median(ratios), 3),
+            "ratio_low": round(min(ratios), 3), "ratio_high": round(max(ratios), 3),
+            "pairs": pairs,
+        }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark: 0 measured, 2 wrong use."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gravity", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--n", type=int, nargs="+", default=[1024, 2048, 4096])
+    parser.add_argument("--pairs", type=int, default=7, help="pairs of each form")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
+    parser.add_argument("--step", action="store_true", help="a training step as well")
+    parser.add_argument("--batch", type=int, default=BATCH, help="of the step")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch; else its own")
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    parser.add_argument("--peak-of", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if min(*given.n, given.pairs, given.batch, given.threads or 1) < 1:
+        parser.error("--n, --pairs, --batch and --threads are whole numbers from 1 on")
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    if given.peak_of:
+        print(own_peak(given.peak_of[0], int(given.peak_of[1])))
+        return 0
+    about = {"device": "cpu", "threads": torch.get_num_threads(),
+             "torch": torch.__version__, "heads": HEADS, "d_value": WIDE}
+    total = given.pairs * (len(given.forms) * len(given.n) + 3 * given.step)
+    with tqdm(total=total, unit="pair") as bar:
+        table = list(attention_rows(given.forms, given.n, given.pairs, bar))
+        if given.step:
+            table += step_rows(given.pairs, given.batch, bar)
+    if given.json:
+        for row in table:
+            print(json.dumps(row | about))
+        return 0
+    print("  ".join(f"{name}: {value}" for name, value in about.items()))
+    print(f"{'form':16}{'n':>6}{'ms':>10}  {'ratio (low–high)':22}{'extra MB':>10}")
+    for row in table:
+        ratio = row.get("ratio_to_sdpa", row.get("ratio_to_vanilla"))
+        between = f"{ratio:.2f} ({row['ratio_low']:.2f}–{row['ratio_high']:.2f})"
+        extra = row.get("extra_mb")
+        told = "" if extra is None else f"{extra:.1f}"
+        print(f"{row['form']:16}{row['n']:6}{row['forward_backward_ms']:10.1f}"
+              f"  {between:22}{told:>10}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

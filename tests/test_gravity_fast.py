@@ -1,0 +1,245 @@
+"""Fast gravity equals the float64 reference, with its gradients, and stays causal."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib import gravity_fast as fast
+from lib.gravity import CUTOFFS, KERNELS, Pull, attend, squared_distances
+
+HEADS = 3
+OWN = {"newton": "fused", "gaussian": "sdpa"}
+CASES = [(kernel, form) for kernel, form in OWN.items()] + [
+    (kernel, "chunked") for kernel in KERNELS
+]
+
+
+def scene(seed, seq=300, kind=torch.float64, coord=6, wide=8, batch=2):
+    """Coordinates, masses and values away from anything special."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def some(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(kind)
+
+    z, value = some(batch, HEADS, seq, coord), some(batch, HEADS, seq, wide)
+    mass = some(batch, seq).abs() + 0.3
+    return z, mass, value
+
+
+def pull_of(kernel, kind=torch.float64, cutoff="none", **more):
+    def heads(*numbers):
+        return torch.tensor(numbers, dtype=kind)[:, None, None]
+
+    return Pull(kernel, heads(0.4, 1.1, 2.3), heads(0.7, 1.0, 1.6), cutoff=cutoff,
+                radius=heads(1.2, 1.6, 2.5), **more)
+
+
+def results(form, given, pull, kind, learned=True):
+    """Output and the gradients of every input and strength, by name."""
+    z, mass, value = (x.to(kind) for x in given)
+    names = ("strength", "beta", "radius")
+    wide = torch.promote_types(kind, torch.float32)
+    numbers = {name: getattr(pull, name).to(wide) for name in names}
+    inputs = {"z": z, "mass": mass, "value": value} | numbers
+    inputs = {name: x.clone().requires_grad_() for name, x in inputs.items()}
+    pull = replace(pull, **{name: inputs[name] for name in names})
+    out = fast.fast_attend(inputs["z"], inputs["mass"], inputs["value"], pull, form)
+    ask = torch.randn(out.shape, generator=torch.Generator().manual_seed(9),
+                      dtype=torch.float64).bfloat16().double()
+    grads = torch.autograd.grad(
+        (out.double() * ask).sum(), list(inputs.values()), allow_unused=True
+    )
+    found = dict(zip(inputs, grads, strict=True))
+    return {"out": out} | {n: g for n, g in found.items() if g is not None}
+
+
+def off(found, wanted):
+    """The largest difference of each result, relative to the largest it has."""
+    return {
+        name: ((found[name].double() - x).abs().max() / x.abs().max()).item()
+        for name, x in wanted.items()
+        if x.abs().max() > 1e-12
+    }
+
+
+def norm_off(found, wanted):
+    """The length of the difference relative to the length of what is wanted."""
+    return {
+        name: ((found[name].double() - x).norm() / x.norm()).item()
+        for name, x in wanted.items()
+        if x.norm() > 1e-12
+    }
+
+
+@pytest.mark.parametrize("mass_in_value", [False, True])
+@pytest.mark.parametrize("kernel, form", CASES)
+def test_in_float64_a_form_is_the_reference(kernel, form, mass_in_value):
+    given, pull = scene(1), pull_of(kernel, mass_in_value=mass_in_value)
+    wanted = results("reference", given, pull, torch.float64)
+    found = results(form, given, pull, torch.float64)
+    # float64 rounding through a few hundred sums
+    assert max(off(found, wanted).values()) < 1e-11
+
+
+@pytest.mark.parametrize("cutoff", CUTOFFS[1:])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_with_a_cutoff_too_the_radius_and_its_gradient_included(kernel, cutoff):
+    given, pull = scene(2, seq=200), pull_of(kernel, cutoff=cutoff)
+    wanted = results("reference", given, pull, torch.float64)
+    found = results("chunked", given, pull, torch.float64)
+    assert wanted["radius"].abs().min() > 0
+    assert max(off(found, wanted).values()) < 1e-11
+
+
+@pytest.mark.parametrize("kernel, form", CASES)
+def test_float32_is_within_1e_5_of_the_float64_reference(kernel, form):
+    # logits of `potential` grow as 1/ε, and with them what float32 rounds away
+    given, pull = scene(3), pull_of(kernel, eps=1.0 if kernel == "potential" else 0.1)
+    given = tuple(x.float().double() for x in given)  # the same numbers in both
+    wanted = results("reference", given, pull, torch.float64)
+    found = results(form, given, pull, torch.float32)
+    assert max(off(found, wanted).values()) < 1e-5
+
+
+@pytest.mark.parametrize("kernel, form", [c for c in CASES if c[0] != "potential"])
+def test_bfloat16_is_within_2e_3_of_the_float64_reference(kernel, form):
+    given, pull = scene(4), pull_of(kernel)
+    given = tuple(x.bfloat16().double() for x in given)
+    wanted = results("reference", given, pull, torch.float64)
+    found = results(form, given, pull, torch.bfloat16)
+    assert max(norm_off(found, wanted).values()) < 2e-3
+
+
+def test_splitting_a_bias_of_16_bits_repairs_it():
+    z, mass, value = scene(5, kind=torch.bfloat16)
+    pull = pull_of("gaussian")
+    wanted = attend(z.double(), mass.double(), value.double(), pull)[0]
+    bias = pull.bias(mass[:, None].double()).float()
+    strength = pull.strength.float().expand(*z.shape[:2], 1, 1)
+    found = fast.gaussian_sdpa(z, bias, strength, value, half=True)
+    wide = 2 / z.shape[-1] * strength
+    bias = bias - wide[..., 0] / 2 * z.float().square().sum(-1)
+    naive = torch.nn.functional.scaled_dot_product_attention(
+        torch.cat(((wide * z).bfloat16(), torch.ones_like(z[..., :1])), -1),
+        torch.cat((z, bias[..., None].bfloat16()), -1),
+        value, is_causal=True, scale=1.0,
+    )
+    split, one = norm_off({"split": found, "one": naive},
+                          {"split": wanted, "one": wanted}).values()
+    assert split < 2e-3 < one
+
+
+@pytest.mark.parametrize("form, kernel", [("fused", "newton"), ("sdpa", "gaussian"),
+                                          ("chunked", "potential")])
+@given(seed=st.integers(0, 2**31 - 1), place=st.integers(1, 39))
+@settings(max_examples=15, deadline=None)
+def test_what_comes_later_changes_nothing_before(form, kernel, seed, place):
+    z, mass, value = scene(seed, seq=40)
+    before = fast.fast_attend(z, mass, value, pull_of(kernel), form)
+    for x in (z[..., place:, :], mass[:, place:], value[..., place:, :]):
+        x.mul_(3)
+    after = fast.fast_attend(z, mass, value, pull_of(kernel), form)
+    # a heavier token later shifts all logits alike: float64 rounding, nothing more
+    torch.testing.assert_close(
+        after[..., :place, :], before[..., :place, :], rtol=1e-11, atol=1e-12
+    )
+    assert (after - before)[..., place:, :].abs().amax() > 1e-3
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 1e4])
+@pytest.mark.parametrize("kernel, form", CASES)
+def test_all_is_finite_for_equal_and_for_distant_points(kernel, form, spread, kind):
+    z, mass, value = scene(6, seq=50)
+    found = results(form, (z.sign() * spread, mass, value), pull_of(kernel), kind)
+    assert all(x.isfinite().all() for x in found.values())
+
+
+def test_blocks_of_any_size_give_the_same(monkeypatch):
+    given, pull = scene(7, seq=50), pull_of("newton")
+    whole = results("fused", given, pull, torch.float64)
+    for queries, keys in ((7, 50), (50, 7), (8, 8), (1, 3), (9, 4)):
+        monkeypatch.setattr(fast, "QUERIES", queries)
+        monkeypatch.setattr(fast, "KEYS", keys)
+        parts = results("fused", given, pull, torch.float64)
+        assert max(off(parts, whole).values()) < 1e-12, (queries, keys)
+
+
+def test_the_gradients_of_the_fused_form_are_finite_differences(monkeypatch):
+    monkeypatch.setattr(fast, "QUERIES", 2)
+    z, mass, value = (x[:1, ..., :5, :2] if x.dim() == 4 else x[:1, :5]
+                      for x in scene(8, seq=5))
+    pull = pull_of("newton")
+
+    def run(z, mass, value, strength, beta):
+        own = replace(pull, strength=strength, beta=beta)
+        return fast.fast_attend(z, mass, value, own, "fused")
+
+    inputs = [x.clone().requires_grad_() for x in (z, mass, value, pull.strength,
+                                                   pull.beta)]
+    assert torch.autograd.gradcheck(run, inputs)
+
+
+def test_masses_too_far_apart_for_the_fused_form_are_still_right():
+    z, mass, value = scene(9, seq=40)
+    mass[:, ::2] *= 1e-5
+    pull = replace(pull_of("newton"), beta=torch.full((3, 1, 1), 6.0).double(),
+                   strength=torch.full((3, 1, 1), 0.05).double())
+    wanted = attend(z, mass, value, pull)[0]
+    torch.testing.assert_close(fast.fast_attend(z, mass, value, pull), wanted)
+
+
+def test_blocks_beyond_the_radius_are_skipped_and_nothing_changes():
+    z, mass, value = scene(10, seq=96)
+    z = z * 0.1
+    z[..., 32:64, :] += 40  # a far cluster; the last third sees the first, not this
+    pull = pull_of("newton", cutoff="compact")
+    kept = fast.within_reach(z, pull, start=64, chunk=32)
+    assert kept.tolist() == [*range(32), *range(64, 96)]
+    wanted = attend(z, mass, value, pull)[0]
+    with torch.no_grad():
+        found = fast.chunked(z, mass, value, pull, chunk=32)
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_is_the_reference_too():
+    given, pull = scene(11, seq=130, coord=6, wide=16), pull_of("newton")
+    given = tuple(x.float() for x in given)
+    wanted = results("reference", given, pull, torch.float64)
+    with torch.no_grad():
+        found = fast.fast_attend(*given, pull_of("newton", torch.float32), "flex")
+    assert off({"out": found}, {"out": wanted["out"]})["out"] < 1e-5
+
+
+def test_nothing_of_the_size_of_the_table_is_kept_for_the_gradients():
+    seq, kept = 600, []
+
+    def note(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    for kernel, form in (("newton", "fused"), ("gaussian", "sdpa"),
+                         ("potential", "chunked")):
+        z, mass, value = (x.requires_grad_() for x in scene(12, seq=seq, batch=1))
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            fast.fast_attend(z, mass, value, pull_of(kernel), form)
+    # the widest things are inputs; a table would have 3 · 600 · 600 numbers
+    assert max(kept) <= HEADS * seq * 10
+
+
+def test_a_form_that_cannot_compute_a_kernel_says_which_can():
+    z, mass, value = scene(0, seq=4)
+    with pytest.raises(ValueError, match="form 'sdpa' cannot compute kernel 'newton'"):
+        fast.fast_attend(z, mass, value, pull_of("newton"), "sdpa")
+    with pytest.raises(ValueError, match="form 'quick' is not known; use one of auto"):
+        fast.fast_attend(z, mass, value, pull_of("newton"), "quick")
+
+
+def test_distances_of_the_last_queries_are_the_last_rows():
+    z = scene(13, seq=9)[0]
+    whole = squared_distances(z)
+    torch.testing.assert_close(squared_distances(z, 4), whole[..., 5:, :])
