@@ -6,14 +6,101 @@ view for all layers. `lib.atlas_page` draws it, `lib.atlas_measures` measures it
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lib.text_tokenizers import Tokens
+from lib.checkpoint import load_model
+from lib.text_tokenizers import CharTokens, Tokens
+from lib.texts import DATASETS, Text, ids_of, load_text
 
 KINDS = ("vowel", "consonant", "letters", "capital", "digit", "punctuation", "space")
+
+
+LONGEST = 4096  # tokens on a page: more are slow to turn
+NO_COORDINATES = (
+    "is vanilla: its attention is a dot product, and it has neither coordinates nor "
+    "masses; name a checkpoint of a gravity model (NGT)"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an atlas is made from; `model` is None where one is still to be trained."""
+
+    model: nn.Module | None
+    tokens: Tokens
+    corpus: Text
+
+
+def opened(
+    checkpoint: Path | None, dataset: str | None = None, data_path: str | None = None
+) -> Source:
+    """Read a checkpoint and the text it learned; without one, the text alone.
+
+    Parameters
+    ----------
+    checkpoint
+        What `lib.checkpoint.load_model` reads, or None.
+    dataset, data_path
+        See `lib.texts.load_text`; None takes what the checkpoint says, else
+        TinyShakespeare.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such checkpoint, or it is damaged.
+    ValueError
+        If it is of a vanilla Transformer, or the text is not known.
+    """
+    if checkpoint is None:
+        corpus = load_text(dataset or DATASETS[0], data_path)
+        return Source(None, CharTokens.of(corpus.train + corpus.valid), corpus)
+    model, tokens, told = load_model(checkpoint)
+    if model.config.attention == "dot":
+        raise ValueError(f"{checkpoint} {NO_COORDINATES}")
+    options = told.get("options") or {}
+    if dataset is None and data_path is None:
+        data_path, dataset = options.get("data_path"), options.get("dataset")
+        dataset = dataset if dataset in DATASETS else DATASETS[0]
+    return Source(model, tokens, load_text(dataset or DATASETS[0], data_path))
+
+
+def to_show(text: str | None, source: Source, points: int) -> Int[Tensor, " point"]:
+    """The ids of the text that an atlas shows; None: `points` of the validation text.
+
+    Raises
+    ------
+    ValueError
+        If the text is empty, too long, or has characters the model never saw.
+    """
+    if text is None:
+        return first_ids(source.corpus.valid, source.tokens, points)
+    if not str(text):
+        raise ValueError("text is empty; give one of at least one token")
+    ids = ids_of(str(text), source.tokens)
+    if len(ids) > LONGEST:
+        raise ValueError(
+            f"text has {len(ids):,} tokens and a page shows at most {LONGEST:,}; "
+            "give a shorter one"
+        )
+    return ids
+
+
+def first_ids(text: str, tokens: Tokens, count: int) -> Int[Tensor, " point"]:
+    """The first `count` tokens of a text; only as much of it is read as they need.
+
+    >>> first_ids("abcabc", CharTokens.of("abc"), 4).tolist()
+    [0, 1, 2, 0]
+    """
+    size = 8 * count
+    ids = ids_of(text[:size], tokens)
+    while len(ids) < count and size < len(text):
+        size *= 2
+        ids = ids_of(text[:size], tokens)
+    return ids[:count]
 
 
 @dataclass(frozen=True)
@@ -105,10 +192,7 @@ def collect(
         layers = model.trace(part.to(device))[1]
         if not layers or layers[0].get("z") is None:
             model.train(training)
-            raise ValueError(
-                "this model has no coordinates: it is a vanilla Transformer; "
-                "name a checkpoint of a gravity model (NGT)"
-            )
+            raise ValueError(f"this model {NO_COORDINATES}")
         z.append(torch.stack([layer["z"].flatten(0, 1) for layer in layers]).cpu())
         mass.append(layers[0]["mass"].flatten().cpu())
     model.train(training)

@@ -26,10 +26,8 @@ def rank_correlation(
         One name a pair: the mean rank of each group is taken out first, so that only
         differences within groups count, and n is lowered by their number less one.
 
-    Raises
-    ------
-    ValueError
-        If fewer than 5 pairs are left, or all x or all y are equal.
+    Where fewer than 5 pairs are left, or all x or all y are equal, there is nothing to
+    rank: all three are nan.
 
     >>> [round(v, 2) for v in rank_correlation(range(20), [v**3 for v in range(20)])]
     [1.0, 1.0, 1.0]
@@ -40,12 +38,10 @@ def rank_correlation(
         names = pd.Series(list(groups))
         ranks -= ranks.groupby(names).transform("mean")
         n -= names.nunique() - 1
-    if n < 5:
-        raise ValueError(f"{n} independent pairs are too few to rank; use 5 or more")
     a, b = ranks["x"] - ranks["x"].mean(), ranks["y"] - ranks["y"].mean()
     size = math.sqrt((a @ a) * (b @ b))
-    if size < 1e-12:
-        raise ValueError("all values are equal, so that there is no rank to compare")
+    if n < 5 or size < 1e-12:
+        return math.nan, math.nan, math.nan
     rho = float(a @ b) / size
     wide = 1.96 * math.sqrt((1 + rho**2 / 2) / (n - 3))
     if abs(rho) > 1 - 1e-9:

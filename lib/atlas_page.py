@@ -71,7 +71,7 @@ def atlas_figure(atlas: Atlas, view: View, height: int = 620) -> go.Figure:
     figure = go.Figure(traces)
     by_kind = [True, *[True] * len(there), False]
     by_mass = [True, *[False] * len(there), True]
-    reach = float(view.places.abs().max()) * 1.05
+    reach = float(view.places.abs().max()) * 1.05 or 1.0
     axis = {"range": [-reach, reach], "showticklabels": False,
             "showbackground": False, "zeroline": False}
     figure.update_layout(
