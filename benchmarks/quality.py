@@ -40,11 +40,14 @@ SIZES = {
 #: attention → what it sets. Names of `LMConfig`.
 ATTENTIONS = {
     "dot": {"attention": "dot"},
-    "newton": {"attention": "newton"},
+    "newton": {"attention": "newton", "strength": 1.0, "eps": 1.0},
+    "newton, eps 0.1": {"attention": "newton"},
     "gaussian": {"attention": "gaussian"},
     "potential": {"attention": "potential"},
     "repelling": {"attention": "potential", "sign": -1},
-    "newton, position": {"attention": "newton", "coordinates": "position"},
+    "newton, position": {
+        "attention": "newton", "strength": 1.0, "eps": 1.0, "coordinates": "position"
+    },
     "gaussian, position": {"attention": "gaussian", "coordinates": "position"},
     "potential, position": {"attention": "potential", "coordinates": "position"},
     "repelling, position": {
