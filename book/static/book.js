@@ -188,10 +188,12 @@
       const { layout, data } = themed(figure);
       const active = (plot.layout.sliders ?? []).map((slider) => slider.active);
       (layout.sliders ?? []).forEach((slider, index) => { slider.active = active[index]; });
+      const pressed = (plot.layout.updatemenus ?? []).map((menu) => menu.active);
+      (layout.updatemenus ?? []).forEach((menu, index) => { menu.active = pressed[index] ?? menu.active; });
       data.forEach((trace, index) => {
         const now = plot.data[index];
         if (!now) return;
-        for (const key of ["x", "y", "z", "visible", "text"]) if (now[key] !== undefined) trace[key] = now[key];
+        for (const key of ["x", "y", "z", "visible", "text", "customdata"]) if (now[key] !== undefined) trace[key] = now[key];
       });
       for (const key of Object.keys(plot.layout)) if (/^scene\d*$/.test(key) && plot.layout[key].camera) layout[key].camera = plot.layout[key].camera;
       Plotly.react(plot, data, layout);
