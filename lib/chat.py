@@ -62,7 +62,9 @@ def reply(
         raise ChatError(f"the prompt {prompt[:20]!r} has no tokens; write more of it")
     generator = torch.Generator()
     generator.manual_seed(seed) if seed is not None else generator.seed()
-    return _written(model, tokens, ids, n_tokens, temperature, top_k, generator)
+    return _written(
+        model, tokens, ids, n_tokens, float(temperature), top_k, generator
+    )
 
 
 def check(
