@@ -43,7 +43,7 @@ context = None  # characters a window; None: the profile
 d_model = None  # width of the stream; None: the profile
 n_layers = None  # None: the profile
 n_heads = None  # None: the profile
-d_coord = None  # width of the coordinates; None: the profile
+d_coord = None  # width of the coordinates; None: as many weights as dot
 kernel = "newton"  # newton or gaussian: the model that is looked into
 cutoff = "compact"  # hard, soft or compact: the run that learns a radius
 radius = 1.0  # where that radius starts, in the unit of r
@@ -75,9 +75,9 @@ if kernel not in ("newton", "gaussian"):
 sizes = ("seeds", "steps", "learning_rate", "batch", "context", "d_model",
          "n_layers", "n_heads", "d_coord", "more_steps", "windows")
 smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
-    (1, 12, 4e-3, 8, 32, 32, 2, 2, 16, 6, 64),
-    (1, 600, 4e-3, 16, 64, 64, 3, 4, 32, 100, 1742),
-    (3, 3000, 2e-3, 32, 64, 128, 4, 4, 64, 500, 1742)))
+    (1, 12, 4e-3, 8, 32, 32, 2, 2, 26, 6, 64),
+    (1, 300, 4e-3, 12, 64, 64, 3, 4, 73, 60, 600),
+    (3, 3000, 2e-3, 32, 64, 128, 4, 4, 176, 500, 1742)))
 given = {name: globals()[name] for name in sizes}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
@@ -86,7 +86,7 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # <!-- label: gravity-distance -->
 # ## 내적에서 거리로
 #
-# 내적(dot product) 어텐션은 쿼리와 키가 얼마나 같은 쪽을 보는지 묻습니다. 거리는 둘이 얼마나 떨어져 있는지 묻습니다. 두 물음은 식 하나로 이어집니다.
+# 내적(dot product) 어텐션은 쿼리와 키가 얼마나 같은 쪽을 보는지 묻습니다. 거리는 둘이 얼마나 떨어져 있는지 묻습니다. 두 물음은 식 하나로 이어집니다. 한 칸씩 오르는 길은 [앞 장](#distance-gaussian)에 있고, 여기서는 결과만 다시 확인합니다.
 #
 # $$\|q-k\|^2=\|q\|^2+\|k\|^2-2\,q\cdot k$$
 #
@@ -95,7 +95,7 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # <!-- label: gravity-distance -->
 # ## From dot product to distance
 #
-# Dot-product attention asks how far query and key point the same way. A distance asks how far apart they lie. One identity joins the two questions:
+# Dot-product attention asks how far query and key point the same way. A distance asks how far apart they lie. One identity joins the two questions. The [chapter before](#distance-gaussian) climbs there rung by rung; here is the result once more.
 #
 # $$\|q-k\|^2=\|q\|^2+\|k\|^2-2\,q\cdot k$$
 #
@@ -302,24 +302,24 @@ sign_table.round(4).style.hide(axis="index").format("{:g}")
 # <!-- label: gravity-training -->
 # ## 같은 모델, 다른 힘
 #
-# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 다섯을 만드는데, 어텐션 말고는 모두 같습니다. 어텐션이 다르니 매개변수(parameter)의 수는 조금씩 다릅니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
+# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 다섯을 만드는데, 어텐션 말고는 모두 같습니다. 좌표의 폭은 중력 모델의 매개변수(parameter) 수가 내적 모델과 비슷해지도록 ⟨d_coord⟩으로 골랐습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
 #
 # 좌표는 $z^0=\mathrm{LN}(\text{token}+\text{position})$에서 출발하고, 층(layer)을 지날 때마다 어텐션 출력 $a$를 따라 움직입니다.
 #
 # $$z\leftarrow\mathrm{LN}(z+W a)$$
 #
-# $\mathrm{LN}$은 벡터의 평균을 0으로, 크기를 일정하게 맞추는 층 정규화(layer normalization)입니다. 좌표가 토큰과 위치를 함께 안다는 점이 원본과 다릅니다. 원본의 좌표는 위치에서만 나옵니다. 다섯 모델에서는 모두 $\varepsilon=0.1$입니다.
+# $\mathrm{LN}$은 벡터의 평균을 0으로, 크기를 일정하게 맞추는 층 정규화(layer normalization)입니다. 헤드마다 이 좌표를 축 ⟨place⟩개로 투영(projection)해서 거리를 잽니다. 쿼리와 키가 따로 없고, 둘 다 같은 점입니다. 좌표가 토큰과 위치를 함께 안다는 점이 원본과 다릅니다. 원본의 좌표는 위치에서만 나옵니다. 그 차이는 [조금 뒤에](#gravity-knowledge) 잽니다. 중력 모델에서는 모두 $\varepsilon=0.1$입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-training -->
 # ## One model, different forces
 #
-# A table is only a table; a model may well learn something from a force that pushes. So we train. Five character-level language models are alike in all but their attention, and with it in their number of parameters. The weights they share start from the same values, and the batches come in the same order.
+# A table is only a table; a model may well learn something from a force that pushes. So we train. Five character-level language models are alike in all but their attention. The width of the coordinates, ⟨d_coord⟩, was chosen so that the gravity models have about as many parameters as the dot-product one. The weights they share start from the same values, and the batches come in the same order.
 #
 # Coordinates start at $z^0=\mathrm{LN}(\text{token}+\text{position})$ and move with the attention output $a$ at every layer:
 #
 # $$z\leftarrow\mathrm{LN}(z+W a)$$
 #
-# $\mathrm{LN}$ is layer normalization, which brings a vector to mean 0 and a fixed size. Here the coordinates know both token and position, unlike the original's, which come from position alone. All five models use $\varepsilon=0.1$.
+# $\mathrm{LN}$ is layer normalization, which brings a vector to mean 0 and a fixed size. Each head projects these coordinates to ⟨place⟩ axes of its own and measures distances there. There is no separate query and key; both are the same point. Here the coordinates know both token and position, unlike the original's, which come from position alone; that difference is measured [further below](#gravity-knowledge). All gravity models use $\varepsilon=0.1$.
 
 # %% tags=["hide-input"]
 from lib.gravity_lm import LMConfig, build, parameters
@@ -337,26 +337,41 @@ record(n_chars=len(text), vocab=len(chars), n_valid=len(valid_ids))
 base = LMConfig(
     vocab=len(chars), context=cfg.context, d_model=cfg.d_model,
     n_layers=cfg.n_layers, n_heads=cfg.n_heads, d_coord=cfg.d_coord)
+gravity = replace(base, attention=kernel)
+original = replace(base, attention="potential", form="reference")
 twins = {
     "dot": replace(base, attention="dot"),
-    kernel: replace(base, attention=kernel),
-    "potential +1": replace(base, attention="potential", sign=1),
-    "potential −1": replace(base, attention="potential", sign=-1),
+    kernel: gravity,
+    "potential +1": replace(original, sign=1),
+    "potential −1": replace(original, sign=-1),
     f"{kernel}, {cutoff}": replace(
-        base, attention=kernel, cutoff=cutoff, radius=radius),
+        gravity, cutoff=cutoff, radius=radius, form="reference"),
 }
 recipe = Recipe(steps=cfg.steps, batch=cfg.batch, context=cfg.context,
-                learning_rate=cfg.learning_rate, warmup=cfg.steps // 12)
+                learning_rate=cfg.learning_rate, warmup=cfg.steps // 12,
+                evaluations=6, evaluation_windows=64)
 
 # %%
 runs = {}
-for name, config in twins.items():
-    for s in range(seed, seed + cfg.seeds):
-        model = build(config, seed=s).to(cfg.device)
-        history = train(model, train_ids, valid_ids,
-                        replace(recipe, seed=s), f"{name}, seed {s}")
-        loss = evaluate(model, valid_ids, cfg.context, cfg.windows)
-        runs[name, s] = model, history, loss
+
+
+def train_all(configs, spread=1.0):
+    """Train each model for each seed; `spread` scales its first coordinates."""
+    for name, config in configs.items():
+        for s in range(seed, seed + cfg.seeds):
+            model = build(config, seed=s).to(cfg.device)
+            if spread != 1:
+                with torch.no_grad():
+                    for part in (model.coordinates.token,
+                                 model.coordinates.position):
+                        part.weight.mul_(spread)
+            history = train(model, train_ids, valid_ids,
+                            replace(recipe, seed=s), f"{name}, seed {s}")
+            loss = evaluate(model, valid_ids, cfg.context, cfg.windows)
+            runs[name, s] = model, history, loss
+
+
+train_all(twins)
 
 # %% tags=["hide-input"]
 palette = dict(zip(twins, (
@@ -380,8 +395,11 @@ show(fig)
 # <!-- alt: Validation loss curves of the five models against training step. All descend to the right; their last values are in the table below. -->
 
 # %% tags=["hide-input"]
-final = {name: [runs[name, s][2] for s in range(seed, seed + cfg.seeds)]
-         for name in twins}
+def losses_of(name):
+    return [runs[name, s][2] for s in range(seed, seed + cfg.seeds)]
+
+
+final = {name: losses_of(name) for name in twins}
 mean = {name: float(np.mean(losses)) for name, losses in final.items()}
 for key, name in zip(
         ("dot", "kernel", "attract", "repel", "cut"), twins, strict=True):
@@ -391,7 +409,9 @@ record("sign_gap", sign_gap, text=f"{sign_gap:+.3f}")
 dot_gap = mean["dot"] - mean[kernel]
 record("dot_gap", dot_gap, text=f"{dot_gap:+.3f}")
 record("ranking", " < ".join(sorted(mean, key=mean.get)))
-record(kernel=kernel, n_steps=cfg.steps, n_seeds=cfg.seeds)
+record(kernel=kernel, n_steps=cfg.steps, n_seeds=cfg.seeds,
+       place=runs[kernel, seed][0].blocks[0].attention.place.out_features
+       // cfg.n_heads)
 pd.DataFrame({
     "모델 | model": list(twins),
     "매개변수 | parameters": [f"{parameters(runs[n, seed][0]):,}"
@@ -442,6 +462,89 @@ pd.Series(looks, name="본 거리 ÷ 평균 거리 | distance looked at ÷ mean"
 # 당기는 모델은 ⟨look_attract⟩, 밀어내는 모델은 ⟨look_repel⟩입니다. 부호에 따라 중요한 토큰을 가까이에 두느냐 멀리에 두느냐가 갈린 것입니다. 손실이 왜 달라졌는지는 따로 재지 않았습니다. 멀리에 두려면 서로 다른 여러 방향으로 벌려야 하고, 자기 자신과 가까운 이웃에는 가중치를 주기 어렵다는 것이 까닭일 수 있습니다.
 # %% [markdown] tags=["lang-en"]
 # The attracting model gives ⟨look_attract⟩, the repelling one ⟨look_repel⟩. So the sign decides whether the tokens that matter are kept near or far. Why the losses differ was not measured; that far lies in many directions, and that hardly any weight can go to the token itself and its neighbours, may be part of it.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-knowledge -->
+# ### 좌표가 알아야 할 것
+#
+# 원본의 좌표는 위치에서만 나옵니다. 첫 층에서는 3번째 글자가 무엇이든 같은 점이라는 뜻입니다. 글자에 따라 자리가 달라지는 것은 둘째 층부터입니다. 좌표에서 토큰 임베딩(embedding)을 빼고 두 모델을 다시 학습시킵니다. 부호 −1에 위치만 아는 좌표를 쓴 쪽이 원본에 가장 가깝습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-knowledge -->
+# ### What coordinates should know
+#
+# The original's coordinates come from position alone. In the first layer the 3rd character is the same point, whatever it is; only from the second layer on does the place depend on the character. We take the token embedding out of the coordinates and train two models again. Sign −1 with coordinates that know only the position is the closest to the original.
+
+# %%
+position_only = {
+    f"{name}, position": replace(config, coordinates="position")
+    for name, config in twins.items() if name in (kernel, "potential −1")}
+train_all(position_only)
+
+# %% tags=["hide-input"]
+knows = pd.DataFrame({
+    "토큰 + 위치 | token + position": [
+        mean[kernel], mean["potential −1"]],
+    "위치만 | position only": [
+        np.mean(losses_of(name)) for name in position_only],
+}, index=list(position_only))
+knows.index = [kernel, "potential −1"]
+record("position_kernel", knows.iloc[0, 1], text=f"{knows.iloc[0, 1]:.3f}")
+record("position_repel", knows.iloc[1, 1], text=f"{knows.iloc[1, 1]:.3f}")
+blind = [parameters(runs[name, seed][0]) for name in position_only]
+record(blind_fewer=parameters(runs[kernel, seed][0]) - blind[0])
+knows.style.format(precision=3)
+
+# %% [markdown] tags=["lang-ko"]
+# `⟨kernel⟩`은 토큰을 알 때 ⟨loss_kernel⟩, 위치만 알 때 ⟨position_kernel⟩입니다. 밀어내는 쪽은 차례로 ⟨loss_repel⟩, ⟨position_repel⟩입니다. 위치만 아는 좌표는 매개변수도 ⟨blind_fewer⟩개 적습니다. 끌어당기는 힘은 어디에 누가 있는지 알아야 쓸모가 있습니다. 첫 층부터 글자를 보고 고를 수 있기 때문입니다.
+# %% [markdown] tags=["lang-en"]
+# `⟨kernel⟩` reaches ⟨loss_kernel⟩ when its coordinates know the token and ⟨position_kernel⟩ when they know the position alone; the repelling form ⟨loss_repel⟩ and ⟨position_repel⟩. Coordinates that know only the position also have ⟨blind_fewer⟩ parameters fewer. Attraction is of use when it knows who is where, for then it can choose among characters from the first layer on.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-start -->
+# ### 부호의 판정은 출발점에 달려 있습니다
+#
+# 지금까지의 좌표는 표준편차 0.02인 작은 난수에서 출발했습니다. 이번에는 같은 난수를 50배로 키워 표준편차 1에서 출발시킵니다. 층 정규화가 크기를 맞추므로 처음의 거리는 똑같습니다. 달라지는 것은 움직이기 쉬운 정도입니다. 한 걸음에 옮기는 양은 같은데 벡터가 50배 길어서, 방향은 그만큼 천천히 돕니다. 처음과 끝의 좌표가 이루는 코사인 유사도(cosine similarity)로 얼마나 움직였는지도 잽니다. 1이면 움직이지 않은 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-start -->
+# ### The verdict on the sign depends on the start
+#
+# So far the coordinates started from small random numbers, of standard deviation 0.02. Now take the same numbers 50 times as large, a standard deviation of 1. Layer normalization brings them to one size, so the first distances are the same. What differs is how easily they move: a step is as long as before and the vectors are 50 times longer, so their directions turn that much more slowly. The cosine similarity between first and last coordinates tells how far they went; 1 means not at all.
+
+# %%
+stiff = {f"{name}, stiff": twins[name]
+         for name in ("potential +1", "potential −1")}
+train_all(stiff, spread=50.0)
+
+window = valid_ids[: cfg.context][None]
+starts = []
+for name in (*list(stiff), "potential +1", "potential −1"):
+    first = build(original, seed)
+    with torch.no_grad():
+        if name in stiff:
+            first.coordinates.token.weight.mul_(50)
+            first.coordinates.position.weight.mul_(50)
+        before = first.trace(window)[1][0]
+        after = runs[name, seed][0].cpu().eval().trace(window)[1][0]
+    stayed = torch.cosine_similarity(before["z"], after["z"], dim=-1)
+    starts.append((name, before["r2"].sqrt().mean().item(),
+                   stayed.mean().item(), np.mean(losses_of(name))))
+
+# %% tags=["hide-input"]
+stiff_gap = starts[1][3] - starts[0][3]
+record("stiff_gap", stiff_gap, text=f"{stiff_gap:+.3f}")
+record("stiff_attract", starts[0][3], text=f"{starts[0][3]:.3f}")
+record("stiff_repel", starts[1][3], text=f"{starts[1][3]:.3f}")
+record(stiff_first=starts[0][1], soft_first=starts[2][1],
+       stiff_cosine=starts[0][2], soft_cosine=starts[2][2])
+pd.DataFrame(starts, columns=[
+    "모델 | model", "처음의 평균 거리 | first mean distance",
+    "처음과 끝의 코사인 | cosine, first to last",
+    "검증 손실 | validation loss"]).style.hide(axis="index").format(precision=3)
+
+# %% [markdown] tags=["lang-ko"]
+# 처음의 평균 거리는 ⟨stiff_first⟩, ⟨soft_first⟩입니다. 서로 같습니다. 그런데 당기는 모델의 코사인은 크게 출발했을 때 ⟨stiff_cosine⟩, 작게 출발했을 때 ⟨soft_cosine⟩입니다. 부호의 차이(−1 빼기 +1)는 작은 출발에서 ⟨sign_gap⟩ nats였는데 큰 출발에서는 ⟨stiff_gap⟩ nats입니다. 음수이면 밀어내는 쪽이 나았다는 뜻입니다. 부호가 반대로 판정된다면, **중력이 유리한 것은 좌표가 움직일 수 있을 때뿐**입니다. 제자리에 묶인 점들 사이에서는 당기는 힘이 자기 자신과 우연한 이웃만 보게 합니다. 이 책이 작은 값에서 출발하는 까닭입니다.
+# %% [markdown] tags=["lang-en"]
+# The first mean distances, ⟨stiff_first⟩ and ⟨soft_first⟩, are the same. But the cosine of the attracting model is ⟨stiff_cosine⟩ from the large start and ⟨soft_cosine⟩ from the small one. The difference of the signs (−1 minus +1) was ⟨sign_gap⟩ nats from the small start and is ⟨stiff_gap⟩ nats from the large one; negative means that repulsion did better. Where the verdict turns around, **gravity is of use only when coordinates can move**: among points tied to their places, attraction makes a token look at itself and at chance neighbours. That is why this book starts small.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-space -->
@@ -785,9 +888,9 @@ record(radius_start=radius, radius_low=heads.iloc[:, 2].min(),
 heads.style.hide(axis="index").format(precision=2)
 
 # %% [markdown] tags=["lang-ko"]
-# 학습 뒤 반지름은 ⟨radius_low⟩에서 ⟨radius_high⟩ 사이에 있고, 평균하면 쌍의 ⟨share_cut⟩만큼이 끊겼습니다. 검증 손실은 ⟨loss_cut⟩이고, 컷오프가 없을 때는 ⟨loss_kernel⟩입니다. 끊긴 몫이 크고 두 손실이 비슷하면 건너뛰어도 좋은 계산이 그만큼 있다는 뜻입니다. 실제로 건너뛰어 빨라지는지는 이 장에서 재지 않았습니다.
+# 학습 뒤 반지름은 ⟨radius_low⟩에서 ⟨radius_high⟩ 사이에 있고, 평균하면 쌍의 ⟨share_cut⟩만큼이 끊겼습니다. 검증 손실은 ⟨loss_cut⟩이고, 컷오프가 없을 때는 ⟨loss_kernel⟩입니다. 끊긴 몫이 크고 두 손실이 비슷하면 건너뛰어도 좋은 계산이 그만큼 있다는 뜻입니다. 건너뛰어서 얼마나 빨라지는지는 12장에서 잽니다.
 # %% [markdown] tags=["lang-en"]
-# After training the radii lie between ⟨radius_low⟩ and ⟨radius_high⟩ and cut, on average, ⟨share_cut⟩ of the pairs. The validation loss is ⟨loss_cut⟩, and ⟨loss_kernel⟩ without a cutoff. Where the share is large and the two losses are close, that much work could be skipped; whether skipping it saves time was not measured here.
+# After training the radii lie between ⟨radius_low⟩ and ⟨radius_high⟩ and cut, on average, ⟨share_cut⟩ of the pairs. The validation loss is ⟨loss_cut⟩, and ⟨loss_kernel⟩ without a cutoff. Where the share is large and the two losses are close, that much work could be skipped; how much time that saves is for chapter 12.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-repulsion -->
@@ -901,7 +1004,8 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-failures -->
 # ## 잘되지 않은 것
 #
-# - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다.
+# - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다. 다만 좌표를 크게 출발시키면 그 차이가 ⟨stiff_gap⟩ nats가 됩니다.
+# - **위치만 아는 좌표.** `⟨kernel⟩`의 손실이 ⟨loss_kernel⟩에서 ⟨position_kernel⟩까지 달라졌습니다.
 # - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나의 가중치가 ⟨attract_self⟩입니다.
 # - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않았습니다. 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩입니다.
 # - **반발.** 없을 때와 있을 때 가장 가까운 이웃까지 거리의 중앙값은 ⟨near_without⟩, ⟨near_with⟩이고 손실은 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 점들이 벌어진 만큼 손실이 나아졌는지 견주어 보십시오.
@@ -910,7 +1014,8 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-failures -->
 # ## What did not work
 #
-# - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction.
+# - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction. From a large start of the coordinates that difference becomes ⟨stiff_gap⟩ nats.
+# - **Coordinates that know only the position.** The loss of `⟨kernel⟩` went from ⟨loss_kernel⟩ to ⟨position_kernel⟩.
 # - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
 # - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it went from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
 # - **Repulsion.** Without and with it, the median distance to the nearest neighbour is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved apart with how far the loss fell.
