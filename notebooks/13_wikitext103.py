@@ -1,0 +1,465 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext -->
+# # WikiText-103: 변형 여섯을 한꺼번에 걸러 보기
+#
+# 셰익스피어의 문자 몇 십만 개로 배운 것이 더 큰 모델과 더 긴 글에서도 그대로일까요? 공개된 원본은 위키백과 글 WikiText-103에서 NGT의 변형 몇 가지를 걸러 보고, 보통의 트랜스포머(Transformer)보다 모두 못하다는 결과를 숨김없이 실었습니다. 이 장은 그 실험을 누구나 다시 할 수 있게 만든 것입니다. 며칠짜리 학습은 언젠가 끊기므로, 끊겨도 잃지 않게 하는 일이 이 장의 절반입니다.
+#
+# - **할 수 있게 되는 것.** 요소를 하나씩 빼거나 바꾸는 제거 실험(ablation)을 계획하고, 끊기거나 일부가 실패해도 이어지게 돌리고, 결과를 보고서와 압축 파일로 가져올 수 있습니다.
+# - **걸리는 시간.** 읽기 25분, 연습 문제 30분. 이 실행에서는 변형 ⟨n_variants⟩개에 ⟨total_seconds⟩초가 걸렸습니다.
+# - **필요한 것.** [NGT 학습](10_training_ngt.ipynb), [토큰화(tokenization)](01_tokens_to_vectors.ipynb). 큰 규모로 돌리려면 GPU와 WikiText-103.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext -->
+# # WikiText-103: screening six variants at once
+#
+# Does what a few hundred thousand characters of Shakespeare taught us hold for larger models and longer text? On WikiText-103, articles of Wikipedia, the public original screened some variants of NGT and published, hiding nothing, that all of them did worse than the vanilla Transformer. This chapter makes that experiment one that anybody can repeat. A training of days will be cut off some time, so half of the chapter is about losing nothing when it is.
+#
+# - **You will be able to** plan an ablation that removes or changes one thing at a time, run it so that it goes on after a cut or a failure, and carry the results home as a report and an archive.
+# - **Time.** 25 minutes to read, 30 for the exercises. In this run, ⟨n_variants⟩ variants took ⟨total_seconds⟩ seconds.
+# - **You need** [training NGT](10_training_ngt.ipynb) and [tokenization](01_tokens_to_vectors.ipynb). For the large scale, a GPU and WikiText-103.
+
+# %% tags=["parameters"]
+profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+budget = None  # smoke, small or full; None leaves the choice to the profile
+variants = None  # a list, or one text with commas; None: the profile
+output = None  # folder; None: results/wikitext103_… if a budget is named
+seed = 0  # of the first weights and of the batches
+max_steps = None  # updates of each variant; None: the budget
+learning_rate = None  # at its peak; None: the budget
+batch_size = None  # windows in an update; None: the budget
+gradient_accumulation_steps = None  # parts of a batch; None: the budget
+use_amp = None  # 16-bit numbers where they suffice; None: the budget
+data_path = None  # a text file in place of the dataset of the budget
+device = "auto"  # auto, cpu, cuda or mps
+
+# %% tags=["hide-input"]
+import json
+import math
+import tempfile
+
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+
+from lib.data import ROOT
+from lib.figures import COLOURS, show, use_style
+from lib.profile import settings
+from lib.results import bilingual, record, wrote
+from lib.screening import BUDGETS, REPORTED, VARIANTS, plan, screen, size_of
+
+use_style()
+cfg = settings(
+    profile, device=device,
+    smoke={"budget": "smoke", "variants": "vanilla,default,no_radius"},
+    book={"budget": "small", "variants": ",".join(VARIANTS)},
+    gpu={"budget": "full", "variants": ",".join(VARIANTS)},
+    given={"budget": budget})
+fresh = tempfile.TemporaryDirectory()  # a page of the book starts anew
+folder = output or (None if budget else fresh.name)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-plan -->
+# ## 무엇을 바꾸어 보는가
+#
+# 기준은 둘입니다. `vanilla`는 내적(dot product) 어텐션(attention)을 쓰는 쌍둥이이고, `default`는 반발(repulsion)과 반지름(radius)을 갖춘 NGT입니다. 나머지는 `default`에서 한 가지씩만 바꿉니다. 그래야 차이가 생겼을 때 무엇 때문인지 말할 수 있습니다.
+#
+# | 변형 | 바꾼 것 | 묻는 것 |
+# |---|---|---|
+# | `vanilla` | 중력 대신 내적 | 중력이 도움이 되는가 |
+# | `default` | 그대로 | 기준 |
+# | `mass_in_value` | 질량(mass)을 로짓(logit)에서 빼고 값에 곱함 | 질량은 끄는 힘인가, 실린 짐인가 |
+# | `no_repulsion` | 손실(loss)에 반발을 더하지 않음 | 점들을 벌려 놓아야 하는가 |
+# | `repulsion_every_8` | 반발을 8스텝에 한 번만 더함 | 그 계산을 아낄 수 있는가 |
+# | `no_radius` | 컷오프(cutoff) 없음 | 멀리까지 보아야 하는가 |
+#
+# 규모는 셋입니다. `full`은 원본이 쓴 크기이고, `small`은 노트북 컴퓨터의 몇 분, `smoke`는 시험용 몇 초입니다. 매개변수(parameter)의 수는 좌표(coordinates)의 폭으로 맞춥니다. 원본은 `vanilla`의 피드포워드 폭을 1536으로 줄여서 맞추었습니다. 우리 모델은 입력과 출력의 임베딩(embedding)을 따로 두므로 같은 크기라도 원본의 25M개보다 큽니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-plan -->
+# ## What gets changed
+#
+# There are two to compare with: `vanilla`, the twin with dot-product attention, and `default`, the NGT with repulsion and a radius. Each of the others changes one thing about `default`, so that a difference can be laid to its cause.
+#
+# | variant | what changes | what it asks |
+# |---|---|---|
+# | `vanilla` | dot product instead of gravity | does gravity help |
+# | `default` | nothing | to compare with |
+# | `mass_in_value` | mass leaves the logit and multiplies the value | is mass a pull, or a load |
+# | `no_repulsion` | no repulsion in the loss | must points be kept apart |
+# | `repulsion_every_8` | repulsion at one step in 8 only | can that work be saved |
+# | `no_radius` | no cutoff | must it see far |
+#
+# There are three sizes. `full` is that of the original, `small` takes minutes on a laptop, `smoke` seconds in a test. The width of the coordinates makes the parameters equal; the original lowered the feed-forward width of `vanilla` to 1536 for that. Our models keep separate embeddings for input and output, so at the same sizes they are larger than the original's 25M.
+
+# %% tags=["hide-input"]
+rows = {}
+for name, options in BUDGETS.items():
+    rows[name] = {
+        "데이터 | data": options.dataset,
+        "폭 × 층 | width × layers":
+            f"{options.hidden_dim} × {options.num_layers}",
+        "헤드 | heads": options.num_heads, "mlp": options.mlp_dim,
+        "문맥 | context": options.block_size,
+        "배치 | batch": options.batch_size,
+        "어휘 | vocabulary": options.bpe_vocab_size,
+        "스텝 | steps": options.max_steps,
+        "학습률 | rate": f"{options.learning_rate:g}",
+        "매개변수 | parameters": f"{size_of(options) / 1e6:.2f} M"}
+full = BUDGETS["full"]
+seen = full.max_steps * full.batch_size * full.block_size
+record("full_tokens", seen / 1e6, text=f"{seen / 1e6:.0f}")
+pd.DataFrame(rows)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-running -->
+# ## 돌리기
+#
+# ```
+# ./setup_and_run.sh run wikitext103 -p budget small
+# ./setup_and_run.sh run wikitext103 -p budget small -p variants vanilla,no_radius
+# ./setup_and_run.sh run wikitext103 -p budget full -p device cuda -p seed 1
+# ```
+#
+# `full`에는 GPU와 WikiText-103(540 MB)이 있어야 합니다. 글은 `datasets`로 받습니다. 인터넷이 없는 기계라면 `wikitext103.txt`를 담은 폴더를 `BOOK_DATA_MIRROR`로 알려 주십시오. 변형 하나가 토큰(token) ⟨full_tokens⟩M개를 읽습니다. 결과는 `results/wikitext103_full`처럼 규모의 이름이 붙은 폴더에 모입니다. 작은 규모는 WikiText-2의 파일 둘을 씁니다. 그 학습 파일은 이 책의 데이터에 없으므로 시험 글로 배우고 검증 글로 판정합니다.
+#
+# 규모나 변형의 이름이 틀리면 시작하기 전에 한 문장으로 알려 주고 멈춥니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-running -->
+# ## Running it
+#
+# ```
+# ./setup_and_run.sh run wikitext103 -p budget small
+# ./setup_and_run.sh run wikitext103 -p budget small -p variants vanilla,no_radius
+# ./setup_and_run.sh run wikitext103 -p budget full -p device cuda -p seed 1
+# ```
+#
+# `full` wants a GPU and WikiText-103 (540 MB), which comes through `datasets`. On a machine without the internet, let `BOOK_DATA_MIRROR` name a folder that holds `wikitext103.txt`. Each variant reads ⟨full_tokens⟩M tokens. Results gather in a folder named for the budget, such as `results/wikitext103_full`. The small sizes use the two files of WikiText-2; its training file is not among the data of this book, so models learn from the test text and are judged on the validation text.
+#
+# A budget or a variant that is not known ends the run before it begins, with one sentence.
+
+# %%
+plans = plan(
+    cfg.budget, variants or cfg.variants, folder, seed=seed,
+    max_steps=max_steps, learning_rate=learning_rate,
+    batch_size=batch_size, use_amp=use_amp, data_path=data_path,
+    gradient_accumulation_steps=gradient_accumulation_steps,
+    device=str(cfg.device))
+found = screen(plans, f"WikiText screening, budget {cfg.budget}")
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-result -->
+# ## 결과
+#
+# 손실은 검증 글 전체에서 잰 것이고, 퍼플렉서티(perplexity)는 그 지수 $e^{L}$입니다. 토큰 하나를 맞힐 때 몇 개 가운데에서 망설이는 셈인지를 나타냅니다. 토큰을 나누는 법이 다르면 서로 견줄 수 없습니다. 왜 그런지는 [연습 문제](#wikitext-exercise-words)에서 봅니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-result -->
+# ## Results
+#
+# Losses are over the whole validation text; perplexity is their exponential, $e^{L}$: among how many choices the model wavers, so to speak, for each token. With another tokenizer it means something else; an [exercise](#wikitext-exercise-words) shows why.
+
+# %% tags=["hide-input"]
+rows = pd.DataFrame(found.rows).set_index("variant")
+if rows.empty:
+    raise RuntimeError("; ".join(f"{name}: {words}" for name, words
+                                 in found.failed.items()))
+total = rows["seconds"].sum()
+record(n_variants=len(rows), n_kept=len(found.kept), budget=cfg.budget,
+       n_resumed=len(found.resumed), n_failed=len(found.failed),
+       n_seed=seed, n_steps=int(rows["steps"].iloc[0]))
+record("total_seconds", total, text=f"{total:,.0f}")
+rows.rename_axis(None).rename(columns={
+    "parameters": "매개변수 | parameters", "valid": "손실 | loss",
+    "perplexity": "퍼플렉서티 | perplexity", "steps": "스텝 | steps",
+    "steps_per_second": "스텝/초 | steps/s", "seconds": "초 | seconds",
+    "seed": "시드 | seed", "device": "장치 | device",
+    "date": "날짜 | date"}).style.format(precision=3, thousands=",")
+
+# %% tags=["hide-input"]
+tint = dict(zip(VARIANTS, COLOURS.values(), strict=True))
+figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.6))
+for name, curve in found.curves.items():
+    axes[0].plot(curve["step"], curve["valid"], color=tint[name],
+                 linestyle="--" if name == "vanilla" else "-", label=name)
+    axes[1].plot(rows.loc[name, "steps_per_second"],
+                 rows.loc[name, "valid"], "o", color=tint[name])
+    axes[1].annotate(name, (rows.loc[name, "steps_per_second"],
+                            rows.loc[name, "valid"]), xytext=(4, 4),
+                     textcoords="offset points", fontsize=8)
+axes[0].set(xlabel="step", ylabel="validation loss (nats per token)")
+axes[1].set(xlabel="steps per second", ylabel="final loss (nats)",
+            xlim=(0, rows["steps_per_second"].max() * 1.5))
+axes[0].legend()
+show(figure, table=rows[["valid", "steps_per_second"]])
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 왼쪽은 학습하는 동안의 검증 손실(validation loss), 오른쪽은 마지막 손실과 속도입니다. 오른쪽 그림에서는 오른쪽 아래로 갈수록 좋습니다.
+# <!-- alt: 왼쪽에는 스텝에 따른 변형별 검증 손실 곡선, 오른쪽에는 초당 스텝 수와 마지막 손실의 점그림. 값은 위 표에 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Left: validation loss during training. Right: final loss against speed, where lower and further right is better.
+# <!-- alt: On the left, validation loss curves of the variants over steps; on the right, points of steps per second against final loss. The values are in the table above. -->
+
+# %% tags=["hide-input"]
+def signed(x):
+    return f"{x:+.3f}".replace("-", "−")
+
+
+best = rows["valid"].idxmin()
+gaps = (rows["valid"] - rows["valid"].get("vanilla", math.nan)).drop(
+    "vanilla", errors="ignore")
+record(best=best, loss_best=rows.loc[best, "valid"])
+better = [name for name, gap in gaps.items() if gap < 0]
+worse = [name for name, gap in gaps.items() if gap > 0]
+bilingual(
+    f"vanilla보다 손실이 낮은 변형: {', '.join(better) or '없음'}. "
+    f"높은 변형: {', '.join(worse) or '없음'}.",
+    f"Lower loss than vanilla: {', '.join(better) or 'none'}. "
+    f"Higher: {', '.join(worse) or 'none'}.")
+
+# %% [markdown] tags=["lang-ko"]
+# 이번 실행에서 손실이 가장 낮은 것은 `⟨best⟩`(⟨loss_best⟩내트)입니다. **시드(seed) 하나, ⟨n_steps⟩스텝의 결과이니 순위로 읽지 마십시오.** 걸러 보기는 더 길게 돌려 볼 것을 고르는 일이지 판정이 아닙니다. 판정은 [앞 장](10_training_ngt.ipynb#ngt-verdict)처럼 시드를 짝지어 합니다. `seed`를 바꾸고 `output`을 따로 두어 몇 번 더 돌리면 이 표로도 할 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# The lowest loss of this run is that of `⟨best⟩` (⟨loss_best⟩ nats). **It comes from one seed and ⟨n_steps⟩ steps; do not read it as a ranking.** A screening picks what deserves a longer run, it does not judge. To judge, pair over seeds as in the [earlier chapter](10_training_ngt.ipynb#ngt-verdict); a few more runs with another `seed` and an `output` of their own make that possible for this table too.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-reported -->
+# ## 원본이 보고한 값 옆에
+#
+# 아래 표의 왼쪽은 [원본](#references-gravity)이 스스로 보고한 값이고(WikiText-103, 약 25M개, 15000스텝, 시드 1개), 오른쪽은 이번 실행의 값입니다. 글도 크기도 다르므로 **손실끼리 견주어서는 안 됩니다.** 견줄 수 있는 것은 각자의 `vanilla`와의 차이, 그리고 각자의 `vanilla`에 대한 속도의 비입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-reported -->
+# ## Beside what the original reported
+#
+# On the left, the table below has what the [original](#references-gravity) itself reported (WikiText-103, about 25M parameters, 15000 steps, 1 seed), on the right what this run found. Text and sizes differ, so **the losses must not be compared.** What can be is each one's difference from its own `vanilla`, and its speed as a share of that `vanilla`'s.
+
+# %% tags=["hide-input"]
+def beside(values, name):
+    if name not in values or "vanilla" not in values:
+        return ["–"] * 3
+    one, base = values[name], values["vanilla"]
+    ratio = one["steps_per_second"] / base["steps_per_second"]
+    return [f"{one['valid']:.3f}", signed(one["valid"] - base["valid"]),
+            f"{ratio:.2f}×"]
+
+
+ours = rows.to_dict("index")
+heads = ("손실 | loss", "− vanilla", "속도 | speed")
+columns = pd.MultiIndex.from_product(
+    [["원본의 보고 | reported by the original",
+      "이번 실행 | this run"], heads])
+base = REPORTED["vanilla"]
+record(reported_gap=signed(REPORTED["default"]["valid"] - base["valid"]),
+       reported_speed=REPORTED["default"]["steps_per_second"]
+       / base["steps_per_second"])
+pd.DataFrame([beside(REPORTED, name) + beside(ours, name)
+              for name in VARIANTS], index=list(VARIANTS), columns=columns)
+
+# %% [markdown] tags=["lang-ko"]
+# 원본의 `default`는 자기 `vanilla`보다 ⟨reported_gap⟩내트 높고, 속도는 ⟨reported_speed⟩배였습니다. 그 까닭으로 짚이는 것, 곧 뒤집힌 부호, 위치만 아는 좌표, 거리를 통째로 펼쳐 놓는 계산은 [중력 좌표](09_gravity_coordinates.ipynb#gravity-sign)와 [빠른 중력](12_fast_gravity.ipynb)에서 하나씩 다룹니다. 그러나 원본의 변형을 우리가 같은 규모로 다시 돌려 본 것은 아니므로, 그 까닭이 이 차이를 모두 설명하는지는 모릅니다.
+# %% [markdown] tags=["lang-en"]
+# The original's `default` lay ⟨reported_gap⟩ nats above its own `vanilla` and ran at ⟨reported_speed⟩ times its speed. Likely causes, a sign turned round, coordinates that know position only, distances spread out in full, are taken one by one in [gravity coordinates](09_gravity_coordinates.ipynb#gravity-sign) and [fast gravity](12_fast_gravity.ipynb). But we have not run the original's variants again at that size, so whether these causes explain all of the difference is not known.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-survive -->
+# ## 끊겨도, 하나가 실패해도
+#
+# 변형마다 폴더가 따로 있고, 다음 셋 가운데 하나의 상태에 있습니다.
+#
+# | 폴더에 있는 것 | 다시 실행하면 |
+# |---|---|
+# | `result.json` | 다시 돌리지 않고 그 값을 씁니다 |
+# | `last`만 | 거기서부터 이어 합니다. 끊기지 않았을 때와 비트까지 같습니다 |
+# | 아무것도 없음 | 처음부터 합니다 |
+#
+# 옵션이 하나라도 다르면 다른 실행으로 칩니다. 한 변형이 실패하면 그 까닭을 적고 다음 변형으로 넘어갑니다. 끝나면 실패한 것이 있다고 알리며 0이 아닌 값을 돌려줍니다. 이번 실행에서는 다시 돌리지 않은 것이 ⟨n_kept⟩개, 이어 한 것이 ⟨n_resumed⟩개, 실패한 것이 ⟨n_failed⟩개입니다. 같은 계획을 한 번 더 맡겨 봅니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-survive -->
+# ## When it is cut off, or one fails
+#
+# Every variant has its folder, in one of three states.
+#
+# | in the folder | when run again |
+# |---|---|
+# | `result.json` | it is not run; the values are taken from there |
+# | only `last` | it goes on from there, equal to the bit to a run never cut off |
+# | nothing | it starts from the beginning |
+#
+# With any other option it counts as another run. When a variant fails, the reason is written down and the next one runs; at the end the run says so and does not return 0. In this run, ⟨n_kept⟩ were taken as they were, ⟨n_resumed⟩ went on, and ⟨n_failed⟩ failed. We hand in the same plan once more.
+
+# %%
+again = screen(plans, f"WikiText screening, budget {cfg.budget}")
+same = [row["valid"] for row in again.rows] == rows["valid"].tolist()
+record(again_kept=len(again.kept), again_same=str(same))
+
+# %% [markdown] tags=["lang-ko"]
+# 두 번째에는 ⟨again_kept⟩개를 다시 돌리지 않았고, 손실은 그대로입니다(⟨again_same⟩).
+# %% [markdown] tags=["lang-en"]
+# The second time ⟨again_kept⟩ of them were not run again, and the losses are the same (⟨again_same⟩).
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-home -->
+# ## 집으로 가져가기
+#
+# 빌린 기계는 돌려주어야 합니다. 그래서 변형이 하나 끝날 때마다 세 가지를 새로 씁니다. 사람이 읽을 `report.md`, 표로 열 `report.csv`, 그리고 둘과 변형마다의 `result.json`(옵션과 학습 곡선)을 묶은 `home.zip`입니다. 가중치는 크므로 넣지 않았습니다. 폴더의 `best`에 있으니 필요하면 따로 가져오십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-home -->
+# ## To carry home
+#
+# A borrowed machine has to be given back. So three things are written anew after every variant: `report.md` to read, `report.csv` to open as a table, and `home.zip`, which packs both with the `result.json` of each variant (its options and its curve). Weights are large and not in it; they lie in `best`, to be fetched when wanted.
+
+# %% tags=["hide-input"]
+def shown(file):
+    return str(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file)
+
+
+if folder != fresh.name:
+    wrote([shown(file) for file in found.files])
+pd.DataFrame({"크기 | size": [f"{file.stat().st_size / 1024:.1f} KiB"
+                            for file in found.files]},
+             index=[file.name for file in found.files])
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-exercises -->
+# ## 연습 문제
+#
+# 빈칸(`...`)을 채운 다음 바로 아래 셀을 실행하면 답이 맞는지 알 수 있습니다. 풀이는 접어 두었습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-exercises -->
+# ## Exercises
+#
+# Fill in the gap (`...`) and run the next cell: it tells you whether the answer holds. Solutions are folded.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-exercise-words -->
+# ### 1. 낱말마다의 퍼플렉서티 (★, 8분)
+#
+# 어휘(vocabulary)가 크면 토큰이 길어지고, 긴 토큰은 맞히기 어려우니 손실이 높아집니다. 그러니 토크나이저(tokenizer)가 다른 모델은 낱말마다의 퍼플렉서티로 견줍니다. 토큰 하나의 평균 손실 `loss`, 글의 토큰 수 `tokens`, 낱말 수 `words`를 받아 그것을 돌려주십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-exercise-words -->
+# ### 1. Perplexity a word (★, 8 minutes)
+#
+# A larger vocabulary has longer tokens, which are harder to predict, and the loss rises. So models with different tokenizers are compared by their perplexity a word. Given the mean `loss` of a token, the number of `tokens` and of `words` in the text, return it.
+
+# %% tags=["exercise"]
+def my_perplexity(loss, tokens, words):
+    ...
+
+# %%
+from lib.exercises.wikitext import check_word_perplexity
+
+check_word_perplexity(my_perplexity)
+
+# %% tags=["solution", "hide-cell"]
+def perplexity_solution(loss, tokens, words):
+    return math.exp(loss * tokens / words)  # all the surprise, a word
+
+
+check_word_perplexity(perplexity_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-exercise-sample -->
+# ### 2. 뽑은 쌍의 반발 (★★, 12분)
+#
+# 토큰이 512개이면 쌍은 십만이 넘습니다. 반발은 몇 개만 뽑아 어림할 수 있습니다. 좌표 `z` (n, C), 질량 `mass` (n), 뽑힌 자리 `chosen`을 받아, 뽑힌 것끼리의 서로 다른 쌍에 대한 $m_i m_j / \max(r_{ij}, 0.1)^2$의 평균을 돌려주십시오. $r_{ij}^2$은 축의 수 $C$로 나눈 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-exercise-sample -->
+# ### 2. The repulsion of a sample (★★, 12 minutes)
+#
+# Among 512 tokens there are well over a hundred thousand pairs; a few of them suffice to estimate the repulsion. Given coordinates `z` (n, C), masses `mass` (n) and the positions `chosen`, return the mean of $m_i m_j / \max(r_{ij}, 0.1)^2$ over all pairs of two different chosen ones. $r_{ij}^2$ is divided by the number of axes $C$.
+
+# %% tags=["exercise"]
+def my_repulsion(z, mass, chosen):
+    ...
+
+# %%
+from lib.exercises.wikitext import check_sampled_repulsion
+
+check_sampled_repulsion(my_repulsion)
+
+# %% tags=["solution", "hide-cell"]
+def repulsion_solution(z, mass, chosen):
+    z, mass = z[chosen], mass[chosen]
+    r2 = (z[:, None] - z[None]).square().mean(-1)
+    energy = mass[:, None] * mass / r2.clamp_min(0.1**2)
+    apart = ~torch.eye(len(chosen), dtype=torch.bool)
+    return energy[apart].mean()
+
+
+check_sampled_repulsion(repulsion_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-exercise-time -->
+# ### 3. 같은 시간에 (★★, 10분)
+#
+# 스텝 수를 같게 두면 느린 모델이 덕을 봅니다. 학습 곡선 `steps`, `losses`와 초당 스텝 수 `steps_per_second`를 받아 `seconds`초가 지났을 때의 손실을 돌려주십시오. 점 사이는 직선으로 잇고, 곡선의 앞과 뒤는 끝의 값으로 둡니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-exercise-time -->
+# ### 3. At equal time (★★, 10 minutes)
+#
+# Equal steps favour the slow model. Given a learning curve `steps`, `losses` and its `steps_per_second`, return the loss after `seconds` seconds. Between points draw straight lines; before and after the curve take its end values.
+
+# %% tags=["exercise"]
+def my_loss_at(steps, losses, steps_per_second, seconds):
+    ...
+
+# %%
+from lib.exercises.wikitext import check_equal_time
+
+check_equal_time(my_loss_at)
+
+# %% tags=["solution", "hide-cell"]
+import numpy as np
+
+
+def loss_at_solution(steps, losses, steps_per_second, seconds):
+    return float(np.interp(steps_per_second * seconds, steps, losses))
+
+
+check_equal_time(loss_at_solution)
+
+# %% tags=["hide-input"]
+fastest = rows["steps_per_second"].idxmax()
+limit = rows.loc[fastest, "steps"] / rows.loc[fastest, "steps_per_second"]
+record("limit", limit, text=f"{limit:.1f}")
+record(fastest=fastest)
+pd.DataFrame({"같은 시간의 손실 | loss at equal time": {
+    name: loss_at_solution(curve["step"], curve["valid"],
+                           rows.loc[name, "steps_per_second"], limit)
+    for name, curve in found.curves.items()}}).round(3)
+
+# %% [markdown] tags=["lang-ko"]
+# 풀이로 이번 실행을 다시 견주면 위와 같습니다. 가장 빠른 변형(`⟨fastest⟩`)이 다 배우는 데 걸린 ⟨limit⟩초 동안 저마다 어디까지 왔는지입니다. 학습률(learning rate)은 스텝에 맞추어 내려가므로, 중간에 끊은 모델에게는 조금 불리한 견줌입니다.
+# %% [markdown] tags=["lang-en"]
+# The solution compares this run again: where each one stood after the ⟨limit⟩ seconds in which `⟨fastest⟩`, the quickest, was done. The learning rate falls by steps, so this is a little unfair to those caught halfway.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-measured -->
+# ## 무엇을 무엇으로 쟀는가
+#
+# 규모는 `⟨budget⟩`, 시드는 ⟨n_seed⟩번입니다. 변형 ⟨n_variants⟩개를 ⟨n_steps⟩스텝씩 학습했습니다. 학습률은 규모마다 하나로 정해 두었고 변형마다 맞추지 않았습니다. 속도는 다른 일도 하는 기계에서 잰 것이어서 비만 뜻이 있습니다. 원본의 값은 원본이 보고한 것이며 우리가 잰 것이 아닙니다. `full` 규모는 이 장을 만들 때 돌려 보지 못했습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-measured -->
+# ## What was measured, and on what
+#
+# The budget `⟨budget⟩` trained ⟨n_variants⟩ variants with seed ⟨n_seed⟩ for ⟨n_steps⟩ steps each. The learning rate is one for each budget and was tuned for no variant. Speeds come from a machine that had other work to do; only their ratios mean something. The figures of the original are as it reported them and were not measured here. The budget `full` has not been run for this chapter.
+
+# %% tags=["remove-input"]
+source = plans[rows.index[0]].folder / "result.json"
+told = json.loads(source.read_text(encoding="utf-8"))
+pd.DataFrame([
+    ("데이터 | data", told["text"]), ("토크나이저 | tokenizer", told["tokens"]),
+    ("장치 | device", rows["device"].iloc[0]),
+    ("프로필 | profile", cfg.profile), ("PyTorch", torch.__version__),
+], columns=["", "이번 실행 | this run"]).style.hide(axis="index")
+
+# %% tags=["remove-input"]
+if found.failed:
+    raise RuntimeError("; ".join(f"{name}: {words}" for name, words
+                                 in found.failed.items()))
