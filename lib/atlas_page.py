@@ -71,16 +71,20 @@ def atlas_figure(atlas: Atlas, view: View, height: int = 620) -> go.Figure:
     figure = go.Figure(traces)
     by_kind = [True, *[True] * len(there), False]
     by_mass = [True, *[False] * len(there), True]
-    reach = float(view.places.abs().max()) * 1.05 or 1.0
-    axis = {"range": [-reach, reach], "showticklabels": False,
-            "showbackground": False, "zeroline": False}
+    flat = view.places.flatten(0, 1)
+    low, high = flat.amin(0), flat.amax(0)
+    reach = float((high - low).max()) * 0.54 or 1.0  # the same unit on all axes
+    middle = ((low + high) / 2).tolist()
+    axes = {f"{a}axis": {
+        "range": [round(m - reach, 3), round(m + reach, 3)], "showticklabels": False,
+        "showbackground": False, "zeroline": False, "title": {"text": f"PC{n}"}}
+        for n, (a, m) in enumerate(zip("xyz", middle, strict=True), 1)}
     figure.update_layout(
         height=height, margin={"l": 10, "r": 0, "t": 76, "b": 80},
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom",
                 "itemsizing": "constant"},
-        scene={f"{a}axis": axis | {"title": {"text": f"PC{n}"}}
-               for n, a in enumerate("xyz", 1)} | {
-            "aspectmode": "cube", "camera": {"eye": {"x": 1.1, "y": 1.1, "z": 0.8}}},
+        scene=axes | {
+            "aspectmode": "cube", "camera": {"eye": {"x": 1.1, "y": 1.0, "z": 0.7}}},
         sliders=[{"active": 0, "len": 0.9, "pad": {"t": 20, "b": 24},
                   "currentvalue": {"prefix": "layer "},
                   "steps": [_step(layer, rows) for layer, rows in enumerate(content)]}],
@@ -104,9 +108,9 @@ def _with_gaps(position: list[int]) -> list[int | None]:
 
 
 def _sizes(mass: Float[Tensor, " point"]) -> list[float]:
-    """5 for the lightest, 15 for the heaviest."""
+    """4 for the lightest, 12 for the heaviest."""
     spread = (mass - mass.min()) / (mass.max() - mass.min()).clamp_min(1e-9)
-    return (5 + 10 * spread).round(decimals=1).tolist()
+    return (4 + 8 * spread).round(decimals=1).tolist()
 
 
 def _points(atlas: Atlas, view: View, layer: int, group: list) -> dict[str, Any]:

@@ -253,12 +253,12 @@ for name in SHARES:
 
 # %% tags=["hide-input"]
 record("context_zero", first["context"], text=f"{abs(first['context']):.0e}")
-halves = [pd.DataFrame([
+quarters = [pd.DataFrame([
     variance_shares(z[part], position[part], token[part])
     for z in measured.z])["context"].iloc[-1]
     for part in torch.arange(len(token)).tensor_split(4)]
-error = np.std(halves, ddof=1) / 2  # standard error of a mean of four
-record("context_error", error, text=f"{error:.1%}")
+error = np.std(quarters, ddof=1) / 2  # standard error of a mean of four
+record("context_error", error, text=f"{error:.2%}")
 
 # %% tags=["hide-input"]
 rest = shares[list(SHARES[1:])].div(shares[list(SHARES[1:])].sum(axis=1),
@@ -423,7 +423,7 @@ def ranked(which, groups=None):
 
 found = {
     "모든 토큰 | all tokens": (seen, None),
-    "100번 넘게 나온 것 | seen 100 times or more": (often, None),
+    "100번 이상 나온 것 | seen 100 times or more": (often, None),
     "그중 같은 종류 안에서 | of these, within kinds": (often, kinds),
 }
 rows = {name: ranked(*how) for name, how in found.items()}
@@ -511,12 +511,12 @@ check_rank_correlation(rank_solution)
 # <!-- label: atlas-neighbours -->
 # ## 모음은 모음 곁에 있나
 #
-# 토큰의 좌표 표에는 토큰마다 벡터가 한 줄씩 있습니다. 같은 자리에서는 위치의 몫이 서로 지워지므로, 정규화하기 전의 두 토큰 사이 거리는 이 표의 두 줄 사이 거리입니다. 줄마다 가장 가까운 이웃 셋을 찾습니다. 거리로 한 번, 평균을 뺀 뒤의 방향(코사인)으로 한 번 찾습니다. 학습 글에 100번 넘게 나온 토큰만 봅니다.
+# 토큰의 좌표 표에는 토큰마다 벡터가 한 줄씩 있습니다. 같은 자리에서는 위치의 몫이 서로 지워지므로, 정규화하기 전의 두 토큰 사이 거리는 이 표의 두 줄 사이 거리입니다. 줄마다 가장 가까운 이웃 셋을 찾습니다. 거리로 한 번, 평균을 뺀 뒤의 방향(코사인)으로 한 번 찾습니다. 학습 글에 100번 이상 나온 토큰만 봅니다. 원본처럼 좌표가 위치에서만 나오는 모델에는 이 표가 없으므로, 마지막 층의 좌표에서 자리를 빼고 토큰마다 평균한 것을 씁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: atlas-neighbours -->
 # ## Do vowels lie by vowels?
 #
-# The table of token coordinates has one row a token. At one position the share of the position cancels, so before the normalization the distance of two tokens is the distance of their rows. For each row take the three nearest others: once by distance, once by direction (the cosine, after the mean of the table is taken off). Only tokens seen 100 times or more take part.
+# The table of token coordinates has one row a token. At one position the share of the position cancels, so before the normalization the distance of two tokens is the distance of their rows. For each row take the three nearest others: once by distance, once by direction (the cosine, after the mean of the table is taken off). Only tokens seen 100 times or more take part. A model whose coordinates come from position alone, such as the original, has no such table; there the mean coordinates of each token in the last layer are taken, without position.
 
 # %%
 from lib.atlas import token_table
@@ -531,10 +531,10 @@ def unit(rows):
 keep = often if int(often.sum()) > 3 else seen
 kept_kinds = kinds[keep.numpy()]
 places = token_table(model)
-learned = places is not None
-if not learned:  # position alone: where tokens end up on average
-    places = torch.zeros(tokens.vocab, bare_long.z.shape[-1]).index_add(
-        0, token, bare_long.z[-1])
+if places is None:  # position alone: where tokens end up on average
+    total = torch.zeros(tokens.vocab, bare_long.z.shape[-1])
+    times = torch.bincount(token, minlength=tokens.vocab).clamp_min(1)
+    places = total.index_add(0, token, bare_long.z[-1]) / times[:, None]
 near = {"distance": nearest(places[keep], 3),
         "direction": nearest(unit(places[keep]), 3)}
 
@@ -563,11 +563,12 @@ tables = {
     "좌표, 방향 | coordinates, direction": near["direction"],
     "난수 표, 방향 | random table, direction": nearest(unit(noise), 3),
 }
-for name, place in (("출력층 | output layer", "head"),
-                    ("임베딩 | embedding", "token")):
+for place, name in (
+        ("head", "출력층, 방향 | output layer, direction"),
+        ("token", "임베딩, 방향 | embedding, direction")):
     if hasattr(model, place):
         rows = getattr(model, place).weight.detach()[keep]
-        tables[f"{name}, 방향 · direction"] = nearest(unit(rows), 3)
+        tables[name] = nearest(unit(rows), 3)
 dealt = {name: shuffled(n, kept_kinds, 2000, draw)
          for name, n in tables.items()}
 
@@ -589,23 +590,31 @@ pd.DataFrame({
 
 # %% tags=["hide-input"]
 vowel = torch.as_tensor(kept_kinds == "vowel")
-if vowel.sum() > 1:
-    mates = vowel[near["direction"][vowel]].double().mean().item()
-    chance = (int(vowel.sum()) - 1) / (len(vowel) - 1)
-    record("vowel_mates", mates, text=f"{mates:.0%}")
-    record("vowel_chance", chance, text=f"{chance:.0%}")
-else:
-    record("vowel_mates", "–")
-    record("vowel_chance", "–")
+
+
+def mates(vowel):
+    """The share of vowels among the neighbours of vowels."""
+    return vowel[near["direction"][vowel]].double().mean().item()
+
+
+dealt = [mates(vowel[torch.randperm(len(vowel), generator=draw)])
+         for _ in range(2000)]
+for key, value in (("mates", mates(vowel)), ("chance", np.mean(dealt)),
+                   ("high", np.quantile(dealt, 0.975))):
+    record(f"vowel_{key}", value, text=f"{value:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 좌표 표에서 이웃이 같은 종류인 비율은 거리로 ⟨near_distance⟩, 방향으로 ⟨near_direction⟩입니다. 섞었을 때는 ⟨near_chance⟩, 섞은 것의 97.5%는 ⟨near_high⟩ 아래이고, 난수 표에서는 ⟨near_noise⟩입니다. 그러니 좌표는 종류를 얼마간 압니다. 다만 모음(작은 글자)만 따로 보면 이웃이 모음인 비율은 ⟨vowel_mates⟩이고 우연은 ⟨vowel_chance⟩입니다. 토큰이 다섯뿐이라 이 수는 크게 흔들립니다.
+# 좌표 표에서 이웃이 같은 종류인 비율은 거리로 ⟨near_distance⟩, 방향으로 ⟨near_direction⟩입니다. 섞었을 때는 평균 ⟨near_chance⟩이고 100번 중 97.5번은 ⟨near_high⟩에 못 미칩니다. 난수 표에서는 ⟨near_noise⟩입니다. 섞은 것의 97.5%를 넘는다면 좌표는 종류를 얼마간 아는 것입니다.
 #
-# 같은 모델의 출력층에서는 ⟨near_output⟩, 입력 임베딩(embedding)에서는 ⟨near_embedding⟩입니다. 다음에 무엇이 올지 고르는 출력층이 종류를 가장 또렷이 가른다면, 종류를 아는 일의 큰 몫은 좌표 밖에서 이루어지는 셈입니다. 거리와 방향의 결과가 다른 까닭도 표에 있습니다. 잦은 글자들은 표의 가운데 가까이에 모여 있어 누구에게나 이웃이 됩니다.
+# 물음으로 돌아가 작은 모음만 봅니다. 이웃이 모음인 비율은 ⟨vowel_mates⟩, 섞었을 때는 평균 ⟨vowel_chance⟩, 97.5%는 ⟨vowel_high⟩입니다. 모음은 다섯뿐이라 이 비율은 크게 흔들립니다. 대문자와 소문자가 갈리는 것만으로도 종류의 비율은 올라가므로, 앞 단락의 수를 모음에 관한 말로 읽어서는 안 됩니다.
+#
+# 같은 모델의 출력층에서는 ⟨near_output⟩, 입력 임베딩(embedding)에서는 ⟨near_embedding⟩입니다. 출력층의 값이 더 크다면, 다음에 올 토큰의 종류를 가리는 일은 좌표보다 출력층에 더 또렷이 새겨져 있는 것입니다.
 # %% [markdown] tags=["lang-en"]
-# In the table of coordinates, neighbours are of the same kind in ⟨near_distance⟩ of cases by distance and ⟨near_direction⟩ by direction; shuffling gives ⟨near_chance⟩, and stays below ⟨near_high⟩ in 97.5% of the draws; a random table gives ⟨near_noise⟩. So coordinates know something of kinds. Vowels by themselves (small ones) have vowels for neighbours in ⟨vowel_mates⟩ of cases, where chance would give ⟨vowel_chance⟩; with five tokens, that number swings widely.
+# In the table of coordinates, neighbours are of the same kind in ⟨near_distance⟩ of cases by distance and ⟨near_direction⟩ by direction. Shuffled kinds give ⟨near_chance⟩ on average and stay below ⟨near_high⟩ in 97.5 of 100 draws; a random table gives ⟨near_noise⟩. Beyond the 97.5% of the shuffles, coordinates know something of kinds.
 #
-# In the same model the output layer reaches ⟨near_output⟩ and the input embedding ⟨near_embedding⟩. Where the output layer, which chooses what comes next, separates kinds most clearly, much of knowing them happens outside the coordinates. The table also shows why distance and direction differ: frequent characters lie near the middle of the table and become everybody's neighbours.
+# Back to the question, with small vowels alone: their neighbours are vowels in ⟨vowel_mates⟩ of cases, where shuffling gives ⟨vowel_chance⟩ on average and ⟨vowel_high⟩ at 97.5%. With five vowels this share swings widely. And since a mere parting of capitals from small letters lifts the share of equal kinds, the numbers above must not be read as being about vowels.
+#
+# In the same model the output layer reaches ⟨near_output⟩ and the input embedding ⟨near_embedding⟩. Where the output layer is higher, the kind of what comes next is written there more clearly than in the coordinates.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: atlas-exercise-chance -->
