@@ -413,7 +413,7 @@ ways = {"one number, as it lies": (False, (1, 1), "grey", "v", "--"),
         "one number, from the first token": (True, (1, 1), "plum", "D", "--"),
         "split, as it lies": (False, (2, 3), "tokens", "s", "-"),
         "split, from the first token": (True, (2, 3), "gravity", "^", "-")}
-offsets = [0, 0.5, 1, 2, 4, 8, 16]
+offsets = [0, 1, 2, 4, 8, 16, 64, 256]
 bits = pd.DataFrame({
     name: [cloud_error(x, first, parts) for x in offsets]
     for name, (first, parts, *_) in ways.items()}, index=offsets)
@@ -431,11 +431,11 @@ show(fig, table=bits)
 # %% [markdown] tags=["lang-ko", "caption"]
 # bf16으로 반올림한 증강 벡터가 만드는 출력 오차. 수 하나로 적은 것과 나누어 적은 것, 점을 놓인 그대로 센 것과 첫 토큰부터 센 것. 오차의 축은 로그입니다.
 #
-# <!-- alt: 점 구름이 원점에서 멀어질 때 출력 오차의 곡선 넷. 하나로 적고 그대로 센 곡선이 가장 높이 오르고, 나누어 적고 첫 토큰부터 센 곡선이 가장 낮다. -->
+# <!-- alt: 점 구름이 원점에서 멀어질 때 출력 오차의 곡선 넷. 하나로 적고 그대로 센 곡선이 가장 높이 오르고, 나누어 적고 그대로 센 곡선은 낮은 데서 천천히 오르며, 나누어 적고 첫 토큰부터 센 곡선은 멀어지면 낮아진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Output error that augmented vectors rounded to bf16 cause: written as one number or split, with points as they lie or counted from the first token. The error axis is logarithmic.
 #
-# <!-- alt: Four curves of the output error as the cloud of points moves away from the origin. One number as it lies climbs highest; split and counted from the first token is lowest. -->
+# <!-- alt: Four curves of the output error as the cloud of points moves away from the origin. One number as it lies climbs highest; split as it lies climbs slowly from low down; split and counted from the first token falls as the cloud moves away. -->
 
 # %% tags=["hide-input"]
 record(one_here=bits.iloc[0, 0], one_first=bits.iloc[0, 1],
@@ -452,7 +452,7 @@ record(one_here=bits.iloc[0, 0], one_first=bits.iloc[0, 1],
 # | 나누어, 놓인 그대로 | ⟨split_here⟩ | ⟨split_far⟩ |
 # | 나누어, 첫 토큰부터 | ⟨split_first⟩ | ⟨split_first_far⟩ |
 #
-# 첫 토큰에서 세는 데에도 값이 있습니다. 빼고 나서 좌표를 다시 bf16으로 반올림하기 때문입니다. 그래서 구름이 이미 원점에 있으면 나누어 적기만 하는 편이 더 정확합니다. 그러나 학습 중의 좌표가 어디에 놓일지는 아무도 약속하지 않습니다.
+# 나누어 적기만 해도 원점 가까이에서는 오차가 거의 사라지고, 멀어질수록 천천히 늘어납니다. 첫 토큰에서 세는 데에는 값이 듭니다. 빼고 나서 좌표를 다시 bf16으로 반올림하므로, 구름이 원점에 있으면 오히려 손해입니다. 멀리서는 거꾸로입니다. 먼 점들은 이미 성긴 눈금 위에 있어서 차이가 반올림 없이 적힙니다. `gaussian_sdpa`는 둘 다 합니다. 원점에서 조금 잃더라도, 학습 중의 좌표가 어디에 놓이든 무너지지 않는 쪽을 고른 것입니다.
 # %% [markdown] tags=["lang-en"]
 # | way | at the origin | pushed by ⟨far⟩ |
 # |---|---|---|
@@ -461,7 +461,7 @@ record(one_here=bits.iloc[0, 0], one_first=bits.iloc[0, 1],
 # | split, as it lies | ⟨split_here⟩ | ⟨split_far⟩ |
 # | split, from the first token | ⟨split_first⟩ | ⟨split_first_far⟩ |
 #
-# Counting from the first token has a price of its own, since what is left after the subtraction is rounded to bf16 again. A cloud that already lies at the origin is served better by splitting alone. But nobody promises where coordinates will lie during training.
+# Splitting alone all but removes the error near the origin, and lets it grow slowly further away. Counting from the first token has a price: what is left after the subtraction is rounded to bf16 again, a loss where the cloud lies at the origin anyway. Far away it is the other way round, since distant points already sit on a coarse grid, and their differences need no rounding. `gaussian_sdpa` does both: it gives away a little at the origin so as not to break down wherever training takes the coordinates.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-origin -->
@@ -613,7 +613,7 @@ def bounded(u, value, p, size=16):
 # %%
 z, _, value = (x[0].detach() for x in scene(64))
 value = value[0]
-logits = 20 * z[0] @ z[0, 0]  # a dot product, and it is large
+logits = z[0] @ z[0, 0] / 3 + 100  # dot products, all of them large
 u = 1 + (z[0] - z[0, 0]).square().mean(-1) / 0.1
 plain = logits.exp() @ value / logits.exp().sum()
 record(plain_result="NaN" if plain.isnan().any() else "finite",
@@ -1068,12 +1068,12 @@ trained.style.hide(axis="index").format(precision=2)
 # <!-- label: fast-errors -->
 # ## 모든 꼴의 오차
 #
-# 마지막으로 한 표에 모읍니다. 입력을 그 정밀도로 먼저 반올림해 두고, 같은 수를 float64로 계산한 기준과 견줍니다. 첫 줄은 기준의 답을 그 정밀도로 적기만 했을 때의 오차입니다. 어떤 꼴도 이보다 나을 수 없습니다.
+# 마지막으로 한 표에 모읍니다. 입력을 그 정밀도로 먼저 반올림해 두고, 같은 수를 float64로 계산한 기준과 견줍니다. ‘기준의 답’은 기준이 구한 답을 그 정밀도로 적기만 했을 때의 오차입니다. 같은 커널의 어떤 꼴도 이보다 나을 수 없습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-errors -->
 # ## The error of every form
 #
-# Last, all in one table. Inputs are rounded to each precision first, and outputs compared with the float64 reference on the same numbers. The first row is what writing down the reference's own answer in that precision costs; no form can do better.
+# Last, all in one table. Inputs are rounded to each precision first, and outputs compared with the float64 reference on the same numbers. The rows named “the reference's answer” show what writing that answer down in the precision costs; no form of the same kernel can do better.
 
 # %%
 def naive_gaussian(z, mass, value, pull):
@@ -1097,10 +1097,11 @@ def error(kernel, form, kind, offset=0.0):
 
 # %% tags=["hide-input"]
 listed = {
-    ("newton", "answer"): "기준의 답 | the reference's answer",
+    ("newton", "answer"): "newton, 기준의 답 | the reference's answer",
     ("newton", "reference"): "newton, 표 | tables",
     ("newton", "fused"): "newton, 블록 | blocks",
     ("newton", "chunked"): "newton, chunked",
+    ("gaussian", "answer"): "gaussian, 기준의 답 | the reference's answer",
     ("gaussian", "reference"): "gaussian, 표 | tables",
     ("gaussian", "naive"): "gaussian, 수 하나 | one number",
     ("gaussian", "sdpa"): "gaussian, 나누어 | split",
@@ -1114,17 +1115,18 @@ columns = {"float32": (torch.float32, 0), "float16": (torch.float16, 0),
 errors = pd.DataFrame({
     head: [error(*key, *where) for key in listed]
     for head, where in columns.items()}, index=list(listed.values()))
-floor, naive = errors.iloc[0], errors.iloc[5]
+floor, naive, parts = errors.iloc[4], errors.iloc[6], errors.iloc[7]
 record(floor_bf16=floor.iloc[2], blocks_bf16=errors.iloc[2, 2],
-       split_bf16=errors.iloc[6, 2], naive_bf16=naive.iloc[2],
-       naive_moved=naive.iloc[3], split_moved=errors.iloc[6, 3],
+       floor_newton=errors.iloc[0, 2],
+       split_bf16=parts.iloc[2], naive_bf16=naive.iloc[2],
+       naive_moved=naive.iloc[3], split_moved=parts.iloc[3],
        blocks_f32=errors.iloc[2, 0], tables_f32=errors.iloc[1, 0])
 errors.style.format("{:.1e}")
 
 # %% [markdown] tags=["lang-ko"]
-# 마지막 열은 모든 좌표에 4를 더한 경우입니다. bf16에서 답을 적기만 해도 ⟨floor_bf16⟩이 듭니다. 블록으로 훑은 뉴턴은 ⟨blocks_bf16⟩, 나누어 적은 가우스는 ⟨split_bf16⟩입니다. 수 하나로 적은 가우스는 ⟨naive_bf16⟩인데, 좌표를 옮긴 뒤에는 ⟨naive_moved⟩입니다. 나누어 적고 첫 토큰에서 센 쪽은 옮겨도 ⟨split_moved⟩입니다. float32에서는 블록(⟨blocks_f32⟩)이 표(⟨tables_f32⟩)보다 덜 정확합니다. 표는 자기 자신과의 거리를 0으로 못 박아 두지만, 블록은 그 거리도 큰 수의 차이로 구하기 때문입니다.
+# 마지막 열은 모든 좌표에 4를 더한 경우입니다. bf16에서 블록으로 훑은 뉴턴의 오차는 ⟨blocks_bf16⟩이고 답을 적기만 해도 드는 오차는 ⟨floor_newton⟩입니다. 나누어 적은 가우스는 ⟨split_bf16⟩, 적기만 할 때는 ⟨floor_bf16⟩입니다. 앞의 그림에서 첫 토큰부터 셀 때 남던 반올림이 여기서는 답을 적는 오차에 묻힙니다. 수 하나로 적은 가우스는 ⟨naive_bf16⟩인데, 좌표를 옮긴 뒤에는 ⟨naive_moved⟩입니다. 나누어 적고 첫 토큰에서 센 쪽은 옮겨도 ⟨split_moved⟩입니다. float32에서는 블록(⟨blocks_f32⟩)이 표(⟨tables_f32⟩)보다 덜 정확합니다. 표는 자기 자신과의 거리를 0으로 못 박아 두지만, 블록은 그 거리도 큰 수의 차이로 구하기 때문입니다.
 # %% [markdown] tags=["lang-en"]
-# The last column adds 4 to every coordinate. In bf16, writing down the answer alone costs ⟨floor_bf16⟩. Newton by blocks has ⟨blocks_bf16⟩, the split Gaussian ⟨split_bf16⟩. The Gaussian written as one number has ⟨naive_bf16⟩, and ⟨naive_moved⟩ once the coordinates are moved; split and counted from the first token it stays at ⟨split_moved⟩. In float32 blocks (⟨blocks_f32⟩) are less accurate than tables (⟨tables_f32⟩): tables pin a token's distance to itself to 0, and blocks get that too as a difference of large numbers.
+# The last column adds 4 to every coordinate. In bf16 Newton by blocks has an error of ⟨blocks_bf16⟩, where writing the answer down costs ⟨floor_newton⟩ by itself; the split Gaussian has ⟨split_bf16⟩, where writing down costs ⟨floor_bf16⟩. What counting from the first token left in the figure above disappears under that. The Gaussian written as one number has ⟨naive_bf16⟩, and ⟨naive_moved⟩ once the coordinates are moved; split and counted from the first token it stays at ⟨split_moved⟩. In float32 blocks (⟨blocks_f32⟩) are less accurate than tables (⟨tables_f32⟩): tables pin a token's distance to itself to 0, and blocks get that too as a difference of large numbers.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-failures -->
