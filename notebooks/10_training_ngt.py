@@ -635,7 +635,7 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
        interrupted=str(broken.interrupted), left=", ".join(left))
 
 # %% [markdown] tags=["lang-ko"]
-# 끊긴 것이 맞는지는 기록에 남습니다(`interrupted` = ⟨interrupted⟩). 이어 한 모델의 가중치 텐서 ⟨n_tensors⟩개 가운데 끊기지 않은 것과 한 비트라도 다른 것은 ⟨n_differ⟩개입니다. 폴더에는 ⟨left⟩가 남았습니다.
+# 끊긴 것이 맞는지는 기록에 남습니다(`interrupted` = ⟨interrupted⟩). 이어 한 모델의 가중치 텐서 ⟨n_tensors⟩개 가운데 끊기지 않은 것과 한 비트라도 다른 것은 ⟨n_differ⟩개입니다. 폴더에 남은 것은 ⟨left⟩입니다.
 #
 # 작업대 노트북은 같은 일을 매개변수로 합니다. 두 번째 줄은 첫 줄이 끊긴 뒤에 씁니다.
 #
@@ -757,7 +757,7 @@ record("exact_width", width_solution(size_with, counts["dot"]))
 check_twin(width_solution)
 
 # %% [markdown] tags=["lang-ko"]
-# 이 장의 모델에서는 풀이가 폭 ⟨exact_width⟩을 찾습니다. 이 장이 쓴 폭은 ⟨d_coord⟩입니다.
+# 이 장의 모델에서 풀이가 찾는 폭은 ⟨exact_width⟩입니다. 이 장이 쓴 폭은 ⟨d_coord⟩입니다.
 # %% [markdown] tags=["lang-en"]
 # For the models of this page the solution finds a width of ⟨exact_width⟩. The page used ⟨d_coord⟩.
 

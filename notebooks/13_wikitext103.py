@@ -45,26 +45,39 @@ device = "auto"  # auto, cpu, cuda or mps
 import json
 import math
 import tempfile
+from pathlib import Path
 
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
-from lib.data import ROOT
+from lib.data import ROOT, text
 from lib.figures import COLOURS, show, use_style
 from lib.profile import settings
 from lib.results import bilingual, record, wrote
 from lib.screening import BUDGETS, REPORTED, VARIANTS, plan, screen, size_of
 
 use_style()
+every = ",".join(VARIANTS)
 cfg = settings(
-    profile, device=device,
-    smoke={"budget": "smoke", "variants": "vanilla,default,no_radius"},
-    book={"budget": "small", "variants": ",".join(VARIANTS)},
-    gpu={"budget": "full", "variants": ",".join(VARIANTS)},
-    given={"budget": budget})
+    profile, device=device, given={"budget": budget, "steps": max_steps},
+    smoke={"budget": "smoke", "variants": "vanilla,default,no_radius",
+           "steps": 4, "excerpt": 50_000},
+    book={"budget": "small", "variants": every,
+          "steps": 80, "excerpt": 500_000},
+    gpu={"budget": "full", "variants": every,
+         "steps": 15_000, "excerpt": 0})
 fresh = tempfile.TemporaryDirectory()  # a page of the book starts anew
 folder = output or (None if budget else fresh.name)
+
+# %% tags=["hide-input"]
+steps, source = cfg.steps, data_path
+if budget:
+    steps = max_steps
+elif cfg.excerpt and data_path is None:  # a page takes the beginning only
+    source = f"{fresh.name}/wikitext2_valid, {cfg.excerpt:,} characters"
+    Path(source).write_text(text("wikitext2_valid")[:cfg.excerpt],
+                            encoding="utf-8")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: wikitext-plan -->
@@ -81,7 +94,7 @@ folder = output or (None if budget else fresh.name)
 # | `repulsion_every_8` | 반발을 8스텝에 한 번만 더함 | 그 계산을 아낄 수 있는가 |
 # | `no_radius` | 컷오프(cutoff) 없음 | 멀리까지 보아야 하는가 |
 #
-# 규모는 셋입니다. `full`은 원본이 쓴 크기이고, `small`은 노트북 컴퓨터의 몇 분, `smoke`는 시험용 몇 초입니다. 매개변수(parameter)의 수는 좌표(coordinates)의 폭으로 맞춥니다. 원본은 `vanilla`의 피드포워드 폭을 1536으로 줄여서 맞추었습니다. 우리 모델은 입력과 출력의 임베딩(embedding)을 따로 두므로 같은 크기라도 원본의 25M개보다 큽니다.
+# 규모는 셋입니다. `full`은 원본이 쓴 크기이고, `small`은 프로세서만으로 몇 분, `smoke`는 시험용 몇 초입니다. 매개변수(parameter)의 수는 좌표(coordinates)의 폭으로 맞춥니다. 원본은 `vanilla`의 피드포워드 폭을 1536으로 줄여서 맞추었습니다. 우리 모델은 입력과 출력의 임베딩(embedding)을 따로 두므로 같은 크기라도 원본의 25M개보다 큽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: wikitext-plan -->
 # ## What gets changed
@@ -97,7 +110,7 @@ folder = output or (None if budget else fresh.name)
 # | `repulsion_every_8` | repulsion at one step in 8 only | can that work be saved |
 # | `no_radius` | no cutoff | must it see far |
 #
-# There are three sizes. `full` is that of the original, `small` takes minutes on a laptop, `smoke` seconds in a test. The width of the coordinates makes the parameters equal; the original lowered the feed-forward width of `vanilla` to 1536 for that. Our models keep separate embeddings for input and output, so at the same sizes they are larger than the original's 25M.
+# There are three sizes. `full` is that of the original, `small` takes minutes on a processor alone, `smoke` seconds in a test. The width of the coordinates makes the parameters equal; the original lowered the feed-forward width of `vanilla` to 1536 for that. Our models keep separate embeddings for input and output, so at the same sizes they are larger than the original's 25M.
 
 # %% tags=["hide-input"]
 rows = {}
@@ -128,7 +141,7 @@ pd.DataFrame(rows)
 # ./setup_and_run.sh run wikitext103 -p budget full -p device cuda -p seed 1
 # ```
 #
-# `full`에는 GPU와 WikiText-103(540 MB)이 있어야 합니다. 글은 `datasets`로 받습니다. 인터넷이 없는 기계라면 `wikitext103.txt`를 담은 폴더를 `BOOK_DATA_MIRROR`로 알려 주십시오. 변형 하나가 토큰(token) ⟨full_tokens⟩M개를 읽습니다. 결과는 `results/wikitext103_full`처럼 규모의 이름이 붙은 폴더에 모입니다. 작은 규모는 WikiText-2의 파일 둘을 씁니다. 그 학습 파일은 이 책의 데이터에 없으므로 시험 글로 배우고 검증 글로 판정합니다.
+# `full`에는 GPU와 WikiText-103(540 MB)이 있어야 합니다. 글은 `datasets`로 받습니다. 인터넷이 없는 기계라면 `wikitext103.txt`를 담은 폴더를 `BOOK_DATA_MIRROR`로 알려 주십시오. 변형 하나가 토큰(token) ⟨full_tokens⟩M개를 읽습니다. 결과는 `results/wikitext103_full`처럼 규모의 이름이 붙은 폴더에 모입니다. 작은 규모는 WikiText-2의 파일 둘을 씁니다. 그 학습 파일은 이 책의 데이터에 없으므로 시험 글로 배우고 검증 글로 판정합니다. 책에 실린 이 페이지는 더 줄여서 검증 글의 앞부분만으로 몇십 스텝을 돌린 것입니다. 그 글의 마지막 10 %로 판정합니다.
 #
 # 규모나 변형의 이름이 틀리면 시작하기 전에 한 문장으로 알려 주고 멈춥니다.
 # %% [markdown] tags=["lang-en"]
@@ -141,15 +154,15 @@ pd.DataFrame(rows)
 # ./setup_and_run.sh run wikitext103 -p budget full -p device cuda -p seed 1
 # ```
 #
-# `full` wants a GPU and WikiText-103 (540 MB), which comes through `datasets`. On a machine without the internet, let `BOOK_DATA_MIRROR` name a folder that holds `wikitext103.txt`. Each variant reads ⟨full_tokens⟩M tokens. Results gather in a folder named for the budget, such as `results/wikitext103_full`. The small sizes use the two files of WikiText-2; its training file is not among the data of this book, so models learn from the test text and are judged on the validation text.
+# `full` wants a GPU and WikiText-103 (540 MB), which comes through `datasets`. On a machine without the internet, let `BOOK_DATA_MIRROR` name a folder that holds `wikitext103.txt`. Each variant reads ⟨full_tokens⟩M tokens. Results gather in a folder named for the budget, such as `results/wikitext103_full`. The small sizes use the two files of WikiText-2; its training file is not among the data of this book, so models learn from the test text and are judged on the validation text. This page of the book takes even less: a few dozen steps on the beginning of the validation text, judged on the last 10 % of that.
 #
 # A budget or a variant that is not known ends the run before it begins, with one sentence.
 
 # %%
 plans = plan(
     cfg.budget, variants or cfg.variants, folder, seed=seed,
-    max_steps=max_steps, learning_rate=learning_rate,
-    batch_size=batch_size, use_amp=use_amp, data_path=data_path,
+    max_steps=steps, learning_rate=learning_rate,
+    batch_size=batch_size, use_amp=use_amp, data_path=source,
     gradient_accumulation_steps=gradient_accumulation_steps,
     device=str(cfg.device))
 found = screen(plans, f"WikiText screening, budget {cfg.budget}")
