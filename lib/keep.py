@@ -12,6 +12,7 @@ cut off at any moment, one of them is there, and going on from it gives the same
 the bit.
 """
 
+import contextlib
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from lib.checkpoint import (
     INDEX,
     CheckpointError,
+    describe,
     flush_folder,
     load_first,
     optimizer_parts,
@@ -76,6 +78,13 @@ class Keep:
     def there(self) -> bool:
         """Whether there is a run to go on with."""
         return any((place / INDEX).exists() for place in self._places())
+
+    def found(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest checkpoint that can be described, and what stands beside it."""
+        for place in self._places():
+            with contextlib.suppress(CheckpointError):
+                return place, describe(place)
+        return None
 
     def losses(self) -> list[float]:
         """The loss of every step so far, those before a resume included, in nats."""

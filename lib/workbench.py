@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from lib import translation
 from lib.analyses import Snapshots
 from lib.batching import Epochs
-from lib.checkpoint import INDEX, CheckpointError, describe
+from lib.checkpoint import CheckpointError, describe
 from lib.data import ROOT
 from lib.huggingface import make_dataset, save, translate, wrap_tokenizer
 from lib.keep import Keep
@@ -177,7 +177,7 @@ def check(options: Options) -> Options:
         Wandb.find()
     going_on = [options.folder / version / "checkpoints" for version in TRAINED]
     if options.resume and versions(options) and not (
-        (going_on[0] / "last" / INDEX).exists() or last_checkpoint(going_on[1])
+        Keep(going_on[0]).there() or last_checkpoint(going_on[1])
     ):
         raise ValueError(f"resume was asked for and {options.output_dir} holds no "
                          "training to go on with; leave resume out to start one.")
@@ -417,13 +417,12 @@ def _pytorch(options: Options, task: Task) -> Run:
     hooks: list[Callable] = [look.step]
     if options.wandb:
         hooks.append(Wandb(options.wandb_project, asdict(options), "pytorch"))
-    if options.resume and (folder / "checkpoints" / "last").exists():
-        before = describe(folder / "checkpoints" / "last")["configuration"]
-        _same(options, before, folder / "checkpoints" / "last")
-    if look.snapshots is not None:
-        look.snapshots.take(0, model)
     keep = Keep(folder / "checkpoints", every=max(1, options.per_epoch // 2),
                 epoch=options.per_epoch, configuration=asdict(options))
+    if options.resume and (found := keep.found()):
+        _same(options, found[1]["configuration"], found[0])
+    if look.snapshots is not None:
+        look.snapshots.take(0, model)
     began, looked = time.perf_counter(), look.seconds
     start = validation_loss(model, task)
     history = fit(

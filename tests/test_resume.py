@@ -288,6 +288,18 @@ def test_with_last_damaged_it_says_so_and_goes_on_from_the_one_before(
     load(folder / "before")
 
 
+def test_found_describes_the_newest_that_can_be_read(tmp_path, cut):
+    folder = shutil.copytree(cut, tmp_path / "run")
+    for how, name in (("", "last"), ("index truncated", "before"), ("missing", "best")):
+        if how:
+            damage(folder / ("last" if name == "before" else "before"), how)
+        place, about = Keep(folder).found()
+        assert (place, about["step"]) == (folder / name, describe(place)["step"])
+    damage(folder / "best", "index missing")
+    assert Keep(folder).found() is None
+    assert Keep(folder).there()  # there is something, and restoring says what
+
+
 def test_the_damaged_one_never_takes_the_place_of_the_one_before(tmp_path, cut):
     folder = shutil.copytree(cut, tmp_path / "run")
     damage(folder / "last", "truncated")

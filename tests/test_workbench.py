@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -243,6 +244,17 @@ def test_more_epochs_go_on_with_what_is_there(tmp_path, version):
     longer = trained(tmp_path, version, epochs=2, resume=True, **constant)
     assert longer.step == 10
     assert longer.curve["step"].max() == 10
+
+
+def test_with_the_last_save_gone_the_one_before_is_gone_on_with(tmp_path, capsys):
+    constant = {"schedule": "constant", "warmup_steps": 1}
+    trained(tmp_path, "pytorch", epochs=1, **constant)
+    shutil.rmtree(tmp_path / "pytorch" / "checkpoints" / "last")
+    with pytest.raises(CheckpointError, match="before was trained with hidden_size"):
+        trained(tmp_path, "pytorch", hidden_size=32, resume=True)
+    longer = trained(tmp_path, "pytorch", epochs=2, resume=True, **constant)
+    assert "going on from" in capsys.readouterr().err
+    assert longer.step == 10
 
 
 @pytest.mark.parametrize("version", TRAINED)
