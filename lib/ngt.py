@@ -16,6 +16,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from lib.checkpoint import INDEX, CheckpointError, describe, load, part, put
 from lib.data import ROOT, DataError
 from lib.gravity import CUTOFFS, KERNELS, repulsion
 from lib.gravity_layers import COORDINATES
-from lib.gravity_lm import LanguageModel, LMConfig, build, parameters
+from lib.gravity_lm import LanguageModel, LMConfig, build
 from lib.keep import KEPT, Keep
 from lib.memory import OutOfMemory
 from lib.ngt_log import Board
@@ -309,20 +310,21 @@ def model_config(options: Options, vocab: int) -> LMConfig:
 def matched_coordinates(config: LMConfig) -> int:
     """The `d_coord` with which a model has as many parameters as its vanilla twin.
 
-    The count is linear in d_coord: each axis costs a column of every table and
-    projection that reads or writes coordinates.
+    The twin's queries and keys are 2 d² numbers a layer. In their place stand a mass a
+    vocabulary entry, two or three numbers a head, and for each axis of the coordinates
+    a column in every table and projection that reads or writes them.
 
     >>> matched_coordinates(LMConfig(vocab=65, context=256, d_model=256, n_layers=6,
     ...                              n_heads=8, d_ff=1024))
-    312
+    344
     """
-    def size(config: LMConfig) -> int:
-        with torch.device("meta"):
-            return parameters(LanguageModel(config))
-
-    wanted = size(replace(config, attention="dot"))
-    two, three = (size(replace(config, d_coord=n)) for n in (2, 3))
-    return max(2, 2 + round((wanted - two) / (three - two)))
+    d, layers, heads = config.d_model, config.n_layers, config.n_heads
+    axes = config.place or max(2, d // heads // 2 - 2)
+    of_heads = 1 + (config.cutoff != "none") + (not config.mass_in_value)
+    fixed = config.vocab + layers * heads * of_heads
+    tables = config.context + config.vocab * ("token" in config.coordinates)
+    column = layers * heads * axes + tables + 2 + (layers - 1) * (d + 2)
+    return max(2, round((2 * layers * d**2 - fixed) / column))
 
 
 class Windows:
@@ -330,9 +332,9 @@ class Windows:
 
     Each is (ids, next ids, places): (rows, block), (rows, block), (rows, n) where the
     n places are those of the tokens that repel each other, n = 0 where none do. All is
-    drawn anew for each step from the seed and the step, so that `after` starts anywhere.
+    drawn from the seed and the step alone, so that `after` starts anywhere.
 
-    >>> windows = Windows(torch.arange(99), batch=2, block=8, seed=1, sampled=4, every=2)
+    >>> windows = Windows(torch.arange(99), 2, block=8, seed=1, sampled=4, every=2)
     >>> x, y, places = next(windows.after(6))
     >>> bool((y == x + 1).all()), places.shape, next(windows.after(7))[2].shape
     (True, torch.Size([2, 4]), torch.Size([2, 0]))
@@ -445,8 +447,9 @@ def train(options: Options, task: Task) -> Run:
     began = time.perf_counter()
     interval = options.vis_interval
     interval = options.eval_interval if interval is None else interval
-    with Board(options.board, task.valid_ids[: options.block_size], task.tokens,
-               interval, fresh=not options.resume) as board:
+    board = Board(options.board, task.valid_ids[: options.block_size], task.tokens,
+                  interval, fresh=not options.resume)
+    with closing(board):
         history = fit(
             model, windows, recipe, keep=keep, name=options.model,
             loss=lambda model, batch: objective(model, batch, weight),

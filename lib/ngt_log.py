@@ -54,10 +54,8 @@ class Board:
         self.interval, self.fresh = interval, fresh
         self.writer: SummaryWriter | None = None
 
-    def __enter__(self) -> "Board":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Write what is still in memory."""
         if self.writer is not None:
             self.writer.close()
 
