@@ -17,6 +17,7 @@ from lib.checkpoint import (
     CheckpointError,
     describe,
     load,
+    load_first,
     load_weights,
     optimizer_parts,
     put_optimizer,
@@ -133,6 +134,8 @@ def damage(folder, how):
         index.write_text(index.read_text()[:20])
     elif how == "index empty":
         index.write_text("{}")
+    elif how == "index changed":
+        index.write_text(index.read_text().replace('"step": 1,', '"step": 9,'))
     elif how == "newer":
         index.write_text(json.dumps(json.loads(index.read_text()) | {"format": 9}))
 
@@ -146,6 +149,7 @@ def damage(folder, how):
         ("no tensors", f"{INDEX} names step-.* which is not there; train again"),
         ("index cut", f"{INDEX} is damaged .*; train again, or name another"),
         ("index empty", f"{INDEX} is damaged .KeyError"),
+        ("index changed", f"{INDEX} is damaged: its own sha256 is not the one it"),
         ("newer", "has format 9 and this code reads format 1"),
     ],
 )
@@ -179,6 +183,41 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CheckpointError, match=r"cannot be written .*name another"):
         saved(tmp_path / "file" / "inside")
+
+
+def test_an_index_of_before_it_had_a_sha256_is_read(tmp_path):
+    saved(tmp_path, step=4)
+    index = json.loads((tmp_path / INDEX).read_text())
+    del index["index_sha256"]
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    assert load(tmp_path)[1]["step"] == 4
+
+
+def test_what_stands_beside_the_tensors_comes_back_as_json_has_it(tmp_path):
+    told = {"step": 1, "nan": float("nan"), "sizes": (1, 2), 10: "ten", 9: "nine"}
+    save(tmp_path, {}, told)
+    assert repr(describe(tmp_path)["nan"]) == "nan"
+    assert describe(tmp_path)["sizes"] == [1, 2]
+    assert describe(tmp_path)["10"] == "ten"
+
+
+def test_of_several_the_first_whole_one_is_taken_and_the_others_are_told_of(
+    tmp_path, capsys
+):
+    places = [tmp_path / name for name in ("none", "cut", "good", "later")]
+    damage(places[1], "cut off")
+    saved(places[2], step=2)
+    saved(places[3], step=3)
+    place, _, about = load_first(places)
+    assert (place, about["step"]) == (places[2], 2)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert all(line.endswith(f"; going on from {places[2]}") for line in said)
+    assert "there is no checkpoint in" in said[0]
+    assert "is damaged" in said[1]
+    with pytest.raises(CheckpointError, match=r"none .*checkpoint.json is missing"):
+        load_first(places[:2])
+    assert capsys.readouterr().err == ""
 
 
 def test_describing_reads_no_tensors(tmp_path):
