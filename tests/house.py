@@ -58,8 +58,8 @@ def build(folder: Path) -> Path:
     (folder / "lib").mkdir()
     (folder / "lib" / "__init__.py").write_text("")
     (folder / "lib" / "data.py").write_text(DATA)
-    for name in ("build", "batch"):
-        (folder / "book" / f"{name}.py").write_text(TOOL)
+    for name in ("book/build", "book/batch", "lib/chat"):
+        (folder / f"{name}.py").write_text(TOOL)
     wheel(folder / "wheels", "tiny")
     pins = "--no-index\n--find-links wheels\ntiny==1.0\n"
     (folder / "requirements.txt").write_text(pins)

@@ -160,6 +160,14 @@ def test_words_reach_the_batch_as_they_were_given(ready_home):
     assert done.returncode == 7
 
 
+def test_words_reach_the_chat_as_they_were_given(ready_home):
+    folder, path, _ = ready_home
+    words = ["chat", "runs/세상", "--prompt", "-h \"안녕\"", "--temperature", "-1"]
+    done = house.go(folder, *words, path=path)
+    assert done.stdout.strip() == f"lib.chat None {words[1:]}"
+    assert done.returncode == 7
+
+
 def test_the_link_to_the_checkout_is_relative_and_ascii(ready_home):
     folder, _, _ = ready_home
     (link,) = (folder / ".venv").rglob("attention_gravity_tokens.pth")
