@@ -145,7 +145,7 @@ class Standing:
 
     name: str
     rate: float
-    rates: tuple[float, ...]  # those that were tried
+    rates: tuple[float, ...]  # the candidates: those that both were tried with
     losses: dict[int, float]  # seed → loss
     parameters: int
     difference: Interval | None  # its losses minus those of `against`; None for itself
@@ -159,6 +159,9 @@ def standings(
     rows: Iterable[Row], size: str, against: str = "dot", level: float = 0.95
 ) -> list[Standing]:
     """Each name of one size at its best learning rate, in the order of the file.
+
+    Candidates are the rates with which both it and `against` were run, so that neither
+    has more chances; both then take their own best of these.
 
     Raises
     ------
@@ -178,15 +181,19 @@ def standings(
             f"{against!r} was not run at size {size}; there is {', '.join(names)}"
         )
     parts = {name: [row for row in here if row["name"] == name] for name in names}
-    best = {name: best_rate(part) for name, part in parts.items()}
-    losses = {name: by_rate(part)[best[name]] for name, part in parts.items()}
+    twin = parts[against]
     found = []
     for name, part in parts.items():
-        both = sorted(losses[name].keys() & losses[against].keys())
-        gaps = [losses[name][seed] - losses[against][seed] for seed in both]
+        both = by_rate(part).keys() & by_rate(twin).keys()
+        rates = tuple(sorted(both or by_rate(part)))
+        rate = best_rate(row for row in part if row["learning_rate"] in rates)
+        losses, difference = by_rate(part)[rate], None
+        if both and name != against:
+            other = best_rate(row for row in twin if row["learning_rate"] in rates)
+            theirs = by_rate(twin)[other]
+            gaps = [losses[seed] - theirs[seed] for seed in losses.keys() & theirs]
+            difference = paired_interval(gaps, level) if gaps else None
         found.append(Standing(
-            name, best[name], tuple(sorted({row["learning_rate"] for row in part})),
-            losses[name], part[0]["parameters"],
-            paired_interval(gaps, level) if gaps and name != against else None,
+            name, rate, rates, losses, part[0]["parameters"], difference
         ))
     return found

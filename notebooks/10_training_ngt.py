@@ -53,6 +53,7 @@ chat = False  # True in a notebook of your own: a box to talk to the model
 device = "cpu"  # cpu, cuda or auto
 
 # %% tags=["hide-input"]
+import math
 import signal
 import tempfile
 import time
@@ -325,7 +326,7 @@ pd.DataFrame({"검증 손실, 글 전체 | loss, whole validation text": [
 # The file holds ⟨n_runs⟩ runs with ⟨n_seeds⟩ seed(s) now, ⟨run_hours⟩ hours of training in all.
 
 # %%
-from lib.comparison import by_rate, read_rows, standings
+from lib.comparison import Interval, by_rate, read_rows, standings
 
 runs = read_rows(ROOT / results)
 all_sizes = [size for size in ("small", "medium")
@@ -354,14 +355,14 @@ facts.rename(columns={
 # <!-- label: ngt-rates -->
 # ### 학습률 고르기
 #
-# 후보는 모두에게 같습니다. 시드에 대한 평균이 가장 낮은 것을 고르되, 시드를 다 갖춘 학습률만 후보로 칩니다. 그러지 않으면 운 좋은 시드 하나로 이기는 학습률이 생깁니다. 같은 검증 글로 고르고 같은 글로 견주니 손실 자체는 조금 좋게 나오지만, 고를 기회가 모두에게 같으므로 차이에는 그만큼 덜 실립니다.
+# 후보는 견주는 둘에게 같습니다. 시드에 대한 평균이 가장 낮은 것을 고르되, 내적과 함께 시험했고 시드를 다 갖춘 학습률만 후보로 칩니다. 그러지 않으면 운 좋은 시드 하나로 이기는 학습률이 생깁니다. 같은 검증 글로 고르고 같은 글로 견주니 손실 자체는 조금 좋게 나오지만, 고를 기회가 모두에게 같으므로 차이에는 그만큼 덜 실립니다.
 #
 # 그림에서는 바닥이 가운데에 있는지 보십시오. 가장 낮은 점이 맨 끝에 있다면 더 나은 학습률이 바깥에 있을 수 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-rates -->
 # ### Choosing the rate
 #
-# The candidates are the same for all. The lowest mean over seeds wins, among the rates that were run with all seeds; otherwise one lucky seed could win for its rate. Choosing and comparing on one and the same text makes each loss a little too good, but the chances are equal, so less of that reaches the differences.
+# The candidates are the same for each pair. The lowest mean over seeds wins, among the rates that the dot product was run with too and that have all seeds; otherwise one lucky seed could win for its rate. Choosing and comparing on one and the same text makes each loss a little too good, but the chances are equal, so less of that reaches the differences.
 #
 # In the figure, see whether the bottom lies in the middle. Where the lowest point stands at an end, a better rate may lie outside.
 
@@ -427,6 +428,7 @@ def as_row(size, one):
     known = gap is not None and gap.n > 1
     return {
         "크기 | size": size, "어텐션 | attention": one.name,
+        "후보 | tried": len(one.rates),
         "학습률 | rate": f"{one.rate:g}", "손실 | loss": f"{one.mean:.3f}",
         "− dot": signed(gap.mean) if gap else "",
         "95 %": f"{signed(gap.low)} … {signed(gap.high)}" if known else "",
@@ -465,13 +467,13 @@ show(figure, table=gaps.set_index(gaps.columns[1]))
 # %% tags=["hide-input"]
 def verdict(size):
     (one,) = [one for one in tables[size] if one.name == "newton"]
-    gap = one.difference
+    gap = one.difference or Interval(math.nan, math.nan, math.nan, 0)
     record(**{f"{size}_{end}": signed(getattr(gap, end))
               for end in ("mean", "low", "high")})
     record(f"{size}_pairs", gap.n)
     if gap.n < 2:
-        return ("짝이 하나뿐이라 판정할 수 없습니다",
-                "a single pair settles nothing")
+        return ("짝이 둘도 안 되므로 판정할 수 없습니다",
+                "fewer than two pairs settle nothing")
     if not gap.settled:
         return ("구간이 0을 품으므로 어느 쪽이 나은지 알 수 없습니다",
                 "the interval holds 0: which is better is not known")
@@ -507,7 +509,8 @@ def cell(table, name):
     found = [one for one in table if one.name == name]
     if not found:
         return "–"
-    return f"{found[0].mean:.3f} ({signed(found[0].difference.mean)})"
+    gap = found[0].difference
+    return f"{found[0].mean:.3f} ({signed(gap.mean) if gap else '–'})"
 
 
 kinds = ("newton", "gaussian", "potential", "repelling")

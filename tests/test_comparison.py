@@ -99,3 +99,17 @@ def test_rows_come_from_the_file_and_a_missing_file_says_how_to_make_it(tmp_path
         read_rows(file)
     file.write_text(json.dumps(row("dot", 1e-3, 0, 2.0)) + "\n\n")
     assert read_rows(file) == [row("dot", 1e-3, 0, 2.0)]
+
+
+def test_neither_has_more_candidates_for_its_rate_than_the_other():
+    rows = [row("dot", rate, s, loss) for rate, loss in ((1e-3, 2.0), (2e-3, 1.5))
+            for s in range(2)]
+    rows += [row("newton", 1e-3, s, 1.9) for s in range(2)]
+    dot, newton = standings(rows, "small")
+    assert dot.mean == pytest.approx(1.5) and newton.rates == (1e-3,)
+    assert newton.difference.mean == pytest.approx(-0.1)  # against 2.0, not 1.5
+
+
+def test_without_a_common_rate_there_is_no_difference():
+    rows = [row("dot", 1e-3, 0, 2.0), row("newton", 2e-3, 0, 1.9)]
+    assert standings(rows, "small")[1].difference is None
