@@ -76,6 +76,14 @@ smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
 given = {name: globals()[name] for name in sizes}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device="cpu")
+
+# %% tags=["hide-input"]
+cfg.lengths = sorted(set(cfg.lengths))
+for name in ("tables_up_to", "original_up_to"):
+    if getattr(cfg, name) not in cfg.lengths[1:]:
+        raise ValueError(
+            f"{name} is {getattr(cfg, name)} and lengths are {cfg.lengths}; "
+            "use one of the lengths, not the shortest.")
 record(heads=n_heads, axes=axes, d_value=d_value, n_pairs=cfg.pairs,
        longest=max(cfg.lengths), original_n=cfg.original_up_to,
        tables_n=cfg.tables_up_to)
@@ -187,7 +195,7 @@ def peak_mb(work):
 # %%
 def forms(n):
     z, mass, value = scene(n)
-    other = scene(n, d_value)
+    query, _, key = scene(n, d_value)
     ask = torch.ones_like(value)
     newton_, gauss = pull_of("newton"), pull_of("gaussian")
 
@@ -197,7 +205,7 @@ def forms(n):
     own = z, mass, value
     return {
         "SDPA": both(lambda: F.scaled_dot_product_attention(
-            other[0], other[0], value, is_causal=True), other[0], value),
+            query, key, value, is_causal=True), query, key, value),
         "gaussian": both(lambda: fast_attend(*own, gauss), *own),
         "newton, blocks": both(lambda: fast_attend(*own, newton_), *own),
         "newton, tables": both(lambda: attend(*own, newton_)[0], *own),
