@@ -50,14 +50,6 @@ import torch.nn.functional as F
 from matplotlib import pyplot as plt
 
 from lib.figures import COLOURS, SEQUENTIAL, show, use_style
-from lib.gravity import (
-    cutoff_gate,
-    gated_softmax,
-    gaussian,
-    newton,
-    potential,
-    squared_distances,
-)
 from lib.profile import settings
 from lib.results import record
 
@@ -83,6 +75,16 @@ cfg = settings(profile, smoke={"draws": 10}, book={"draws": 300},
 # The ruler of the picture is $r$: with $C$ axes, the squared distance over $C$ is called $r^2$. Here $C=2$.
 #
 # $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C}$$
+
+# %% tags=["hide-input"]
+from lib.gravity import (
+    cutoff_gate,
+    gated_softmax,
+    gaussian,
+    newton,
+    potential,
+    squared_distances,
+)
 
 # %%
 a = torch.tensor([1.4, 0.7]).double()  # the zero of the dot product is elsewhere
@@ -135,7 +137,8 @@ plane = [
     go.Scatter(x=[p[0] for p in still], y=[p[1] for p in still],
                mode="markers+text", text=["a", "b", "c"],
                textposition="top center",
-               marker={"size": 12, "color": [COLOURS["attention"], grey, grey]},
+               marker={"size": 12,
+                       "color": [COLOURS["attention"], grey, grey]},
                hoverinfo="skip", showlegend=False),
     go.Scatter(x=(radius * np.cos(turn)).round(3).tolist(),
                y=(radius * np.sin(turn)).round(3).tolist(), mode="lines",
@@ -181,8 +184,8 @@ said = [{"text": n.replace("newton + mass +", "…and"), "x": x,
         for n, (x, y) in spots.items()]
 
 # %% tags=["hide-input", "cover"]
-steps = [{"method": "restyle", "label": f"{r:.1f}", "args": [moving(i), [3, 9]]}
-         for i, r in enumerate(stops.tolist())]
+steps = [{"method": "restyle", "label": f"{r:.1f}",
+          "args": [moving(i), [3, 9]]} for i, r in enumerate(stops.tolist())]
 fig = go.Figure([*plane, *lines, marks])
 fig.update_layout(
     height=660, margin={"l": 56, "r": 8, "t": 6, "b": 96}, showlegend=False,
@@ -246,7 +249,7 @@ pd.DataFrame(by_length.numpy().round(3), index=[f"{x}°" for x in angles],
              columns=[f"‖k‖ = {x:g}" for x in lengths])
 
 # %% [markdown] tags=["lang-ko"]
-# 길이가 2인 이 쿼리에 가장 가까운 키는 길이가 2인 키입니다. 쿼리와 방향이 같으면(0°) 두 점은 아예 겹칩니다. 그런데도 내적은 길이가 4인 키에 ⟨long_same⟩을 줍니다. 반대쪽을 보면(180°) 같은 키의 몫이 ⟨long_opposite⟩로 줄어듭니다. 내적에서 긴 키는 목소리가 큰 토큰입니다. 편들 때도 거스를 때도 크게 말합니다.
+# 길이가 2인 이 쿼리에 가장 가까운 키는 길이가 2인 키입니다. 쿼리와 방향이 같으면(0°) 두 점은 아예 겹칩니다. 그런데도 내적은 길이가 4인 키에 ⟨long_same⟩만큼 줍니다. 반대쪽을 보면(180°) 같은 키의 몫이 ⟨long_opposite⟩까지 줄어듭니다. 내적에서 긴 키는 목소리가 큰 토큰입니다. 편들 때도 거스를 때도 크게 말합니다.
 # %% [markdown] tags=["lang-en"]
 # The query has length 2, so the key of length 2 is the nearest one; at 0° the two points even coincide. Yet the dot product gives ⟨long_same⟩ to the key of length 4, and ⟨long_opposite⟩ when the query looks the other way (180°). To a dot product a long key is a loud token: loud when it agrees, and loud when it does not.
 
@@ -316,11 +319,11 @@ table.style.hide(axis="index").format(precision=1, formatter={
 # <!-- label: distance-hidden-mass -->
 # ### 거꾸로 읽기: 내적에 숨은 질량
 #
-# 같은 등식을 거꾸로 읽으면 내적에서 빠져나간 것이 보입니다. 한 행에 똑같은 항을 빼면
+# 같은 등식을 거꾸로 읽으면 내적에서 빠져나간 것이 보입니다. 한 행에 똑같이 더해지는 항을 접어 두면
 #
 # $$2\gamma\,q_i\cdot k_j \;=\; -\gamma\|q_i-k_j\|^2+\gamma\|k_j\|^2+\text{const}_i$$
 #
-# 입니다. $\gamma=\frac{1}{2\sqrt d}$로 두면 왼쪽이 바로 첫째 칸의 로짓입니다. 오른쪽은 $m_j=e^{\gamma\|k_j\|^2}$인 질량을 단 가우스 중력입니다. 내적 어텐션은 이미 중력이었던 셈입니다. **긴 키가 곧 무거운 토큰**이고, 질량은 길이의 제곱에 지수로 늘어납니다. 키의 길이를 모두 1로 맞추면 질량이 같아져서 가우스 커널만 남습니다. 둘 다 확인합니다.
+# 입니다. $\gamma=\frac{1}{2\sqrt d}$로 두면 왼쪽이 바로 첫째 칸의 로짓입니다. 오른쪽은 $m_j=e^{\gamma\|k_j\|^2}$인 질량을 단 가우스 중력입니다. 내적 어텐션은 이미 중력이었던 셈입니다. **긴 키가 곧 무거운 토큰**이고, 질량은 길이의 제곱을 따라 지수 함수로 늘어납니다. 키의 길이를 모두 1로 맞추면 질량이 같아져서 가우스 커널만 남습니다. 둘 다 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-hidden-mass -->
 # ### Read backwards: the mass inside a dot product
@@ -384,7 +387,7 @@ check_hidden_mass(masses_solution)
 # <!-- label: distance-newton -->
 # ## 셋째 칸: 지수에서 거듭제곱으로
 #
-# 가우스 커널은 멀어지면 지수로 잊습니다. 멀리 있는 토큰끼리는 견주어 볼 것도 없이 모두 0에 가깝습니다. 거듭제곱은 다르게 잊습니다.
+# 가우스 커널은 먼 것을 지수 함수로 잊습니다. 멀리 있는 토큰끼리는 견주어 볼 것도 없이 모두 0에 가깝습니다. 거듭제곱은 다르게 잊습니다.
 #
 # $$e^{-\gamma r^2}\quad\longrightarrow\quad\frac{1}{(r^2+\varepsilon)^{p}}=e^{-p\log(r^2+\varepsilon)}$$
 #
@@ -419,9 +422,9 @@ pd.DataFrame({"p": powers, "가우스와의 가중치 차이 | weight gap to the
     f"{x:.5f}" for x in gap.values()]}).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# $p$가 커질수록 차이는 $1/p$에 비례해 줄어드는 데 가까워지고, $p=256$에서는 ⟨power_last⟩입니다. 그림에서는 꼬리를 보십시오. 두 축이 모두 로그이므로 거듭제곱은 곧은 선이 됩니다.
+# $p$가 크면 차이는 거의 $1/p$에 비례해 줄고, $p=256$에서는 ⟨power_last⟩입니다. 그림에서는 꼬리를 보십시오. 두 축이 모두 로그이므로 거듭제곱은 곧은 선이 됩니다.
 # %% [markdown] tags=["lang-en"]
-# As $p$ grows, the gap comes to shrink in proportion to $1/p$; at $p=256$ it is ⟨power_last⟩. In the figure look at the tails: both axes are logarithmic, so a power is a straight line.
+# For large $p$ the gap shrinks nearly in proportion to $1/p$; at $p=256$ it is ⟨power_last⟩. In the figure look at the tails: both axes are logarithmic, so a power is a straight line.
 
 # %% tags=["hide-input"]
 r = torch.logspace(-1, 1.3, 90)
@@ -561,7 +564,7 @@ record(crowd_newton=crowd[1000]["newton"],
 pd.DataFrame(crowd).T.rename_axis("먼 토큰 | far tokens").map("{:.3g}".format)
 
 # %% [markdown] tags=["lang-ko"]
-# 먼 토큰이 천 개이면 역제곱은 몫의 ⟨crowd_newton⟩을 그 무리에 줍니다. 가우스는 ⟨crowd_gaussian⟩입니다. 긴 꼬리는 멀리 있는 무리를 보게 하는 눈이기도 하고, 가까운 것을 흐리는 잡음이기도 합니다. 어느 쪽인지는 학습이 정할 일이므로 반지름도 배우게 합니다. 그러려면 반지름에 기울기(gradient)가 가야 합니다.
+# 먼 토큰이 천 개이면 역제곱은 그 무리에 모두 ⟨crowd_newton⟩만큼 줍니다. 가우스는 ⟨crowd_gaussian⟩입니다. 긴 꼬리는 멀리 있는 무리를 보게 하는 눈이기도 하고, 가까운 것을 흐리는 잡음이기도 합니다. 어느 쪽인지는 학습이 정할 일이므로 반지름도 배우게 합니다. 그러려면 반지름에 기울기(gradient)가 가야 합니다.
 # %% [markdown] tags=["lang-en"]
 # With a thousand distant tokens, the inverse square gives ⟨crowd_newton⟩ to the crowd, the Gaussian ⟨crowd_gaussian⟩. A long tail is an eye for distant crowds, and noise that blurs what is near. Which of the two is for training to decide, so the radius is learned too; and for that it needs a gradient.
 
@@ -569,14 +572,14 @@ pd.DataFrame(crowd).T.rename_axis("먼 토큰 | far tokens").map("{:.3g}".format
 # <!-- label: distance-exercise-radius -->
 # ### 연습 3. 절벽에서도 배우기 (★★, 15분)
 #
-# `r2`와 텐서 `radius`를 받아 문을 돌려주십시오. 값은 $r<R$이면 정확히 1, 아니면 정확히 0이어야 합니다. 그런데 `radius`로 미분하면 0이 아니어야 하고, 반지름이 커지면 문이 열리는 쪽(양수)이어야 합니다.
+# `r2`와 텐서 `radius`를 받아, 가중치에 곱할 문(gate)을 돌려주십시오. 값은 $r<R$이면 정확히 1, 아니면 정확히 0이어야 합니다. 그런데 `radius`로 미분하면 0이 아니어야 하고, 반지름이 커지면 문이 열리는 쪽(양수)이어야 합니다.
 #
 # > **힌트.** 미분되는 함수 $g$를 하나 고르고 `value + g - g.detach()`라고 쓰면 값은 `value`이고 기울기는 $g$의 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-exercise-radius -->
 # ### Exercise 3. Learn at a cliff (★★, 15 minutes)
 #
-# Given `r2` and a tensor `radius`, return a gate whose value is exactly 1 where $r<R$ and exactly 0 elsewhere, but whose derivative by `radius` is not 0: a larger radius should open the gate, so it is positive.
+# Given `r2` and a tensor `radius`, return a gate, to be multiplied with the weights, whose value is exactly 1 where $r<R$ and exactly 0 elsewhere, but whose derivative by `radius` is not 0: a larger radius should open the gate, so it is positive.
 #
 # > **Hint.** Choose a differentiable $g$; `value + g - g.detach()` has the value of `value` and the gradient of $g$.
 
@@ -635,14 +638,12 @@ for (name, (_, _, m)), (x, y) in zip(cast.items(), xy.tolist(), strict=True):
     left.annotate(name, (x, y), xytext=(9, 5), textcoords="offset points")
 left.plot(radius * np.cos(turn), radius * np.sin(turn), ":", linewidth=1,
           color=COLOURS["grey"])
-left.plot(*zero, "x", color=COLOURS["grey"])
-left.annotate("0", zero, xytext=(6, -12), textcoords="offset points")
+left.plot(*zero, marker="$0$", color=COLOURS["grey"])
 left.set(aspect="equal", xlim=(-2.7, 3.1), title="where they are")
 right.imshow(looked, cmap=SEQUENTIAL["gravity"], vmin=0, vmax=1,
              aspect="auto")
-for i, row in enumerate(looked.tolist()):
-    for j, x in enumerate(row):
-        right.text(j, i, f"{x:.2f}", ha="center", va="center", fontsize=9)
+for (i, j), x in np.ndenumerate(looked.numpy()):
+    right.text(j, i, f"{x:.2f}", ha="center", va="center", fontsize=9)
 right.set(xticks=range(6), yticks=range(5), title="how they are looked at")
 right.set_xticklabels(list(cast))
 right.set_yticklabels(list(looks))
@@ -650,17 +651,17 @@ right.tick_params(length=0)
 show(fig, table=sheet)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 위: 쿼리(파랑)를 가운데에 둔 여섯 토큰. 큰 점은 질량이 8이고, ×는 내적의 원점, 점선은 반지름입니다. 아래: 규칙마다 여섯 토큰에 주는 가중치. 행의 합은 1입니다.
+# 위: 쿼리(파랑)를 가운데에 둔 여섯 토큰. 큰 점은 질량이 8이고, 0은 내적의 원점, 점선은 반지름입니다. 아래: 규칙마다 여섯 토큰에 주는 가중치. 행의 합은 1입니다.
 #
 # <!-- alt: 위에는 평면에 놓인 여섯 토큰. 가운데에 쿼리 자신, 바로 옆에 near, 오른쪽 위 멀리 long, 왼쪽 아래 원점 가까이에 short, 위쪽에 무거운 heavy, 왼쪽 아래 반지름 밖에 무거운 far가 있다. 아래에는 규칙 다섯 줄과 토큰 여섯 칸의 히트맵. 내적 줄은 long이 가장 진하고, 가우스 줄과 뉴턴 줄은 자신과 near가 진하며, 질량을 더하면 heavy가 진해지고, 컷오프를 더하면 far가 0이 된다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Above: six tokens with the query (blue) in the middle. Large points have mass 8, × is the zero of the dot product, the dotted circle the radius. Below: the weights that each rule gives to them; rows sum to one.
+# Above: six tokens with the query (blue) in the middle. Large points have mass 8, 0 is the zero of the dot product, the dotted circle the radius. Below: the weights that each rule gives to them; rows sum to one.
 #
 # <!-- alt: Above, six tokens in a plane: the query itself in the middle, near beside it, long far at the upper right, short at the lower left close to the zero, heavy above, and a heavy token, far, outside the radius at the lower left. Below, a heatmap of five rules by six tokens. The dot product is darkest at long, Gaussian and newton at the token itself and near; with mass, heavy grows darker, and with a cutoff far becomes 0. -->
 
 # %% [markdown] tags=["lang-ko"]
 # - **내적 → 가우스.** 길이 대신 가까움을 봅니다. `long`의 몫이 ⟨sum_long⟩에서 ⟨sum_long_gaussian⟩까지 줄고, 자기 자신의 몫은 ⟨sum_itself_dot⟩에서 ⟨sum_itself⟩까지 늘었습니다. 거리에서는 자기 자신이 언제나 가장 가깝기 때문입니다.
-# - **가우스 → 역제곱.** 봉우리는 뾰족해지고 꼬리는 길어집니다. $\varepsilon$이 작아서 자기 자신의 몫은 ⟨sum_itself_newton⟩까지 늘고, `near`의 몫은 ⟨sum_near_gaussian⟩에서 ⟨sum_near_newton⟩까지 줄었습니다. 그러면서도 `far`에 ⟨sum_far_newton⟩이 남습니다.
+# - **가우스 → 역제곱.** 봉우리는 뾰족해지고 꼬리는 길어집니다. $\varepsilon$이 작아서 자기 자신의 몫은 ⟨sum_itself_newton⟩까지 늘고, `near`의 몫은 ⟨sum_near_gaussian⟩에서 ⟨sum_near_newton⟩까지 줄었습니다. 그러면서도 `far`에 ⟨sum_far_newton⟩만큼 남습니다.
 # - **질량.** 가장 가깝지 않아도 보이게 합니다. `heavy`의 몫이 ⟨sum_heavy_before⟩에서 ⟨sum_heavy⟩까지 늘었습니다.
 # - **컷오프.** 무거워도 너무 멀면 보지 않습니다. 반지름 밖에 있는 `far`와 `long`은 정확히 0입니다.
 #
@@ -732,9 +733,9 @@ record(steep_dot=steepest["dot product"][-1], steep_gaussian=top["Gaussian"],
 # <!-- alt: A plot with both axes logarithmic. The dot product rises as a straight line as the input grows; Gaussian and newton rise a little at first and then stay near 1. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 크기 ⟨steep_scale⟩에서 내적은 ⟨steep_dot⟩에 이릅니다. 거리로 만든 어텐션에서는 모든 크기를 통틀어 가우스가 ⟨steep_gaussian⟩, 역제곱이 ⟨steep_newton⟩을 넘지 않았습니다. 멀리 있는 토큰일수록 가중치가 작아져서, 큰 값이 출력을 흔들 힘을 잃기 때문입니다. 난수로 찾은 것이므로 한계의 증명은 아니고 아래쪽 어림입니다. 또 실제 트랜스포머(Transformer)에서는 층 정규화(layer normalization)가 입력의 크기를 묶어 두므로, 이 성질만으로 학습이 나아진다고 말할 수는 없습니다.
+# 크기 ⟨steep_scale⟩에서 내적은 ⟨steep_dot⟩에 이릅니다. 거리로 만든 어텐션에서는 모든 크기를 통틀어 가장 큰 값이 가우스 ⟨steep_gaussian⟩, 역제곱 ⟨steep_newton⟩에 그쳤습니다. 멀리 있는 토큰일수록 가중치가 작아져서, 큰 값이 출력을 흔들 힘을 잃기 때문입니다. 난수로 찾은 것이므로 한계의 증명은 아니고 아래쪽 어림입니다. 또 실제 트랜스포머(Transformer)에서는 층 정규화(layer normalization)가 입력의 크기를 묶어 두므로, 이 성질만으로 학습이 나아진다고 말할 수는 없습니다.
 # %% [markdown] tags=["lang-en"]
-# At scale ⟨steep_scale⟩ the dot product reaches ⟨steep_dot⟩. With distances, over all scales, the Gaussian stays below ⟨steep_gaussian⟩ and the inverse square below ⟨steep_newton⟩, for distant tokens weigh less, and large values lose the power to shake the output. A search among random inputs is no proof of a bound, only a value it cannot be below. And in a real Transformer layer normalization ties the size of the input down, so this property alone does not mean better training.
+# At scale ⟨steep_scale⟩ the dot product reaches ⟨steep_dot⟩. With distances the largest values over all scales are ⟨steep_gaussian⟩ for the Gaussian and ⟨steep_newton⟩ for the inverse square, for distant tokens weigh less, and large values lose the power to shake the output. A search among random inputs is no proof of a bound, only a value it cannot be below. And in a real Transformer layer normalization ties the size of the input down, so this property alone does not mean better training.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distance-related -->
@@ -751,14 +752,14 @@ record(steep_dot=steepest["dot product"][-1], steep_gaussian=top["Gaussian"],
 # <!-- label: distance-defects -->
 # ## 공개된 원본의 결함 여섯 가지
 #
-# 공개된 [Newton Gravity Transformer](#references-gravity)(이 책에서는 ‘원본’)는 토큰에 질량과 좌표(coordinates)를 준다는 생각을 처음 코드로 옮겼습니다. 이 책의 2부는 거기서 출발합니다. 다만 그 코드에는 여섯 가지 결함이 있습니다. 하나같이 토큰 서너 개면 직접 확인할 수 있습니다.
+# 공개된 [Newton Gravity Transformer](#references-gravity)(이 책에서는 ‘원본’)는 토큰에 질량과 좌표(coordinates)를 준다는 생각을 코드로 옮긴 것이고, 이 책의 2부는 거기서 출발합니다. 다만 그 코드에는 결함이 여섯 가지 있습니다. 모두 토큰 서너 개로 직접 확인할 수 있습니다.
 #
 # 원본의 로짓은 $m_im_j\bigl(-\gamma/(d^2+10^{-6})+\beta\bigr)$이고, $d^2$은 축의 수로 나누지 않은 거리의 제곱입니다. 먼저 부호와 `soft` 컷오프를 봅니다. 거리 0.5, 1, 3에 질량이 같은 토큰이 하나씩 있고 반지름은 2입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-defects -->
 # ## Six defects of the public original
 #
-# The public [Newton Gravity Transformer](#references-gravity) (“the original” in this book) was the first to put masses and coordinates of tokens into code, and Part II starts from there. But the code has six defects, and three or four tokens are enough to see each of them.
+# The public [Newton Gravity Transformer](#references-gravity) (“the original” in this book) puts the idea of tokens with masses and coordinates into code, and Part II starts from there. But the code has six defects, and three or four tokens are enough to see each of them.
 #
 # Its logit is $m_im_j\bigl(-\gamma/(d^2+10^{-6})+\beta\bigr)$, where $d^2$ is the squared distance, not divided by the number of axes. First the sign and the `soft` cutoff: one token each at distances 0.5, 1 and 3, equal masses, a radius of 2.
 
@@ -782,7 +783,7 @@ pd.DataFrame(sign_and_soft, index=["d = 0.5", "d = 1", "d = 3"]).T.round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 1. **부호.** 가장 가까운 토큰의 몫이 ⟨sign_near⟩, 가장 먼 토큰의 몫이 ⟨sign_far⟩입니다. 당기는 것이 아니라 밀어냅니다.
-# 2. **끊은 것을 높이는 `soft` 컷오프.** 반지름 밖의 점수를 0으로 만드는데, 음수인 점수들 사이에서 0은 가장 큰 값입니다. 끊으려던 토큰의 몫이 ⟨soft_cut⟩으로 여전히 첫째입니다. 부호를 바로잡아도 ⟨soft_cut_right⟩이 남습니다. 점수가 아니라 가중치에 곱하면 ⟨compact_cut⟩입니다.
+# 2. **끊은 것을 높이는 `soft` 컷오프.** 반지름 밖의 점수를 0으로 만드는데, 음수인 점수들 사이에서 0은 가장 큰 값입니다. 끊으려던 토큰이 ⟨soft_cut⟩만큼 받아 여전히 첫째입니다. 부호를 바로잡아도 ⟨soft_cut_right⟩만큼은 남습니다. 점수가 아니라 가중치에 곱하면 ⟨compact_cut⟩입니다.
 #
 # 다음은 배우지 못하는 수 두 개입니다. 원본의 `hard` 컷오프는 반지름을 비교에만 쓰고, `mass_in_value`를 켜면 질량이 로짓에서 빠져서 $\beta$가 행마다 똑같은 상수로 남습니다.
 # %% [markdown] tags=["lang-en"]
@@ -849,14 +850,14 @@ pd.DataFrame({name: x.tolist() for name, x in halves.items()},
 
 # %% [markdown] tags=["lang-ko"]
 # 5. **다섯 축의 텐서.** 토큰 1,024개에 ⟨five_mib⟩ MiB입니다. 둘째 칸처럼 내적으로 구하면 헤드마다 표 하나, 모두 ⟨table_mib⟩ MiB이면 됩니다. 그 표마저 만들지 않고 좌표의 크기(⟨points_mib⟩ MiB)만큼만 쓰는 길이 `lib.gravity_fast`에 있습니다.
-# 6. **$d=0$에서의 10⁶.** 16비트 부동소수점(fp16)은 65,504까지만 담습니다. 겹친 토큰의 점수는 `⟨half_zero⟩`가 되고, 소프트맥스를 지나면 행 전체가 수가 아닌 것이 됩니다. 자기 자신과의 거리는 언제나 0이므로 이 일은 모든 행에서 일어납니다. 로그를 쓰는 뉴턴 커널의 로짓은 ⟨half_newton⟩에 머뭅니다.
+# 6. **$d=0$에서의 10⁶.** 16비트 부동소수점(fp16)은 65,504까지만 담습니다. 겹친 토큰의 점수는 `⟨half_zero⟩`, 곧 무한대가 되고, 소프트맥스를 지나면 행 전체가 수가 아닌 것이 됩니다. 자기 자신과의 거리는 언제나 0이므로 이 일은 모든 행에서 일어납니다. 로그를 쓰는 뉴턴 커널의 로짓은 ⟨half_newton⟩에 머뭅니다.
 #
 # 학습 결과를 저장하는 방식도 여기에 덧붙입니다. 원본의 체크포인트는 피클이고, 안의 코드를 실행할 수 있는 설정으로 엽니다. 이 책은 그런 파일을 열 때 텐서만 읽습니다.
 #
 # 이 결함들은 생각이 틀렸다는 뜻이 아닙니다. 부호 하나, 곱하는 자리 하나를 고치면 되는 것들입니다. 고친 중력이 정말로 더 잘 배우는지는 [다음 장](09_gravity_coordinates.ipynb)에서 학습시켜 봅니다.
 # %% [markdown] tags=["lang-en"]
 # 5. **A tensor of five axes.** For 1,024 tokens it takes ⟨five_mib⟩ MiB. Computed by dot products, as on the second rung, it takes one table a head, ⟨table_mib⟩ MiB in all. `lib.gravity_fast` makes do without even that table, with memory the size of the coordinates (⟨points_mib⟩ MiB).
-# 6. **10⁶ at $d=0$.** 16-bit floating point (fp16) ends at 65,504. The score of a coinciding token becomes `⟨half_zero⟩`, and past the softmax its whole row is not a number. Since every token is at distance 0 from itself, this happens in every row. The logit of the Newton kernel, which takes a logarithm, stays at ⟨half_newton⟩.
+# 6. **10⁶ at $d=0$.** 16-bit floating point (fp16) ends at 65,504. The score of a coinciding token becomes `⟨half_zero⟩`, infinite, and past the softmax its whole row is not a number. Since every token is at distance 0 from itself, this happens in every row. The logit of the Newton kernel, which takes a logarithm, stays at ⟨half_newton⟩.
 #
 # To which one may add how results are saved. The original's checkpoints are pickles, opened in the way that may run the code inside; this book reads nothing but tensors from such a file.
 #
