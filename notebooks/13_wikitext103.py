@@ -196,27 +196,28 @@ rows.rename_axis(None).rename(columns={
     "date": "날짜 | date"}).style.format(precision=3, thousands=",")
 
 # %% tags=["hide-input"]
-tint = dict(zip(VARIANTS, COLOURS.values(), strict=True))
+looks = dict(zip(VARIANTS, zip(COLOURS.values(), "osD^vP", strict=True),
+                 strict=True))
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.6))
 for name, curve in found.curves.items():
-    axes[0].plot(curve["step"], curve["valid"], color=tint[name],
-                 linestyle="--" if name == "vanilla" else "-", label=name)
+    colour, mark = looks[name]
+    axes[0].plot(curve["step"], curve["valid"], color=colour,
+                 marker=mark, markersize=5, label=name,
+                 linestyle="--" if name == "vanilla" else "-")
     axes[1].plot(rows.loc[name, "steps_per_second"],
-                 rows.loc[name, "valid"], "o", color=tint[name])
-    axes[1].annotate(name, (rows.loc[name, "steps_per_second"],
-                            rows.loc[name, "valid"]), xytext=(4, 4),
-                     textcoords="offset points", fontsize=8)
+                 rows.loc[name, "valid"], mark, color=colour,
+                 markersize=8)
 axes[0].set(xlabel="step", ylabel="validation loss (nats per token)")
 axes[1].set(xlabel="steps per second", ylabel="final loss (nats)",
-            xlim=(0, rows["steps_per_second"].max() * 1.5))
+            xlim=(0, rows["steps_per_second"].max() * 1.1))
 axes[0].legend()
 show(figure, table=rows[["valid", "steps_per_second"]])
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 왼쪽은 학습하는 동안의 검증 손실(validation loss), 오른쪽은 마지막 손실과 속도입니다. 오른쪽 그림에서는 오른쪽 아래로 갈수록 좋습니다.
+# 왼쪽은 학습하는 동안의 검증 손실(validation loss), 오른쪽은 마지막 손실과 속도입니다. 두 그림에서 같은 빛깔과 모양이 같은 변형입니다. 오른쪽 그림에서는 오른쪽 아래로 갈수록 좋습니다.
 # <!-- alt: 왼쪽에는 스텝에 따른 변형별 검증 손실 곡선, 오른쪽에는 초당 스텝 수와 마지막 손실의 점그림. 값은 위 표에 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Left: validation loss during training. Right: final loss against speed, where lower and further right is better.
+# Left: validation loss during training. Right: final loss against speed, where lower and further right is better. A variant has the same colour and mark in both.
 # <!-- alt: On the left, validation loss curves of the variants over steps; on the right, points of steps per second against final loss. The values are in the table above. -->
 
 # %% tags=["hide-input"]
@@ -228,6 +229,10 @@ best = rows["valid"].idxmin()
 gaps = (rows["valid"] - rows["valid"].get("vanilla", math.nan)).drop(
     "vanilla", errors="ignore")
 record(best=best, loss_best=rows.loc[best, "valid"])
+speed = rows["steps_per_second"].reindex(VARIANTS)
+for name in ("default", "no_radius"):
+    ratio = speed[name] / speed["vanilla"]
+    record(f"speed_{name}", "–" if math.isnan(ratio) else f"{ratio:.2f}")
 better = [name for name, gap in gaps.items() if gap < 0]
 worse = [name for name, gap in gaps.items() if gap > 0]
 bilingual(
@@ -237,8 +242,12 @@ bilingual(
     f"Higher: {', '.join(worse) or 'none'}.")
 
 # %% [markdown] tags=["lang-ko"]
+# 속도도 보십시오. 반지름이 있는 변형 넷은 컷오프를 셈하느라 조각으로 나누어 계산하는 형태를 쓰고, `no_radius`는 한 번에 훑는 빠른 형태를 씁니다. 이번 실행의 속도는 `vanilla`에 대해 `default`가 ⟨speed_default⟩배, `no_radius`가 ⟨speed_no_radius⟩배입니다. 두 형태의 차이는 [빠른 중력](12_fast_gravity.ipynb)에 있습니다.
+#
 # 이번 실행에서 손실이 가장 낮은 것은 `⟨best⟩`(⟨loss_best⟩내트)입니다. **시드(seed) 하나, ⟨n_steps⟩스텝의 결과이니 순위로 읽지 마십시오.** 걸러 보기는 더 길게 돌려 볼 것을 고르는 일이지 판정이 아닙니다. 판정은 [앞 장](10_training_ngt.ipynb#ngt-verdict)처럼 시드를 짝지어 합니다. `seed`를 바꾸고 `output`을 따로 두어 몇 번 더 돌리면 이 표로도 할 수 있습니다.
 # %% [markdown] tags=["lang-en"]
+# Look at the speed too. The four variants with a radius compute their cutoff in chunks, while `no_radius` takes the fast form that goes over everything once. Against `vanilla`, this run made `default` ⟨speed_default⟩ times and `no_radius` ⟨speed_no_radius⟩ times as fast. [Fast gravity](12_fast_gravity.ipynb) has the difference between the two forms.
+#
 # The lowest loss of this run is that of `⟨best⟩` (⟨loss_best⟩ nats). **It comes from one seed and ⟨n_steps⟩ steps; do not read it as a ranking.** A screening picks what deserves a longer run, it does not judge. To judge, pair over seeds as in the [earlier chapter](10_training_ngt.ipynb#ngt-verdict); a few more runs with another `seed` and an `output` of their own make that possible for this table too.
 
 # %% [markdown] tags=["lang-ko"]
