@@ -3,8 +3,9 @@
     ./setup_and_run.sh run GROUP|NOTEBOOK [-p name value]… [--profile P] [--jobs N]
                        [--out DIR] [--force] [--list]
 
-Groups stand in `notebooks/batch.toml`. A notebook is named by its number (`02`),
-its name (`02_qkv_tracing`) or a path. What has finished with the same code, data
+Groups stand in `notebooks/batch.toml`; one may bring values of its own for parameters
+(`[presets]`), over which `-p` wins. A notebook is named by its number (`02`), its name
+(`02_qkv_tracing`) or a path. What has finished with the same code, data
 and parameters is not run again. One failure leaves the results of the others; the
 report, `report.md` and `report.json` in the output folder, names it.
 
@@ -47,7 +48,7 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What `batch.toml` names: profiles, groups, needs, key results and pages."""
+    """What `batch.toml` names: profiles, groups and what belongs to each."""
 
     folder: Path
     profiles: tuple[str, ...]
@@ -55,6 +56,7 @@ class Catalogue:
     needs: dict[str, list[str]]
     key_results: dict[str, list[str]]
     pages: dict[str, dict[str, Any]]
+    presets: dict[str, dict[str, Any]]
 
     def chapters(self) -> list[Path]:
         """The chapter notebooks that are there, by either file of the pair."""
@@ -121,7 +123,7 @@ def catalogue(folder: Path = NOTEBOOKS) -> Catalogue:
         return Catalogue(
             folder, tuple(table["profiles"]), table["groups"],
             table.get("needs", {}), table.get("key_results", {}),
-            table.get("pages", {}),
+            table.get("pages", {}), table.get("presets", {}),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{shown(file)} cannot be used: {error}") from None
@@ -286,7 +288,9 @@ def show_list(known: Catalogue) -> None:
     """Print groups, notebooks and their parameters."""
     print("groups")
     for group, entries in known.groups.items():
-        print(f"  {group:<12} {', '.join(entries)}")
+        own = known.presets.get(group, {})
+        own = "".join(f"; {name} {value}" for name, value in own.items())
+        print(f"  {group:<12} {', '.join(entries)}{own}")
     print("notebooks and their parameters")
     for path in known.chapters():
         print(f"  {path.stem:<28} {', '.join(parameters_of(path)) or 'none'}")
@@ -354,10 +358,11 @@ def plan(
     paths = known.find(options.what)
     values = assign(paths, given)
     folder = place(options.what, profile, given, options.out)
+    preset = known.presets.get(options.what, {})
     pages = {path: known.page(path) for path in paths if options.what == "book"}
     jobs = [
         Job(
-            path, profile, pages.get(path, {}) | values[path],
+            path, profile, pages.get(path, preset) | values[path],
             folder / f"{path.stem}.ipynb",
             options.force, known.needed(path),
         )

@@ -211,6 +211,15 @@ def check(options: Options) -> Options:
     return options
 
 
+def settled(options: Options, profile: str) -> Options:
+    """What a notebook runs: the options it was given, checked, as the profile has them.
+
+    They are checked as they came as well, so that `smoke` refuses what `book` does.
+    """
+    check(replace(options, resume=False))
+    return check(for_profile(options, profile))
+
+
 def _check_together(options: Options) -> None:
     width, heads = options.hidden_dim, options.num_heads
     if width % heads:

@@ -350,6 +350,38 @@ def test_a_page_of_the_book_has_parameters_of_its_own(tmp_path, monkeypatch):
     assert planned("book", "-p", "steps", "4")["01_first"] == {"steps": 4}
 
 
+def test_a_group_brings_parameters_of_its_own_and_an_explicit_one_wins(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(batch, "RUNS", tmp_path / "runs")
+    (tmp_path / "batch.toml").write_text(
+        TOML.replace("[needs]", 'wide = ["01"]\n[presets]\nwide = { wide = true, '
+                                "steps = 7 }\n[needs]")
+    )
+    (tmp_path / "01_first.py").write_text(FIRST, encoding="utf-8")
+    (tmp_path / "02_second.py").write_text(SECOND, encoding="utf-8")
+    known = catalogue(tmp_path)
+
+    def planned(*words):
+        jobs = batch.plan(batch.parse([*words, "--profile", "smoke"]), known)[0]
+        return {job.name: job.parameters for job in jobs}
+
+    assert planned("wide") == {"01_first": {"wide": True, "steps": 7}}
+    assert planned("wide", "-p", "steps", "4")["01_first"] == {"wide": True, "steps": 4}
+    assert planned("first") == planned("01") == {"01_first": {}}
+    assert planned("book")["01_first"] == {}
+    assert batch.main(["--list"], tmp_path) == 0
+    assert "wide         01; wide True; steps 7\n" in capsys.readouterr().out
+
+
+def test_the_presets_of_a_group_are_parameters_of_its_notebooks():
+    known = catalogue()
+    assert known.presets["vanilla"] == {"model": "vanilla"}
+    for group, given in known.presets.items():
+        for path in known.members(group):
+            assert given.keys() <= parameters_of(path).keys(), group
+
+
 def test_the_parameters_of_a_page_are_parameters_of_its_notebook():
     known = catalogue()
     for number, given in known.pages.items():
