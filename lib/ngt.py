@@ -63,7 +63,8 @@ class Options:
     data_path: str | None = None  # a text file in place of the dataset
     tokenizer: str = "char"  # char, bpe or tiktoken
     bpe_vocab_size: int = 4000
-    tokenizer_path: str | None = None  # of bpe: loaded if it is there, else written
+    tokenizer_path: str | None = None  # of bpe: loaded if it is there, else written;
+    # relative paths count from the root of the repository
     hidden_dim: int = 256
     coord_dim: int | None = None  # None: as many parameters as vanilla has
     num_layers: int = 6
@@ -280,7 +281,8 @@ def prepare(options: Options) -> Task:
     ValueError, DataError
         If the text cannot be had, encoded, or is shorter than a window.
     """
-    text = load_text(options.dataset, options.data_path)
+    file = options.data_path and ROOT / options.data_path
+    text = load_text(options.dataset, file)
     if options.resume and (place := _place(options)) is not None:
         tokens = from_json(describe(place)["configuration"]["tokenizer"])
     elif options.tokenizer == "char":

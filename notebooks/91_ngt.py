@@ -16,7 +16,7 @@
 #
 # - **할 수 있게 되는 것.** 데이터, 토크나이저(tokenizer), 커널(kernel), 크기와 학습률(learning rate)을 골라 두 모델 가운데 하나를 학습시키고, 중단된 학습을 이어서 하고, TensorBoard로 지켜보고, 배운 모델과 이야기할 수 있습니다.
 # - **걸리는 시간.** 읽기 15분, 실험은 원하는 만큼.
-# - **필요한 것.** [중력 좌표](09_gravity_coordinates.ipynb) 장. 명령을 실행해 보려면 터미널.
+# - **필요한 것.** 토큰(token)에 질량(mass)과 좌표(coordinates)를 준 [중력 좌표](09_gravity_coordinates.ipynb) 장. 명령을 실행해 보려면 터미널.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngtbench-workbench -->
 # # Workbench: NGT and the vanilla Transformer
@@ -120,7 +120,7 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # .venv/bin/tensorboard --logdir runs
 # ```
 #
-# `run ngt`와 `run vanilla`는 이 노트북 하나를 `model`만 바꾸어 실행합니다. 나머지 옵션은 위의 매개변수(parameter) 셀에 있고, `./setup_and_run.sh run --list`로도 볼 수 있습니다. 크기의 기본값은 원본의 것이라서 GPU에서 돌릴 만한 크기입니다. CPU에서 해 보려면 `hidden_dim`, `block_size`, `batch_size`부터 줄이십시오. `smoke` 프로필은 기본값으로 둔 크기만 시험용으로 줄이고, 직접 적은 값은 그대로 씁니다. 책에 실린 이 페이지는 너비 ⟨width⟩, 층(layer) ⟨layers⟩개, 헤드(head) ⟨heads⟩개, 창 하나에 토큰(token) ⟨window⟩개로 실행한 것입니다.
+# `run ngt`와 `run vanilla`는 이 노트북 하나를 `model`만 바꾸어 실행합니다. 나머지 옵션은 위의 매개변수(parameter) 셀에 있고, `./setup_and_run.sh run --list`로도 볼 수 있습니다. 크기의 기본값은 원본의 것이라서 GPU에서 돌릴 만한 크기입니다. CPU에서 해 보려면 `hidden_dim`, `block_size`, `batch_size`부터 줄이십시오. `smoke` 프로필은 기본값으로 둔 크기만 시험용으로 줄이고, 직접 적은 값은 그대로 씁니다. 책에 실린 이 페이지는 너비 ⟨width⟩, 층(layer) ⟨layers⟩개, 헤드(head) ⟨heads⟩개, 창 하나에 토큰 ⟨window⟩개로 실행한 것입니다.
 #
 # 옵션이 잘못되면 학습을 시작하기 전에 한 문장으로 알려 주고 멈춥니다. 헤드 수로 나누어지지 않는 `hidden_dim`, 글보다 긴 `block_size`, 모르는 `kernel`이나 `tokenizer`, 토크나이저가 본 적이 없는 글자, 다른 옵션으로 시작한 학습을 이어 하려는 `resume`이 그렇습니다.
 # %% [markdown] tags=["lang-en"]
@@ -149,7 +149,7 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 #
 # 배우는 글은 ⟨data⟩이고 토크나이저는 ⟨tokens⟩입니다. 토큰 ⟨n_train⟩개로 배우고, 한 번도 배우지 않은 ⟨n_valid⟩개로 시험합니다. 단계마다 글의 아무 데서나 창 ⟨batch⟩개를 잘라 옵니다. 어디를 자를지는 시드(seed)와 단계의 번호만으로 정해지므로, 중단했다가 이어도 같은 창을 같은 순서로 봅니다.
 #
-# NGT에는 쿼리(query)와 키(key)가 없고, 그 자리에 질량(mass)과 좌표(coordinates)가 있습니다. `coord_dim`을 적지 않으면 두 모델의 매개변수 수가 같아지도록 정합니다. 크기가 다른 모델을 견주면 무엇 때문에 이겼는지 알 수 없기 때문입니다.
+# NGT에는 쿼리(query)와 키(key)가 없고, 그 자리에 질량과 좌표가 있습니다. `coord_dim`을 적지 않으면 두 모델의 매개변수 수가 같아지도록 정합니다. 크기가 다른 모델을 견주면 무엇 때문에 이겼는지 알 수 없기 때문입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngtbench-training -->
 # ## The text and the model
@@ -359,7 +359,7 @@ pd.DataFrame({
 # <!-- label: ngtbench-processes -->
 # ## 여러 프로세스와 GPU
 #
-# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.ngt`를 직접 부릅니다. 옵션은 `이름=값`으로 적습니다. 배치 하나를 프로세스들이 나누어 맡으므로 `batch_size`는 그대로 두면 됩니다.
+# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.ngt`를 직접 부릅니다. 옵션은 `name=value`처럼 적습니다. 배치 하나를 프로세스들이 나누어 맡으므로 `batch_size`는 그대로 두면 됩니다.
 #
 # ```sh
 # .venv/bin/python -m lib.ngt max_steps=200 kernel=gaussian

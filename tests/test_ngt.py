@@ -276,7 +276,7 @@ def test_a_run_goes_on_with_the_tokenizer_of_its_checkpoint(tiny, tmp_path):
     ({"resume": True}, "holds no training to go on with; leave resume out"),
     ({"device": "tpu"}, "device 'tpu' is not known"),
     ({"block_size": 4000}, "1,200 tokens and block_size is 4,000; use block_size 1,1"),
-    ({"data_path": "none.txt"}, "data_path none.txt is no file"),
+    ({"data_path": "none.txt"}, "none.txt is no file; name a text"),
     ({"tokenizer": "bpe", "bpe_vocab_size": 9}, "bpe_vocab_size is 9; use 256 or more"),
 ])
 def test_wrong_use_is_one_sentence_before_anything_is_done(tiny, change, said):
