@@ -188,7 +188,7 @@ def newton_fused(
         far = key.detach()[..., -1].amax() * 1e-6 > 0.1 * eps
         p = strength.to(kind)
         bias = bias.to(kind)
-        bias = bias - bias.detach().amax(-1, keepdim=True)
+        bias = bias - bias[..., :1].detach()
         given = query, key, bias, p[..., 0, 0], value.to(kind)
         mixed = _Powers.apply(*(x.flatten(0, 1) for x in given), bool(far))
     return mixed.unflatten(0, z.shape[:2]).to(value.dtype)
@@ -216,8 +216,9 @@ class _Powers(torch.autograd.Function):
         dv_j = Σ_i w_ij e_i     db_j = Σ_i S_ij     dp = −Σ S_ij (log u_ij + b_j/p)
         dq_i = −p Σ_j G_ij k_j exp(−b_j/p)     dk_j = −p exp(−b_j/p) Σ_i G_ij q_i
 
-    Nothing of size (seq, seq) is kept: the table is made again for the gradients. `far`
-    says that rounding may take q_i·k_j below 1: then u is held at a least value.
+    Nothing of size (seq, seq) is kept: the table is made again for the gradients. The
+    diagonal, where q_i·k_i = 1 is a difference of large numbers, is put in exactly.
+    `far` says that rounding may take q_i·k_j below 1: then u is held at a least value.
     """
 
     @staticmethod
@@ -226,7 +227,7 @@ class _Powers(torch.autograd.Function):
         k = k * heavy
         out, total = torch.zeros_like(v), v.new_zeros(v.shape[:2])
         seq, exponents, keys = q.shape[1], (-p).tolist(), k.mT
-        floor = heavy.mT if far else torch.zeros_like(heavy).mT
+        floor = heavy.mT
         room = q.new_empty(min(QUERIES, seq) * min(KEYS, seq))
         for at, to in tiles(seq):
             u = room[: _size(at) * _size(to)].view(_size(at), _size(to))
@@ -236,6 +237,7 @@ class _Powers(torch.autograd.Function):
                 torch.mm(q_, k_, out=u)
                 if far:
                     torch.maximum(u, floor_, out=u)
+                _diagonal(u, at, to, floor_)
                 u.log_().mul_(p_).exp_()
                 _hide_later(u, at, to)
                 total_.add_(u.sum(-1))
@@ -266,6 +268,7 @@ class _Powers(torch.autograd.Function):
                 torch.mm(q_, kt_, out=u)
                 if ctx.far:
                     torch.maximum(u, floor_, out=u)
+                _diagonal(u, at, to, floor_)
                 torch.log(u, out=log)
                 torch.mul(log, p_, out=w).exp_()
                 _hide_later(w, at, to)
@@ -276,6 +279,7 @@ class _Powers(torch.autograd.Function):
                 if ctx.far:
                     w.masked_fill_(u <= floor_, 0)
                 w.div_(u)
+                _diagonal(w, at, to)
                 dq_.addmm_(w, k_)
                 dk_.addmm_(w.mT, q_)
         dp = -torch.stack(dp).view(-1, len(p)).sum(0) - (b * db).sum(-1) / p
@@ -289,6 +293,19 @@ def _size(part: slice) -> int:
 
 def _by_row(exponents: list[float], *parts: Tensor) -> Iterator[tuple]:
     return zip(exponents, *(part.unbind() for part in parts), strict=True)
+
+
+def _diagonal(
+    table: Tensor, at: slice, to: slice, row: Tensor | None = None
+) -> None:
+    """Where a token meets itself, put what is exact there, or zero."""
+    if to.stop > at.start:
+        first, stop = max(at.start, to.start), min(at.stop, to.stop)
+        own = table[first - at.start : stop - at.start, first - to.start :].diagonal()
+        if row is None:
+            own.zero_()
+        else:
+            own.copy_(row[0, first - to.start : stop - to.start])
 
 
 def _hide_later(table: Tensor, at: slice, to: slice) -> None:
