@@ -45,11 +45,11 @@ n_layers = None  # None: the profile
 n_heads = None  # None: the profile
 d_coord = None  # width of the coordinates; None: as many weights as dot
 kernel = "newton"  # newton or gaussian: the model that is looked into
-cutoff = "compact"  # hard, soft or compact: the run that learns a radius
+cutoff = "compact"  # hard, soft or compact: the copy that learns a radius
 radius = 1.0  # where that radius starts, in the unit of r
 repulsion_weight = 0.05  # λ of the repulsion term
 min_dist = 0.1  # below this distance the repulsion stops growing
-more_steps = None  # steps with and without repulsion; None: the profile
+more_steps = None  # further steps of each copy; None: the profile
 windows = None  # validation windows of the final loss; None: the profile
 device = "auto"  # auto, cpu, cuda or mps
 
@@ -76,7 +76,7 @@ sizes = ("seeds", "steps", "learning_rate", "batch", "context", "d_model",
          "n_layers", "n_heads", "d_coord", "more_steps", "windows")
 smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
     (1, 12, 4e-3, 8, 32, 32, 2, 2, 26, 6, 64),
-    (1, 300, 4e-3, 12, 64, 64, 3, 4, 73, 60, 600),
+    (1, 540, 4e-3, 12, 64, 64, 3, 4, 73, 60, 600),
     (3, 3000, 2e-3, 32, 64, 128, 4, 4, 176, 500, 1742)))
 given = {name: globals()[name] for name in sizes}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
@@ -302,7 +302,7 @@ sign_table.round(4).style.hide(axis="index").format("{:g}")
 # <!-- label: gravity-training -->
 # ## 같은 모델, 다른 힘
 #
-# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 다섯을 만드는데, 어텐션 말고는 모두 같습니다. 좌표의 폭은 중력 모델의 매개변수(parameter) 수가 내적 모델과 비슷해지도록 ⟨d_coord⟩으로 골랐습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
+# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 넷을 만드는데, 어텐션 말고는 모두 같습니다. 좌표의 폭은 중력 모델의 매개변수(parameter) 수가 내적 모델과 비슷해지도록 ⟨d_coord⟩으로 골랐습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
 #
 # 좌표는 $z^0=\mathrm{LN}(\text{token}+\text{position})$에서 출발하고, 층(layer)을 지날 때마다 어텐션 출력 $a$를 따라 움직입니다.
 #
@@ -313,7 +313,7 @@ sign_table.round(4).style.hide(axis="index").format("{:g}")
 # <!-- label: gravity-training -->
 # ## One model, different forces
 #
-# A table is only a table; a model may well learn something from a force that pushes. So we train. Five character-level language models are alike in all but their attention. The width of the coordinates, ⟨d_coord⟩, was chosen so that the gravity models have about as many parameters as the dot-product one. The weights they share start from the same values, and the batches come in the same order.
+# A table is only a table; a model may well learn something from a force that pushes. So we train. Four character-level language models are alike in all but their attention. The width of the coordinates, ⟨d_coord⟩, was chosen so that the gravity models have about as many parameters as the dot-product one. The weights they share start from the same values, and the batches come in the same order.
 #
 # Coordinates start at $z^0=\mathrm{LN}(\text{token}+\text{position})$ and move with the attention output $a$ at every layer:
 #
@@ -344,27 +344,20 @@ twins = {
     kernel: gravity,
     "potential +1": replace(original, sign=1),
     "potential −1": replace(original, sign=-1),
-    f"{kernel}, {cutoff}": replace(
-        gravity, cutoff=cutoff, radius=radius, form="reference"),
 }
 recipe = Recipe(steps=cfg.steps, batch=cfg.batch, context=cfg.context,
                 learning_rate=cfg.learning_rate, warmup=cfg.steps // 12,
-                evaluations=6, evaluation_windows=64)
+                evaluation_windows=64)
 
 # %%
 runs = {}
 
 
-def train_all(configs, spread=1.0):
-    """Train each model for each seed; `spread` scales its first coordinates."""
+def train_all(configs):
+    """Train each model, once for each seed."""
     for name, config in configs.items():
         for s in range(seed, seed + cfg.seeds):
             model = build(config, seed=s).to(cfg.device)
-            if spread != 1:
-                with torch.no_grad():
-                    for part in (model.coordinates.token,
-                                 model.coordinates.position):
-                        part.weight.mul_(spread)
             history = train(model, train_ids, valid_ids,
                             replace(recipe, seed=s), f"{name}, seed {s}")
             loss = evaluate(model, valid_ids, cfg.context, cfg.windows)
@@ -375,43 +368,50 @@ train_all(twins)
 
 # %% tags=["hide-input"]
 palette = dict(zip(twins, (
-    "attention", "gravity", "tokens", "plum", "olive"), strict=True))
+    "attention", "gravity", "tokens", "plum"), strict=True))
 fig, ax = plt.subplots(figsize=(7.2, 4.2))
 for (name, s), (_, history, _) in runs.items():
     ax.plot(history.step, history.valid, color=COLOURS[palette[name]],
-            marker="osD^v"[list(twins).index(name)], markersize=4,
+            marker="osD^"[list(twins).index(name)], markersize=4,
             label=name if s == seed else None)
 ax.set(xlabel="step", ylabel="validation loss (nats per character)")
 ax.legend()
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 같은 순서의 배치로 배우는 다섯 모델의 검증 손실(validation loss). 시드(seed)마다 선 하나입니다. 낮을수록 좋습니다.
+# 같은 순서의 배치로 배우는 네 모델의 검증 손실(validation loss). 시드(seed)마다 선 하나입니다. 낮을수록 좋습니다.
 #
-# <!-- alt: 학습 단계에 따른 다섯 모델의 검증 손실 곡선. 모두 오른쪽으로 갈수록 내려가며, 마지막 값은 아래 표에 있다. -->
+# <!-- alt: 학습 단계에 따른 네 모델의 검증 손실 곡선. 모두 오른쪽으로 갈수록 내려가며, 마지막 값은 아래 표에 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Validation loss of the five models over the same sequence of batches, one line a seed. Lower is better.
+# Validation loss of the four models over the same sequence of batches, one line a seed. Lower is better.
 #
-# <!-- alt: Validation loss curves of the five models against training step. All descend to the right; their last values are in the table below. -->
+# <!-- alt: Validation loss curves of the four models against training step. All descend to the right; their last values are in the table below. -->
 
 # %% tags=["hide-input"]
 def losses_of(name):
     return [runs[name, s][2] for s in range(seed, seed + cfg.seeds)]
 
 
+curves = [runs[f"potential {sign}1", seed][1].valid for sign in "−+"]
+early = len(curves[0]) // 2 - 1  # an evaluation about half way
+record("early_gap", curves[0][early] - curves[1][early],
+       text=f"{curves[0][early] - curves[1][early]:+.3f}")
+record(early_step=runs[kernel, seed][1].step[early],
+       place=runs[kernel, seed][0].blocks[0].attention.place.out_features
+       // cfg.n_heads)
+
+# %% tags=["hide-input"]
 final = {name: losses_of(name) for name in twins}
 mean = {name: float(np.mean(losses)) for name, losses in final.items()}
 for key, name in zip(
-        ("dot", "kernel", "attract", "repel", "cut"), twins, strict=True):
+        ("dot", "kernel", "attract", "repel"), twins, strict=True):
     record(f"loss_{key}", mean[name], text=f"{mean[name]:.3f}")
 sign_gap = mean["potential −1"] - mean["potential +1"]
 record("sign_gap", sign_gap, text=f"{sign_gap:+.3f}")
 dot_gap = mean["dot"] - mean[kernel]
 record("dot_gap", dot_gap, text=f"{dot_gap:+.3f}")
 record("ranking", " < ".join(sorted(mean, key=mean.get)))
-record(kernel=kernel, n_steps=cfg.steps, n_seeds=cfg.seeds,
-       place=runs[kernel, seed][0].blocks[0].attention.place.out_features
-       // cfg.n_heads)
+record(kernel=kernel, n_steps=cfg.steps, n_seeds=cfg.seeds)
 pd.DataFrame({
     "모델 | model": list(twins),
     "매개변수 | parameters": [f"{parameters(runs[n, seed][0]):,}"
@@ -467,84 +467,75 @@ pd.Series(looks, name="본 거리 ÷ 평균 거리 | distance looked at ÷ mean"
 # <!-- label: gravity-knowledge -->
 # ### 좌표가 알아야 할 것
 #
-# 원본의 좌표는 위치에서만 나옵니다. 첫 층에서는 3번째 글자가 무엇이든 같은 점이라는 뜻입니다. 글자에 따라 자리가 달라지는 것은 둘째 층부터입니다. 좌표에서 토큰 임베딩(embedding)을 빼고 두 모델을 다시 학습시킵니다. 부호 −1에 위치만 아는 좌표를 쓴 쪽이 원본에 가장 가깝습니다.
+# 원본의 좌표는 위치에서만 나옵니다. 첫 층에서는 3번째 글자가 무엇이든 같은 점이라는 뜻입니다. 글자에 따라 자리가 달라지는 것은 둘째 층부터입니다. `⟨kernel⟩` 모델의 좌표에서 토큰 임베딩(embedding)을 빼고 다시 학습시킵니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-knowledge -->
 # ### What coordinates should know
 #
-# The original's coordinates come from position alone. In the first layer the 3rd character is the same point, whatever it is; only from the second layer on does the place depend on the character. We take the token embedding out of the coordinates and train two models again. Sign −1 with coordinates that know only the position is the closest to the original.
+# The original's coordinates come from position alone. In the first layer the 3rd character is the same point, whatever it is; only from the second layer on does the place depend on the character. We take the token embedding out of the coordinates of the `⟨kernel⟩` model and train it again.
 
 # %%
-position_only = {
-    f"{name}, position": replace(config, coordinates="position")
-    for name, config in twins.items() if name in (kernel, "potential −1")}
-train_all(position_only)
-
-# %% tags=["hide-input"]
-knows = pd.DataFrame({
-    "토큰 + 위치 | token + position": [
-        mean[kernel], mean["potential −1"]],
-    "위치만 | position only": [
-        np.mean(losses_of(name)) for name in position_only],
-}, index=list(position_only))
-knows.index = [kernel, "potential −1"]
-record("position_kernel", knows.iloc[0, 1], text=f"{knows.iloc[0, 1]:.3f}")
-record("position_repel", knows.iloc[1, 1], text=f"{knows.iloc[1, 1]:.3f}")
-blind = [parameters(runs[name, seed][0]) for name in position_only]
-record(blind_fewer=parameters(runs[kernel, seed][0]) - blind[0])
-knows.style.format(precision=3)
+blind_name = f"{kernel}, position"
+train_all({blind_name: replace(gravity, coordinates="position")})
+blind = float(np.mean(losses_of(blind_name)))
+record("loss_position", blind, text=f"{blind:.3f}")
+record("know_gap", blind - mean[kernel], text=f"{blind - mean[kernel]:+.3f}")
+record(blind_fewer=parameters(runs[kernel, seed][0])
+       - parameters(runs[blind_name, seed][0]))
+pd.DataFrame({
+    "단계 | step": runs[kernel, seed][1].step,
+    "토큰 + 위치 | token + position": runs[kernel, seed][1].valid,
+    "위치만 | position only": runs[blind_name, seed][1].valid,
+}).style.hide(axis="index").format(precision=3)
 
 # %% [markdown] tags=["lang-ko"]
-# `⟨kernel⟩`은 토큰을 알 때 ⟨loss_kernel⟩, 위치만 알 때 ⟨position_kernel⟩입니다. 밀어내는 쪽은 차례로 ⟨loss_repel⟩, ⟨position_repel⟩입니다. 위치만 아는 좌표는 매개변수도 ⟨blind_fewer⟩개 적습니다. 끌어당기는 힘은 어디에 누가 있는지 알아야 쓸모가 있습니다. 첫 층부터 글자를 보고 고를 수 있기 때문입니다.
+# 학습 도중 작은 표본에서 잰 검증 손실입니다. 끝난 뒤에 다시 재면 토큰과 위치를 아는 쪽이 ⟨loss_kernel⟩, 위치만 아는 쪽이 ⟨loss_position⟩입니다(차이 ⟨know_gap⟩ nats, 매개변수는 위치만 아는 쪽이 ⟨blind_fewer⟩개 적습니다). 차이가 음수이면 위치만 아는 쪽이 이번 실행에서 나았다는 뜻입니다.
+#
+# 토큰을 아는 좌표가 언제나 이롭지는 않습니다. 위치만 아는 좌표도 층을 지날 때마다 어텐션 출력을 따라 움직이므로 둘째 층부터는 글자를 알고, 첫 층에서는 ‘몇 글자 앞’만 가리면 됩니다. 배울 것이 적은 쪽이 짧은 학습에서는 빨리 자리를 잡는 것으로 보입니다. 까닭을 따로 재지는 않았습니다.
 # %% [markdown] tags=["lang-en"]
-# `⟨kernel⟩` reaches ⟨loss_kernel⟩ when its coordinates know the token and ⟨position_kernel⟩ when they know the position alone; the repelling form ⟨loss_repel⟩ and ⟨position_repel⟩. Coordinates that know only the position also have ⟨blind_fewer⟩ parameters fewer. Attraction is of use when it knows who is where, for then it can choose among characters from the first layer on.
+# These are validation losses taken on a small sample during training. Measured again at the end, the one that knows token and position has ⟨loss_kernel⟩, the one that knows only the position ⟨loss_position⟩ (a difference of ⟨know_gap⟩ nats; the latter has ⟨blind_fewer⟩ parameters fewer). Negative means that position alone did better in this run.
+#
+# Coordinates that know the token are not always better. Those that know the position alone still move with the attention output from layer to layer; from the second layer on they know characters, and in the first they only have to tell how many characters back. With less to learn, they seem to settle sooner in a short training. Why was not measured.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-start -->
-# ### 부호의 판정은 출발점에 달려 있습니다
+# ### 부호의 판정은 조건을 탑니다
 #
-# 지금까지의 좌표는 표준편차 0.02인 작은 난수에서 출발했습니다. 이번에는 같은 난수를 50배로 키워 표준편차 1에서 출발시킵니다. 층 정규화가 크기를 맞추므로 처음의 거리는 똑같습니다. 달라지는 것은 움직이기 쉬운 정도입니다. 한 걸음에 옮기는 양은 같은데 벡터가 50배 길어서, 방향은 그만큼 천천히 돕니다. 처음과 끝의 좌표가 이루는 코사인 유사도(cosine similarity)로 얼마나 움직였는지도 잽니다. 1이면 움직이지 않은 것입니다.
+# 학습 곡선에서 두 `potential`의 순서는 도중에 바뀔 수 있습니다. ⟨early_step⟩단계에서 −1 빼기 +1은 ⟨early_gap⟩ nats이고(작은 표본), 끝에서는 ⟨sign_gap⟩ nats입니다. 두 수의 부호가 다르면, 어디서 멈추느냐가 판정을 뒤집는다는 뜻입니다.
+#
+# 까닭을 자기 자신에게서 찾아봅니다. 자기 자신과의 거리는 언제나 0입니다. 당기는 힘은 거기서 가장 세고, 밀어내는 힘은 거기서 가장 약합니다. 학습 전과 후에 자기 자신이 받는 가중치의 평균을 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-start -->
-# ### The verdict on the sign depends on the start
+# ### The verdict on the sign hangs on conditions
 #
-# So far the coordinates started from small random numbers, of standard deviation 0.02. Now take the same numbers 50 times as large, a standard deviation of 1. Layer normalization brings them to one size, so the first distances are the same. What differs is how easily they move: a step is as long as before and the vectors are 50 times longer, so their directions turn that much more slowly. The cosine similarity between first and last coordinates tells how far they went; 1 means not at all.
+# In the learning curves the two `potential` models may change places on the way. At step ⟨early_step⟩ −1 minus +1 is ⟨early_gap⟩ nats (on a small sample), at the end ⟨sign_gap⟩ nats. Where the two differ in sign, the verdict turns on when one stops.
+#
+# Look for the reason in the token itself. It is always at distance 0, where attraction is strongest and repulsion weakest. Here is the mean weight that a token gives to itself, before and after training.
 
 # %%
-stiff = {f"{name}, stiff": twins[name]
-         for name in ("potential +1", "potential −1")}
-train_all(stiff, spread=50.0)
-
-window = valid_ids[: cfg.context][None]
-starts = []
-for name in (*list(stiff), "potential +1", "potential −1"):
-    first = build(original, seed)
+def own_weight(model):
+    """Mean weight on the diagonal, over layers, heads and queries."""
     with torch.no_grad():
-        if name in stiff:
-            first.coordinates.token.weight.mul_(50)
-            first.coordinates.position.weight.mul_(50)
-        before = first.trace(window)[1][0]
-        after = runs[name, seed][0].cpu().eval().trace(window)[1][0]
-    stayed = torch.cosine_similarity(before["z"], after["z"], dim=-1)
-    starts.append((name, before["r2"].sqrt().mean().item(),
-                   stayed.mean().item(), np.mean(losses_of(name))))
+        seen = model.cpu().eval().trace(sample)[1]
+    return torch.cat([layer["weights"].diagonal(dim1=-2, dim2=-1)
+                      for layer in seen]).mean().item()
 
-# %% tags=["hide-input"]
-stiff_gap = starts[1][3] - starts[0][3]
-record("stiff_gap", stiff_gap, text=f"{stiff_gap:+.3f}")
-record("stiff_attract", starts[0][3], text=f"{starts[0][3]:.3f}")
-record("stiff_repel", starts[1][3], text=f"{starts[1][3]:.3f}")
-record(stiff_first=starts[0][1], soft_first=starts[2][1],
-       stiff_cosine=starts[0][2], soft_cosine=starts[2][2])
-pd.DataFrame(starts, columns=[
-    "모델 | model", "처음의 평균 거리 | first mean distance",
-    "처음과 끝의 코사인 | cosine, first to last",
-    "검증 손실 | validation loss"]).style.hide(axis="index").format(precision=3)
+
+own = {name: (own_weight(build(twins[name], seed)),
+              own_weight(runs[name, seed][0])) for name in list(twins)[1:]}
+record(own_kernel=own[kernel][0], own_attract=own["potential +1"][0],
+       own_repel=own["potential −1"][0],
+       own_attract_after=own["potential +1"][1])
+pd.DataFrame(own, index=["학습 전 | before", "학습 뒤 | after"]).T.round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 처음의 평균 거리는 ⟨stiff_first⟩, ⟨soft_first⟩입니다. 서로 같습니다. 그런데 당기는 모델의 코사인은 크게 출발했을 때 ⟨stiff_cosine⟩, 작게 출발했을 때 ⟨soft_cosine⟩입니다. 부호의 차이(−1 빼기 +1)는 작은 출발에서 ⟨sign_gap⟩ nats였는데 큰 출발에서는 ⟨stiff_gap⟩ nats입니다. 음수이면 밀어내는 쪽이 나았다는 뜻입니다. 부호가 반대로 판정된다면, **중력이 유리한 것은 좌표가 움직일 수 있을 때뿐**입니다. 제자리에 묶인 점들 사이에서는 당기는 힘이 자기 자신과 우연한 이웃만 보게 합니다. 이 책이 작은 값에서 출발하는 까닭입니다.
+# 학습을 시작할 때 당기는 `potential`은 자기 자신에게 ⟨own_attract⟩만큼, 밀어내는 쪽은 ⟨own_repel⟩만큼, `⟨kernel⟩`은 ⟨own_kernel⟩만큼 줍니다. 당기는 `potential`은 다른 토큰의 자리를 끌어오기 전에는 남을 보기 어렵고, 밀어내는 쪽은 처음부터 남을 봅니다. 로그를 쓰는 `newton`은 그 사이에 있습니다. 당기는 쪽이 늦게 출발하는 것은 이 때문으로 보입니다.
+#
+# 좌표의 시작 값을 바꾸었을 때 순서가 뒤집힌 기록도 [실험 일지](#lab-log-start)에 있습니다. 그러니 ‘끌어당기면 낫다’를 법칙으로 읽지 마십시오. 모델의 크기, 단계의 수, 출발점과 함께 읽어야 하는 결과입니다.
 # %% [markdown] tags=["lang-en"]
-# The first mean distances, ⟨stiff_first⟩ and ⟨soft_first⟩, are the same. But the cosine of the attracting model is ⟨stiff_cosine⟩ from the large start and ⟨soft_cosine⟩ from the small one. The difference of the signs (−1 minus +1) was ⟨sign_gap⟩ nats from the small start and is ⟨stiff_gap⟩ nats from the large one; negative means that repulsion did better. Where the verdict turns around, **gravity is of use only when coordinates can move**: among points tied to their places, attraction makes a token look at itself and at chance neighbours. That is why this book starts small.
+# When training begins, the attracting `potential` gives ⟨own_attract⟩ to the token itself, the repelling one ⟨own_repel⟩, and `⟨kernel⟩` ⟨own_kernel⟩. Until it has drawn other tokens near, the attracting `potential` can hardly see them, while the repelling one sees others from the start; `newton`, with its logarithm, stands between the two. That seems to be why attraction starts late.
+#
+# The [lab log](#lab-log-start) also tells of a start of the coordinates that turned the order around. So do not read “attraction is better” as a law. It is a result that goes with a size, a number of steps and a starting point.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-space -->
@@ -858,19 +849,35 @@ check_mended_cutoff(cutoff_solution)
 # <!-- label: gravity-radius -->
 # ### 배운 반지름
 #
-# 앞에서 학습한 다섯째 모델은 `⟨cutoff⟩` 컷오프를 켜고 반지름을 ⟨radius_start⟩에서 시작했습니다. 헤드마다 반지름이 얼마가 되었고 쌍을 얼마나 끊는지 봅니다.
+# 학습된 `⟨kernel⟩` 모델을 둘로 베껴 ⟨n_more⟩단계를 더 학습합니다. 한쪽은 그대로 두고, 한쪽에는 반지름이 ⟨radius_start⟩에서 시작하는 `⟨cutoff⟩` 컷오프를 켭니다. 헤드마다 반지름이 얼마가 되고 쌍을 얼마나 끊는지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-radius -->
 # ### Radii that were learned
 #
-# The fifth model trained above had the `⟨cutoff⟩` cutoff on, with radii that began at ⟨radius_start⟩. Here is where each head took its radius, and what share of the pairs it cuts.
+# Copy the trained `⟨kernel⟩` model twice and train both for ⟨n_more⟩ more steps, one as it is, the other with the `⟨cutoff⟩` cutoff on and radii that begin at ⟨radius_start⟩. Here is where each head takes its radius, and what share of the pairs it cuts.
+
+# %%
+import copy
+
+further = replace(recipe, steps=cfg.more_steps, seed=seed + 1000,
+                  learning_rate=cfg.learning_rate / 4,
+                  warmup=1, evaluations=1)
+limited = build(replace(gravity, cutoff=cutoff, radius=radius,
+                        form="reference"), seed)
+learned = {name: w for name, w in model.state_dict().items()
+           if not name.endswith(".rho")}  # all but the radii
+limited.load_state_dict(learned, strict=False)
+copies = {"without": copy.deepcopy(model), "cut": limited}
+for name, copied in copies.items():
+    train(copied.to(cfg.device).train(), train_ids, valid_ids, further, name)
+    score = evaluate(copied, valid_ids, cfg.context, cfg.windows)
+    record(f"loss_{name}", score, text=f"{score:.3f}")
 
 # %% tags=["hide-input"]
 from lib.gravity_layers import statistics
 
-limited = runs[f"{kernel}, {cutoff}", seed][0].cpu().eval()
 with torch.no_grad():
-    trace = limited.trace(sample)[1]
+    trace = limited.cpu().eval().trace(sample)[1]
 parts = []
 for i, (block, seen) in enumerate(
         zip(limited.blocks, trace, strict=True)):
@@ -883,14 +890,15 @@ for i, (block, seen) in enumerate(
         "엔트로피 | entropy": found["entropy"]}))
 heads = pd.concat(parts)
 record("cutoff", cutoff)
+record("n_more", cfg.more_steps)
 record(radius_start=radius, radius_low=heads.iloc[:, 2].min(),
        radius_high=heads.iloc[:, 2].max(), share_cut=heads.iloc[:, 4].mean())
 heads.style.hide(axis="index").format(precision=2)
 
 # %% [markdown] tags=["lang-ko"]
-# 학습 뒤 반지름은 ⟨radius_low⟩에서 ⟨radius_high⟩ 사이에 있고, 평균하면 쌍의 ⟨share_cut⟩만큼이 끊겼습니다. 검증 손실은 ⟨loss_cut⟩이고, 컷오프가 없을 때는 ⟨loss_kernel⟩입니다. 끊긴 몫이 크고 두 손실이 비슷하면 건너뛰어도 좋은 계산이 그만큼 있다는 뜻입니다. 건너뛰어서 얼마나 빨라지는지는 12장에서 잽니다.
+# 학습 뒤 반지름은 ⟨radius_low⟩에서 ⟨radius_high⟩ 사이에 있고, 평균하면 쌍의 ⟨share_cut⟩만큼이 끊겼습니다. 같은 만큼 더 배운 뒤의 검증 손실은 컷오프가 있을 때 ⟨loss_cut⟩, 없을 때 ⟨loss_without⟩입니다. 끊긴 몫이 크고 두 손실이 비슷하면 건너뛰어도 좋은 계산이 그만큼 있다는 뜻입니다. 건너뛰어서 얼마나 빨라지는지는 12장에서 잽니다. 짧게 더 배운 것이어서 반지름이 출발점에서 멀리 가지는 못합니다.
 # %% [markdown] tags=["lang-en"]
-# After training the radii lie between ⟨radius_low⟩ and ⟨radius_high⟩ and cut, on average, ⟨share_cut⟩ of the pairs. The validation loss is ⟨loss_cut⟩, and ⟨loss_kernel⟩ without a cutoff. Where the share is large and the two losses are close, that much work could be skipped; how much time that saves is for chapter 12.
+# After training the radii lie between ⟨radius_low⟩ and ⟨radius_high⟩ and cut, on average, ⟨share_cut⟩ of the pairs. After equally many further steps the validation loss is ⟨loss_cut⟩ with the cutoff and ⟨loss_without⟩ without it. Where the share is large and the two losses are close, that much work could be skipped; how much time that saves is for chapter 12. The further training was short, so the radii cannot have gone far from where they began.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-repulsion -->
@@ -900,7 +908,7 @@ heads.style.hide(axis="index").format(precision=2)
 #
 # $$L_{\text{rep}}=\lambda\cdot\operatorname*{mean}_{i\ne j}\ \frac{m_im_j}{\max(r_{ij},\,d_{\min})^2}$$
 #
-# 학습된 모델을 둘로 베껴 ⟨n_more⟩단계를 더 학습하되 한쪽에만 이 항을 더하고, 토큰마다 가장 가까운 이웃까지의 거리를 잽니다.
+# 학습된 모델을 한 번 더 베껴, 이번에는 이 항을 더한 채 ⟨n_more⟩단계를 학습합니다. 앞에서 그대로 더 배운 모델과 나란히 놓고, 토큰마다 가장 가까운 이웃까지의 거리를 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-repulsion -->
 # ## Repulsion: not all in one place
@@ -909,11 +917,9 @@ heads.style.hide(axis="index").format(precision=2)
 #
 # $$L_{\text{rep}}=\lambda\cdot\operatorname*{mean}_{i\ne j}\ \frac{m_im_j}{\max(r_{ij},\,d_{\min})^2}$$
 #
-# Copy the trained model twice, train ⟨n_more⟩ more steps with the term in one copy only, and measure how far each token is from its nearest neighbour.
+# Copy the trained model once more and train it for ⟨n_more⟩ steps with this term. Beside the copy that went on as it was, measure how far each token is from its nearest neighbour.
 
 # %%
-import copy
-
 from lib.gravity import repulsion
 
 
@@ -926,24 +932,18 @@ def with_repulsion(model, x, y):
     return fit + repulsion_weight * push
 
 # %%
-further = replace(recipe, steps=cfg.more_steps, seed=seed + 1000,
-                  learning_rate=cfg.learning_rate / 4,
-                  warmup=1, evaluations=1)
-copies = {}
-for name, loss in (("without", None), ("with", with_repulsion)):
-    copies[name] = copy.deepcopy(model).to(cfg.device).train()
-    train(copies[name], train_ids, valid_ids, further, name, loss)
-    score = evaluate(copies[name], valid_ids, cfg.context, cfg.windows)
-    record(f"loss_{name}_repulsion", score, text=f"{score:.3f}")
-record("n_more", cfg.more_steps)
+copies["with"] = copy.deepcopy(model).to(cfg.device).train()
+train(copies["with"], train_ids, valid_ids, further, "with",
+      with_repulsion)
+score = evaluate(copies["with"], valid_ids, cfg.context, cfg.windows)
+record("loss_with_repulsion", score, text=f"{score:.3f}")
 
 # %% tags=["hide-input"]
 block = valid_ids[: 16 * cfg.context].reshape(16, -1)
 fig, ax = plt.subplots()
-for (name, copied), style in zip(
-        copies.items(), ("--", "-"), strict=True):
+for name, style in (("without", "--"), ("with", "-")):
     with torch.no_grad():
-        z = copied.cpu().eval().trace(block)[1][-1]["z"]
+        z = copies[name].cpu().eval().trace(block)[1][-1]["z"]
     r2 = squared_distances(z)
     near = r2.masked_fill(torch.eye(r2.shape[-1]).bool(), torch.inf)
     near = near.amin(-1).sqrt().flatten().sort().values
@@ -965,9 +965,9 @@ show(fig)
 # <!-- alt: Two cumulative curves of the nearest-neighbour distance, with and without repulsion; their medians are given in the text. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 중앙값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 차례로 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 점들을 벌려 놓은 일이 예측에 도움이 되었는지는 두 손실의 차이가 말해 줍니다. 차이가 거의 없다면 도움도 해도 되지 않은 것입니다. 반발이 없어도 중앙값이 0이 아니니 점들이 한곳으로 무너지지는 않았습니다. 다음 글자를 맞히려면 자리와 글자를 구별해야 하기 때문일 것입니다.
+# 중앙값은 반발이 없을 때 ⟨near_without⟩, 있을 때 ⟨near_with⟩입니다. 검증 손실은 차례로 ⟨loss_without⟩, ⟨loss_with_repulsion⟩입니다. 점들을 벌려 놓은 일이 예측에 도움이 되었는지는 두 손실의 차이가 말해 줍니다. 차이가 거의 없다면 도움도 해도 되지 않은 것입니다. 반발이 없어도 중앙값이 0이 아니니 점들이 한곳으로 무너지지는 않았습니다. 다음 글자를 맞히려면 자리와 글자를 구별해야 하기 때문일 것입니다.
 # %% [markdown] tags=["lang-en"]
-# The median is ⟨near_without⟩ without repulsion and ⟨near_with⟩ with it; the validation losses are ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Whether spreading the points helped to predict is for the difference of the two to say; where there is next to none, it neither helped nor hurt. Even without repulsion the median is not 0: the points did not fall into one place, presumably because a model that guesses the next character has to tell positions and characters apart.
+# The median is ⟨near_without⟩ without repulsion and ⟨near_with⟩ with it; the validation losses are ⟨loss_without⟩ and ⟨loss_with_repulsion⟩. Whether spreading the points helped to predict is for the difference of the two to say; where there is next to none, it neither helped nor hurt. Even without repulsion the median is not 0: the points did not fall into one place, presumably because a model that guesses the next character has to tell positions and characters apart.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-exercise-gaussian -->
@@ -1004,21 +1004,21 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-failures -->
 # ## 잘되지 않은 것
 #
-# - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다. 다만 좌표를 크게 출발시키면 그 차이가 ⟨stiff_gap⟩ nats가 됩니다.
-# - **위치만 아는 좌표.** `⟨kernel⟩`의 손실이 ⟨loss_kernel⟩에서 ⟨position_kernel⟩까지 달라졌습니다.
+# - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다. 부호만 바로잡으면 될 일이 아니었습니다. [조건을 탑니다](#gravity-start).
+# - **토큰을 아는 좌표.** 이 크기와 이 단계에서는 위치만 아는 좌표와의 차이가 ⟨know_gap⟩ nats였습니다. 음수이면 위치만 아는 쪽이 나았다는 뜻입니다.
 # - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나의 가중치가 ⟨attract_self⟩입니다.
 # - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않았습니다. 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩입니다.
-# - **반발.** 없을 때와 있을 때 가장 가까운 이웃까지 거리의 중앙값은 ⟨near_without⟩, ⟨near_with⟩이고 손실은 ⟨loss_without_repulsion⟩, ⟨loss_with_repulsion⟩입니다. 점들이 벌어진 만큼 손실이 나아졌는지 견주어 보십시오.
+# - **반발.** 없을 때와 있을 때 가장 가까운 이웃까지 거리의 중앙값은 ⟨near_without⟩, ⟨near_with⟩이고 손실은 ⟨loss_without⟩, ⟨loss_with_repulsion⟩입니다. 점들이 벌어진 만큼 손실이 나아졌는지 견주어 보십시오.
 # - **질량과 빈도.** 횟수와의 순위 상관은 ⟨mass_rank⟩입니다. 0보다 뚜렷이 크지 않다면, 잦은 글자가 곧 무거운 글자라는 기대는 맞지 않은 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-failures -->
 # ## What did not work
 #
-# - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction. From a large start of the coordinates that difference becomes ⟨stiff_gap⟩ nats.
-# - **Coordinates that know only the position.** The loss of `⟨kernel⟩` went from ⟨loss_kernel⟩ to ⟨position_kernel⟩.
+# - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction. To put the sign right is not all there is to it: it [hangs on conditions](#gravity-start).
+# - **Coordinates that know the token.** At this size and after this many steps, coordinates of position only differ by ⟨know_gap⟩ nats; negative means that position alone did better.
 # - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
 # - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it went from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
-# - **Repulsion.** Without and with it, the median distance to the nearest neighbour is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without_repulsion⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved apart with how far the loss fell.
+# - **Repulsion.** Without and with it, the median distance to the nearest neighbour is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved apart with how far the loss fell.
 # - **Mass and frequency.** The rank correlation with the counts is ⟨mass_rank⟩. Unless that is clearly above 0, the expectation that frequent characters are heavy ones was wrong.
 
 # %% [markdown] tags=["lang-ko"]
