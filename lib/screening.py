@@ -41,6 +41,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "repulsion_every_8": {"repulsion_interval": 8},
     "no_radius": {"no_radius_cutoff": True},
 }
+#: The options in which variants differ.
+VARYING = frozenset().union(*VARIANTS.values())
 _SHARED = {"tokenizer": "bpe", "no_radius_cutoff": False, "use_cosine_schedule": True}
 #: The sizes. `full` is that of the original, where vanilla had mlp 1536; here the
 #: width of the coordinates gives every variant vanilla's parameters instead.
@@ -154,15 +156,21 @@ class Screening:
 def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
     """Run what is not finished, one variant after the other, and report.
 
-    plans: of `plan`. A variant that fails is told in `failed` and the next one runs;
-    Ctrl-C ends the screening after its step, with reports and a checkpoint left.
+    plans: of `plan`; rows of other variants that the folder holds, of the same budget
+    and options, stand beside theirs. A variant that fails is told in `failed` and the
+    next one runs; Ctrl-C ends the screening after its step, with reports and a checkpoint left.
 
     Raises
     ------
     DataError, ValueError
         If the text is not there or too short: then no variant could run.
     """
-    found = Screening(Path(next(iter(plans.values())).checkpoint_path).parent)
+    some = next(iter(plans.values()))
+    found = Screening(Path(some.checkpoint_path).parent)
+    for name in VARIANTS.keys() - plans.keys():  # of an earlier screening
+        place = replace(some, checkpoint_path=str(found.folder / name))
+        if done := finished(place, but=VARYING):
+            _take(found, name, done)
     task: Task | None = None
     for name, options in plans.items():
         done = finished(options)
@@ -180,26 +188,39 @@ def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
         else:
             found.kept.append(name)
         if done is not None:
-            found.rows.append(done["row"])
-            found.curves[name] = done["curve"]
+            _take(found, name, done)
         report(found, title)
     return found
 
 
-def finished(options: Options) -> dict[str, Any] | None:
-    """What a variant left when it was finished, if it was with the same options."""
+def _take(found: Screening, name: str, done: dict[str, Any]) -> None:
+    order = list(VARIANTS)
+    found.rows.append(done["row"])
+    found.rows.sort(key=lambda row: order.index(row["variant"]))
+    found.curves[name] = done["curve"]
+
+
+def finished(
+    options: Options, but: Iterable[str] = ()
+) -> dict[str, Any] | None:
+    """What a variant left when it was finished, if it was with the same options.
+
+    but: options that may differ.
+    """
     try:
         text = (options.folder / "result.json").read_text(encoding="utf-8")
         kept = json.loads(text)
     except (OSError, ValueError):
         return None
-    return kept if _same(kept["options"], options) else None
+    return kept if _same(kept["options"], options, but) else None
 
 
-def _same(then: dict[str, Any], options: Options) -> bool:
+def _same(
+    then: dict[str, Any], options: Options, but: Iterable[str] = ()
+) -> bool:
     """Whether these were the options, up to what does not change the result."""
     now = json.loads(json.dumps(asdict(options)))
-    free = set(FREE) - {"max_steps"}  # a longer cosine is another run
+    free = set(FREE) - {"max_steps"} | set(but)  # a longer cosine is another run
     return all(then.get(name) == now[name] for name in now if name not in free)
 
 

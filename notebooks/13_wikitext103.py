@@ -300,7 +300,7 @@ pd.DataFrame([beside(REPORTED, name) + beside(ours, name)
 # | `last`만 | 거기서부터 이어 합니다. 끊기지 않았을 때와 비트까지 같습니다 |
 # | 아무것도 없음 | 처음부터 합니다 |
 #
-# 옵션이 하나라도 다르면 다른 실행으로 칩니다. 한 변형이 실패하면 그 까닭을 적고 다음 변형으로 넘어갑니다. 끝나면 실패한 것이 있다고 알리며 0이 아닌 값을 돌려줍니다. 이번 실행에서는 다시 돌리지 않은 것이 ⟨n_kept⟩개, 이어 한 것이 ⟨n_resumed⟩개, 실패한 것이 ⟨n_failed⟩개입니다. 같은 계획을 한 번 더 맡겨 봅니다.
+# 옵션이 하나라도 다르면 다른 실행으로 칩니다. 변형을 나누어 돌려도 한 폴더에 있으면 한 표에 모입니다. 한 변형이 실패하면 그 까닭을 적고 다음 변형으로 넘어갑니다. 끝나면 실패한 것이 있다고 알리며 0이 아닌 값을 돌려줍니다. 이번 실행에서는 다시 돌리지 않은 것이 ⟨n_kept⟩개, 이어 한 것이 ⟨n_resumed⟩개, 실패한 것이 ⟨n_failed⟩개입니다. 같은 계획을 한 번 더 맡겨 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: wikitext-survive -->
 # ## When it is cut off, or one fails
@@ -313,7 +313,7 @@ pd.DataFrame([beside(REPORTED, name) + beside(ours, name)
 # | only `last` | it goes on from there, equal to the bit to a run never cut off |
 # | nothing | it starts from the beginning |
 #
-# With any other option it counts as another run. When a variant fails, the reason is written down and the next one runs; at the end the run says so and does not return 0. In this run, ⟨n_kept⟩ were taken as they were, ⟨n_resumed⟩ went on, and ⟨n_failed⟩ failed. We hand in the same plan once more.
+# With any other option it counts as another run. Variants run one by one gather in one table, as long as they share the folder. When a variant fails, the reason is written down and the next one runs; at the end the run says so and does not return 0. In this run, ⟨n_kept⟩ were taken as they were, ⟨n_resumed⟩ went on, and ⟨n_failed⟩ failed. We hand in the same plan once more.
 
 # %%
 again = screen(plans, f"WikiText screening, budget {cfg.budget}")
@@ -473,7 +473,7 @@ pd.DataFrame({"같은 시간의 손실 | loss at equal time": {
 # The budget `⟨budget⟩` trained ⟨n_variants⟩ variants with seed ⟨n_seed⟩ for ⟨n_steps⟩ steps each. The learning rate is one for each budget and was tuned for no variant. Speeds come from a machine that had other work to do; only their ratios mean something. The figures of the original are as it reported them and were not measured here. The budget `full` has not been run for this chapter.
 
 # %% tags=["remove-input"]
-source = plans[rows.index[0]].folder / "result.json"
+source = found.folder / rows.index[0] / "result.json"
 told = json.loads(source.read_text(encoding="utf-8"))
 pd.DataFrame([
     ("데이터 | data", told["text"]), ("토크나이저 | tokenizer", told["tokens"]),

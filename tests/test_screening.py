@@ -94,6 +94,18 @@ def test_what_is_finished_is_not_run_again(whole):
     assert (plans["default"].folder / "last").stat().st_mtime_ns == before
 
 
+def test_a_screening_of_one_variant_keeps_the_rows_of_the_others(whole, excerpt):
+    _, found = whole
+    one = plan("smoke", "no_radius", found.folder, data_path=excerpt, **TINY)
+    again = screen(one, "Trial")
+    assert again.kept == ["no_radius"] and again.rows == found.rows
+    other = plan("smoke", "no_radius", found.folder, data_path=excerpt, seed=5, **TINY)
+    (found.folder / "no_radius/result.json").rename(found.folder / "kept.json")
+    alone = screen(other, "Trial")
+    assert [row["variant"] for row in alone.rows] == ["no_radius"]
+    (found.folder / "kept.json").rename(found.folder / "no_radius/result.json")
+
+
 def test_other_options_are_another_run(whole):
     plans, _ = whole
     assert finished(plans["vanilla"]) is not None
