@@ -16,7 +16,8 @@ from lib.checkpoint import load_model
 from lib.text_tokenizers import CharTokens, Tokens
 from lib.texts import DATASETS, Text, ids_of, load_text
 
-KINDS = ("vowel", "consonant", "letters", "capital", "digit", "punctuation", "space")
+KINDS = ("vowel", "consonant", "letters", "capital", "digit", "punctuation", "space",
+         "bytes")
 
 
 LONGEST = 4096  # tokens on a page: more are slow to turn
@@ -123,13 +124,16 @@ def kind_of(piece: str) -> str:
     """The kind of a token by its text: one of `KINDS`.
 
     One small letter is a vowel or a consonant; several, or letters without case such
-    as Hangul, are `letters`; a capital in front decides for `capital`.
+    as Hangul, are `letters`; a capital in front decides for `capital`. Bytes that are
+    a part of a character decode to � and are `bytes`.
 
-    >>> [kind_of(piece) for piece in ("e", "t", " the", "The", "3", "?", " ", "가")]
+    >>> [kind_of(piece) for piece in ("e", "t", " the", "The", "3", "?", "\\n", "가")]
     ['vowel', 'consonant', 'letters', 'capital', 'digit', 'punctuation', 'space',
      'letters']
     """
     word = piece.strip()
+    if "�" in word:
+        return "bytes"
     if not word:
         return "space"
     if any(c.isdigit() for c in word):

@@ -23,6 +23,7 @@ LOOKS = dict(zip(KINDS, (
     ("olive", "square"),
     ("tokens", "diamond"),
     ("grey", "square"),
+    ("grey", "circle"),
 ), strict=True))
 MASSES = [[0, "#e9c39b"], [1, COLOURS["gravity"]]]  # colour scale, light to heavy
 
@@ -36,11 +37,16 @@ def readable(label: str) -> str:
     return label.replace("<", "＜").replace("&", "＆")
 
 
-def atlas_figure(atlas: Atlas, view: View, height: int = 620) -> go.Figure:
+def atlas_figure(
+    atlas: Atlas, view: View, thread: bool = True, height: int = 620
+) -> go.Figure:
     """The atlas as a plotly figure: a slider over layers, a menu of colours.
 
     Every point carries `customdata` = [token, mass, layer, position, kind]. Traces:
     a line through the tokens in reading order, one for each kind, one of masses.
+
+    thread
+        Whether the line is drawn.
     """
     kinds = atlas.kinds
     there = [kind for kind in KINDS if kind in kinds]
@@ -69,8 +75,9 @@ def atlas_figure(atlas: Atlas, view: View, height: int = 620) -> go.Figure:
         marker={"color": mass, "size": size, "colorscale": MASSES,
                 "colorbar": {"title": {"text": "mass"}, "thickness": 12}}))
     figure = go.Figure(traces)
-    by_kind = [True, *[True] * len(there), False]
-    by_mass = [True, *[False] * len(there), True]
+    by_kind = [thread, *[True] * len(there), False]
+    by_mass = [thread, *[False] * len(there), True]
+    figure.data[0].visible = thread
     flat = view.places.flatten(0, 1)
     low, high = flat.amin(0), flat.amax(0)
     reach = float((high - low).max()) * 0.54 or 1.0  # the same unit on all axes
@@ -80,8 +87,8 @@ def atlas_figure(atlas: Atlas, view: View, height: int = 620) -> go.Figure:
         "showbackground": False, "zeroline": False, "title": {"text": f"PC{n}"}}
         for n, (a, m) in enumerate(zip("xyz", middle, strict=True), 1)}
     figure.update_layout(
-        height=height, margin={"l": 10, "r": 0, "t": 76, "b": 80},
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom",
+        height=height, margin={"l": 10, "r": 0, "t": 48, "b": 80},
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top",
                 "itemsizing": "constant"},
         scene=axes | {
             "aspectmode": "cube", "camera": {"eye": {"x": 1.1, "y": 1.0, "z": 0.7}}},
@@ -90,7 +97,7 @@ def atlas_figure(atlas: Atlas, view: View, height: int = 620) -> go.Figure:
                   "steps": [_step(layer, rows) for layer, rows in enumerate(content)]}],
         updatemenus=[{
             "type": "buttons", "direction": "right", "x": 0, "xanchor": "left",
-            "y": 1, "yanchor": "bottom", "pad": {"b": 40}, "showactive": True,
+            "y": 1, "yanchor": "bottom", "pad": {"b": 6}, "showactive": True,
             "buttons": [{"method": "restyle", "label": label,
                          "args": [{"visible": visible}]}
                         for label, visible in (("kind", by_kind), ("mass", by_mass))],
@@ -152,9 +159,10 @@ def place_for(output: Path | str, root: Path) -> Path:
         with tempfile.NamedTemporaryFile(dir=path.parent):
             pass
     except OSError as error:
+        file = next((up for up in path.parents if up.is_file()), None)
+        why = f"{file} is a file, not a folder" if file else error.strerror or error
         raise ValueError(
-            f"output {path} cannot be written ({error.strerror or error}); "
-            "name a file in a folder that can"
+            f"output {path} cannot be written ({why}); name a file in a folder that can"
         ) from None
     return path
 

@@ -293,7 +293,7 @@ show(fig, table=shares.rename_axis("layer"))
 # %% [markdown] tags=["lang-ko"]
 # 자리의 몫은 첫 층에서 ⟨position_first⟩, 마지막 층에서 ⟨position_last⟩입니다. 토큰의 몫은 ⟨token_first⟩에서 ⟨token_last⟩로, 문맥의 몫은 ⟨context_first⟩에서 ⟨context_last⟩로 바뀝니다(글을 넷으로 나누어 잰 표준 오차 ⟨context_error⟩). 앞에서 본 대로 이 공간의 뼈대는 자리입니다.
 #
-# 계산이 맞는지 알려 주는 자리가 하나 있습니다. 0층의 좌표는 자리와 토큰만으로 정해지므로 문맥의 몫은 꼭 0이어야 합니다. 이번 값은 ⟨context_zero⟩로, 반올림 오차입니다. 자리와 토큰 중 무엇을 먼저 세느냐도 결과를 바꿀 수 있는데, 순서를 바꾸어도 몫이 달라지는 폭은 가장 큰 곳에서 ⟨order_gap⟩입니다. 창을 아무 데서나 잘랐으니 자리와 토큰이 거의 독립이기 때문입니다.
+# 계산이 맞는지 알려 주는 자리가 하나 있습니다. 0층의 좌표는 자리와 토큰만으로 정해지므로 문맥의 몫은 꼭 0이어야 합니다. 이번에 나온 값(⟨context_zero⟩)은 반올림 오차입니다. 자리와 토큰 중 무엇을 먼저 세느냐도 결과를 바꿀 수 있는데, 순서를 바꾸어도 몫이 달라지는 폭은 가장 큰 곳에서 ⟨order_gap⟩입니다. 창을 아무 데서나 잘랐으니 자리와 토큰이 거의 독립이기 때문입니다.
 # %% [markdown] tags=["lang-en"]
 # Position holds ⟨position_first⟩ in the first layer and ⟨position_last⟩ in the last. The share of the token goes from ⟨token_first⟩ to ⟨token_last⟩, that of context from ⟨context_first⟩ to ⟨context_last⟩ (standard error ⟨context_error⟩, from the text cut in four). So the eye was right: the backbone of this space is position.
 #
@@ -353,17 +353,17 @@ from lib.atlas import position_means, without_position
 means = position_means(measured)
 bare = without_position(shown, means)
 bare_view = project(bare.z)
-bare_figure = atlas_figure(bare, bare_view)
+bare_figure = atlas_figure(bare, bare_view, thread=False)
 record("bare", bare_view.shares.sum(),
        text=f"{bare_view.shares.sum():.0%}")
 show(bare_figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 같은 글에서 자리의 평균을 뺀 지도. 세 축은 남은 분산의 ⟨bare⟩를 담습니다. 회색 선은 여기서도 읽는 순서입니다.
+# 같은 글에서 자리의 평균을 뺀 지도. 세 축은 남은 분산의 ⟨bare⟩를 담습니다. 읽는 순서를 잇는 선은 지웠습니다.
 #
 # <!-- alt: 자리의 평균을 뺀 3차원 산점도. 0층에서는 같은 글자의 점들이 작은 덩어리로 모이고, 층이 깊어지면 덩어리가 퍼져 구름이 된다. 색은 종류 또는 질량이고 슬라이더로 층을 고른다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The same text with the mean of each position taken out; the three axes hold ⟨bare⟩ of the variance that is left. The grey line is again the order of reading.
+# The same text with the mean of each position taken out; the three axes hold ⟨bare⟩ of the variance that is left. The line of reading is not drawn.
 #
 # <!-- alt: A 3D scatter plot with the mean of each position taken out. At layer 0 the points of a character lie in one small clump; in deeper layers the clumps spread into clouds. Colour is kind or mass, a slider picks the layer. -->
 

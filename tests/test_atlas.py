@@ -88,6 +88,7 @@ def test_pieces_of_words_have_kinds_too():
     tokens = BpeTokens.train("the lower lowest " * 20, vocab=290)
     labels, kinds = names_of(tokens)
     assert dict(zip(labels, kinds, strict=True))["␣lowest"] == "letters"
+    assert dict(zip(labels, kinds, strict=True))["<EB>"] == "bytes"
     assert kind_of("É") == "capital" and kind_of("é") == "consonant"
 
 
@@ -412,7 +413,7 @@ def test_wrong_use_is_one_sentence_that_says_what_to_do(tmp_path, model):
         (lambda: to_show("", source, 5), ValueError, "text is empty"),
         (lambda: to_show("한글", source, 5), ValueError, "never saw '한'"),
         (lambda: to_show("be " * 2000, source, 5), ValueError, "at most 4,096"),
-        (lambda: place_for("text.txt/a.html", tmp_path), ValueError, "be written"),
+        (lambda: place_for("text.txt/a.html", tmp_path), ValueError, "is a file"),
         (lambda: place_for("", tmp_path), ValueError, "is a folder"),
         (lambda: collect(build(replace(CONFIG, attention="dot"), 0),
                          ids_of("be", TOKENS), names_of(TOKENS)), ValueError, "NGT"),
