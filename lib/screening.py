@@ -158,7 +158,8 @@ def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
 
     plans: of `plan`; rows of other variants that the folder holds, of the same budget
     and options, stand beside theirs. A variant that fails is told in `failed` and the
-    next one runs; Ctrl-C ends the screening after its step, with reports and a checkpoint left.
+    next one runs; Ctrl-C ends the screening after its step, with reports and a
+    checkpoint left.
 
     Raises
     ------
