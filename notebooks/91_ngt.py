@@ -243,14 +243,13 @@ names = {"entropy": "entropy (nats)", "strength": "strength",
 if options.gate == "none":
     names = dict(list(names.items())[:4])
 there = [name for name in names if name in told]
-figure, axes = plt.subplots(2, 2 if len(there) < 5 else 3,
-                            figsize=(7.2, 4.4), sharex=True)
-for axis, name in zip(axes.flat, there, strict=False):
+rows = min(2, len(there))
+figure, axes = plt.subplots(rows, len(there) // rows, sharex=True,
+                            squeeze=False, figsize=(7.2, 2.2 * rows))
+for axis, name in zip(axes.flat, there, strict=True):
     part = told[name].dropna()
     axis.plot(part.index, part, ".-", color=COLOURS["gravity"])
     axis.set_title(names[name])
-for axis in axes.flat[len(there):]:
-    axis.remove()
 figure.supxlabel("step", fontsize=10)
 show(figure)
 
