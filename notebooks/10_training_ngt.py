@@ -452,7 +452,8 @@ for axis, (size, table) in zip(axes[:, 0], tables.items(), strict=True):
         if gap.n > 1:
             axis.plot([gap.low, gap.high], [y, y], color=colour)
     axis.axvline(0, color=COLOURS["attention"], linewidth=1)
-    axis.set(title=size, xlabel="loss minus dot (nats)")
+    axis.set(title=size, xlabel="loss minus dot (nats)",
+             ylim=(-0.5, len(rest) - 0.5))
     axis.set_yticks(range(len(rest)), [one.name for one in rest])
 gaps = pd.DataFrame([as_row(size, one) for size, table in tables.items()
                      for one in table if one.difference])
