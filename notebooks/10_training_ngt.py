@@ -42,7 +42,7 @@ d_coord = None  # width of the coordinates; None: the profile
 learning_rate = None  # peak of the cosine, the same for both; None: the profile
 strength = 1.0  # first p or γ of every head
 eps = 1.0  # softening of newton and potential, in the unit of r²
-lambda_repulsion = 0.0  # weight of the repulsion in NGT's loss; 0 only watches it
+lambda_repulsion = 0.0  # weight of repulsion in the loss; 0 only watches
 min_dist = 0.1  # below this distance the repulsion stops growing
 results = "benchmarks/results/quality.jsonl"  # the runs of the full experiment
 prompt = "ROMEO:"  # what the models go on with
@@ -372,6 +372,8 @@ drawn = ["dot", "newton", "gaussian", "potential", "repelling"]
 looks = dict(zip(drawn, zip(
     ("attention", "gravity", "tokens", "plum", "olive"), "osD^v",
     strict=True), strict=True))
+
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(1, len(tables), figsize=(7.2, 3.4),
                             squeeze=False)
 for axis, size in zip(axes[0], tables, strict=True):
@@ -485,7 +487,7 @@ def verdict(size):
     return ("구간 전체가 0보다 크므로 내적이 낫습니다",
             "the whole interval lies above 0: the dot product is better")
 
-
+# %% tags=["hide-input"]
 said = {size: verdict(size) for size in tables}
 bilingual("; ".join(f"{size}: {ko}" for size, (ko, _) in said.items()) + ".",
           "; ".join(f"{size}: {en}" for size, (_, en) in said.items()) + ".")
