@@ -460,7 +460,7 @@ record(one_here=bits.iloc[0, 0], one_first=bits.iloc[0, 1],
 # | 나누어, 놓인 그대로 | ⟨split_here⟩ | ⟨split_far⟩ |
 # | 나누어, 첫 토큰부터 | ⟨split_first⟩ | ⟨split_first_far⟩ |
 #
-# 나누어 적기만 해도 원점 가까이에서는 오차가 거의 사라지고, 멀어질수록 천천히 늘어납니다. 첫 토큰에서 세는 데에는 값이 듭니다. 빼고 나서 좌표를 다시 bf16으로 반올림하므로, 구름이 원점에 있으면 오히려 손해입니다. 멀리서는 거꾸로입니다. 먼 점들은 이미 성긴 눈금 위에 있어서 차이가 반올림 없이 적힙니다. `gaussian_sdpa`는 둘 다 합니다. 원점에서 조금 잃더라도, 학습 중의 좌표가 어디에 놓이든 무너지지 않는 쪽을 고른 것입니다.
+# 나누어 적기만 해도 원점 가까이에서는 오차가 거의 사라지고, 멀어질수록 천천히 늘어납니다. 첫 토큰에서 세는 데에는 값이 듭니다. 빼고 나서 좌표를 다시 bf16으로 반올림하므로, 구름이 원점에 있으면 오히려 손해입니다. 멀리서는 거꾸로입니다. 먼 점들은 이미 성긴 눈금 위에 있어서 차이가 반올림 없이 적힙니다. `gaussian_sdpa`는 GPU에서 16비트로 계산할 때 나누어 적고 점은 놓인 그대로 둡니다. CPU에서는 32비트로 바꾸어 계산하므로 나눌 것이 없고, 점은 첫 토큰부터 셉니다.
 # %% [markdown] tags=["lang-en"]
 # | way | at the origin | pushed by ⟨far⟩ |
 # |---|---|---|
@@ -469,7 +469,7 @@ record(one_here=bits.iloc[0, 0], one_first=bits.iloc[0, 1],
 # | split, as it lies | ⟨split_here⟩ | ⟨split_far⟩ |
 # | split, from the first token | ⟨split_first⟩ | ⟨split_first_far⟩ |
 #
-# Splitting alone all but removes the error near the origin, and lets it grow slowly further away. Counting from the first token has a price: what is left after the subtraction is rounded to bf16 again, a loss where the cloud lies at the origin anyway. Far away it is the other way round, since distant points already sit on a coarse grid, and their differences need no rounding. `gaussian_sdpa` does both: it gives away a little at the origin so as not to break down wherever training takes the coordinates.
+# Splitting alone all but removes the error near the origin, and lets it grow slowly further away. Counting from the first token has a price: what is left after the subtraction is rounded to bf16 again, a loss where the cloud lies at the origin anyway. Far away it is the other way round, since distant points already sit on a coarse grid, and their differences need no rounding. Computing in 16 bits on a GPU, `gaussian_sdpa` splits and leaves the points as they lie. On a CPU it computes in 32 bits, where there is nothing to split, and counts points from the first token.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-origin -->
@@ -509,16 +509,16 @@ leak.style.format("{:.1e}")
 # 평균을 빼면 bf16에서 과거의 출력이 ⟨leak_bf16⟩까지 움직입니다. float64에서는 ⟨leak_f64⟩입니다. 첫 토큰을 빼면 어느 정밀도에서나 ⟨leak_first⟩입니다. 첫 토큰은 누구에게나 과거이기 때문입니다. 새어 나온 것은 반올림만큼이어서 답을 훔쳐볼 정도는 아닙니다. 그래도 같은 앞글에 다른 답을 내는 모델은 검사할 수가 없습니다. 글자를 하나씩 써 내려갈 때는 평균이 토큰마다 움직여서, 간직해 둔 키를 모두 다시 만들어야 합니다.
 #
 # <!-- label: fast-mass-ahead -->
-# ### 질량도 미래를 본다
+# ### 질량도 첫 토큰부터
 #
-# 솔직하게 적을 것이 하나 더 있습니다. 뉴턴 커널의 블록 계산은 가장 무거운 질량(mass)을 글 전체에서 찾아 나눕니다. 수학으로는 지워지지만 이것도 반올림은 봅니다. 마지막 토큰의 질량만 열 배로 바꾸어 과거가 얼마나 변하는지 잽니다.
+# 질량(mass)에도 같은 함정이 있습니다. 넘침을 막으려고 글 전체에서 가장 무거운 질량으로 나누면, 수학으로는 지워지는 그 수가 반올림에 남습니다. 그래서 뉴턴 커널의 블록 계산은 첫 토큰의 질량을 단위로 삼습니다. 마지막 토큰의 질량만 열 배로 바꾸어 과거가 얼마나 변하는지 잽니다.
 # %% [markdown] tags=["lang-en"]
 # With the mean taken off, past outputs move by up to ⟨leak_bf16⟩ in bf16, and by ⟨leak_f64⟩ in float64. With the first token taken off it is ⟨leak_first⟩ in every precision: the first token is everybody's past. What leaks is no more than rounding, hardly enough to cheat with; yet a model that answers differently to the same beginning cannot be tested. And when a text is written token by token the mean moves each time, so that all stored keys would have to be made again.
 #
 # <!-- label: fast-mass-ahead -->
-# ### Masses look ahead too
+# ### Masses from the first token as well
 #
-# One more thing belongs here, to be honest. The walk by blocks for the Newton kernel looks for the largest mass of the whole text and divides by it. In mathematics that cancels; rounding sees it all the same. Make the last mass ten times heavier and see how far the past moves.
+# Masses hold the same trap. Divide by the largest mass of the whole text, to keep numbers from overflowing, and what cancels in mathematics stays in the rounding. So the walk by blocks for the Newton kernel takes the first token's mass as its unit. Make the last mass ten times heavier and see how far the past moves.
 
 # %%
 z, mass, value = (x.detach() for x in scene(64))
@@ -529,9 +529,9 @@ out = [fast_attend(z, m, value, pull_of("newton"), "fused")
 record(leak_mass=(out[1] - out[0])[..., :-1, :].abs().max())
 
 # %% [markdown] tags=["lang-ko"]
-# float32에서 ⟨leak_mass⟩입니다. 답은 마지막 자리에서만 다르지만 0은 아닙니다.
+# float32에서 과거의 출력이 변한 크기는 ⟨leak_mass⟩입니다.
 # %% [markdown] tags=["lang-en"]
-# In float32 it is ⟨leak_mass⟩: the answers differ in their last digits only, yet not by zero.
+# In float32 past outputs move by ⟨leak_mass⟩.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-exercise-ahead -->
@@ -588,7 +588,7 @@ check_looks_ahead(detector_solution)
 #
 # 질량은 키에 접어 넣습니다. 키에 $m_j^{-\beta/p}$를 곱하면 $-p$제곱을 할 때 $m_j^\beta$가 됩니다. 가중치는 $w_{ij}=u_{ij}^{-p}$, 출력은 $\sum_j w_{ij}v_j/\sum_j w_{ij}$입니다.
 #
-# $u\ge1$이므로 $w\le1$입니다. 이것이 내적 어텐션과 다른 점입니다. $e^{q\cdot k}$에는 상한이 없어서 FlashAttention은 온라인 소프트맥스(online softmax)를 씁니다. 지금까지 본 가장 큰 로짓을 들고 다니다가, 더 큰 것이 나오면 모아 둔 합을 모두 다시 줄입니다. 뉴턴 커널에는 그럴 일이 없습니다. 질량을 접은 뒤에는 가장 무거운 질량으로 나누어 같은 상한을 지킵니다. 아래는 쿼리 하나의 계산입니다.
+# $u\ge1$이므로 $w\le1$입니다. 이것이 내적 어텐션과 다른 점입니다. $e^{q\cdot k}$에는 상한이 없어서 FlashAttention은 온라인 소프트맥스(online softmax)를 씁니다. 지금까지 본 가장 큰 로짓을 들고 다니다가, 더 큰 것이 나오면 모아 둔 합을 모두 다시 줄입니다. 뉴턴 커널에는 그럴 일이 없습니다. 질량은 첫 토큰의 질량을 단위로 접고, 질량의 차이가 너무 벌어지면 `chunked` 꼴이 대신합니다. 아래는 쿼리 하나의 계산입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-power -->
 # ## The Newton kernel is a power of a dot product
@@ -599,7 +599,7 @@ check_looks_ahead(detector_solution)
 #
 # The mass is folded into the key: multiplied by $m_j^{-\beta/p}$ it turns into $m_j^\beta$ under the power $-p$. Weights are $w_{ij}=u_{ij}^{-p}$, the output is $\sum_j w_{ij}v_j/\sum_j w_{ij}$.
 #
-# Since $u\ge1$, $w\le1$. Here lies a difference to dot-product attention: $e^{q\cdot k}$ has no upper bound, so FlashAttention uses an online softmax. It carries the largest logit so far, and whenever a larger one comes, scales down all that it has added up. The Newton kernel has no such need; once masses are folded in, dividing by the largest keeps the same bound. This is the work for one query:
+# Since $u\ge1$, $w\le1$. Here lies a difference to dot-product attention: $e^{q\cdot k}$ has no upper bound, so FlashAttention uses an online softmax. It carries the largest logit so far, and whenever a larger one comes, scales down all that it has added up. The Newton kernel has no such need. Masses are folded in with the first token's as their unit, and where they lie too far apart the form `chunked` takes over. This is the work for one query:
 
 # %%
 def online(logits, value, size=16):
@@ -1123,13 +1123,16 @@ trained.style.hide(axis="index").format(precision=2)
 # Last, all in one table. Inputs are rounded to each precision first, and outputs compared with the float64 reference on the same numbers. The rows named “the reference's answer” show what writing that answer down in the precision costs; no form of the same kernel can do better.
 
 # %%
+from lib.gravity_fast import gaussian_sdpa
+
+
 def naive_gaussian(z, mass, value, pull):
     q, k = gaussian_vectors(z, pull.bias(mass[:, None]).to(z.dtype),
                             pull.strength.to(z.dtype))
     return F.scaled_dot_product_attention(q, k, value, is_causal=True,
                                           scale=1.0)
 
-
+# %%
 def error(kernel, form, kind, offset=0.0):
     rounded = [x.detach() for x in scene(256)]
     rounded = [(x + offset * (i == 0)).to(kind)
@@ -1138,9 +1141,15 @@ def error(kernel, form, kind, offset=0.0):
                    pull_of(kernel, kind=torch.float64))[0]
     if form == "answer":
         return gap(exact.to(kind), exact)
+    pull = pull_of(kernel)
     if form == "naive":
-        return gap(naive_gaussian(*rounded, pull_of(kernel)), exact)
-    return gap(fast_attend(*rounded, pull_of(kernel), form), exact)
+        return gap(naive_gaussian(*rounded, pull), exact)
+    if form == "split":
+        z, mass, value = rounded
+        bias = pull.bias(mass[:, None].float()).expand(z.shape[:-1])
+        own = pull.strength.expand(*z.shape[:2], 1, 1)
+        return gap(gaussian_sdpa(z, bias, own, value, half=True), exact)
+    return gap(fast_attend(*rounded, pull, form), exact)
 
 # %% tags=["hide-input"]
 listed = {
@@ -1151,7 +1160,8 @@ listed = {
     ("gaussian", "answer"): "gaussian, 기준의 답 | the reference's answer",
     ("gaussian", "reference"): "gaussian, 표 | tables",
     ("gaussian", "naive"): "gaussian, 수 하나 | one number",
-    ("gaussian", "sdpa"): "gaussian, 나누어 | split",
+    ("gaussian", "split"): "gaussian, 나누어 | split",
+    ("gaussian", "sdpa"): "gaussian, sdpa (32 bits)",
     ("gaussian", "chunked"): "gaussian, chunked",
 }
 
@@ -1171,9 +1181,9 @@ record(floor_bf16=floor.iloc[2], blocks_bf16=errors.iloc[2, 2],
 errors.style.format("{:.1e}")
 
 # %% [markdown] tags=["lang-ko"]
-# 마지막 열은 모든 좌표에 4를 더한 경우입니다. bf16에서 블록으로 훑은 뉴턴의 오차는 ⟨blocks_bf16⟩이고 답을 적기만 해도 드는 오차는 ⟨floor_newton⟩입니다. 나누어 적은 가우스는 ⟨split_bf16⟩, 적기만 할 때는 ⟨floor_bf16⟩입니다. 앞의 그림에서 첫 토큰부터 셀 때 남던 반올림이 여기서는 답을 적는 오차에 묻힙니다. 수 하나로 적은 가우스는 ⟨naive_bf16⟩인데, 좌표를 옮긴 뒤에는 ⟨naive_moved⟩입니다. 나누어 적고 첫 토큰에서 센 쪽은 옮겨도 ⟨split_moved⟩입니다. float32에서는 블록(⟨blocks_f32⟩)이 표(⟨tables_f32⟩)보다 덜 정확합니다. 표는 자기 자신과의 거리를 0으로 못 박아 두지만, 블록은 그 거리도 큰 수의 차이로 구하기 때문입니다.
+# 마지막 열은 모든 좌표에 4를 더한 경우입니다. bf16에서 블록으로 훑은 뉴턴의 오차는 ⟨blocks_bf16⟩이고 답을 적기만 해도 드는 오차는 ⟨floor_newton⟩입니다. 16비트로 나누어 적은 가우스는 ⟨split_bf16⟩, 적기만 할 때는 ⟨floor_bf16⟩입니다. 수 하나로 적은 가우스는 ⟨naive_bf16⟩인데, 좌표를 옮긴 뒤에는 ⟨naive_moved⟩입니다. 나누어 적은 쪽은 옮겨도 ⟨split_moved⟩입니다. float32의 오차는 블록에서 ⟨blocks_f32⟩, 표에서 ⟨tables_f32⟩입니다. 자기 자신과의 거리는 둘 다 0으로 못 박아 둡니다. 이것까지 큰 수의 차이로 구하면 점이 멀리 퍼져 있을 때 오차가 커집니다.
 # %% [markdown] tags=["lang-en"]
-# The last column adds 4 to every coordinate. In bf16 Newton by blocks has an error of ⟨blocks_bf16⟩, where writing the answer down costs ⟨floor_newton⟩ by itself; the split Gaussian has ⟨split_bf16⟩, where writing down costs ⟨floor_bf16⟩. What counting from the first token left in the figure above disappears under that. The Gaussian written as one number has ⟨naive_bf16⟩, and ⟨naive_moved⟩ once the coordinates are moved; split and counted from the first token it stays at ⟨split_moved⟩. In float32 blocks (⟨blocks_f32⟩) are less accurate than tables (⟨tables_f32⟩): tables pin a token's distance to itself to 0, and blocks get that too as a difference of large numbers.
+# The last column adds 4 to every coordinate. In bf16 Newton by blocks has an error of ⟨blocks_bf16⟩, where writing the answer down costs ⟨floor_newton⟩ by itself; the Gaussian split in 16 bits has ⟨split_bf16⟩, where writing down costs ⟨floor_bf16⟩. The Gaussian written as one number has ⟨naive_bf16⟩, and ⟨naive_moved⟩ once the coordinates are moved; split, it is ⟨split_moved⟩. In float32 the error is ⟨blocks_f32⟩ by blocks and ⟨tables_f32⟩ by tables. Both pin a token's distance to itself to 0; were that a difference of large numbers too, the error would grow where points lie far apart.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-failures -->
@@ -1183,7 +1193,6 @@ errors.style.format("{:.1e}")
 # - **수 하나로 적은 편향.** 구름이 원점에서 ⟨far⟩만큼 멀어지면 오차가 ⟨one_far⟩입니다.
 # - **배운 좌표에서 블록 건너뛰기.** 가장 많이 건너뛴 층이 ⟨trained_skip⟩입니다.
 # - **학습에서 건너뛰기.** 반지름이 기울기를 잃으므로 하지 않습니다.
-# - **미래에 조금도 닿지 않기.** 블록으로 훑는 뉴턴은 가장 무거운 질량을 글 전체에서 찾습니다. 과거가 float32에서 ⟨leak_mass⟩만큼 움직입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-failures -->
 # ## What did not work
@@ -1192,7 +1201,6 @@ errors.style.format("{:.1e}")
 # - **A bias written as one number.** With the cloud ⟨far⟩ away from the origin the error is ⟨one_far⟩.
 # - **Skipping blocks with learned coordinates.** In the layer with most to skip it is ⟨trained_skip⟩.
 # - **Skipping in training.** It is not done, since the radius would lose its gradient.
-# - **Not touching the future at all.** Newton by blocks looks for the largest mass of the whole text; in float32 the past moves by ⟨leak_mass⟩.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-measured -->
