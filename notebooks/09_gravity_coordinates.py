@@ -18,7 +18,7 @@
 # |---|---|
 # | **할 수 있게 되는 것** | 질량(mass)과 좌표(coordinates)로 어텐션 가중치(attention weight)를 손으로 구하고, 커널(kernel) 세 가지와 컷오프(cutoff) 세 가지를 구별하고, 학습된 좌표를 그림에서 읽을 수 있습니다 |
 # | **걸리는 시간** | 읽기 40분, 연습 문제 40분 |
-# | **필요한 것** | 소프트맥스(softmax), [2장의 쿼리(query)와 키(key)](02_qkv_tracing.ipynb), 파이토치 조금 |
+# | **필요한 것** | 소프트맥스(softmax), [2장의 쿼리(query)와 키(key)](02_qkv_tracing.ipynb), [8장의 사다리](08_dot_to_distance.ipynb), 파이토치 조금 |
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-coordinates -->
 # # Gravity coordinates: giving every token a place
@@ -29,7 +29,7 @@
 # |---|---|
 # | **You will be able to** | get attention weights from masses and coordinates by hand, tell three kernels and three cutoffs apart, and read learned coordinates in a picture |
 # | **Time** | 40 minutes to read, 40 for the exercises |
-# | **You need** | the softmax, [queries and keys from chapter 2](02_qkv_tracing.ipynb), a little PyTorch |
+# | **You need** | the softmax, [queries and keys from chapter 2](02_qkv_tracing.ipynb), [the ladder of chapter 8](08_dot_to_distance.ipynb), a little PyTorch |
 
 # %% tags=["parameters"]
 profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
@@ -268,12 +268,12 @@ check_same_pull(distance_solution)
 # <!-- label: gravity-sign -->
 # ## 부호 하나
 #
-# 공개된 [Newton Gravity Transformer](#references-gravity)(NGT, 이 장에서는 ‘원본’)는 `potential`에 음의 부호를 붙여 $-\gamma/(r^2+10^{-6})$을 로짓으로 씁니다. 퍼텐셜 에너지를 음수로 쓰는 물리의 습관과 닮았지만, 소프트맥스는 값이 큰 쪽을 고릅니다. 그래서 가까운 토큰일수록 점수가 낮습니다. 이름은 중력인데 하는 일은 밀어내기입니다. 거리가 다른 일곱 토큰에 가중치가 어떻게 나뉘는지 표로 봅니다.
+# 공개된 [Newton Gravity Transformer](#references-gravity)(NGT, 이 장에서는 ‘원본’)는 `potential`에 음의 부호를 붙여 $-\gamma/(r^2+10^{-6})$을 로짓으로 씁니다. 퍼텐셜 에너지를 음수로 쓰는 물리의 습관과 닮았지만, 소프트맥스는 값이 큰 쪽을 고릅니다. 그래서 가까운 토큰일수록 점수가 낮습니다. 이름은 중력인데 하는 일은 밀어내기입니다. 원본의 결함 여섯 가지는 [앞 장](#distance-defects)에 모아 두었고, 여기서는 이 부호를 끝까지 따라갑니다. 거리가 다른 일곱 토큰에 가중치가 어떻게 나뉘는지 표로 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-sign -->
 # ## One sign
 #
-# The published [Newton Gravity Transformer](#references-gravity) (NGT, “the original” in this chapter) puts a minus in front of `potential` and takes $-\gamma/(r^2+10^{-6})$ as the logit. That looks like the custom of physics, where potential energy is negative; but a softmax picks the larger value, so the nearer a token, the lower its score. It is called gravity and it pushes away. The table shows how the weight is shared among seven tokens at different distances.
+# The published [Newton Gravity Transformer](#references-gravity) (NGT, “the original” in this chapter) puts a minus in front of `potential` and takes $-\gamma/(r^2+10^{-6})$ as the logit. That looks like the custom of physics, where potential energy is negative; but a softmax picks the larger value, so the nearer a token, the lower its score. It is called gravity and it pushes away. The [chapter before](#distance-defects) lists its six defects; here we follow this one to the end. The table shows how the weight is shared among seven tokens at different distances.
 
 # %%
 ladder = torch.tensor([0, 0.01, 0.1, 1, 4, 16, 100])
@@ -302,7 +302,7 @@ sign_table.round(4).style.hide(axis="index").format("{:g}")
 # <!-- label: gravity-training -->
 # ## 같은 모델, 다른 힘
 #
-# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 넷을 만드는데, 어텐션 말고는 모두 같습니다. 좌표의 폭은 중력 모델의 매개변수(parameter) 수가 내적 모델과 비슷해지도록 ⟨d_coord⟩으로 골랐습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
+# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 넷을 만드는데, 어텐션 말고는 모두 같습니다. 좌표의 폭(⟨d_coord⟩)은 중력 모델의 매개변수(parameter) 수가 내적 모델과 비슷해지도록 골랐습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
 #
 # 좌표는 $z^0=\mathrm{LN}(\text{token}+\text{position})$에서 출발하고, 층(layer)을 지날 때마다 어텐션 출력 $a$를 따라 움직입니다.
 #
