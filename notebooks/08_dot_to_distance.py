@@ -638,7 +638,7 @@ for (name, (_, _, m)), (x, y) in zip(cast.items(), xy.tolist(), strict=True):
     left.annotate(name, (x, y), xytext=(9, 5), textcoords="offset points")
 left.plot(radius * np.cos(turn), radius * np.sin(turn), ":", linewidth=1,
           color=COLOURS["grey"])
-left.plot(*zero, marker="$0$", color=COLOURS["grey"])
+left.plot(*zero, "x", color=COLOURS["grey"])
 left.set(aspect="equal", xlim=(-2.7, 3.1), title="where they are")
 right.imshow(looked, cmap=SEQUENTIAL["gravity"], vmin=0, vmax=1,
              aspect="auto")
@@ -651,11 +651,11 @@ right.tick_params(length=0)
 show(fig, table=sheet)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 위: 쿼리(파랑)를 가운데에 둔 여섯 토큰. 큰 점은 질량이 8이고, 0은 내적의 원점, 점선은 반지름입니다. 아래: 규칙마다 여섯 토큰에 주는 가중치. 행의 합은 1입니다.
+# 위: 쿼리(파랑)를 가운데에 둔 여섯 토큰. 큰 점은 질량이 8이고, ×는 내적의 원점, 점선은 반지름입니다. 아래: 규칙마다 여섯 토큰에 주는 가중치. 행의 합은 1입니다.
 #
 # <!-- alt: 위에는 평면에 놓인 여섯 토큰. 가운데에 쿼리 자신, 바로 옆에 near, 오른쪽 위 멀리 long, 왼쪽 아래 원점 가까이에 short, 위쪽에 무거운 heavy, 왼쪽 아래 반지름 밖에 무거운 far가 있다. 아래에는 규칙 다섯 줄과 토큰 여섯 칸의 히트맵. 내적 줄은 long이 가장 진하고, 가우스 줄과 뉴턴 줄은 자신과 near가 진하며, 질량을 더하면 heavy가 진해지고, 컷오프를 더하면 far가 0이 된다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Above: six tokens with the query (blue) in the middle. Large points have mass 8, 0 is the zero of the dot product, the dotted circle the radius. Below: the weights that each rule gives to them; rows sum to one.
+# Above: six tokens with the query (blue) in the middle. Large points have mass 8, × is the zero of the dot product, the dotted circle the radius. Below: the weights that each rule gives to them; rows sum to one.
 #
 # <!-- alt: Above, six tokens in a plane: the query itself in the middle, near beside it, long far at the upper right, short at the lower left close to the zero, heavy above, and a heavy token, far, outside the radius at the lower left. Below, a heatmap of five rules by six tokens. The dot product is darkest at long, Gaussian and newton at the token itself and near; with mass, heavy grows darker, and with a cutoff far becomes 0. -->
 
