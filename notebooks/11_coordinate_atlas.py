@@ -64,7 +64,7 @@ sizes = ("steps", "learning_rate", "batch", "context", "d_model", "n_layers",
          "n_heads", "d_coord", "points", "windows")
 smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
     (12, 4e-3, 8, 32, 32, 2, 2, 16, 64, 60),
-    (900, 4e-3, 16, 64, 64, 4, 4, 48, 256, 300),
+    (750, 4e-3, 16, 64, 64, 4, 4, 48, 256, 300),
     (4000, 2e-3, 32, 128, 256, 6, 8, 96, 512, 600)))
 given = {name: globals()[name] for name in sizes}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
