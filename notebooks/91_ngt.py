@@ -120,7 +120,7 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # .venv/bin/tensorboard --logdir runs
 # ```
 #
-# `run ngt`와 `run vanilla`는 이 노트북 하나를 `model`만 바꾸어 실행합니다. 나머지 옵션은 위의 매개변수(parameter) 셀에 있고, `./setup_and_run.sh run --list`로도 볼 수 있습니다. 크기의 기본값은 원본의 것이라서 GPU에서 돌릴 만한 크기입니다. CPU에서 해 보려면 `hidden_dim`, `block_size`, `batch_size`부터 줄이십시오. `smoke` 프로필은 기본값으로 둔 크기만 시험용으로 줄이고, 직접 적은 값은 그대로 씁니다. 책에 실린 이 페이지는 너비 ⟨width⟩, 층(layer) ⟨layers⟩개, 헤드(head) ⟨heads⟩개, 창 하나에 토큰 ⟨window⟩개로 실행한 것입니다.
+# `run ngt`와 `run vanilla`는 이 노트북 하나를 `model`만 바꾸어 실행합니다. 나머지 옵션은 위의 매개변수(parameter) 셀에 있고, `./setup_and_run.sh run --list`로도 볼 수 있습니다. 크기의 기본값은 원본의 것이라서 GPU에서 돌릴 만한 크기입니다. CPU에서 해 보려면 `hidden_dim`, `block_size`, `batch_size`부터 줄이십시오. `smoke` 프로필은 기본값으로 둔 크기만 시험용으로 줄이고 직접 적은 값은 그대로 쓰며, 체크포인트를 `checkpoints/smoke`에 따로 둡니다. 책에 실린 이 페이지는 너비 ⟨width⟩, 층(layer) ⟨layers⟩개, 헤드(head) ⟨heads⟩개, 창 하나에 토큰 ⟨window⟩개로 실행한 것입니다.
 #
 # 옵션이 잘못되면 학습을 시작하기 전에 한 문장으로 알려 주고 멈춥니다. 헤드 수로 나누어지지 않는 `hidden_dim`, 글보다 긴 `block_size`, 모르는 `kernel`이나 `tokenizer`, 토크나이저가 본 적이 없는 글자, 다른 옵션으로 시작한 학습을 이어 하려는 `resume`이 그렇습니다.
 # %% [markdown] tags=["lang-en"]
@@ -139,7 +139,7 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # .venv/bin/tensorboard --logdir runs
 # ```
 #
-# `run ngt` and `run vanilla` run this one notebook and differ in `model` alone. The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes have the defaults of the original, which want a GPU; on a CPU lower `hidden_dim`, `block_size` and `batch_size` first. The profile `smoke` lowers the sizes that were left at their defaults, for tests, and takes those you write as they are. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers, ⟨heads⟩ heads and windows of ⟨window⟩ tokens.
+# `run ngt` and `run vanilla` run this one notebook and differ in `model` alone. The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes have the defaults of the original, which want a GPU; on a CPU lower `hidden_dim`, `block_size` and `batch_size` first. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes those you write as they are, and keeps its checkpoints apart in `checkpoints/smoke`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers, ⟨heads⟩ heads and windows of ⟨window⟩ tokens.
 #
 # An option that cannot be meant ends the run before any training, with one sentence: a `hidden_dim` that the heads do not divide, a `block_size` longer than the text, an unknown `kernel` or `tokenizer`, a character that the tokenizer never saw, or `resume` where the training was begun with other options.
 

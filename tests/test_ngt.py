@@ -1,6 +1,7 @@
 """Training with gravity: options, batches, repulsion, resume, TensorBoard, refusals."""
 
 import math
+import shutil
 from dataclasses import asdict, replace
 
 import pytest
@@ -169,6 +170,14 @@ def test_repulsion_is_minimised_and_not_reported(tiny):
     assert alone[2].item() == alone[0].item()
     assert total.item() == pytest.approx(
         (shown + 0.5 * tokens * energy).item(), rel=1e-5)
+
+
+def test_the_losses_of_a_run_are_those_without_repulsion(tiny):
+    strong = done(replace(tiny, lambda_repulsion=50.0, eval_interval=1))
+    none = done(replace(tiny, no_repulsion=True))
+    assert strong.losses[0] == pytest.approx(none.losses[0], rel=1e-6)
+    assert strong.losses[2] != pytest.approx(none.losses[2], rel=1e-4)
+    assert strong.history.train == pytest.approx(strong.losses)
 
 
 def test_repulsion_pushes_points_apart(tiny):
@@ -343,13 +352,19 @@ def test_tensorboard_finds_every_scalar_and_the_points_of_the_projector(tiny):
 
 def test_tensorboard_of_a_run_that_goes_on_has_each_step_once(tiny):
     options = replace(tiny, vis_interval=2)
-    done(replace(options, max_steps=5))  # 2, 4, 5
+    first = done(replace(options, max_steps=5))  # writes of 2, 4, 5
+    for name in ("last", "best"):  # what was saved at 5 is lost, `before` is of 4
+        shutil.rmtree(first.folder / name)
     run = done(replace(options, max_steps=7, resume=True))
     told = scalars(run.options.board)
-    assert list(told.index) == [2, 4, 5, 6, 7]
+    assert list(told.index) == [2, 4, 6, 7]
     assert told.notna().all(axis=None)
     config = (run.options.board / "projector_config.pbtxt").read_text()
-    assert config.count("tensor_name") == 5
+    assert config.count("tensor_name") == 4
+    before = [path.name for path in run.options.board.iterdir()]
+    again = done(run.options)  # nothing is left to do
+    assert again.losses == run.losses and again.valid == run.valid
+    assert [path.name for path in run.options.board.iterdir()] == before
     fresh = done(options)
     assert list(scalars(fresh.options.board).index) == [2, 3]
     config = (fresh.options.board / "projector_config.pbtxt").read_text()
