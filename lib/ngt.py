@@ -65,6 +65,7 @@ __all__ = [
     "train",
 ]
 
+KIND = "gravity_lm"  # of a checkpoint's configuration
 PAIRS = 64  # tokens among which a step's repulsion is taken
 
 
@@ -95,7 +96,13 @@ def prepare(options: Options) -> Task:
     file = options.data_path and ROOT / options.data_path
     text = load_text(options.dataset, file)
     if options.resume and (place := place_of(options)) is not None:
-        tokens = from_json(describe(place)["configuration"]["tokenizer"])
+        told = describe(place).get("configuration") or {}
+        if told.get("kind") != KIND:
+            raise CheckpointError(
+                f"{shown(place)} holds no training of a language model; name another "
+                "checkpoint_path, or leave resume out"
+            )
+        tokens = from_json(told["tokenizer"])
     elif options.tokenizer == "char":
         tokens = CharTokens.of(text.train + text.valid)
     else:
@@ -251,7 +258,7 @@ def train(options: Options, task: Task) -> Run:
         One sentence each; KeyboardInterrupt after Ctrl-C, with a checkpoint left.
     """
     config = model_config(options, task.tokens.vocab)
-    told = {"kind": "gravity_lm", "model": asdict(config),
+    told = {"kind": KIND, "model": asdict(config),
             "tokenizer": task.tokens.to_json(), "options": asdict(options)}
     if options.resume:
         _same(options, task)

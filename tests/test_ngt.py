@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from lib import data, ngt
-from lib.checkpoint import CheckpointError, describe, load_model
+from lib.checkpoint import CheckpointError, describe, load_model, save
 from lib.gravity_lm import LanguageModel, build, parameters
 from lib.ngt import Options, Windows, check, model_config, objective, prepare, train
 from lib.ngt_log import scalars
@@ -250,6 +250,12 @@ def test_to_go_on_with_other_options_is_refused(tiny, change, said):
         done(replace(tiny, resume=True, **change))
     assert said in str(caught.value) and "\n" not in str(caught.value)
     assert describe(before.folder / "last")["step"] == 3
+
+
+def test_to_go_on_with_a_checkpoint_of_another_kind_is_refused(tiny):
+    save(tiny.folder / "last", {"weight": torch.ones(1)}, {"configuration": {}})
+    with pytest.raises(CheckpointError, match="last holds no training of a language"):
+        done(replace(tiny, resume=True))
 
 
 def test_a_run_goes_on_with_the_tokenizer_of_its_checkpoint(tiny, tmp_path):
