@@ -48,6 +48,7 @@ ATTENTIONS = {
     "newton, position": {
         "attention": "newton", "strength": 1.0, "eps": 1.0, "coordinates": "position"
     },
+    "newton, eps 0.1, position": {"attention": "newton", "coordinates": "position"},
     "gaussian, position": {"attention": "gaussian", "coordinates": "position"},
     "potential, position": {"attention": "potential", "coordinates": "position"},
     "repelling, position": {

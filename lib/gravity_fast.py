@@ -231,6 +231,7 @@ class _Powers(torch.autograd.Function):
         room = q.new_empty(min(QUERIES, seq) * min(KEYS, seq))
         for at, to in tiles(seq):
             u = room[: _size(at) * _size(to)].view(_size(at), _size(to))
+            earlier = _earlier(q, at, to) if to.stop > at.start else None
             parts = (q[:, at], keys[..., to], v[:, to], floor[..., to], out[:, at],
                      total[:, at])
             for p_, q_, k_, v_, floor_, out_, total_ in _by_row(exponents, *parts):
@@ -239,7 +240,8 @@ class _Powers(torch.autograd.Function):
                     torch.maximum(u, floor_, out=u)
                 _diagonal(u, at, to, floor_)
                 u.log_().mul_(p_).exp_()
-                _hide_later(u, at, to)
+                if earlier is not None:
+                    _hide_later(u, earlier)
                 total_.add_(u.sum(-1))
                 out_.addmm_(u, v_)
         out /= total[..., None]
@@ -260,6 +262,7 @@ class _Powers(torch.autograd.Function):
         for at, to in tiles(seq):
             some = room[:, : _size(at) * _size(to)]
             u, log, w, t = some.view(4, _size(at), _size(to)).unbind()
+            earlier = _earlier(q, at, to) if to.stop > at.start else None
             parts = (q[:, at], k[:, to], keys[..., to], v_1[..., to], floor[..., to],
                      e[:, at], e_d[:, at], dq[:, at], dk[:, to], db[:, to], dv[:, to])
             for p_, q_, k_, kt_, vt_, floor_, e_, ed_, dq_, dk_, db_, dv_ in _by_row(
@@ -271,7 +274,8 @@ class _Powers(torch.autograd.Function):
                 _diagonal(u, at, to, floor_)
                 torch.log(u, out=log)
                 torch.mul(log, p_, out=w).exp_()
-                _hide_later(w, at, to)
+                if earlier is not None:
+                    _hide_later(w, earlier)
                 dv_.addmm_(w.mT, e_)
                 w.mul_(torch.mm(ed_, vt_, out=t))
                 db_.add_(w.sum(0))
@@ -308,11 +312,15 @@ def _diagonal(
             own.copy_(row[0, first - to.start : stop - to.start])
 
 
-def _hide_later(table: Tensor, at: slice, to: slice) -> None:
-    """Set to zero what lies after each query."""
-    first = max(at.start - to.start, 0)
-    if to.stop > at.start:
-        table[:, first:].tril_(at.start - to.start - first)
+def _earlier(q: Tensor, at: slice, to: slice) -> Tensor:
+    """1 where a key of the block is not later than the query, else 0."""
+    ones = q.new_ones(_size(at), _size(to) - max(at.start - to.start, 0))
+    return ones.tril_(min(at.start - to.start, 0))
+
+
+def _hide_later(table: Tensor, earlier: Tensor) -> None:
+    """Set to zero what lies after each query: a triangle in the last columns."""
+    table[:, table.shape[1] - earlier.shape[1] :].mul_(earlier)
 
 
 def newton_flex(

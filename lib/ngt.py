@@ -120,6 +120,10 @@ def prepare(options: Options) -> Task:
     return Task(tokens, train_ids, valid_ids, text)
 
 
+#: How `newton` starts: with a small ε a token first sees itself alone (lab log).
+SOFT = {"strength": 1.0, "eps": 1.0}
+
+
 def model_config(options: Options, vocab: int) -> LMConfig:
     """The model of the options, for a vocabulary of that size."""
     ngt = options.model == "ngt"
@@ -129,6 +133,7 @@ def model_config(options: Options, vocab: int) -> LMConfig:
         attention=options.kernel if ngt else "dot", coordinates=options.coordinates,
         sign=options.sign, cutoff=options.gate, place=options.place,
         mass_in_value=options.mass_in_value, dropout=options.dropout,
+        **(SOFT if options.kernel == "newton" else {}),
         d_coord=options.coord_dim or 1,
     )
     if ngt and options.coord_dim is None:
