@@ -599,14 +599,14 @@ if chat:
 # <!-- label: ngt-resume -->
 # ## 체크포인트와 이어 하기
 #
-# 긴 학습은 언젠가 끊깁니다. 그래서 `fit`은 폴더 둘을 남깁니다. `best`에는 검증 손실이 가장 낮았을 때의 가중치가, `last`에는 이어 가는 데 필요한 것이 모두 있습니다. 가중치, 최적화의 상태, 난수의 상태, 배치를 어디까지 읽었는지까지입니다. 파일은 임시 이름으로 다 쓴 다음 이름을 바꾸므로, 쓰다가 전원이 나가도 앞의 것은 남습니다.
+# 긴 학습은 언젠가 끊깁니다. 그래서 `fit`은 폴더 셋을 남깁니다. `last`는 마지막으로, `before`는 그 앞에 저장한 것이고, `best`는 검증 손실이 가장 낮았을 때의 것입니다. 셋 다 이어 가는 데 필요한 것을 모두 담습니다. 가중치, 최적화의 상태, 난수의 상태, 배치를 어디까지 읽었는지까지입니다. `last`가 망가지면 `before`에서, 그것도 망가지면 `best`에서 이어 갑니다. 파일은 임시 이름으로 다 쓴 다음 이름을 바꾸므로, 쓰다가 전원이 나가도 앞의 것은 남습니다.
 #
 # 이어 한 학습이 끊기지 않은 학습과 **마지막 비트까지** 같아야 이어 하기라고 할 수 있습니다. ⟨resume_steps⟩스텝을 한 번은 그대로, 한 번은 ⟨resume_stop⟩스텝에서 Ctrl-C를 눌러 끊었다가 이어서 돌립니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-resume -->
 # ## Checkpoints, and going on
 #
-# A long training gets cut off some day. So `fit` leaves two folders: `best` holds the weights of the lowest validation loss, `last` all that is needed to go on: weights, the state of the optimiser, the state of the random numbers, and how far the batches were read. Files are written whole under a temporary name and then renamed; when the power goes while writing, the one before is still there.
+# A long training gets cut off some day. So `fit` leaves three folders: `last`, `before`, which is the save before it, and `best`, that of the lowest validation loss. Each holds all that is needed to go on: weights, the state of the optimiser, the state of the random numbers, and how far the batches were read. Where `last` is damaged a run goes on from `before`, and where that is damaged too, from `best`. Files are written whole under a temporary name and then renamed; when the power goes while writing, the one before is still there.
 #
 # Going on deserves its name if the result equals that of a training never cut off, **to the last bit**. We run ⟨resume_steps⟩ steps, once as they are, and once cut off at step ⟨resume_stop⟩ by Ctrl-C and resumed.
 
@@ -649,7 +649,7 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
 # %% [markdown] tags=["lang-ko"]
 # 끊긴 것이 맞는지는 기록에 남습니다(`interrupted` = ⟨interrupted⟩). 이어 한 모델의 가중치 텐서 ⟨n_tensors⟩개 가운데 끊기지 않은 것과 한 비트라도 다른 것은 ⟨n_differ⟩개입니다. 폴더에 남은 것은 ⟨left⟩입니다.
 #
-# 작업대 노트북은 같은 일을 매개변수로 합니다. 두 번째 줄은 첫 줄이 끊긴 뒤에 씁니다.
+# [실험대](91_ngt.ipynb)는 같은 일을 매개변수로 합니다. 두 번째 줄은 첫 줄이 끊긴 뒤에 씁니다.
 #
 # ```
 # ./setup_and_run.sh run ngt -p max_steps 5000 -p run_name mine
@@ -658,7 +658,7 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
 # %% [markdown] tags=["lang-en"]
 # That it was cut off is on record (`interrupted` = ⟨interrupted⟩). Of the ⟨n_tensors⟩ weight tensors of the resumed model, ⟨n_differ⟩ differ in any bit from those never cut off. In the folder were ⟨left⟩.
 #
-# The workbench does the same by parameters; the second line is for after the first was cut off.
+# The [workbench](91_ngt.ipynb) does the same by parameters; the second line is for after the first was cut off.
 #
 # ```
 # ./setup_and_run.sh run ngt -p max_steps 5000 -p run_name mine

@@ -362,7 +362,7 @@ if drawn:
 # ```text
 # results/
 #   pytorch/
-#     checkpoints/best, epoch_1 …, last
+#     checkpoints/best, epoch_1 …, last, before
 #     visualizations/attention_plots/attention_evolution.png
 #     visualizations/training_curves.png, qkv_evolution.png …
 #     logs/run.json, history.csv, qkv.csv …
@@ -383,7 +383,7 @@ if drawn:
 # ```text
 # results/
 #   pytorch/
-#     checkpoints/best, epoch_1 …, last
+#     checkpoints/best, epoch_1 …, last, before
 #     visualizations/attention_plots/attention_evolution.png
 #     visualizations/training_curves.png, qkv_evolution.png …
 #     logs/run.json, history.csv, qkv.csv …
