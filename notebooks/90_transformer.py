@@ -373,7 +373,7 @@ if drawn:
 #     logs/run.json, history.csv, qkv.csv …
 # ```
 #
-# `best`는 검증 손실이 가장 낮았던 가중치, `epoch_1`부터는 한 바퀴를 돌 때마다의 가중치, `last`는 이어서 학습하는 데 필요한 전부입니다. 체크포인트는 새것을 다 쓴 다음에 이름을 바꾸는 방식으로 저장하므로, 쓰는 도중에 전원이 나가도 온전한 것이 하나는 남습니다. `resume`을 켜면 거기서부터 이어지고, PyTorch 쪽의 손실은 중단하지 않았을 때와 마지막 비트까지 같습니다. `huggingface/model`은 `from_pretrained`로 바로 불러올 수 있습니다.
+# `best`는 검증 손실이 가장 낮았던 가중치, `epoch_1`부터는 한 바퀴를 돌 때마다의 가중치, `last`는 이어서 학습하는 데 필요한 전부입니다. `before`는 그 앞에 저장한 것으로, `last`가 손상되면 거기서 이어집니다. 체크포인트는 새것을 다 쓴 다음에 이름을 바꾸는 방식으로 저장하므로, 쓰는 도중에 전원이 나가도 온전한 것이 하나는 남습니다. `resume`을 켜면 거기서부터 이어지고, PyTorch 쪽의 손실은 중단하지 않았을 때와 마지막 비트까지 같습니다. `huggingface/model`은 `from_pretrained`로 바로 불러올 수 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-files -->
 # ## What stays on disk
@@ -394,7 +394,7 @@ if drawn:
 #     logs/run.json, history.csv, qkv.csv …
 # ```
 #
-# `best` holds the weights with the lowest validation loss, `epoch_1` and so on those after each pass over the data, `last` all that is needed to go on. A checkpoint is renamed into place when it is complete, so that a whole one is left even if the power fails while it is written. With `resume` the run goes on from there, and the losses of the PyTorch version are the same to the last bit as without the interruption. `huggingface/model` can be read with `from_pretrained`.
+# `best` holds the weights with the lowest validation loss, `epoch_1` and so on those after each pass over the data, `last` all that is needed to go on. `before` is the save before it; where `last` is damaged, the run goes on from there. A checkpoint is renamed into place when it is complete, so that a whole one is left even if the power fails while it is written. With `resume` the run goes on from there, and the losses of the PyTorch version are the same to the last bit as without the interruption. `huggingface/model` can be read with `from_pretrained`.
 
 # %% tags=["hide-input"]
 left = [file for run in runs for file in files.leave(run, options)]
