@@ -693,7 +693,7 @@ check_power_vectors(vectors_solution)
 # 4. Add the row sums to $Z$ and $w\,v$ to the output. Division comes once, at the end.
 
 # %%
-from lib.gravity_fast import KEYS, QUERIES, tiles
+from lib.gravity_fused import KEYS, QUERIES, tiles
 
 n = max(cfg.lengths)
 cells = [(at.stop - at.start) * (to.stop - to.start) for at, to in tiles(n)]
@@ -778,7 +778,7 @@ check_walk(walk_solution)
 # The only tables are $w$, $S$ and $G$, and each can be made within a block, used and dropped. What has to be kept is $q$, $k$, $v$, $o$ and $Z$, all in step with the length. The cell below writes these formulas down for one whole table and compares them with automatic differentiation.
 
 # %%
-from lib.gravity_fast import augmented
+from lib.gravity_fused import augmented
 
 z, _, value = (x[0, 0].detach() if x.dim() == 4 else x
                for x in scene(40, kind=torch.float64))

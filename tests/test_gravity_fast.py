@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import gravity_fast as fast
+from lib import gravity_fused as fused
 from lib.gravity import CUTOFFS, KERNELS, Pull, attend, squared_distances
 
 HEADS = 3
@@ -162,14 +163,14 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
     given, pull = scene(7, seq=50), pull_of("newton")
     whole = results("fused", given, pull, torch.float64)
     for queries, keys in ((7, 50), (50, 7), (8, 8), (1, 3), (9, 4)):
-        monkeypatch.setattr(fast, "QUERIES", queries)
-        monkeypatch.setattr(fast, "KEYS", keys)
+        monkeypatch.setattr(fused, "QUERIES", queries)
+        monkeypatch.setattr(fused, "KEYS", keys)
         parts = results("fused", given, pull, torch.float64)
         assert max(off(parts, whole).values()) < 1e-12, (queries, keys)
 
 
 def test_the_gradients_of_the_fused_form_are_finite_differences(monkeypatch):
-    monkeypatch.setattr(fast, "QUERIES", 2)
+    monkeypatch.setattr(fused, "QUERIES", 2)
     z, mass, value = (x[:1, ..., :5, :2] if x.dim() == 4 else x[:1, :5]
                       for x in scene(8, seq=5))
     pull = pull_of("newton")
