@@ -1,8 +1,7 @@
 """How the tests share their workers (`-n 2`), and which files are no tests.
 
-A file stays whole: what it loads once (a model, a Wine folder) is loaded once. Only the
-tests of the site, which is built once for all workers, are dealt out one by one: one of
-them first, so that the build begins at once, and the others last, when it is there.
+A file stays whole: what it loads once (a model, a Wine folder) is loaded once. All of
+`tests/site` goes to one worker, because it reads one build with one browser.
 """
 
 import pytest
@@ -12,27 +11,12 @@ from xdist.scheduler import LoadFileScheduling
 collect_ignore_glob = ["notebooks/*.py"]
 
 
-SITE = "tests/site/"
-BUILDS_THE_SITE = SITE + "test_examples.py"
-
-
 class ByFile(LoadFileScheduling):
-    """One file, one worker; of the site's files, one test."""
+    """One file, one worker; and one worker for the site."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(SITE) and not nodeid.startswith(BUILDS_THE_SITE):
-            return nodeid.split("[")[0]
-        return super()._split_scope(nodeid)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the file that builds the site in front and what reads the site at the end."""
-    def place(item: pytest.Item) -> int:
-        if item.nodeid.startswith(BUILDS_THE_SITE):
-            return 0
-        return 2 if item.nodeid.startswith(SITE) else 1
-
-    items.sort(key=place)
+        site = nodeid.startswith("tests/site/")
+        return "tests/site" if site else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
