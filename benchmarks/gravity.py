@@ -11,6 +11,7 @@ Memory is measured in a process of its own. See benchmarks/README.md.
 """
 
 import argparse
+import datetime
 import json
 import os
 import statistics
@@ -218,7 +219,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(own_peak(given.peak_of[0], int(given.peak_of[1])))
         return 0
     about = {"device": "cpu", "threads": torch.get_num_threads(),
-             "torch": torch.__version__, "heads": HEADS, "d_value": WIDE}
+             "torch": torch.__version__, "heads": HEADS, "d_value": WIDE,
+             "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     total = given.pairs * (len(given.forms) * len(given.n) + 3 * given.step)
     with tqdm(total=total, unit="pair") as bar:
         table = list(attention_rows(given.forms, given.n, given.pairs, bar))
