@@ -16,16 +16,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
-from lib.lattice import Lattices, build_lattices, build_trie, margins, sweep
+from lib.gather import MADE, made
+from lib.lattice import (
+    Lattices,
+    build_lattices,
+    build_trie,
+    margins,
+    sweep,
+    wrong_words,
+)
 
 __all__ = ["LONGEST", "QUANTUM", "STAGES",
-           "Distilled", "bpe_cuts", "closed_form_scores",
-           "count_words", "learn_scores", "merge_ranks", "merge_table",
-           "piece_bytes", "save_unigram", "to_bytes", "to_chars", "unigram_cuts",
-           "unigram_tokenizer", "viterbi", "whole_pieces"]
+           "Distillation", "Distilled", "bpe_cuts", "closed_form_scores",
+           "count_words", "distill", "dropped_bytes", "learn_scores", "merge_ranks",
+           "merge_table", "piece_bytes", "save_unigram", "to_bytes", "to_chars",
+           "unigram_cuts", "unigram_tokenizer", "viterbi", "whole_pieces"]
 
 LONGEST = 128  # bytes of the longest word that takes part in learning
 
@@ -76,7 +84,7 @@ def piece_bytes(teacher: Tokenizer) -> list[bytes]:
         If the tokenizer is not a byte-level BPE.
     """
     spec = json.loads(teacher.to_str())
-    if spec["model"]["type"] != "BPE" or len(spec["model"]["vocab"]) < 256:
+    if spec["model"]["type"] != "BPE" or to_chars(b"a") not in spec["model"]["vocab"]:
         raise ValueError(
             f"a {spec['model']['type']} tokenizer came; distillation starts from a "
             "byte-level BPE, such as lib.data.gpt2_tokenizer()."
@@ -87,6 +95,12 @@ def piece_bytes(teacher: Tokenizer) -> list[bytes]:
         if chars not in special:
             pieces[index] = to_bytes(chars)
     return pieces
+
+
+def dropped_bytes(pieces: Iterable[bytes]) -> bytes:
+    """The bytes that no piece spells alone: a BPE without `unk_token` drops them."""
+    single = {piece for piece in pieces if len(piece) == 1}
+    return bytes(byte for byte in range(256) if bytes([byte]) not in single)
 
 
 def count_words(teacher: Tokenizer, texts: Iterable[str]) -> Counter[bytes]:
@@ -310,8 +324,8 @@ def unigram_tokenizer(teacher: Tokenizer, scores: np.ndarray) -> Tokenizer:
     """The teacher with its merges taken out and one score a piece put in.
 
     Pre-tokenizer, decoder, special tokens and ids are the teacher's. Special
-    tokens get a score far below all others; there is no unknown token, because
-    the 256 single bytes spell everything.
+    tokens get a score far below all others. There is no unknown token: bytes without
+    a piece, which the teacher drops, are taken out before the model sees them.
     """
     spec = json.loads(teacher.to_str())
     pieces = piece_bytes(teacher)
@@ -322,7 +336,81 @@ def unigram_tokenizer(teacher: Tokenizer, scores: np.ndarray) -> Tokenizer:
              for index, piece in enumerate(pieces)]
     spec["model"] = {"type": "Unigram", "unk_id": None, "vocab": vocab,
                      "byte_fallback": False}
-    return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
+    student = Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
+    if dropped := dropped_bytes(pieces):
+        never = Regex("[" + "".join(f"\\x{{{ord(c):x}}}" for c in to_chars(dropped))
+                      + "]")
+        student.pre_tokenizer = pre_tokenizers.Sequence(
+            [teacher.pre_tokenizer, pre_tokenizers.Split(never, "removed")])
+    return student
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A student, the scores behind it and what was measured on the way.
+
+    ``tokenizer`` is a `tokenizers.Tokenizer` whose model is a Unigram; ``scores`` has
+    one number a piece, in the order of ids; ``report`` maps names to numbers.
+    """
+
+    tokenizer: Tokenizer
+    scores: np.ndarray
+    report: dict[str, float | int]
+
+
+def distill(
+    teacher: Tokenizer, texts: Iterable[str], *, passes: int = 60,
+    made_items: int = 20_000, seed: int = 0, bar: bool = True, layer: bool = True,
+) -> Distillation:
+    """A Unigram tokenizer that cuts as the byte-level BPE ``teacher`` does.
+
+    Parameters
+    ----------
+    teacher
+        A byte-level BPE.
+    texts
+        Documents to learn from; they are read once, in order.
+    passes
+        Passes over the words while learning.
+    made_items
+        Made items of each kind (numbers, addresses, …) that join the words.
+    seed
+        Of the made items and of the order of the words.
+    bar
+        Show a progress bar.
+    layer
+        Mend the words of ``texts`` that scores get wrong by rules.
+
+    Raises
+    ------
+    ValueError
+        If the teacher is no byte-level BPE, or the texts are empty.
+    """
+    pieces = piece_bytes(teacher)
+    never = dropped_bytes(pieces)
+    counts = count_words(teacher, texts)
+    if not counts:
+        raise ValueError("the texts hold no words; pass at least one document.")
+    labels = bpe_cuts(teacher, list(counts))
+    start = closed_form_scores(teacher, counts, labels)["-log(rank + 300)"]
+    plain = (word.decode("utf-8", "ignore").strip() for word in counts)
+    plain = sorted({word for word in plain if word.isalpha() and len(word) > 2})
+    more: Counter[bytes] = Counter()
+    for kind in MADE:
+        more += count_words(teacher, [made(kind, made_items, seed + 1, plain).text])
+    spelled = (word.translate(None, never) for word in [*counts, *more, *pieces])
+    words = [w for w in dict.fromkeys(spelled) if 0 < len(w) <= LONGEST]
+    lattices = build_lattices(build_trie(pieces), words, bpe_cuts(teacher, words))
+    learned = learn_scores(lattices, start, passes, seed, bar=bar)
+    scores = whole_pieces(pieces, learned.scores)
+    wrong = {w for w, bad in zip(words, wrong_words(lattices, scores), strict=True)
+             if bad}
+    report = {
+        "types": len(counts), "occurrences": counts.total(), "words": len(words),
+        "wrong_types": len(wrong & counts.keys()),
+        "wrong_occurrences": sum(counts[word] for word in wrong),
+    }
+    return Distillation(unigram_tokenizer(teacher, scores), scores, report)
 
 
 def save_unigram(student: Tokenizer, folder: Path) -> Path:
