@@ -1,0 +1,174 @@
+"""The vocabulary pipeline: from a BPE tokenizer to a reassigned vocabulary, in stages.
+
+    init → analyze → distill → select → remap → align → train
+
+Each stage is a function of the options and a `lib.stages.Room`, in a module of its own.
+What they read and leave lies under one folder, `artifacts/`; see `lib.stages`.
+
+    python -m lib.vocabulary distill passes=40
+    accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lib.cache import ROOT
+from lib.stages import Room, StageError, Step, carry_out
+
+__all__ = ["NAMES", "STAGES", "STEPS", "Options", "parsed", "run", "run_all"]
+
+STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every option of every stage.
+
+    A relative folder counts from the root of the repository.
+    """
+
+    # everywhere
+    artifacts_dir: str = "artifacts"
+    seed: int = 0
+    force: bool = False  # make it anew although it holds
+    # init
+    model: str = "smollm2"  # smollm2, gpt2, a folder or a name on the Hub
+    corpus: str = "korean"  # put into an empty raw folder: korean, shakespeare or none
+    raw_corpora_dir: str | None = None  # None: corpora/raw of the artifacts
+    cleaned_corpora_dir: str | None = None  # None: corpora/cleaned of the artifacts
+    text_key: str = "text"  # where the text stands in .json and .jsonl
+    encoding: str = "utf-8"  # of the raw files
+    normalize_force: bool = False  # clean again what is already clean
+    # distill
+    passes: int = 60  # over the words
+    made_items: int = 20_000  # made words and numbers that join the corpus
+    layer: bool = True  # the exactness layer: rules that cut what scores cannot
+    # select
+    share: float = 0.05  # of the vocabulary, at most, that is given up
+    # align
+    init_strategy: str = "constituents"  # mean, random, zeros, constituents or …
+    # train
+    device: str = "auto"  # auto, cpu, cuda or mps
+
+    @property
+    def root(self) -> Path:
+        """The folder of the artifacts."""
+        return ROOT / self.artifacts_dir
+
+
+#: The names of all options.
+NAMES = tuple(field.name for field in fields(Options))
+
+
+def _late(module: str, name: str):
+    """A stage's function, imported when it is run."""
+
+    def function(options: Options, room: Room) -> dict[str, Any]:
+        return getattr(importlib.import_module(module), name)(options, room)
+
+    return function
+
+
+#: What each stage needs, and the options that decide what it makes.
+STEPS = {step.stage: step for step in (
+    Step("init", (), ("model", "corpus", "raw_corpora_dir", "cleaned_corpora_dir",
+                      "text_key", "encoding"),
+         _late("lib.vocabulary_corpus", "init")),
+    Step("analyze", ("init",), (), _late("lib.vocabulary_corpus", "analyze")),
+    Step("distill", ("init", "analyze"), ("passes", "made_items", "layer", "seed"),
+         _late("lib.vocabulary_corpus", "distill")),
+    Step("select", ("init", "analyze", "distill"), ("share", "seed"),
+         _late("lib.vocabulary_select", "select")),
+    Step("remap", ("init", "distill", "select"), (),
+         _late("lib.vocabulary_remap", "remap")),
+    Step("align", ("init", "distill", "remap"), ("init_strategy", "seed"),
+         _late("lib.vocabulary_align", "align")),
+    Step("train", ("init", "remap", "align"), ("seed",),
+         _late("lib.vocabulary_train", "train")),
+)}
+
+
+def run(stage: str, options: Options | None = None) -> dict[str, Any]:
+    """Run one stage, unless what it made holds; return its manifest.
+
+    Beside the manifest the result has `kept`: whether the stage was not run.
+
+    Raises
+    ------
+    StageError
+        If the stage is not known, one before it is missing or stale, or it cannot do
+        its work.
+    """
+    options = options or Options()
+    return carry_out(_known(stage), STEPS, options, options.root, options.force)
+
+
+def run_all(options: Options | None = None, first: str = "init",
+            last: str = "train") -> dict[str, dict[str, Any]]:
+    """Run the stages from the first to the last; return their manifests by stage."""
+    start, end = STAGES.index(_known(first)), STAGES.index(_known(last))
+    if start > end:
+        raise StageError(
+            f"{first} comes after {last}; write {last}..{first}"
+        )
+    return {stage: run(stage, options) for stage in STAGES[start:end + 1]}
+
+
+def _known(stage: str) -> str:
+    if stage not in STAGES:
+        raise StageError(
+            f"stage {stage!r} is not known; use one of {', '.join(STAGES)}"
+        )
+    return stage
+
+
+def parsed(words: list[str]) -> Options:
+    """Options from `name=value`; a value is Python where it is, else text.
+
+    >>> parsed(["passes=9", "model=gpt2"]).passes
+    9
+
+    Raises
+    ------
+    StageError
+        If a word is no option.
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or name not in NAMES:
+            raise StageError(
+                f"{word!r} is no option; write name=value, with one of "
+                f"{', '.join(NAMES)}"
+            )
+        try:
+            given[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            given[name] = value
+    return Options(**given)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run `python -m lib.vocabulary STAGE name=value …`; 1 where it cannot."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        stage, *given = words or [""]
+        told = run(stage, parsed(given))
+    except StageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for name, value in told["results"].items():
+        print(f"{name} = {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    from lib.vocabulary import main as entry
+
+    sys.exit(entry())
