@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.exercises.atlas import (
     check_axes,
@@ -67,19 +67,14 @@ def ranks_by_counting(x, y):
     return np.corrcoef(rank(x), rank(y))[0, 1]
 
 
-@pytest.mark.parametrize("check, answer", [
-    (check_axes, axes_by_svd),
-    (check_axes, axes_by_covariance),
-    (check_context, context_by_pandas),
-    (check_context, context_by_one_hot),
-    (check_chance, chance_by_formula),
-    (check_chance, chance_by_pairs),
-    (check_rank_correlation, ranks_by_pandas),
-    (check_rank_correlation, ranks_by_counting),
-])
-def test_different_right_answers_are_accepted(check, answer):
-    verdict = check(answer)
-    assert verdict.accepted, verdict.en
+test_check_axes_accepts_what_is_right = accepts(
+    check_axes, axes_by_svd, axes_by_covariance)
+test_check_context_accepts_what_is_right = accepts(
+    check_context, context_by_pandas, context_by_one_hot)
+test_check_chance_accepts_what_is_right = accepts(
+    check_chance, chance_by_formula, chance_by_pairs)
+test_check_rank_correlation_accepts_what_is_right = accepts(
+    check_rank_correlation, ranks_by_pandas, ranks_by_counting)
 
 
 # wrong answers, each with a word of its hint
@@ -94,45 +89,37 @@ def within(z, group):
     return (z - means).square().sum() / (z - z.mean(0)).square().sum()
 
 
-@pytest.mark.parametrize("check, answer, hint", [
-    (check_axes, lambda x, k: share(torch.linalg.svdvals(x) ** 2, k), "mean"),
-    (check_axes, lambda x, k: share(torch.linalg.svdvals(x - x.mean(0)), k), "squares"),
-    (check_axes, lambda x, k: share(torch.linalg.eigvalsh(x.T.cov()), k), "smallest"),
-    (check_axes, lambda x, k: share(x.var(0), k), "directions"),
-    (check_axes, lambda x, k: 0.5, "singular"),
-    (check_axes, lambda x, k: x, "one number"),
-    (check_context, lambda z, p, t: within(z, p * 3 + t), "divide each"),
-    (check_context, lambda z, p, t: 1 - context_by_pandas(z, p, t), "rest"),
-    (check_context, lambda z, p, t: context_by_pandas(z, p, p), "together"),
-    (check_context, lambda z, p, t: within(z, t), "together"),
-    (check_context, lambda z, p, t: 0.5, "start from"),
-    (check_chance, lambda c: sum(n * n for n in c) / sum(c) ** 2, "itself"),
-    (check_chance, lambda c: 1 / len(c), "size"),
-    (check_chance, lambda c: 0.9, "left"),
-    (check_rank_correlation, lambda x, y: x.corr(y), "values"),
-    (check_rank_correlation,
-     lambda x, y: np.corrcoef(np.argsort(x), np.argsort(y))[0, 1], "argsort"),
-    (check_rank_correlation,
-     lambda x, y: x.rank(method="first").corr(y.rank(method="first")), "share"),
-    (check_rank_correlation, lambda x, y: 0.1, "Pearson"),
-])
-def test_typical_mistakes_are_turned_down_with_a_hint_that_fits(check, answer, hint):
-    verdict = check(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
-    assert any("가" <= letter <= "힣" for letter in verdict.ko)
+test_check_axes_hints_at_what_is_wrong = hints(
+    check_axes,
+    (lambda x, k: share(torch.linalg.svdvals(x) ** 2, k), "mean"),
+    (lambda x, k: share(torch.linalg.svdvals(x - x.mean(0)), k), "squares"),
+    (lambda x, k: share(torch.linalg.eigvalsh(x.T.cov()), k), "smallest"),
+    (lambda x, k: share(x.var(0), k), "directions"),
+    (lambda x, k: 0.5, "singular"),
+    (lambda x, k: x, "one number"),
+)
+test_check_context_hints_at_what_is_wrong = hints(
+    check_context,
+    (lambda z, p, t: within(z, p * 3 + t), "divide each"),
+    (lambda z, p, t: 1 - context_by_pandas(z, p, t), "rest"),
+    (lambda z, p, t: context_by_pandas(z, p, p), "together"),
+    (lambda z, p, t: within(z, t), "together"),
+    (lambda z, p, t: 0.5, "start from"),
+)
+test_check_chance_hints_at_what_is_wrong = hints(
+    check_chance,
+    (lambda c: sum(n * n for n in c) / sum(c) ** 2, "itself"),
+    (lambda c: 1 / len(c), "size"),
+    (lambda c: 0.9, "left"),
+)
+test_check_rank_correlation_hints_at_what_is_wrong = hints(
+    check_rank_correlation,
+    (lambda x, y: x.corr(y), "values"),
+    (lambda x, y: np.corrcoef(np.argsort(x), np.argsort(y))[0, 1], "argsort"),
+    (lambda x, y: x.rank(method="first").corr(y.rank(method="first")), "share"),
+    (lambda x, y: 0.1, "Pearson"),
+)
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", [lambda *given: ..., lambda *given: None, None, ...])
-def test_the_stub_is_not_accepted(check, stub):
-    verdict = check(stub)
-    assert not verdict.accepted
-    assert verdict.en == "There is no answer yet."
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_an_answer_that_raises_becomes_a_verdict(check):
-    verdict = check(lambda *given: 1 / 0)
-    assert not verdict.accepted
-    assert "ZeroDivisionError" in verdict.en
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("11_coordinate_atlas", CHECKS)

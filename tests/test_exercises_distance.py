@@ -2,9 +2,9 @@
 
 import math
 
-import pytest
 import torch
 import torch.nn.functional as F
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.exercises.distance import check_hard_gate, check_hidden_mass, check_reach
 
@@ -63,61 +63,44 @@ def test_masses_of_the_exercise_turn_a_gaussian_into_the_dot_product():
     assert torch.allclose(pull / pull.sum(-1, keepdim=True), dot, atol=1e-12)
 
 
-@pytest.mark.parametrize("check, answer", [
-    (check_hidden_mass, masses_as_written),
-    (check_hidden_mass, masses_by_softmax),
-    (check_reach, reach_by_formula),
-    (check_reach, reach_by_bisection),
-    (check_hard_gate, gate_by_detach),
-    (check_hard_gate, Cliff.apply),
-])
-def test_different_right_answers_are_accepted(check, answer):
-    verdict = check(answer)
-    assert verdict.accepted, verdict.en
+test_check_hidden_mass_accepts_what_is_right = accepts(
+    check_hidden_mass, masses_as_written, masses_by_softmax)
+test_check_reach_accepts_what_is_right = accepts(
+    check_reach, reach_by_formula, reach_by_bisection)
+test_check_hard_gate_accepts_what_is_right = accepts(
+    check_hard_gate, gate_by_detach, Cliff.apply)
 
 
-@pytest.mark.parametrize("check, answer, hint", [
-    (check_hidden_mass, lambda k: masses_as_written(k).log(), "logarithm"),
-    (check_hidden_mass, lambda k: 1 / masses_as_written(k), "sign"),
-    (check_hidden_mass,
-     lambda k: (k.norm(dim=-1) / 2 / k.shape[1] ** 0.5).exp(), "square"),
-    (check_hidden_mass, lambda k: k.square().sum(-1).exp(), "γ is missing"),
-    (check_hidden_mass, lambda k: masses_as_written(k) ** 2, "twice"),
-    (check_hidden_mass,
-     lambda k: (k.square().sum(-1) / 2 / k.shape[1]).exp(), "by √d"),
-    (check_hidden_mass, lambda k: k.norm(dim=-1), "expand"),
-    (check_hidden_mass, lambda k: masses_as_written(k)[:, None], "shape"),
-    (check_reach, lambda s, p, e: reach_by_formula(s, p, e) ** 2, "r²"),
-    (check_reach, lambda s, p, e: (e * s ** (-1 / p)) ** 0.5, "subtracted"),
-    (check_reach, lambda s, p, e: max(s ** (-1 / p) - e, 0) ** 0.5, "Divide"),
-    (check_reach, lambda s, p, e: s, "solve"),
-    (check_hard_gate, lambda r2, R: (r2 < R**2).double(), "cuts the gradient"),
-    (check_hard_gate, lambda r2, R: (1 - r2 / R**2).sigmoid(), "between"),
-    (check_hard_gate, lambda r2, R: 1 - gate_by_detach(r2, R), "swapped"),
-    (check_hard_gate, lambda r2, R: gate_by_detach(r2, R**0.5 / 2), "elsewhere"),
-    (check_hard_gate, lambda r2, R: 2 * (r2 < R**2).double()
-     - gate_by_detach(r2, R), "wrong sign"),
-    (check_hard_gate, lambda r2, R: (r2 < R**2).double()
-     + F.relu(1 - r2 / R**2) - F.relu(1 - r2 / R**2).detach(), "outside"),
-    (check_hard_gate, lambda r2, R: gate_by_detach(r2, R).sum(), "shape"),
-])
-def test_typical_mistakes_are_turned_down_with_a_hint_that_fits(check, answer, hint):
-    verdict = check(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
-    assert any("가" <= letter <= "힣" for letter in verdict.ko)
+test_check_hidden_mass_hints_at_what_is_wrong = hints(
+    check_hidden_mass,
+    (lambda k: masses_as_written(k).log(), "logarithm"),
+    (lambda k: 1 / masses_as_written(k), "sign"),
+    (lambda k: (k.norm(dim=-1) / 2 / k.shape[1] ** 0.5).exp(), "square"),
+    (lambda k: k.square().sum(-1).exp(), "γ is missing"),
+    (lambda k: masses_as_written(k) ** 2, "twice"),
+    (lambda k: (k.square().sum(-1) / 2 / k.shape[1]).exp(), "by √d"),
+    (lambda k: k.norm(dim=-1), "expand"),
+    (lambda k: masses_as_written(k)[:, None], "shape"),
+)
+test_check_reach_hints_at_what_is_wrong = hints(
+    check_reach,
+    (lambda s, p, e: reach_by_formula(s, p, e) ** 2, "r²"),
+    (lambda s, p, e: (e * s ** (-1 / p)) ** 0.5, "subtracted"),
+    (lambda s, p, e: max(s ** (-1 / p) - e, 0) ** 0.5, "Divide"),
+    (lambda s, p, e: s, "solve"),
+)
+test_check_hard_gate_hints_at_what_is_wrong = hints(
+    check_hard_gate,
+    (lambda r2, R: (r2 < R**2).double(), "cuts the gradient"),
+    (lambda r2, R: (1 - r2 / R**2).sigmoid(), "between"),
+    (lambda r2, R: 1 - gate_by_detach(r2, R), "swapped"),
+    (lambda r2, R: gate_by_detach(r2, R**0.5 / 2), "elsewhere"),
+    (lambda r2, R: 2 * (r2 < R**2).double() - gate_by_detach(r2, R), "wrong sign"),
+    (lambda r2, R: (r2 < R**2).double() + F.relu(1 - r2 / R**2)
+     - F.relu(1 - r2 / R**2).detach(), "outside"),
+    (lambda r2, R: gate_by_detach(r2, R).sum(), "shape"),
+)
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", [lambda *given: ..., lambda *given: None, None, ...])
-def test_the_stub_is_not_accepted(check, stub):
-    verdict = check(stub)
-    assert not verdict.accepted
-    assert verdict.en == "There is no answer yet."
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_an_answer_that_raises_becomes_a_verdict(check):
-    verdict = check(lambda *given: 1 / 0)
-    assert not verdict.accepted
-    assert "ZeroDivisionError" in verdict.en
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("08_dot_to_distance", CHECKS)

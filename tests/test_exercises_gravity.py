@@ -2,8 +2,8 @@
 
 import math
 
-import pytest
 import torch
+from exercise_cases import accepts, chapter, hints, stubs
 from torch import nn
 
 from lib.exercises.gravity import (
@@ -77,69 +77,53 @@ def vectors_with_everything(z, mass, gamma, beta):
     return query, torch.cat([scale * z, one, -gamma * norm, weight], 1)
 
 
-@pytest.mark.parametrize("check, answer", [
-    (check_newton_weights, weights_by_loops),
-    (check_newton_weights, weights_by_softmax),
-    (check_same_pull, pull_by_roots),
-    (check_same_pull, pull_by_bisection),
-    (check_mended_cutoff, cutoff_by_log),
-    (check_mended_cutoff, cutoff_by_product),
-    (check_gaussian_as_dot, vectors_with_one),
-    (check_gaussian_as_dot, vectors_with_everything),
-])
-def test_different_right_answers_are_accepted(check, answer):
-    verdict = check(answer)
-    assert verdict.accepted, verdict.en
+test_check_newton_weights_accepts_what_is_right = accepts(
+    check_newton_weights, weights_by_loops, weights_by_softmax)
+test_check_same_pull_accepts_what_is_right = accepts(
+    check_same_pull, pull_by_roots, pull_by_bisection)
+test_check_mended_cutoff_accepts_what_is_right = accepts(
+    check_mended_cutoff, cutoff_by_log, cutoff_by_product)
+test_check_gaussian_as_dot_accepts_what_is_right = accepts(
+    check_gaussian_as_dot, vectors_with_one, vectors_with_everything)
 
 
 # wrong answers, each with a word of its hint
 
 
-@pytest.mark.parametrize("check, answer, hint", [
-    (check_newton_weights, lambda z, m, e: m / (r2_of(z) + e), "sum to one"),
-    (check_newton_weights, lambda z, m, e: share(m / (3 * r2_of(z) + e)), "axes"),
-    (check_newton_weights, lambda z, m, e: share(m / (r2_of(z).sqrt() + e)), "squared"),
-    (check_newton_weights, lambda z, m, e: share(1 / (r2_of(z) + e)), "masses"),
-    (check_newton_weights, lambda z, m, e: weights_by_loops(z, m, e).T, "swapped"),
-    (check_newton_weights, lambda z, m, e: weights_by_loops(z, m, 0.1), "eps"),
-    (check_newton_weights, lambda z, m, e: (m / (r2_of(z) + e)).softmax(1), "softmax"),
-    (check_newton_weights, lambda z, m, e: weights_by_loops(z, m, e)[0], "shape"),
-    (check_newton_weights, lambda z, m, e: weights_by_loops(z, m, e) ** 2, "differ"),
-    (check_same_pull, lambda m, p, b: m ** (b / p), "r²"),
-    (check_same_pull, lambda m, p, b: m, "solve"),
-    (check_same_pull, lambda m, p, b: m**0.5, "solve"),
-    (check_mended_cutoff, lambda s, r2, R: s.softmax(-1), "outside the radius"),
-    (check_mended_cutoff,
-     lambda s, r2, R: (s * (1 - r2 / R**2).relu()).softmax(-1), "original"),
-    (check_mended_cutoff,
-     lambda s, r2, R: s.softmax(-1) * (1 - r2 / R**2).relu(), "again"),
-    (check_mended_cutoff, lambda s, r2, R: cutoff_by_log(s, r2, R**0.5), "go with"),
-    (check_mended_cutoff,
-     lambda s, r2, R: (s.masked_fill(r2 < R**2, 0) * -torch.inf).softmax(-1), "NaN"),
-    (check_gaussian_as_dot,
-     lambda z, m, g, b: vectors_with_one(z, torch.ones_like(m), g, b), "mass"),
-    (check_gaussian_as_dot,
-     lambda z, m, g, b: vectors_with_one(z, m, 3 * g, b), "divide by C"),
-    (check_gaussian_as_dot, lambda z, m, g, b: (z, z), "Expand"),
-    (check_gaussian_as_dot, lambda z, m, g, b: (z, z[:, :2]), "agree"),
-])
-def test_typical_mistakes_are_turned_down_with_a_hint_that_fits(check, answer, hint):
-    verdict = check(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
-    assert any("가" <= letter <= "힣" for letter in verdict.ko)
+test_check_newton_weights_hints_at_what_is_wrong = hints(
+    check_newton_weights,
+    (lambda z, m, e: m / (r2_of(z) + e), "sum to one"),
+    (lambda z, m, e: share(m / (3 * r2_of(z) + e)), "axes"),
+    (lambda z, m, e: share(m / (r2_of(z).sqrt() + e)), "squared"),
+    (lambda z, m, e: share(1 / (r2_of(z) + e)), "masses"),
+    (lambda z, m, e: weights_by_loops(z, m, e).T, "swapped"),
+    (lambda z, m, e: weights_by_loops(z, m, 0.1), "eps"),
+    (lambda z, m, e: (m / (r2_of(z) + e)).softmax(1), "softmax"),
+    (lambda z, m, e: weights_by_loops(z, m, e)[0], "shape"),
+    (lambda z, m, e: weights_by_loops(z, m, e) ** 2, "differ"),
+)
+test_check_same_pull_hints_at_what_is_wrong = hints(
+    check_same_pull,
+    (lambda m, p, b: m ** (b / p), "r²"),
+    (lambda m, p, b: m, "solve"),
+    (lambda m, p, b: m**0.5, "solve"),
+)
+test_check_mended_cutoff_hints_at_what_is_wrong = hints(
+    check_mended_cutoff,
+    (lambda s, r2, R: s.softmax(-1), "outside the radius"),
+    (lambda s, r2, R: (s * (1 - r2 / R**2).relu()).softmax(-1), "original"),
+    (lambda s, r2, R: s.softmax(-1) * (1 - r2 / R**2).relu(), "again"),
+    (lambda s, r2, R: cutoff_by_log(s, r2, R**0.5), "go with"),
+    (lambda s, r2, R: (s.masked_fill(r2 < R**2, 0) * -torch.inf).softmax(-1), "NaN"),
+)
+test_check_gaussian_as_dot_hints_at_what_is_wrong = hints(
+    check_gaussian_as_dot,
+    (lambda z, m, g, b: vectors_with_one(z, torch.ones_like(m), g, b), "mass"),
+    (lambda z, m, g, b: vectors_with_one(z, m, 3 * g, b), "divide by C"),
+    (lambda z, m, g, b: (z, z), "Expand"),
+    (lambda z, m, g, b: (z, z[:, :2]), "agree"),
+)
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", [lambda *given: ..., lambda *given: None, None, ...])
-def test_the_stub_is_not_accepted(check, stub):
-    verdict = check(stub)
-    assert not verdict.accepted
-    assert verdict.en == "There is no answer yet."
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_an_answer_that_raises_becomes_a_verdict(check):
-    verdict = check(lambda *given: 1 / 0)
-    assert not verdict.accepted
-    assert "ZeroDivisionError" in verdict.en
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("09_gravity_coordinates", CHECKS)

@@ -3,7 +3,7 @@
 import statistics
 from collections import defaultdict
 
-import pytest
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.exercises.ngt import check_interval, check_rate, check_twin
 
@@ -57,14 +57,12 @@ def rate_by_pandas(rows):
     return means[means["count"] == means["count"].max()]["mean"].idxmin()
 
 
-@pytest.mark.parametrize("check, answer", [
-    (check_twin, twin_by_line), (check_twin, twin_by_search),
-    (check_interval, interval_by_hand), (check_interval, interval_by_statistics),
-    (check_rate, rate_by_dictionary), (check_rate, rate_by_pandas),
-])
-def test_different_right_answers_are_accepted(check, answer):
-    verdict = check(answer)
-    assert verdict.accepted, verdict.en
+test_check_twin_accepts_what_is_right = accepts(
+    check_twin, twin_by_line, twin_by_search)
+test_check_interval_accepts_what_is_right = accepts(
+    check_interval, interval_by_hand, interval_by_statistics)
+test_check_rate_accepts_what_is_right = accepts(
+    check_rate, rate_by_dictionary, rate_by_pandas)
 
 
 # wrong answers, each with a word of its hint
@@ -92,40 +90,28 @@ def mean_of_what_is_there(rows):
     return min(losses, key=lambda rate: statistics.mean(losses[rate]))
 
 
-@pytest.mark.parametrize("check, answer, hint", [
-    (check_twin, lambda count, target: 64, "Two calls"),
-    (check_twin, lambda count, target: (target - count(0)) / (count(1) - count(0)),
-     "whole"),
-    (check_twin, lambda count, target: target // count(1), "Two calls"),
-    (check_interval, lambda a, b, t: interval_by_hand(b, a, t), "turned round"),
-    (check_interval, unpaired, "pairs are lost"),
-    (check_interval, with_reach(lambda g, t: t * statistics.stdev(g)), "√n"),
-    (check_interval,
-     with_reach(lambda g, t: t * statistics.pstdev(g) / len(g) ** 0.5), "n − 1"),
-    (check_interval, with_reach(lambda g, t: 1.0), "reach"),
-    (check_interval, lambda a, b, t: (0, 0), "middle"),
-    (check_rate, lambda rows: min(rows, key=lambda r: r["valid"])["learning_rate"],
-     "lucky"),
-    (check_rate, mean_of_what_is_there, "one seed only"),
-    (check_rate, lambda rows: 4e-3, "lowest mean"),
-])
-def test_typical_mistakes_are_turned_down_with_a_hint_that_fits(check, answer, hint):
-    verdict = check(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
-    assert any("가" <= letter <= "힣" for letter in verdict.ko)
+test_check_twin_hints_at_what_is_wrong = hints(
+    check_twin,
+    (lambda count, target: 64, "Two calls"),
+    (lambda count, target: (target - count(0)) / (count(1) - count(0)), "whole"),
+    (lambda count, target: target // count(1), "Two calls"),
+)
+test_check_interval_hints_at_what_is_wrong = hints(
+    check_interval,
+    (lambda a, b, t: interval_by_hand(b, a, t), "turned round"),
+    (unpaired, "pairs are lost"),
+    (with_reach(lambda g, t: t * statistics.stdev(g)), "√n"),
+    (with_reach(lambda g, t: t * statistics.pstdev(g) / len(g) ** 0.5), "n − 1"),
+    (with_reach(lambda g, t: 1.0), "reach"),
+    (lambda a, b, t: (0, 0), "middle"),
+)
+test_check_rate_hints_at_what_is_wrong = hints(
+    check_rate,
+    (lambda rows: min(rows, key=lambda r: r["valid"])["learning_rate"], "lucky"),
+    (mean_of_what_is_there, "one seed only"),
+    (lambda rows: 4e-3, "lowest mean"),
+)
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", [lambda *given: ..., lambda *given: None, None, ...])
-def test_the_stub_is_not_accepted(check, stub):
-    verdict = check(stub)
-    assert not verdict.accepted
-    assert verdict.en == "There is no answer yet."
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_an_answer_that_raises_becomes_a_verdict(check):
-    verdict = check(lambda *given: 1 / 0)
-    assert not verdict.accepted
-    assert "ZeroDivisionError" in verdict.en
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("10_training_ngt", CHECKS)

@@ -4,8 +4,8 @@ import math
 from bisect import bisect
 
 import numpy as np
-import pytest
 import torch
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.exercises.wikitext import (
     check_equal_time,
@@ -56,15 +56,12 @@ def time_by_hand(steps, losses, rate, seconds):
     return losses[k - 1] + part * (losses[k] - losses[k - 1])
 
 
-@pytest.mark.parametrize("check, answer", [
-    (check_word_perplexity, words_by_exponent), (check_word_perplexity, words_by_root),
-    (check_sampled_repulsion, energy_by_loops),
-    (check_sampled_repulsion, energy_by_matrix),
-    (check_equal_time, time_by_numpy), (check_equal_time, time_by_hand),
-])
-def test_different_right_answers_are_accepted(check, answer):
-    verdict = check(answer)
-    assert verdict.accepted, verdict.en
+test_check_word_perplexity_accepts_what_is_right = accepts(
+    check_word_perplexity, words_by_exponent, words_by_root)
+test_check_sampled_repulsion_accepts_what_is_right = accepts(
+    check_sampled_repulsion, energy_by_loops, energy_by_matrix)
+test_check_equal_time_accepts_what_is_right = accepts(
+    check_equal_time, time_by_numpy, time_by_hand)
 
 
 # wrong answers, each with a word of its hint
@@ -83,36 +80,33 @@ def energy(part=True, ends=None, held=True, heavy=True, axes=True):
     return answer
 
 
-@pytest.mark.parametrize("check, answer, hint", [
-    (check_word_perplexity, lambda loss, tokens, words: math.exp(loss), "a token"),
-    (check_word_perplexity,
-     lambda loss, tokens, words: math.exp(loss) * tokens / words, "before"),
-    (check_word_perplexity,
-     lambda loss, tokens, words: math.exp(loss * words / tokens), "upside down"),
-    (check_word_perplexity,
-     lambda loss, tokens, words: loss * tokens / words, "exponential"),
-    (check_word_perplexity, lambda loss, tokens, words: 1.0, "log-probability"),
-    (check_sampled_repulsion, energy(part=False), "drawn tokens"),
-    (check_sampled_repulsion, energy(ends="all"), "oneself"),
-    (check_sampled_repulsion, energy(ends="sum"), "mean"),
-    (check_sampled_repulsion, energy(ends="rows"), "one number"),
-    (check_sampled_repulsion, energy(axes=False), "axes"),
-    (check_sampled_repulsion, energy(heavy=False), "masses"),
-    (check_sampled_repulsion, lambda z, mass, chosen: 1.0, "should be"),
-    (check_equal_time, lambda steps, losses, rate, seconds: losses[-1], "straight"),
-    (check_equal_time, lambda steps, losses, rate, seconds: 4.4, "75 seconds"),
-    (check_equal_time,
-     lambda s, y, r, t: y[0] if r * t < s[0] else time_by_hand(s, y, r, t)
+test_check_word_perplexity_hints_at_what_is_wrong = hints(
+    check_word_perplexity,
+    (lambda loss, tokens, words: math.exp(loss), "a token"),
+    (lambda loss, tokens, words: math.exp(loss) * tokens / words, "before"),
+    (lambda loss, tokens, words: math.exp(loss * words / tokens), "upside down"),
+    (lambda loss, tokens, words: loss * tokens / words, "exponential"),
+    (lambda loss, tokens, words: 1.0, "log-probability"),
+)
+test_check_sampled_repulsion_hints_at_what_is_wrong = hints(
+    check_sampled_repulsion,
+    (energy(part=False), "drawn tokens"),
+    (energy(ends="all"), "oneself"),
+    (energy(ends="sum"), "mean"),
+    (energy(ends="rows"), "one number"),
+    (energy(axes=False), "axes"),
+    (energy(heavy=False), "masses"),
+    (lambda z, mass, chosen: 1.0, "should be"),
+)
+test_check_equal_time_hints_at_what_is_wrong = hints(
+    check_equal_time,
+    (lambda steps, losses, rate, seconds: losses[-1], "straight"),
+    (lambda steps, losses, rate, seconds: 4.4, "75 seconds"),
+    (lambda s, y, r, t: y[0] if r * t < s[0] else time_by_hand(s, y, r, t)
      if r * t <= s[-1] else 0.0, "last loss stays"),
-    (check_equal_time,
-     lambda s, y, r, t: 9.0 if r * t < s[0] else time_by_hand(s, y, r, t),
+    (lambda s, y, r, t: 9.0 if r * t < s[0] else time_by_hand(s, y, r, t),
      "first loss"),
-])
-def test_typical_mistakes_are_turned_down_with_a_hint_that_fits(check, answer, hint):
-    verdict = check(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
-    assert any("가" <= letter <= "힣" for letter in verdict.ko)
+)
 
 
 def test_distances_that_are_not_held_at_the_least_are_told():
@@ -123,16 +117,5 @@ def test_distances_that_are_not_held_at_the_least_are_told():
     assert not verdict.accepted and "0.1" in verdict.en
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", [lambda *given: ..., lambda *given: None, None, ...])
-def test_the_stub_is_not_accepted(check, stub):
-    verdict = check(stub)
-    assert not verdict.accepted
-    assert verdict.en == "There is no answer yet."
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_an_answer_that_raises_becomes_a_verdict(check):
-    verdict = check(lambda *given: 1 / 0)
-    assert not verdict.accepted
-    assert "ZeroDivisionError" in verdict.en
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("13_wikitext103", CHECKS)
