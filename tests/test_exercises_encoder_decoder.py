@@ -1,8 +1,8 @@
 """The checks of chapter 04 accept what is right, however written, and nothing else."""
 
-import pytest
 import torch
 import torch.nn.functional as F
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.attention import causal_mask, padding_mask
 from lib.exercises.encoder_decoder import (
@@ -25,20 +25,6 @@ CHECKS = (
 )
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", ["ellipsis", "nothing", "raise", "none", "wrong kind"])
-def test_stubs_are_turned_down_without_an_error(check, stub):
-    def unfinished(*values):
-        if stub == "raise":
-            raise NotImplementedError
-        return {"ellipsis": ..., "wrong kind": "seven"}.get(stub)
-
-    verdict = check(None if stub == "none" else unfinished)
-    assert not verdict.accepted
-    assert verdict.ko
-    assert verdict.en
-
-
 # ---- layer norm -------------------------------------------------------------
 
 
@@ -56,30 +42,21 @@ def norm_by_torch(x, gain, shift):
         return layer(x)
 
 
-@pytest.mark.parametrize("answer", [norm_by_hand, norm_by_torch])
-def test_right_norms_are_accepted(answer):
-    assert check_layer_norm(answer)
+test_right_norms_are_accepted = accepts(check_layer_norm, norm_by_hand, norm_by_torch)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda x, g, b: (x - x.mean(-1, True)) / x.std(-1, keepdim=True) * g + b,
-         "by d, not by d"),
-        (lambda x, g, b: (x - x.mean(-1, True)) / x.var(-1, True, keepdim=True)
-         .mul((x.shape[-1] - 1) / x.shape[-1]) * g + b, "square root"),
-        (lambda x, g, b: F.rms_norm(x, x.shape[-1:]) * g + b, "RMSNorm"),
-        (lambda x, g, b: F.layer_norm(x, x.shape[-1:]), "are missing"),
-        (lambda x, g, b: (x - x.mean(0)) / x.std(0, unbiased=False) * g + b,
-         "last axis"),
-        (lambda x, g, b: norm_by_hand(x, b, g), "values differ"),
-        (lambda x, g, b: norm_by_hand(x, g, b)[..., :-1], "shape"),
-    ],
+test_wrong_norms_get_their_hint = hints(
+    check_layer_norm,
+    (lambda x, g, b: (x - x.mean(-1, True)) / x.std(-1, keepdim=True) * g + b,
+     "by d, not by d"),
+    (lambda x, g, b: (x - x.mean(-1, True)) / x.var(-1, True, keepdim=True)
+     .mul((x.shape[-1] - 1) / x.shape[-1]) * g + b, "square root"),
+    (lambda x, g, b: F.rms_norm(x, x.shape[-1:]) * g + b, "RMSNorm"),
+    (lambda x, g, b: F.layer_norm(x, x.shape[-1:]), "are missing"),
+    (lambda x, g, b: (x - x.mean(0)) / x.std(0, unbiased=False) * g + b, "last axis"),
+    (lambda x, g, b: norm_by_hand(x, b, g), "values differ"),
+    (lambda x, g, b: norm_by_hand(x, g, b)[..., :-1], "shape"),
 )
-def test_wrong_norms_get_their_hint(answer, hint):
-    verdict = check_layer_norm(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- the mask of the decoder ------------------------------------------------
@@ -99,28 +76,21 @@ def mask_by_loops(target, pad):
     return mask  # padding queries see nothing, which is as right
 
 
-@pytest.mark.parametrize("answer", [mask_by_parts, mask_by_loops])
-def test_right_masks_are_accepted(answer):
-    assert check_decoder_mask(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda t, pad: ~mask_by_parts(t, pad), "swapped"),
-        (lambda t, pad: padding_mask(t, pad), "causal mask is missing"),
-        (lambda t, pad: causal_mask(t.shape[1]), "Padding can be seen"),
-        (lambda t, pad: causal_mask(t.shape[1]).T & padding_mask(t, pad), "way round"),
-        (lambda t, pad: mask_by_parts(t, pad).int(), "True and False"),
-        (lambda t, pad: mask_by_parts(t, pad)[:, 0], "shape"),
-        (lambda t, pad: mask_by_parts(t, pad) & ~torch.eye(t.shape[1]).bool(),
-         "up to i"),
-    ],
+test_right_masks_are_accepted = accepts(
+    check_decoder_mask, mask_by_parts, mask_by_loops
 )
-def test_wrong_masks_get_their_hint(answer, hint):
-    verdict = check_decoder_mask(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_wrong_masks_get_their_hint = hints(
+    check_decoder_mask,
+    (lambda t, pad: ~mask_by_parts(t, pad), "swapped"),
+    (lambda t, pad: padding_mask(t, pad), "causal mask is missing"),
+    (lambda t, pad: causal_mask(t.shape[1]), "Padding can be seen"),
+    (lambda t, pad: causal_mask(t.shape[1]).T & padding_mask(t, pad), "way round"),
+    (lambda t, pad: mask_by_parts(t, pad).int(), "True and False"),
+    (lambda t, pad: mask_by_parts(t, pad)[:, 0], "shape"),
+    (lambda t, pad: mask_by_parts(t, pad) & ~torch.eye(t.shape[1]).bool(), "up to i"),
+)
 
 
 # ---- counting parameters ----------------------------------------------------
@@ -137,35 +107,29 @@ def parameters_of_a_model(vocab, d, ff, layers):
     return sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize("answer", [parameters_by_formula, parameters_of_a_model])
-def test_right_counts_are_accepted(answer):
-    assert check_parameters(answer)
+test_right_counts_are_accepted = accepts(
+    check_parameters, parameters_by_formula, parameters_of_a_model
+)
 
 
 def with_extra(extra):
     return lambda v, d, ff, n: parameters_by_formula(v, d, ff, n) + extra(v, d)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (with_extra(lambda v, d: v * d), "count it once"),
-        (with_extra(lambda v, d: 2 * v * d), "count it once"),
-        (lambda v, d, ff, n: parameters_by_formula(v, d, ff, n, bias=0), "biases"),
-        (lambda v, d, ff, n: parameters_by_formula(v, d, ff, n, attentions=2),
-         "cross-attention"),
-        (lambda v, d, ff, n: parameters_by_formula(v, d, ff, n, norms=0),
-         "normalizations are missing"),
-        (lambda v, d, ff, n: parameters_by_formula(v, d, ff, n, norms=4), "three"),
-        (with_extra(lambda v, d: 64 * d), "Positions"),
-        (with_extra(lambda v, d: -v * d), "embedding is missing"),
-        (with_extra(lambda v, d: 1), "there are"),
-    ],
+test_wrong_counts_get_their_hint = hints(
+    check_parameters,
+    (with_extra(lambda v, d: v * d), "count it once"),
+    (with_extra(lambda v, d: 2 * v * d), "count it once"),
+    (lambda v, d, ff, n: parameters_by_formula(v, d, ff, n, bias=0), "biases"),
+    (lambda v, d, ff, n: parameters_by_formula(v, d, ff, n, attentions=2),
+     "cross-attention"),
+    (lambda v, d, ff, n: parameters_by_formula(v, d, ff, n, norms=0),
+     "normalizations are missing"),
+    (lambda v, d, ff, n: parameters_by_formula(v, d, ff, n, norms=4), "three"),
+    (with_extra(lambda v, d: 64 * d), "Positions"),
+    (with_extra(lambda v, d: -v * d), "embedding is missing"),
+    (with_extra(lambda v, d: 1), "there are"),
 )
-def test_wrong_counts_get_their_hint(answer, hint):
-    verdict = check_parameters(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- norm first -------------------------------------------------------------
@@ -200,28 +164,22 @@ def layer_variant(step=None, of_memory=False, causal=True, padded=True):
     return answer
 
 
-@pytest.mark.parametrize("answer", [layer_by_lines, layer_by_loop])
-def test_right_layers_are_accepted(answer):
-    assert check_norm_first(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (layer_variant(lambda x, norm, part: norm(x + part(x))), "paper's order"),
-        (layer_variant(lambda x, norm, part: part(norm(x))), "residual is missing"),
-        (layer_variant(lambda x, norm, part: norm(x) + part(norm(x))), "x itself"),
-        (layer_variant(of_memory=True), "memory is not normalised"),
-        (layer_variant(causal=False), "causal mask is missing"),
-        (layer_variant(padded=False), "mask of the cross-attention"),
-        (lambda layer, y, *rest: y, "values differ"),
-        (lambda layer, y, *rest: y[:, 1:], "shape"),
-    ],
+test_right_layers_are_accepted = accepts(
+    check_norm_first, layer_by_lines, layer_by_loop
 )
-def test_wrong_layers_get_their_hint(answer, hint):
-    verdict = check_norm_first(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_wrong_layers_get_their_hint = hints(
+    check_norm_first,
+    (layer_variant(lambda x, norm, part: norm(x + part(x))), "paper's order"),
+    (layer_variant(lambda x, norm, part: part(norm(x))), "residual is missing"),
+    (layer_variant(lambda x, norm, part: norm(x) + part(norm(x))), "x itself"),
+    (layer_variant(of_memory=True), "memory is not normalised"),
+    (layer_variant(causal=False), "causal mask is missing"),
+    (layer_variant(padded=False), "mask of the cross-attention"),
+    (lambda layer, y, *rest: y, "values differ"),
+    (lambda layer, y, *rest: y[:, 1:], "shape"),
+)
 
 
 # ---- writing token by token -------------------------------------------------
@@ -258,9 +216,7 @@ def write_on(model, source, longest):
     return ids
 
 
-@pytest.mark.parametrize("answer", [write_batched, write_in_place])
-def test_right_writing_is_accepted(answer):
-    assert check_generate(answer)
+test_right_writing_is_accepted = accepts(check_generate, write_batched, write_in_place)
 
 
 def test_the_stand_in_ends_some_rows_early_and_some_not_at_all():
@@ -283,17 +239,18 @@ def test_right_writing_is_that_of_the_real_model():
     assert ids.tolist() == model.generate(source, 10).tolist()
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (write_on, "up to eos"),
-        (lambda m, s, n: write_batched(m, s, n)[:, 1:], "first token"),
-        (lambda m, s, n: write_batched(m, s, n + 3), "at most"),
-        (lambda m, s, n: write_batched(m, s, n)[0], "one row a source"),
-        (lambda m, s, n: write_batched(m, s.flip(0), n), "other tokens"),
-    ],
+test_wrong_writing_gets_its_hint = hints(
+    check_generate,
+    (write_on, "up to eos"),
+    (lambda m, s, n: write_batched(m, s, n)[:, 1:], "first token"),
+    (lambda m, s, n: write_batched(m, s, n + 3), "at most"),
+    (lambda m, s, n: write_batched(m, s, n)[0], "one row a source"),
+    (lambda m, s, n: write_batched(m, s.flip(0), n), "other tokens"),
 )
-def test_wrong_writing_gets_its_hint(answer, hint):
-    verdict = check_generate(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+# ---- what is no answer, and the chapter itself ------------------------------
+
+
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("04_encoder_decoder", CHECKS)

@@ -1,8 +1,8 @@
 """The checks of chapter 03 accept what is right, however written, and nothing else."""
 
-import pytest
 import torch
 import torch.nn.functional as F
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.attention import causal_mask
 from lib.exercises.heads import (
@@ -13,28 +13,6 @@ from lib.exercises.heads import (
 )
 
 CHECKS = (check_mask, check_heads, check_same_share, check_other_weights)
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", ["ellipsis", "nothing", "raise", "none", "wrong kind"])
-def test_stubs_are_turned_down_without_an_error(check, stub):
-    def unfinished(*values):
-        if stub == "raise":
-            raise NotImplementedError
-        return {"ellipsis": ..., "wrong kind": "seven"}.get(stub)
-
-    verdict = check(None if stub == "none" else unfinished)
-    assert not verdict.accepted
-    assert verdict.ko
-    assert verdict.en
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_an_untouched_stub_is_told_that_there_is_no_answer_yet(check):
-    def stub(*values):
-        ...
-
-    assert "no answer yet" in check(stub).en
 
 
 # ---- masks ------------------------------------------------------------------
@@ -58,11 +36,9 @@ def mask_that_closes_padded_queries(real):
     return causal_mask(real.shape[1]) & real[:, None, :] & real[:, :, None]
 
 
-@pytest.mark.parametrize(
-    "answer", [mask_by_loops, mask_by_broadcast, mask_that_closes_padded_queries]
+test_right_masks_are_accepted = accepts(
+    check_mask, mask_by_loops, mask_by_broadcast, mask_that_closes_padded_queries
 )
-def test_right_masks_are_accepted(answer):
-    assert check_mask(answer)
 
 
 def past(real):
@@ -73,23 +49,17 @@ def real_keys(real):
     return real[:, None, :].expand(-1, real.shape[1], -1)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda real: ~mask_by_loops(real), "turned around"),
-        (past, "padding"),
-        (real_keys, "future"),
-        (lambda real: mask_by_loops(real).tril(-1), "look at itself"),
-        (lambda real: past(real) | real_keys(real), "not with |"),
-        (lambda real: mask_by_loops(real).float(), "torch.bool"),
-        (lambda real: causal_mask(real.shape[1]), "shape"),
-        (lambda real: mask_by_loops(real).mT, "differs"),
-    ],
+test_wrong_masks_get_their_hint = hints(
+    check_mask,
+    (lambda real: ~mask_by_loops(real), "turned around"),
+    (past, "padding"),
+    (real_keys, "future"),
+    (lambda real: mask_by_loops(real).tril(-1), "look at itself"),
+    (lambda real: past(real) | real_keys(real), "not with |"),
+    (lambda real: mask_by_loops(real).float(), "torch.bool"),
+    (lambda real: causal_mask(real.shape[1]), "shape"),
+    (lambda real: mask_by_loops(real).mT, "differs"),
 )
-def test_wrong_masks_get_their_hint(answer, hint):
-    verdict = check_mask(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- heads ------------------------------------------------------------------
@@ -107,9 +77,7 @@ def heads_by_einsum(q, k, v, heads):
     return torch.einsum("hij,jhd->ihd", logits.softmax(-1), v).flatten(1)
 
 
-@pytest.mark.parametrize("answer", [heads_by_loops, heads_by_einsum])
-def test_right_heads_are_accepted(answer):
-    assert check_heads(answer)
+test_right_heads_are_accepted = accepts(check_heads, heads_by_loops, heads_by_einsum)
 
 
 def wrong_heads(split="cut", scale=None, join="swap"):
@@ -127,22 +95,16 @@ def wrong_heads(split="cut", scale=None, join="swap"):
     return answer
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (wrong_heads(split="none"), "not cut"),
-        (wrong_heads(join="none"), "before joining"),
-        (wrong_heads(split="view", join="none"), "mixes up the tokens"),
-        (wrong_heads(split="view"), "mixes up the tokens"),
-        (wrong_heads(scale="width"), "one head's width"),
-        (lambda q, k, v, heads: v, "values differ"),
-        (lambda q, k, v, heads: v.T, "shape"),
-    ],
+test_wrong_heads_get_their_hint = hints(
+    check_heads,
+    (wrong_heads(split="none"), "not cut"),
+    (wrong_heads(join="none"), "before joining"),
+    (wrong_heads(split="view", join="none"), "mixes up the tokens"),
+    (wrong_heads(split="view"), "mixes up the tokens"),
+    (wrong_heads(scale="width"), "one head's width"),
+    (lambda q, k, v, heads: v, "values differ"),
+    (lambda q, k, v, heads: v.T, "shape"),
 )
-def test_wrong_heads_get_their_hint(answer, hint):
-    verdict = check_heads(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- the same token ---------------------------------------------------------
@@ -162,9 +124,7 @@ def same_by_mask(weights, ids):
     return (weights * earlier).sum((-2, -1)) / earlier.any(-1).sum()
 
 
-@pytest.mark.parametrize("answer", [same_by_loops, same_by_mask])
-def test_right_shares_are_accepted(answer):
-    assert check_same_share(answer)
+test_right_shares_are_accepted = accepts(check_same_share, same_by_loops, same_by_mask)
 
 
 def test_shares_as_nested_lists_are_accepted():
@@ -182,21 +142,15 @@ def wrong_share(keep=-1, over="rows"):
     return answer
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (wrong_share(keep=0, over="all"), "token itself"),
-        (wrong_share(over="all"), "not over all"),
-        (wrong_share(over="cells"), "not average the cells"),
-        (wrong_share(over="none"), "sum, not a mean"),
-        (wrong_share(keep=-2), "values differ"),
-        (lambda weights, ids: same_by_mask(weights, ids).mean(), "shape"),
-    ],
+test_wrong_shares_get_their_hint = hints(
+    check_same_share,
+    (wrong_share(keep=0, over="all"), "token itself"),
+    (wrong_share(over="all"), "not over all"),
+    (wrong_share(over="cells"), "not average the cells"),
+    (wrong_share(over="none"), "sum, not a mean"),
+    (wrong_share(keep=-2), "values differ"),
+    (lambda weights, ids: same_by_mask(weights, ids).mean(), "shape"),
 )
-def test_wrong_shares_get_their_hint(answer, hint):
-    verdict = check_same_share(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 def test_a_share_that_leaves_out_the_neighbour_is_told_that_it_counts_here():
@@ -230,23 +184,24 @@ def other_by_projection(weights, values):
     return step(weights, null.T @ (null @ pull))
 
 
-@pytest.mark.parametrize("answer", [other_by_null_vector, other_by_projection])
-def test_right_other_weights_are_accepted(answer):
-    assert check_other_weights(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda a, v: a, "has moved"),
-        (lambda a, v: a + null_space(v)[-1], "negative"),
-        (lambda a, v: a.flip(0), "output has changed"),
-        (lambda a, v: 2 * a, "sum to 2"),
-        (lambda a, v: a[1:], "shape"),
-        (lambda a, v: a + 0.01 * torch.linalg.svd(v.T).Vh[-1], "must sum to 0"),
-    ],
+test_right_other_weights_are_accepted = accepts(
+    check_other_weights, other_by_null_vector, other_by_projection
 )
-def test_wrong_other_weights_get_their_hint(answer, hint):
-    verdict = check_other_weights(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_wrong_other_weights_get_their_hint = hints(
+    check_other_weights,
+    (lambda a, v: a, "has moved"),
+    (lambda a, v: a + null_space(v)[-1], "negative"),
+    (lambda a, v: a.flip(0), "output has changed"),
+    (lambda a, v: 2 * a, "sum to 2"),
+    (lambda a, v: a[1:], "shape"),
+    (lambda a, v: a + 0.01 * torch.linalg.svd(v.T).Vh[-1], "must sum to 0"),
+)
+
+
+# ---- what is no answer, and the chapter itself ------------------------------
+
+
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("03_heads_and_masks", CHECKS)

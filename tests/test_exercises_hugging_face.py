@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.exercises.hugging_face import (
     Table,
@@ -14,25 +15,7 @@ from lib.exercises.hugging_face import (
     check_shift,
 )
 
-
-@pytest.mark.parametrize(
-    ("check", "inputs"),
-    [(check_shift, 3), (check_mean, 2), (check_name, 1), (check_beam, 4)],
-)
-@pytest.mark.parametrize("stub", ["ellipsis", "nothing", "raise", "none", "wrong kind"])
-def test_stubs_are_turned_down_without_an_error(check, inputs, stub):
-    def unfinished(*values):
-        assert len(values) == inputs
-        if stub == "raise":
-            raise NotImplementedError
-        return {"ellipsis": ..., "wrong kind": "seven"}.get(stub)
-
-    verdict = check(None if stub == "none" else unfinished)
-    assert not verdict.accepted
-    assert verdict.ko
-    assert verdict.en
-    if stub != "wrong kind":
-        assert "no answer yet" in verdict.en
+CHECKS = (check_shift, check_mean, check_name, check_beam)
 
 
 # ---- what the decoder reads -------------------------------------------------
@@ -51,9 +34,7 @@ def shift_with_roll(labels, bos, pad):
     return moved
 
 
-@pytest.mark.parametrize("answer", [shift_with_cat, shift_with_roll])
-def test_right_shifts_are_accepted(answer):
-    assert check_shift(answer)
+test_right_shifts_are_accepted = accepts(check_shift, shift_with_cat, shift_with_roll)
 
 
 def shift_in_place(labels, bos, pad):
@@ -61,51 +42,35 @@ def shift_in_place(labels, bos, pad):
     return shift_with_roll(labels, bos, pad)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda labels, bos, pad: labels.masked_fill(labels == -100, pad),
-         "reads the answer itself"),
-        (lambda labels, bos, pad: torch.cat(
-            (torch.full((len(labels), 1), bos), labels[:, :-1]), 1), "-100 is left"),
-        (lambda labels, bos, pad: labels.roll(1, 1).clamp(min=pad), "start token"),
-        (lambda labels, bos, pad: shift_with_roll(labels, bos, pad)[:, 1:], "shape"),
-        (shift_in_place, "work on a copy"),
-    ],
+test_wrong_shifts_are_told_what_is_wrong = hints(
+    check_shift,
+    (lambda labels, bos, pad: labels.masked_fill(labels == -100, pad),
+     "reads the answer itself"),
+    (lambda labels, bos, pad: torch.cat(
+        (torch.full((len(labels), 1), bos), labels[:, :-1]), 1), "-100 is left"),
+    (lambda labels, bos, pad: labels.roll(1, 1).clamp(min=pad), "start token"),
+    (lambda labels, bos, pad: shift_with_roll(labels, bos, pad)[:, 1:], "shape"),
+    (shift_in_place, "work on a copy"),
 )
-def test_wrong_shifts_are_told_what_is_wrong(answer, hint):
-    verdict = check_shift(answer)
-    assert not verdict
-    assert hint in verdict.en
 
 
 # ---- the mean of parts ------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda means, tokens: sum(map(lambda m, t: m * t, means, tokens)) / sum(tokens),
-        lambda means, tokens: torch.tensor(means) @ torch.tensor(tokens).float()
-        / torch.tensor(tokens).sum(),
-    ],
+test_right_means_are_accepted = accepts(
+    check_mean,
+    lambda means, tokens: sum(map(lambda m, t: m * t, means, tokens)) / sum(tokens),
+    lambda means, tokens: torch.tensor(means) @ torch.tensor(tokens).float()
+    / torch.tensor(tokens).sum(),
 )
-def test_right_means_are_accepted(answer):
-    assert check_mean(answer)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda means, tokens: sum(means) / len(means), "mean of means"),
-        (lambda means, tokens: sum(means), "sum of means"),
-        (lambda means, tokens: max(means), "gave"),
-    ],
+test_wrong_means_are_told_what_is_wrong = hints(
+    check_mean,
+    (lambda means, tokens: sum(means) / len(means), "mean of means"),
+    (lambda means, tokens: sum(means), "sum of means"),
+    (lambda means, tokens: max(means), "gave"),
 )
-def test_wrong_means_are_told_what_is_wrong(answer, hint):
-    verdict = check_mean(answer)
-    assert not verdict
-    assert hint in verdict.en
 
 
 # ---- names ------------------------------------------------------------------
@@ -147,9 +112,7 @@ def name_by_rules(name):
     return name
 
 
-@pytest.mark.parametrize("answer", [name_by_table, name_by_rules])
-def test_right_names_are_accepted(answer):
-    assert check_name(answer)
+test_right_names_are_accepted = accepts(check_name, name_by_table, name_by_rules)
 
 
 def test_a_wrong_name_is_shown():
@@ -217,3 +180,10 @@ def test_the_table_knows_its_best_sequence():
     total = sum(torch.tensor(table.score((*p, 0))).exp() for p in every)
     assert total == pytest.approx(1.0, abs=1e-5)  # the sequences share all probability
     assert table.score(table.best()) == max(table.score((*p, 0)) for p in every)
+
+
+# ---- what is no answer, and the chapter itself ------------------------------
+
+
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("06_hugging_face", CHECKS)

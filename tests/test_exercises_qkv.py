@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.attention import apply_rotary, causal_mask, rotary_angles
 from lib.exercises.qkv import (
@@ -16,26 +17,12 @@ from lib.exercises.qkv import (
 )
 
 CHECKS = (
-    (check_attention, 3),
-    (check_kv_head, 3),
-    (check_previous_head, 1),
-    (check_temperature, 2),
-    (check_rotation, 2),
+    check_attention,
+    check_kv_head,
+    check_previous_head,
+    check_temperature,
+    check_rotation,
 )
-
-
-@pytest.mark.parametrize(("check", "inputs"), CHECKS)
-@pytest.mark.parametrize("stub", ["ellipsis", "nothing", "raise", "none", "wrong kind"])
-def test_stubs_are_turned_down_without_an_error(check, inputs, stub):
-    def unfinished(*values):
-        if stub == "raise":
-            raise NotImplementedError
-        return {"ellipsis": ..., "wrong kind": "seven"}.get(stub)
-
-    verdict = check(None if stub == "none" else unfinished)
-    assert not verdict.accepted
-    assert verdict.ko
-    assert verdict.en
 
 
 # ---- one head ---------------------------------------------------------------
@@ -54,9 +41,9 @@ def attention_with_a_bias(q, k, v):
     return torch.softmax(q @ k.mT * q.shape[1] ** -0.5 + bias, dim=1) @ v
 
 
-@pytest.mark.parametrize("answer", [attention_by_rows, attention_with_a_bias])
-def test_right_attention_is_accepted(answer):
-    assert check_attention(answer)
+test_right_attention_is_accepted = accepts(
+    check_attention, attention_by_rows, attention_with_a_bias
+)
 
 
 def wrong_attention(scale=0.5, mask="before", axis=-1):
@@ -73,38 +60,28 @@ def wrong_attention(scale=0.5, mask="before", axis=-1):
     return answer
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (wrong_attention(scale=0), "√d is missing"),
-        (wrong_attention(scale=1), "not by d"),
-        (wrong_attention(mask="none"), "future is not hidden"),
-        (wrong_attention(mask="after"), "before the softmax"),
-        (wrong_attention(axis=0), "last axis"),
-        (lambda q, k, v: v, "values differ"),
-        (lambda q, k, v: v.T, "shape"),
-    ],
+test_wrong_attention_gets_its_hint = hints(
+    check_attention,
+    (wrong_attention(scale=0), "√d is missing"),
+    (wrong_attention(scale=1), "not by d"),
+    (wrong_attention(mask="none"), "future is not hidden"),
+    (wrong_attention(mask="after"), "before the softmax"),
+    (wrong_attention(axis=0), "last axis"),
+    (lambda q, k, v: v, "values differ"),
+    (lambda q, k, v: v.T, "shape"),
 )
-def test_wrong_attention_gets_its_hint(answer, hint):
-    verdict = check_attention(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- grouped queries --------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda head, n_heads, n_kv_heads: head * n_kv_heads // n_heads,
-        lambda head, n_heads, n_kv_heads: [
-            i for i in range(n_kv_heads) for _ in range(n_heads // n_kv_heads)
-        ][head],
-    ],
+test_right_groups_are_accepted = accepts(
+    check_kv_head,
+    lambda head, n_heads, n_kv_heads: head * n_kv_heads // n_heads,
+    lambda head, n_heads, n_kv_heads: [
+        i for i in range(n_kv_heads) for _ in range(n_heads // n_kv_heads)
+    ][head],
 )
-def test_right_groups_are_accepted(answer):
-    assert check_kv_head(answer)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +113,9 @@ def previous_by_shift(weights):
     return tuple((share == share.max()).nonzero()[0].tolist())
 
 
-@pytest.mark.parametrize("answer", [previous_by_loops, previous_by_shift])
-def test_right_heads_are_accepted(answer):
-    assert check_previous_head(answer)
+test_right_heads_are_accepted = accepts(
+    check_previous_head, previous_by_loops, previous_by_shift
+)
 
 
 @pytest.mark.parametrize(
@@ -199,24 +176,18 @@ def temperature_by_grid(logits, bits):
     return grid[gaps.argmin()]
 
 
-@pytest.mark.parametrize("answer", [temperature_by_bisection, temperature_by_grid])
-def test_right_temperatures_are_accepted(answer):
-    assert check_temperature(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda x, bits: 1 / temperature_by_bisection(x, bits), "1/τ"),
-        (lambda x, bits: temperature_by_bisection(x, bits / math.log(2)), "base 2"),
-        (lambda x, bits: 1.0, "is wanted"),
-        (lambda x, bits: -temperature_by_bisection(x, bits), "positive"),
-    ],
+test_right_temperatures_are_accepted = accepts(
+    check_temperature, temperature_by_bisection, temperature_by_grid
 )
-def test_wrong_temperatures_get_their_hint(answer, hint):
-    verdict = check_temperature(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_wrong_temperatures_get_their_hint = hints(
+    check_temperature,
+    (lambda x, bits: 1 / temperature_by_bisection(x, bits), "1/τ"),
+    (lambda x, bits: temperature_by_bisection(x, bits / math.log(2)), "base 2"),
+    (lambda x, bits: 1.0, "is wanted"),
+    (lambda x, bits: -temperature_by_bisection(x, bits), "positive"),
+)
 
 
 # ---- rotation ---------------------------------------------------------------
@@ -238,22 +209,23 @@ def moved_and_rescaled(x, position):
     return F.normalize(x + position, dim=0) * x.norm()
 
 
-@pytest.mark.parametrize("answer", [rotation_by_halves, rotation_by_neighbours])
-def test_any_rotation_that_knows_distance_is_accepted(answer):
-    assert check_rotation(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda x, position: x, "is not used"),
-        (lambda x, position: x * (1 + position), "length has changed"),
-        (moved_and_rescaled, "equally far"),
-        (lambda x, position: rotation_by_halves(x, position**2), "equally far"),
-        (lambda x, position: x[:-1], "came out"),
-    ],
+test_any_rotation_that_knows_distance_is_accepted = accepts(
+    check_rotation, rotation_by_halves, rotation_by_neighbours
 )
-def test_what_is_no_such_rotation_gets_its_hint(answer, hint):
-    verdict = check_rotation(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_what_is_no_such_rotation_gets_its_hint = hints(
+    check_rotation,
+    (lambda x, position: x, "is not used"),
+    (lambda x, position: x * (1 + position), "length has changed"),
+    (moved_and_rescaled, "equally far"),
+    (lambda x, position: rotation_by_halves(x, position**2), "equally far"),
+    (lambda x, position: x[:-1], "came out"),
+)
+
+
+# ---- what is no answer, and the chapter itself ------------------------------
+
+
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("02_qkv_tracing", CHECKS)

@@ -1,8 +1,8 @@
 """The checks of chapter 07: right answers of any form pass, wrong ones get a hint."""
 
-import pytest
 import torch
 import torch.nn.functional as F
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.exercises.smollm2 import (
     check_capacity,
@@ -12,20 +12,6 @@ from lib.exercises.smollm2 import (
 )
 
 CHECKS = (check_rmsnorm, check_step, check_top_p, check_capacity)
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", ["ellipsis", "nothing", "raise", "none", "wrong kind"])
-def test_stubs_are_turned_down_without_an_error(check, stub):
-    def unfinished(*values):
-        if stub == "raise":
-            raise NotImplementedError
-        return {"ellipsis": ..., "wrong kind": "seven"}.get(stub)
-
-    verdict = check(None if stub == "none" else unfinished)
-    assert not verdict.accepted
-    assert verdict.ko
-    assert verdict.en
 
 
 # ---- RMSNorm ----------------------------------------------------------------
@@ -41,16 +27,15 @@ def norm_of_torch(x, g, eps):
     return F.rms_norm(x.float(), g.shape, g.float(), eps)
 
 
-@pytest.mark.parametrize("answer", [norm_by_vectors, norm_of_torch])
-def test_right_norms_are_accepted(answer):
-    assert check_rmsnorm(answer)
+test_right_norms_are_accepted = accepts(check_rmsnorm, norm_by_vectors, norm_of_torch)
 
 
 def square(x, *axis):
     return x.pow(2).mean(*axis, keepdim=True) if axis else x.pow(2).mean()
 
 
-@pytest.mark.parametrize(("answer", "hint"), [
+test_wrong_norms_get_their_hint = hints(
+    check_rmsnorm,
     (lambda x, g, e: x / (square(x, -1) + e).sqrt(), "gain"),
     (lambda x, g, e: F.layer_norm(x, g.shape, g, None, e), "LayerNorm"),
     (lambda x, g, e: g * F.normalize(x, dim=-1), "not their sum"),
@@ -60,11 +45,7 @@ def square(x, *axis):
     (lambda x, g, e: g * x / (square(x, 0) + e).sqrt(), "last axis"),
     (lambda x, g, e: x[..., :1], "shape"),
     (lambda x, g, e: 2 * x, "values differ"),
-])
-def test_wrong_norms_get_their_hint(answer, hint):
-    verdict = check_rmsnorm(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+)
 
 
 # ---- the step after a cache -------------------------------------------------
@@ -80,16 +61,15 @@ def step_by_triangle(cached, new):
     return torch.arange(new) + cached, mask
 
 
-@pytest.mark.parametrize("answer", [step_by_lists, step_by_triangle])
-def test_right_steps_are_accepted(answer):
-    assert check_step(answer)
+test_right_steps_are_accepted = accepts(check_step, step_by_lists, step_by_triangle)
 
 
 def changed(change):
     return lambda cached, new: change(*step_by_triangle(cached, new), cached, new)
 
 
-@pytest.mark.parametrize(("answer", "hint"), [
+test_wrong_steps_get_their_hint = hints(
+    check_step,
     (changed(lambda t, m, c, n: (t - c, m)), "Count on from the cache"),
     (changed(lambda t, m, c, n: (t + 1, m)), "positions are"),
     (changed(lambda t, m, c, n: (t, m[:, c:])), "shape"),
@@ -98,11 +78,7 @@ def changed(change):
     (changed(lambda t, m, c, n: (t, torch.ones_like(m))), "comes after"),
     (changed(lambda t, m, c, n: (t, m.tril(0))), "hidden"),
     (changed(lambda t, m, c, n: (t, m.tril(c - 1))), "itself"),
-])
-def test_wrong_steps_get_their_hint(answer, hint):
-    verdict = check_step(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+)
 
 
 # ---- top-p ------------------------------------------------------------------
@@ -125,9 +101,7 @@ def top_p_by_threshold(logits, p):
     return kept / kept.sum()
 
 
-@pytest.mark.parametrize("answer", [top_p_by_loop, top_p_by_threshold])
-def test_right_cuts_are_accepted(answer):
-    assert check_top_p(answer)
+test_right_cuts_are_accepted = accepts(check_top_p, top_p_by_loop, top_p_by_threshold)
 
 
 def cut(sort_back=True, scale=True, crossing=True):
@@ -141,7 +115,8 @@ def cut(sort_back=True, scale=True, crossing=True):
     return answer
 
 
-@pytest.mark.parametrize(("answer", "hint"), [
+test_wrong_cuts_get_their_hint = hints(
+    check_top_p,
     (cut(scale=False), "sums to 1"),
     (cut(sort_back=False), "came out sorted"),
     (cut(crossing=False), "is missing; it stays"),
@@ -149,11 +124,7 @@ def cut(sort_back=True, scale=True, crossing=True):
     (lambda logits, p: F.one_hot(logits.argmax(), len(logits)), "missing"),
     (lambda logits, p: logits[:2].softmax(-1), "give those left out a 0"),
     (lambda logits, p: F.threshold(logits.softmax(-1), 0.1, 0), "should stay"),
-])
-def test_wrong_cuts_get_their_hint(answer, hint):
-    verdict = check_top_p(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+)
 
 
 # ---- what a cache holds -----------------------------------------------------
@@ -169,12 +140,13 @@ def capacity_as_float(budget, n_layers, n_heads, n_kv_heads, d_head, number):
     return float(int(budget / (n_layers * 2 * d_head * n_kv_heads * number)))
 
 
-@pytest.mark.parametrize("answer", [capacity_by_counting, capacity_as_float])
-def test_right_capacities_are_accepted(answer):
-    assert check_capacity(answer)
+test_right_capacities_are_accepted = accepts(
+    check_capacity, capacity_by_counting, capacity_as_float
+)
 
 
-@pytest.mark.parametrize(("answer", "hint"), [
+test_wrong_capacities_get_their_hint = hints(
+    check_capacity,
     (lambda m, la, h, kv, d, b: m // (la * kv * d * b), "Keys and values"),
     (lambda m, la, h, kv, d, b: m // (2 * la * h * d * b), "not query heads"),
     (lambda m, la, h, kv, d, b: m // (2 * la * kv * d), "bytes of a number"),
@@ -182,8 +154,11 @@ def test_right_capacities_are_accepted(answer):
     (lambda m, la, h, kv, d, b: m / (2 * la * kv * d * b), "round down"),
     (lambda m, la, h, kv, d, b: -(-m // (2 * la * kv * d * b)), "round down"),
     (lambda m, la, h, kv, d, b: m, "the answer is"),
-])
-def test_wrong_capacities_get_their_hint(answer, hint):
-    verdict = check_capacity(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+)
+
+
+# ---- what is no answer, and the chapter itself ------------------------------
+
+
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("07_smollm2_from_scratch", CHECKS)

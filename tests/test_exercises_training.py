@@ -2,9 +2,9 @@
 
 import math
 
-import pytest
 import torch
 import torch.nn.functional as F
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib import schedules
 from lib.exercises.training import (
@@ -20,20 +20,6 @@ from lib.translation import DIGITS, read_korean
 CHECKS = (check_shift, check_smoothing, check_noam, check_read, check_greedy)
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", ["ellipsis", "nothing", "raise", "none", "wrong kind"])
-def test_stubs_are_turned_down_without_an_error(check, stub):
-    def unfinished(*values):
-        if stub == "raise":
-            raise NotImplementedError
-        return {"ellipsis": ..., "wrong kind": "seven"}.get(stub)
-
-    verdict = check(None if stub == "none" else unfinished)
-    assert not verdict.accepted
-    assert verdict.ko
-    assert verdict.en
-
-
 # ---- teacher forcing --------------------------------------------------------
 
 
@@ -43,28 +29,20 @@ def shift_by_columns(target):
             torch.stack([target[:, i] for i in range(1, n)], 1))
 
 
-@pytest.mark.parametrize(
-    "answer", [shift_by_columns, lambda t: [t[:, :-1], t.roll(-1, 1)[:, :-1]]]
+test_right_shifts_are_accepted = accepts(
+    check_shift, shift_by_columns, lambda t: [t[:, :-1], t.roll(-1, 1)[:, :-1]]
 )
-def test_right_shifts_are_accepted(answer):
-    assert check_shift(answer)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda t: (t[:, 1:], t[:, :-1]), "swapped"),
-        (lambda t: (t, t), "just read"),
-        (lambda t: (t[:, :-1], t), "every position needs one"),
-        (lambda t: (t[:, :-2], t[:, 1:-1]), "lack <eos>"),
-        (lambda t: (t[:, 1:], t[:, :-1].flip(1)), "<bos> is read"),
-        (lambda t: (t[:, :-2], t[:, 2:]), "the token after it"),
-    ],
+test_wrong_shifts_get_their_hint = hints(
+    check_shift,
+    (lambda t: (t[:, 1:], t[:, :-1]), "swapped"),
+    (lambda t: (t, t), "just read"),
+    (lambda t: (t[:, :-1], t), "every position needs one"),
+    (lambda t: (t[:, :-2], t[:, 1:-1]), "lack <eos>"),
+    (lambda t: (t[:, 1:], t[:, :-1].flip(1)), "<bos> is read"),
+    (lambda t: (t[:, :-2], t[:, 2:]), "the token after it"),
 )
-def test_wrong_shifts_get_their_hint(answer, hint):
-    verdict = check_shift(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- label smoothing --------------------------------------------------------
@@ -87,12 +65,12 @@ def smoothing_by_a_target_distribution(logits, labels, eps):
     return each[labels != 0].mean().item()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [smoothing_of_torch, smoothing_of_the_loop, smoothing_by_a_target_distribution],
+test_right_losses_are_accepted = accepts(
+    check_smoothing,
+    smoothing_of_torch,
+    smoothing_of_the_loop,
+    smoothing_by_a_target_distribution,
 )
-def test_right_losses_are_accepted(answer):
-    assert check_smoothing(answer)
 
 
 def wrong_smoothing(over="words", mix="right"):
@@ -110,23 +88,17 @@ def wrong_smoothing(over="words", mix="right"):
     return answer
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (wrong_smoothing(over="all"), "Padding was counted; "),
-        (wrong_smoothing(over="sum"), "divide by the number"),
-        (wrong_smoothing(over="divided"), "counted in the division"),
-        (wrong_smoothing(over="rows"), "means"),
-        (wrong_smoothing(over="each"), "one number"),
-        (wrong_smoothing(mix="none"), "smoothing is missing"),
-        (wrong_smoothing(mix="swapped"), "swapped"),
-        (lambda logits, labels, eps: torch.tensor(3.0), "value differs"),
-    ],
+test_wrong_losses_get_their_hint = hints(
+    check_smoothing,
+    (wrong_smoothing(over="all"), "Padding was counted; "),
+    (wrong_smoothing(over="sum"), "divide by the number"),
+    (wrong_smoothing(over="divided"), "counted in the division"),
+    (wrong_smoothing(over="rows"), "means"),
+    (wrong_smoothing(over="each"), "one number"),
+    (wrong_smoothing(mix="none"), "smoothing is missing"),
+    (wrong_smoothing(mix="swapped"), "swapped"),
+    (lambda logits, labels, eps: torch.tensor(3.0), "value differs"),
 )
-def test_wrong_losses_get_their_hint(answer, hint):
-    verdict = check_smoothing(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- the learning rate of the paper -----------------------------------------
@@ -138,29 +110,21 @@ def noam_in_two_branches(step, d_model, warmup):
     return 1 / math.sqrt(d_model * step)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [noam_in_two_branches,
-     lambda step, d_model, warmup: schedules.noam(step - 1, d_model, warmup)],
+test_right_rates_are_accepted = accepts(
+    check_noam,
+    noam_in_two_branches,
+    lambda step, d_model, warmup: schedules.noam(step - 1, d_model, warmup),
 )
-def test_right_rates_are_accepted(answer):
-    assert check_noam(answer)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda s, d, w: min(s**-0.5, s * w**-1.5), "d_model is missing"),
-        (lambda s, d, w: d**-0.5 * max(s**-0.5, s * w**-1.5), "smaller"),
-        (lambda s, d, w: d**-0.5 * s**-0.5, "During the warm-up"),
-        (lambda s, d, w: d**-0.5 * s * w**-1.5, "After the warm-up"),
-        (lambda s, d, w: schedules.noam(s, d, w), "During the warm-up"),
-    ],
+test_wrong_rates_get_their_hint = hints(
+    check_noam,
+    (lambda s, d, w: min(s**-0.5, s * w**-1.5), "d_model is missing"),
+    (lambda s, d, w: d**-0.5 * max(s**-0.5, s * w**-1.5), "smaller"),
+    (lambda s, d, w: d**-0.5 * s**-0.5, "During the warm-up"),
+    (lambda s, d, w: d**-0.5 * s * w**-1.5, "After the warm-up"),
+    (lambda s, d, w: schedules.noam(s, d, w), "During the warm-up"),
 )
-def test_wrong_rates_get_their_hint(answer, hint):
-    verdict = check_noam(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- reading Korean numbers -------------------------------------------------
@@ -183,9 +147,7 @@ def read_by_splitting(text):
     return (10_000 * (group(high) or 1) if found else 0) + group(low)
 
 
-@pytest.mark.parametrize("answer", [read_korean, read_by_splitting])
-def test_right_readers_are_accepted(answer):
-    assert check_read(answer)
+test_right_readers_are_accepted = accepts(check_read, read_korean, read_by_splitting)
 
 
 def wrong_reader(silent=1, alone=1, space=True):
@@ -212,20 +174,14 @@ def wrong_reader(silent=1, alone=1, space=True):
     return answer
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (wrong_reader(silent=0), "count once"),
-        (wrong_reader(alone=0), "is 10,000"),
-        (wrong_reader(space=False), "and 10000 came"),
-        (lambda text: sum(DIGITS.index(c) + 1 for c in text if c in DIGITS), "came"),
-        (lambda text: 7, "7 came"),
-    ],
+test_wrong_readers_get_their_hint = hints(
+    check_read,
+    (wrong_reader(silent=0), "count once"),
+    (wrong_reader(alone=0), "is 10,000"),
+    (wrong_reader(space=False), "and 10000 came"),
+    (lambda text: sum(DIGITS.index(c) + 1 for c in text if c in DIGITS), "came"),
+    (lambda text: 7, "7 came"),
 )
-def test_wrong_readers_get_their_hint(answer, hint):
-    verdict = check_read(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- greedy decoding --------------------------------------------------------
@@ -248,9 +204,9 @@ def greedy_with_a_tensor(following, limit):
     return ids
 
 
-@pytest.mark.parametrize("answer", [greedy_with_lists, greedy_with_a_tensor])
-def test_right_loops_are_accepted(answer):
-    assert check_greedy(answer)
+test_right_loops_are_accepted = accepts(
+    check_greedy, greedy_with_lists, greedy_with_a_tensor
+)
 
 
 def wrong_greedy(start=1, stop=True, only_last=False, extra=0, cut=0):
@@ -263,17 +219,18 @@ def wrong_greedy(start=1, stop=True, only_last=False, extra=0, cut=0):
     return answer
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (wrong_greedy(start=2, stop=False), "Begin with <bos>"),
-        (wrong_greedy(stop=False), "wrote on after <eos>"),
-        (wrong_greedy(only_last=True), "each call reads all tokens"),
-        (wrong_greedy(extra=1), "The limit is"),
-        (wrong_greedy(cut=1), "from <bos> to <eos>"),
-    ],
+test_wrong_loops_get_their_hint = hints(
+    check_greedy,
+    (wrong_greedy(start=2, stop=False), "Begin with <bos>"),
+    (wrong_greedy(stop=False), "wrote on after <eos>"),
+    (wrong_greedy(only_last=True), "each call reads all tokens"),
+    (wrong_greedy(extra=1), "The limit is"),
+    (wrong_greedy(cut=1), "from <bos> to <eos>"),
 )
-def test_wrong_loops_get_their_hint(answer, hint):
-    verdict = check_greedy(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+# ---- what is no answer, and the chapter itself ------------------------------
+
+
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("05_training", CHECKS)

@@ -3,9 +3,9 @@
 import codecs
 import math
 
-import pytest
 import torch
 import torch.nn.functional as F
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib.exercises.vectors import (
     check_gradient,
@@ -17,20 +17,6 @@ from lib.exercises.vectors import (
 from lib.layers import sinusoidal_positions
 
 CHECKS = (check_stream, check_neighbours, check_gradient, check_place, check_shift)
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", ["ellipsis", "nothing", "raise", "none", "wrong kind"])
-def test_stubs_are_turned_down_without_an_error(check, stub):
-    def unfinished(*values):
-        if stub == "raise":
-            raise NotImplementedError
-        return {"ellipsis": ..., "wrong kind": "seven"}.get(stub)
-
-    verdict = check(None if stub == "none" else unfinished)
-    assert not verdict.accepted
-    assert verdict.ko
-    assert verdict.en
 
 
 # ---- the stream of pieces ---------------------------------------------------
@@ -65,26 +51,20 @@ def late_by_one(pieces):
     return ["", *out[:-2], "".join(out[-2:])] if len(out) > 1 else out
 
 
-@pytest.mark.parametrize("answer", [stream_with_a_decoder, stream_with_a_buffer])
-def test_right_streams_are_accepted(answer):
-    assert check_stream(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda pieces: [p.decode(errors="replace") for p in pieces], "broken"),
-        (lambda pieces: [p.decode(errors="ignore") for p in pieces], "Joined"),
-        (stream_of_the_whole_text, "not the whole text"),
-        (lambda pieces: stream_with_a_decoder(pieces)[:-1], "one a piece"),
-        (late_by_one, "as soon as"),
-        (stream_kept_to_the_end, "as soon as"),
-    ],
+test_right_streams_are_accepted = accepts(
+    check_stream, stream_with_a_decoder, stream_with_a_buffer
 )
-def test_wrong_streams_get_their_hint(answer, hint):
-    verdict = check_stream(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_wrong_streams_get_their_hint = hints(
+    check_stream,
+    (lambda pieces: [p.decode(errors="replace") for p in pieces], "broken"),
+    (lambda pieces: [p.decode(errors="ignore") for p in pieces], "Joined"),
+    (stream_of_the_whole_text, "not the whole text"),
+    (lambda pieces: stream_with_a_decoder(pieces)[:-1], "one a piece"),
+    (late_by_one, "as soon as"),
+    (stream_kept_to_the_end, "as soon as"),
+)
 
 
 # ---- neighbours -------------------------------------------------------------
@@ -112,26 +92,20 @@ def by_score(score):
     return answer
 
 
-@pytest.mark.parametrize("answer", [neighbours_by_sorting, neighbours_by_matrix])
-def test_right_neighbours_are_accepted(answer):
-    assert check_neighbours(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (by_score(lambda m, i: m @ m[i]), "long rows win"),
-        (by_score(lambda m, i: -(m - m[i]).norm(dim=1)), "order of distances"),
-        (by_score(lambda m, i: -F.cosine_similarity(m, m[i][None])), "farthest"),
-        (lambda m, i, k: F.cosine_similarity(m, m[i][None]).topk(k).indices, "itself"),
-        (lambda m, i, k: neighbours_by_sorting(m, i, k + 1), "are wanted"),
-        (lambda m, i, k: [(i + 1 + j) % len(m) for j in range(k)], "larger cosine"),
-    ],
+test_right_neighbours_are_accepted = accepts(
+    check_neighbours, neighbours_by_sorting, neighbours_by_matrix
 )
-def test_wrong_neighbours_get_their_hint(answer, hint):
-    verdict = check_neighbours(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_wrong_neighbours_get_their_hint = hints(
+    check_neighbours,
+    (by_score(lambda m, i: m @ m[i]), "long rows win"),
+    (by_score(lambda m, i: -(m - m[i]).norm(dim=1)), "order of distances"),
+    (by_score(lambda m, i: -F.cosine_similarity(m, m[i][None])), "farthest"),
+    (lambda m, i, k: F.cosine_similarity(m, m[i][None]).topk(k).indices, "itself"),
+    (lambda m, i, k: neighbours_by_sorting(m, i, k + 1), "are wanted"),
+    (lambda m, i, k: [(i + 1 + j) % len(m) for j in range(k)], "larger cosine"),
+)
 
 
 # ---- the gradient of the matrix ---------------------------------------------
@@ -160,24 +134,18 @@ def gradient_by_mean(ids, given, vocab):
     return one_hot.T @ given / one_hot.sum(0).clamp(min=1)[:, None]
 
 
-@pytest.mark.parametrize("answer", [gradient_by_autograd, gradient_by_adding])
-def test_right_gradients_are_accepted(answer):
-    assert check_gradient(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (gradient_by_writing, "only the last one"),
-        (gradient_by_mean, "not the mean"),
-        (lambda ids, given, vocab: given, "shape"),
-        (lambda ids, given, vocab: -gradient_by_adding(ids, given, vocab), "differ"),
-    ],
+test_right_gradients_are_accepted = accepts(
+    check_gradient, gradient_by_autograd, gradient_by_adding
 )
-def test_wrong_gradients_get_their_hint(answer, hint):
-    verdict = check_gradient(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_wrong_gradients_get_their_hint = hints(
+    check_gradient,
+    (gradient_by_writing, "only the last one"),
+    (gradient_by_mean, "not the mean"),
+    (lambda ids, given, vocab: given, "shape"),
+    (lambda ids, given, vocab: -gradient_by_adding(ids, given, vocab), "differ"),
+)
 
 
 # ---- the position of a vector -----------------------------------------------
@@ -198,23 +166,15 @@ def place_by_clocks(vector):
     return round(guess)
 
 
-@pytest.mark.parametrize("answer", [place_by_table, place_by_clocks])
-def test_right_places_are_accepted(answer):
-    assert check_place(answer)
+test_right_places_are_accepted = accepts(check_place, place_by_table, place_by_clocks)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda v: round(torch.atan2(v[0], v[1]).item()), "comes round"),
-        (lambda v: place_by_table(v) + 1, "gave"),
-        (lambda v: float(place_by_table(v)) + 0.4, "gave"),
-    ],
+test_wrong_places_get_their_hint = hints(
+    check_place,
+    (lambda v: round(torch.atan2(v[0], v[1]).item()), "comes round"),
+    (lambda v: place_by_table(v) + 1, "gave"),
+    (lambda v: float(place_by_table(v)) + 0.4, "gave"),
 )
-def test_wrong_places_get_their_hint(answer, hint):
-    verdict = check_place(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
 
 
 # ---- the matrix that shifts -------------------------------------------------
@@ -246,22 +206,23 @@ def shift_from_zero(k, width):
     return torch.outer(table[k], table[0]) / table[0].square().sum()
 
 
-@pytest.mark.parametrize("answer", [shift_by_blocks, shift_by_least_squares])
-def test_right_shifts_are_accepted(answer):
-    assert check_shift(answer)
-
-
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (lambda k, width: shift_by_blocks(k, width).T, "other way"),
-        (shift_in_halves, "alternate"),
-        (shift_from_zero, "position 0 only"),
-        (lambda k, width: torch.eye(width), "do not match"),
-        (lambda k, width: torch.eye(width - 1), "shape"),
-    ],
+test_right_shifts_are_accepted = accepts(
+    check_shift, shift_by_blocks, shift_by_least_squares
 )
-def test_wrong_shifts_get_their_hint(answer, hint):
-    verdict = check_shift(answer)
-    assert not verdict.accepted
-    assert hint in verdict.en
+
+
+test_wrong_shifts_get_their_hint = hints(
+    check_shift,
+    (lambda k, width: shift_by_blocks(k, width).T, "other way"),
+    (shift_in_halves, "alternate"),
+    (shift_from_zero, "position 0 only"),
+    (lambda k, width: torch.eye(width), "do not match"),
+    (lambda k, width: torch.eye(width - 1), "shape"),
+)
+
+
+# ---- what is no answer, and the chapter itself ------------------------------
+
+
+test_what_is_unfinished_is_no_answer = stubs(*CHECKS)
+test_the_chapter_asks_them_all = chapter("01_tokens_to_vectors", CHECKS)
