@@ -70,14 +70,16 @@ class Step:
     """A stage as the pipeline knows it.
 
     needs: the stages whose outputs it reads. options: the names of the options that
-    decide what it makes. reads(options, root): files it reads besides. function: what
-    it does, with the options and a room; it returns its key results.
+    decide what it makes. function: what it does, with the options and a room; it
+    returns its key results. prepare(options, root): done before anything else, where
+    the stage is to be run. reads(options, root): files it reads besides.
     """
 
     stage: str
     needs: tuple[str, ...]
     options: tuple[str, ...]
     function: Callable[[Any, Room], dict[str, Any]]
+    prepare: Callable[[Any, Path], None] = lambda options, root: None
     reads: Callable[[Any, Path], Sequence[Path]] = lambda options, root: ()
 
 
@@ -279,6 +281,7 @@ def carry_out(stage: str, steps: dict[str, Step], options: Any, root: Path,
     try:
         with _alone(root):
             expect(stage, steps, options, root)
+            step.prepare(options, root)
             if not force and not standing(step, steps, options, root):
                 return (manifest_of(root, stage) or {}) | {"kept": True}
             inputs = _inputs(step, steps, options, root)

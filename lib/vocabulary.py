@@ -20,6 +20,8 @@ from typing import Any
 
 from lib.cache import ROOT
 from lib.stages import Room, StageError, Step, carry_out
+from lib.vocabulary_corpus import fill, raw_files
+from lib.vocabulary_original import model_files
 
 __all__ = ["NAMES", "STAGES", "STEPS", "Options", "parsed", "run", "run_all"]
 
@@ -38,8 +40,9 @@ class Options:
     seed: int = 0
     force: bool = False  # make it anew although it holds
     # init
-    model: str = "smollm2"  # smollm2, gpt2, a folder or a name on the Hub
+    model: str = "smollm2"  # smollm2, gpt2, tiny, a folder or a name on the Hub
     corpus: str = "korean"  # put into an empty raw folder: korean, shakespeare or none
+    corpus_documents: int | None = None  # of it, from its beginning; None: all
     raw_corpora_dir: str | None = None  # None: corpora/raw of the artifacts
     cleaned_corpora_dir: str | None = None  # None: corpora/cleaned of the artifacts
     text_key: str = "text"  # where the text stands in .json and .jsonl
@@ -77,9 +80,11 @@ def _late(module: str, name: str):
 
 #: What each stage needs, and the options that decide what it makes.
 STEPS = {step.stage: step for step in (
-    Step("init", (), ("model", "corpus", "raw_corpora_dir", "cleaned_corpora_dir",
-                      "text_key", "encoding"),
-         _late("lib.vocabulary_corpus", "init")),
+    Step("init", (), ("model", "corpus", "corpus_documents", "raw_corpora_dir",
+                      "cleaned_corpora_dir", "text_key", "encoding"),
+         _late("lib.vocabulary_corpus", "init"), prepare=fill,
+         reads=lambda options, root: [*raw_files(options, root),
+                                      *model_files(options.model)]),
     Step("analyze", ("init",), (), _late("lib.vocabulary_corpus", "analyze")),
     Step("distill", ("init", "analyze"), ("passes", "made_items", "layer", "seed"),
          _late("lib.vocabulary_corpus", "distill")),
@@ -106,7 +111,8 @@ def run(stage: str, options: Options | None = None) -> dict[str, Any]:
         its work.
     """
     options = options or Options()
-    return carry_out(_known(stage), STEPS, options, options.root, options.force)
+    anew = options.force or (stage == "init" and options.normalize_force)
+    return carry_out(_known(stage), STEPS, options, options.root, anew)
 
 
 def run_all(options: Options | None = None, first: str = "init",

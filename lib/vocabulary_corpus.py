@@ -1,14 +1,32 @@
-"""The first stages of the vocabulary pipeline: init, analyze and distill."""
+"""The first stages of the vocabulary pipeline: `init`, `analyze` and `distill`.
+
+`init` gathers the tokenizer, the configuration of its model and the corpora, cleaned;
+`analyze` encodes the corpora and counts; `distill` calls `lib.distill`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from lib.stages import TREE, StageError
+import numpy as np
 
-INDEX = "corpora/cleaned.json"  # the cleaned files, where they lie, what they are of
+from lib.cache import ROOT, say
+from lib.download import bar, sha256_of
+from lib.raw_corpora import ENDINGS, NEWLINE, clean, documents, pieces
+from lib.stages import TREE, Room, StageError, command, shown
+from lib.vocabulary_original import gather_original, original_tokenizer, write_tokenizer
+
+__all__ = ["analyze", "cleaned", "cleaned_files", "distill", "fill", "init",
+           "raw_files"]
+
+INDEX = "corpora/cleaned.json"  # where the cleaned files lie, and what they are of
+FILLED = "corpora/filled.json"  # what was put into the raw folder, and not by a reader
+#: Characters of one batch of documents to encode.
+BATCH = 1 << 19
 
 
 def cleaned(root: Path) -> Iterator[str]:
@@ -25,7 +43,7 @@ def cleaned(root: Path) -> Iterator[str]:
     for file in cleaned_files(root):
         with open(file, encoding="utf-8", newline="\n") as lines:
             for line in lines:
-                yield line.removesuffix("\n").replace("\u2028", "\n")
+                yield line.removesuffix("\n").replace(NEWLINE, "\n")
 
 
 def cleaned_files(root: Path) -> list[Path]:
@@ -36,29 +54,311 @@ def cleaned_files(root: Path) -> list[Path]:
     StageError
         If `init` has not been run.
     """
-    try:
-        told = json.loads((root / INDEX).read_text("utf-8"))
-    except FileNotFoundError:
-        raise StageError(
-            f"{root / INDEX} is not there; run ./setup_and_run.sh run init first"
-        ) from None
+    told = _index(root)
+    if not told["files"]:
+        raise StageError(f"no corpus has been cleaned; run {command('init')} first")
     return [root / told["folder"] / name for name in told["files"]]
 
 
-def original_model(root: Path) -> Path | str:
-    """What `from_pretrained` takes to load the model that `init` found.
+def _index(root: Path) -> dict[str, Any]:
+    try:
+        return json.loads((root / INDEX).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {"folder": TREE.CLEANED, "files": {}}
+
+
+# --- init ------------------------------------------------------------------------
+
+
+def fill(options: Any, root: Path) -> None:
+    """Put a corpus of the book into the raw folder where no reader put one.
+
+    A corpus that was put there before, and is as it was, makes room for another one.
+    """
+    from lib import data
+
+    known = ("korean", "shakespeare", "none")
+    if options.corpus not in known:
+        raise StageError(
+            f"corpus {options.corpus!r} is not known; use one of {', '.join(known)}"
+        )
+    folder = root / TREE.RAW
+    asked = {"corpus": options.corpus, "documents": options.corpus_documents}
+    there = _entries(folder) if folder.is_dir() else []
+    try:
+        told = json.loads((root / FILLED).read_text("utf-8"))
+        ours = [folder / told["file"]] == there
+        ours = ours and sha256_of(there[0]) == told["sha256"]
+    except (OSError, ValueError, KeyError):
+        told, ours = {}, False
+    if options.raw_corpora_dir or (there and not ours) or (
+        ours and (asked == {name: told[name] for name in asked})
+    ):
+        return
+    if ours:
+        there[0].unlink()
+    if options.corpus == "none":
+        return
+    if options.corpus == "korean":
+        name, rows = "korean.txt", data.text("korean").splitlines()
+    else:  # a speech has lines: JSON keeps them together
+        speeches = data.text("tinyshakespeare").split("\n\n")
+        name = "shakespeare.jsonl"
+        rows = [json.dumps({"text": speech}, ensure_ascii=False)
+                for speech in speeches if speech.strip()]
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{row}\n" for row in rows[:options.corpus_documents])
+    _write(folder / name, text)
+    asked |= {"file": name, "sha256": sha256_of(folder / name)}
+    _write(root / FILLED, json.dumps(asked, indent=1) + "\n")
+
+
+def _write(file: Path, text: str) -> None:
+    draft = file.with_name(f".{file.name}.part")
+    with open(draft, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(draft, file)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, without hidden files."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _folder(given: str | None, root: Path, plain: str) -> Path:
+    return ROOT / given if given else root / plain
+
+
+def raw_files(options: Any, root: Path) -> list[Path]:
+    """The raw files, by name.
 
     Raises
     ------
     StageError
-        If its weights could not be had.
+        If the folder is not there, or holds what cannot be read.
     """
-    from lib import data
+    folder = _folder(options.raw_corpora_dir, root, TREE.RAW)
+    if not folder.is_dir():
+        if options.raw_corpora_dir:
+            what = "is a file" if folder.exists() else "is not there"
+            raise StageError(
+                f"raw_corpora_dir {options.raw_corpora_dir} {what}; name a folder "
+                f"that holds {', '.join(ENDINGS)}"
+            )
+        return []
+    names: dict[str, Path] = {}
+    for file in _entries(folder):
+        if not file.is_file() or file.suffix.lower() not in ENDINGS:
+            what = "folder" if file.is_dir() else "file"
+            raise StageError(
+                f"{shown(folder, root)} holds the {what} {file.name}, and "
+                f"{', '.join(ENDINGS)} are read; turn it into one of these or move it "
+                "away"
+            )
+        twin = names.setdefault(file.stem.casefold(), file)
+        if twin != file:
+            raise StageError(
+                f"{twin.name} and {file.name} would both be cleaned into "
+                f"{file.stem}.txt; rename one of them"
+            )
+    return list(names.values())
 
-    told = json.loads((root / TREE.ORIGINAL / "model.json").read_text("utf-8"))
-    if told["weights"] == "none":
+
+def init(options: Any, room: Room) -> dict[str, Any]:
+    """Gather tokenizer, configuration and corpora; see the options of this stage.
+
+    Raises
+    ------
+    StageError
+        If the model cannot be had or is no byte-level BPE, there is no corpus, or a
+        raw file cannot be read. Nothing of what was there before is changed.
+    """
+    before = _index(room.root)
+    index = room.make(INDEX)  # takes its name first: what it tells is then checked
+    results = gather_original(options, room)
+    folder = _folder(options.cleaned_corpora_dir, room.root, TREE.CLEANED)
+    raw = raw_files(options, room.root)
+    if raw and folder.resolve() == raw[0].parent.resolve():
         raise StageError(
-            f"the weights of {told['model']} could not be had ({told['why']}); run "
-            "init with another model, such as smollm2"
+            f"{shown(folder, room.root)} is to hold both raw and cleaned corpora; "
+            "name two folders"
         )
-    return data.path("smollm2") if told["weights"] == "data" else told["place"]
+    anew = options.force or options.normalize_force
+    known = before["files"] if before["folder"] == shown(folder, room.root) else {}
+    files, kept = {}, 0
+    for file in raw:
+        target = folder / f"{file.stem}.txt"
+        entry = {"raw": shown(file, room.root), "raw_sha256": sha256_of(file),
+                 "text_key": options.text_key, "encoding": options.encoding}
+        found = None if anew else _found(target, known.get(target.name), entry)
+        if found:
+            room.keep(shown(target, room.root))
+            kept += 1
+        files[target.name] = found or entry | _clean_file(file, target, options, room)
+    for target in _entries(folder) if folder.is_dir() else []:
+        was = known.get(target.name, {"raw": None})
+        if target.suffix == ".txt" and target.name not in files and not was["raw"]:
+            files[target.name] = _adopted(target)
+            room.keep(shown(target, room.root))
+            kept += 1
+    total = sum(entry["documents"] for entry in files.values())
+    if not total:
+        where = _folder(options.raw_corpora_dir, room.root, TREE.RAW)
+        raise StageError(
+            f"{shown(where, ROOT)} holds {'no text' if files else 'no corpus'}; put "
+            f"{', '.join(ENDINGS)} there, or write corpus korean or corpus shakespeare "
+            "for one of the book's"
+        )
+    told = {"folder": shown(folder, room.root), "files": dict(sorted(files.items()))}
+    index.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return results | {
+        "files": len(files), "kept_files": kept, "documents": total,
+        "bytes": sum(entry["bytes"] for entry in files.values()),
+    }
+
+
+def _found(target: Path, was: dict | None, entry: dict) -> dict | None:
+    """What is told of a cleaned file that is to be kept: of the same raw file, or clean
+    before this stage ever saw it. None: it is to be cleaned anew."""
+    if not target.is_file():
+        return None
+    if was and was["raw"]:
+        same = {name: was.get(name) for name in entry} == entry
+        return was if same and sha256_of(target) == was["sha256"] else None
+    told = _told(target)
+    if told:
+        say(f"{target.name} was clean already and is kept; normalize_force True cleans "
+            "it anew.")
+    return told
+
+
+def _adopted(target: Path) -> dict:
+    """What is told of a file that a reader put among the cleaned ones."""
+    told = _told(target)
+    if told is None:
+        raise StageError(
+            f"{target.name} among the cleaned corpora is not clean (UTF-8, NFC, one "
+            "document a line, no empty line); put it among the raw ones"
+        )
+    return told
+
+
+def _told(target: Path) -> dict | None:
+    """What the index tells of a file without a raw one; None where it is not clean."""
+    count = 0
+    try:
+        with open(target, encoding="utf-8", newline="\n") as lines:
+            for line in lines:
+                text = line.removesuffix("\n")
+                if not text or clean(text) != text:
+                    return None
+                count += 1
+    except UnicodeDecodeError:
+        return None
+    return {"raw": None, "documents": count, "bytes": target.stat().st_size,
+            "sha256": sha256_of(target)}
+
+
+def _clean_file(file: Path, target: Path, options: Any, room: Room) -> dict[str, Any]:
+    """Write the clean documents of a raw file; return what the index tells of them."""
+    draft = room.make(shown(target, room.root))
+    count = dropped = cut = 0
+    with (
+        open(file, "rb") as raw,
+        open(draft, "w", encoding="utf-8", newline="\n") as out,
+        bar(file.stat().st_size, file.name) as progress,
+    ):
+        for text in documents(raw, file, options.text_key, options.encoding):
+            before = count
+            for piece in pieces(clean(text)):
+                if piece:
+                    out.write(piece + "\n")
+                    count += 1
+            dropped += count == before
+            cut += max(count - before - 1, 0)
+            progress.update(raw.tell() - progress.n)
+    return {"documents": count, "dropped": dropped, "cuts": cut,
+            "bytes": draft.stat().st_size, "sha256": sha256_of(draft)}
+
+
+# --- analyze ---------------------------------------------------------------------
+
+
+def _batches(texts: Iterator[str], most: int = BATCH) -> Iterator[list[str]]:
+    """Documents in lists of at least so many characters."""
+    batch, size = [], 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= most:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def analyze(options: Any, room: Room) -> dict[str, Any]:
+    """Encode the corpora: `bpe_token_id_sequences.txt` and `token_frequency.parquet`.
+
+    A line of the first is a document: its ids with a blank between. The second has a
+    row for every token of the vocabulary, by id: token_id, token, frequency. Batches
+    of documents are encoded on all cores.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    tokenizer = original_tokenizer(room.root)
+    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    counts = np.zeros(size, dtype=np.int64)
+    files = cleaned_files(room.root)
+    documents, length = 0, sum(file.stat().st_size for file in files)
+    sequences = room.make(f"{TREE.REPORTS}/bpe_token_id_sequences.txt")
+    with open(sequences, "w", encoding="ascii", newline="\n") as out, \
+            bar(length, "analyze") as progress:
+        for batch in _batches(cleaned(room.root)):
+            for encoded in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+                ids = encoded.ids
+                counts += np.bincount(ids, minlength=size)
+                out.write(" ".join(map(str, ids)) + "\n")
+            documents += len(batch)
+            progress.update(sum(len(text.encode()) + 1 for text in batch))
+    table = pa.table({
+        "token_id": pa.array(range(size), pa.int32()),
+        "token": [tokenizer.id_to_token(index) for index in range(size)],
+        "frequency": counts,
+    })
+    parquet.write_table(table, room.make(f"{TREE.REPORTS}/token_frequency.parquet"))
+    total = int(counts.sum())
+    return {"documents": documents, "tokens": total,
+            "used": int((counts > 0).sum()), "vocabulary": size,
+            "bytes_per_token": (length - documents) / total}
+
+
+# --- distill ---------------------------------------------------------------------
+
+
+def distill(options: Any, room: Room) -> dict[str, Any]:
+    """Distill the tokenizer into a Unigram model on the corpora, by `lib.distill`.
+
+    Raises
+    ------
+    StageError
+        If the tokenizer cannot be distilled.
+    """
+    from lib import distill as distillation
+
+    root = room.root
+    try:
+        made = distillation.distill(
+            original_tokenizer(root), cleaned(root), passes=options.passes,
+            made_items=options.made_items, seed=options.seed, layer=options.layer,
+        )
+    except ValueError as error:
+        raise StageError(str(error)) from None
+    folder = room.make(TREE.DISTILLED)
+    write_tokenizer(made.tokenizer, folder, root)
+    report = json.dumps(made.report, indent=1, ensure_ascii=False, default=float)
+    (folder / "report.json").write_text(report + "\n", "utf-8")
+    return made.report
