@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from lib.gravity import Pull, attend, known
@@ -103,9 +104,10 @@ def gaussian_sdpa(
             return gaussian_sdpa(z.float(), bias, strength, value.float()).to(kind)
     wide = (2 / coord) * strength
     if not narrow:
-        wide, key = wide.to(kind), (z - z[..., :1, :].detach()).to(kind)
-        bias = bias.to(kind) - wide[..., 0] / 2 * key.square().sum(-1)
-        queries, keys = [wide * key], [key, bias[..., None]]
+        width = coord + 1
+        query, key = _Lifted.apply(
+            z.to(kind), bias.to(kind), wide.to(kind), max(width, d_value)
+        )
     else:
         key = z.to(kind)
         exact = key.float()
@@ -113,18 +115,46 @@ def gaussian_sdpa(
         if norm.detach().amax() > 0.5 * torch.finfo(kind).max:  # of float16
             return gaussian_sdpa(exact, bias, strength, value.float()).to(kind)
         bias = bias - norm
-        queries = split(wide * exact, kind, 2)
-        keys = [key, key, *split(bias[..., None], kind, 3)]
-    ones = len(keys) - len(queries)
-    width = len(queries) * coord + ones
-    pad = key.new_zeros(*key.shape[:-1], max(0, d_value - width))
-    query = torch.cat((*queries, torch.ones_like(key[..., :1]).expand(
-        *key.shape[:-1], ones), pad), -1)
-    key = torch.cat((*keys, pad), -1)
+        width = 2 * coord + 3
+        ones = torch.ones_like(key[..., :3])
+        pad = key.new_zeros(*key.shape[:-1], max(0, d_value - width))
+        query = torch.cat((*split(wide * exact, kind, 2), ones, pad), -1)
+        key = torch.cat((key, key, *split(bias[..., None], kind, 3), pad), -1)
     if width > d_value:
         value = F.pad(value, (0, width - d_value))
     mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
     return mixed[..., :d_value]
+
+
+class _Lifted(torch.autograd.Function):
+    """q_i = [g z_i, 1, 0…], k_j = [z_j, b_j − g‖z_j‖²/2, 0…]; z from the first token.
+
+    With h_j the gradient of k_j's last number: dz = g dq + dk − g h z, db = h and
+    dg = Σ z·dq − Σ h‖z‖²/2. In one step, since many small ones would cost more.
+    """
+
+    @staticmethod
+    def forward(ctx, z, bias, g, width):
+        ctx.coord = coord = z.shape[-1]
+        query, key = (z.new_zeros(*z.shape[:-1], width) for _ in range(2))
+        z = torch.sub(z, z[..., :1, :], out=key[..., :coord])
+        half = z.square().sum(-1) / 2
+        torch.mul(z, g, out=query[..., :coord])
+        query[..., coord] = 1
+        torch.addcmul(bias, half, g[..., 0], value=-1, out=key[..., coord])
+        ctx.save_for_backward(key, half, g)
+        return query, key
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dq, dk):
+        key, half, g = ctx.saved_tensors
+        coord = ctx.coord
+        z, dq, h = key[..., :coord], dq[..., :coord], dk[..., coord]
+        dg = (z * dq).sum((-2, -1)) - (h * half).sum(-1)
+        dz = torch.addcmul(dq, z, h[..., None], value=-1)
+        dz = torch.addcmul(dk[..., :coord], dz, g)
+        return dz, h, dg[..., None, None], None
 
 
 def split(x: Float[Tensor, "*any"], kind: torch.dtype, parts: int) -> list[Tensor]:

@@ -4,6 +4,7 @@ The weight m_j^β / (r²_ij + ε)^p is a power of a dot product, so a block of i
 matrix product and three passes; nothing of size (seq, seq) is ever kept.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -11,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-QUERIES, KEYS = 256, 2048  # a block of the table: 2 MiB in float32, for a core's cache
+# A block of the table, HEADS heads deep: 2 MiB in float32, for the cores' own caches.
+HEADS, QUERIES, KEYS = 8, 128, 512
 NARROW = 40.0  # largest spread of β log m for which exp needs no running maximum
 
 
@@ -55,26 +57,31 @@ def newton_fused(
     """
     kind = torch.promote_types(z.dtype, torch.float32)
     with torch.autocast(z.device.type, enabled=False):
-        query, key = augmented(z.to(kind), eps)
-        far = key.detach()[..., -1].amax() * 1e-6 > 0.1 * eps
-        p = strength.to(kind)
         bias = bias.to(kind)
         bias = bias - bias[..., :1].detach()
-        given = query, key, bias, p[..., 0, 0], value.to(kind)
-        mixed = _Powers.apply(*(x.flatten(0, 1) for x in given), bool(far))
+        given = z.to(kind), bias, strength.to(kind)[..., 0, 0], value.to(kind)
+        mixed = _Powers.apply(*(x.flatten(0, 1) for x in given), eps)
     return mixed.unflatten(0, z.shape[:2]).to(value.dtype)
+
+
+def parts(length: int, size: int, start: int = 0) -> list[slice]:
+    """Slices of `size` that cover `start` to `length`.
+
+    >>> [(part.start, part.stop) for part in parts(300, 128)]
+    [(0, 128), (128, 256), (256, 300)]
+    """
+    return [slice(a, min(a + size, length)) for a in range(start, length, size)]
 
 
 def tiles(seq: int) -> Iterator[tuple[slice, slice]]:
     """The blocks of a causal table: up to `QUERIES` queries by `KEYS` keys.
 
-    >>> [(rows.start, columns.stop) for rows, columns in tiles(600)]
-    [(0, 256), (256, 512), (512, 600)]
+    >>> [(rows.start, columns.stop) for rows, columns in tiles(300)]
+    [(0, 128), (128, 256), (256, 300)]
     """
-    for start in range(0, seq, QUERIES):
-        stop = min(start + QUERIES, seq)
-        for first in range(0, stop, KEYS):
-            yield slice(start, stop), slice(first, min(first + KEYS, stop))
+    for at in parts(seq, QUERIES):
+        for to in parts(at.stop, KEYS):
+            yield at, to
 
 
 class _Powers(torch.autograd.Function):
@@ -87,37 +94,33 @@ class _Powers(torch.autograd.Function):
         dv_j = Σ_i w_ij e_i     db_j = Σ_i S_ij     dp = −Σ S_ij (log u_ij + b_j/p)
         dq_i = −p Σ_j G_ij k_j exp(−b_j/p)     dk_j = −p exp(−b_j/p) Σ_i G_ij q_i
 
-    Nothing of size (seq, seq) is kept: the table is made again for the gradients. The
-    diagonal, where q_i·k_i = 1 is a difference of large numbers, is put in exactly.
-    `far` says that rounding may take q_i·k_j below 1: then u is held at a least value.
+    and dz from dq and dk as `augmented` makes them of z. Nothing of size (seq, seq) is
+    kept: the table is made again for the gradients. The diagonal, where q_i·k_i = 1 is
+    a difference of large numbers, is put in exactly. Where points lie so `far` apart
+    that rounding may take q_i·k_j below 1, u is held at its least value.
     """
 
     @staticmethod
-    def forward(ctx, q, k, b, p, v, far):
-        heavy = torch.exp(-b / p[:, None])[..., None]
-        k = k * heavy
-        out, total = torch.zeros_like(v), v.new_zeros(v.shape[:2])
-        seq, exponents, keys = q.shape[1], (-p).tolist(), k.mT
-        floor = heavy.mT
-        room = q.new_empty(min(QUERIES, seq) * min(KEYS, seq))
-        for at, to in tiles(seq):
-            u = room[: _size(at) * _size(to)].view(_size(at), _size(to))
-            earlier = _earlier(q, at, to) if to.stop > at.start else None
-            parts = (q[:, at], keys[..., to], v[:, to], floor[..., to], out[:, at],
-                     total[:, at])
-            for p_, q_, k_, v_, floor_, out_, total_ in _by_row(exponents, *parts):
-                torch.mm(q_, k_, out=u)
-                if far:
-                    torch.maximum(u, floor_, out=u)
-                _diagonal(u, at, to, floor_)
-                u.log_().mul_(p_).exp_()
-                if earlier is not None:
-                    _hide_later(u, earlier)
-                total_.add_(u.sum(-1))
-                out_.addmm_(u, v_)
-        out /= total[..., None]
+    def forward(ctx, z, b, p, v, eps):
+        q, k = augmented(z, eps)
+        far = bool(k[..., -1].amax() * 1e-6 > 0.1 * eps)
+        heavy = torch.exp(-b / p[:, None])  # m_j^(−β/p), also the least u of a column
+        k = k * heavy[..., None]
+        out, total = torch.empty_like(v), torch.empty_like(b)
+        for own in parts(len(q), HEADS):
+            heads = _Heads(q[own], k[own], heavy[own], p[own], far, spare=0)
+            for at in parts(q.shape[1], QUERIES):
+                mixed = torch.zeros_like(v[own, at])
+                mass = torch.zeros_like(b[own, at])
+                for to in parts(at.stop, KEYS):
+                    w = heads.distances(at, to)[0]
+                    w.log_().mul_(heads.power).exp_()
+                    heads.hide_later(w, at, to)
+                    mass += w.sum(-1)
+                    mixed.baddbmm_(w, v[own, to])
+                out[own, at], total[own, at] = mixed.div_(mass[..., None]), mass
         ctx.save_for_backward(q, k, b, p, v, heavy, out, total)
-        ctx.far = far
+        ctx.far, ctx.eps = far, eps
         return out
 
     @staticmethod
@@ -126,69 +129,92 @@ class _Powers(torch.autograd.Function):
         q, k, b, p, v, heavy, out, total = ctx.saved_tensors
         e = grad / total[..., None]
         e_d = torch.cat((e, -(e * out).sum(-1, keepdim=True)), -1)
-        v_1 = torch.cat((v, torch.ones_like(v[..., :1])), -1).mT
-        dq, dk, db, dv, dp = *map(torch.zeros_like, (q, k, b, v)), []
-        seq, exponents, keys, floor = q.shape[1], (-p).tolist(), k.mT, heavy.mT
-        room = q.new_empty(4, min(QUERIES, seq) * min(KEYS, seq))
-        for at, to in tiles(seq):
-            some = room[:, : _size(at) * _size(to)]
-            u, log, w, t = some.view(4, _size(at), _size(to)).unbind()
-            earlier = _earlier(q, at, to) if to.stop > at.start else None
-            parts = (q[:, at], k[:, to], keys[..., to], v_1[..., to], floor[..., to],
-                     e[:, at], e_d[:, at], dq[:, at], dk[:, to], db[:, to], dv[:, to])
-            for p_, q_, k_, kt_, vt_, floor_, e_, ed_, dq_, dk_, db_, dv_ in _by_row(
-                exponents, *parts
-            ):
-                torch.mm(q_, kt_, out=u)
-                if ctx.far:
-                    torch.maximum(u, floor_, out=u)
-                _diagonal(u, at, to, floor_)
-                torch.log(u, out=log)
-                torch.mul(log, p_, out=w).exp_()
-                if earlier is not None:
-                    _hide_later(w, earlier)
-                dv_.addmm_(w.mT, e_)
-                w.mul_(torch.mm(ed_, vt_, out=t))
-                db_.add_(w.sum(0))
-                dp.append(torch.dot(w.view(-1), log.view(-1)))
-                if ctx.far:
-                    w.masked_fill_(u <= floor_, 0)
-                w.div_(u)
-                _diagonal(w, at, to)
-                dq_.addmm_(w, k_)
-                dk_.addmm_(w.mT, q_)
-        dp = -torch.stack(dp).view(-1, len(p)).sum(0) - (b * db).sum(-1) / p
-        return (dq.mul_(-p[:, None, None]), dk.mul_(heavy).mul_(-p[:, None, None]), db,
-                dp, dv, None)
+        v_1 = torch.cat((v, torch.ones_like(v[..., :1])), -1)
+        dq, dk, db, dp, dv = map(torch.zeros_like, (q, k, b, p, v))
+        for own in parts(len(q), HEADS):
+            heads = _Heads(q[own], k[own], heavy[own], p[own], ctx.far, spare=3)
+            for keys in parts(q.shape[1], KEYS):
+                dk_, dv_ = (torch.zeros_like(x[own, keys]) for x in (k, v))
+                first = keys.start // QUERIES * QUERIES
+                for at in parts(q.shape[1], QUERIES, first):
+                    to = slice(keys.start, min(keys.stop, at.stop))
+                    wide = to.stop - to.start
+                    u, log, w, g = heads.distances(at, to)
+                    torch.log(u, out=log)
+                    torch.mul(log, heads.power, out=w).exp_()
+                    heads.hide_later(w, at, to)
+                    _add(dv_, wide, w.mT, e[own, at])
+                    torch.bmm(e_d[own, at], v_1[own, to].mT, out=g)
+                    w *= g
+                    db[own, to].add_(w.sum(1))
+                    dp[own].add_(torch.mul(w, log, out=g).flatten(1).sum(1))
+                    if ctx.far:
+                        w.masked_fill_(u <= heavy[own, None, to], 0)
+                    w /= u
+                    heads.diagonal(w, at, to).zero_()
+                    dq[own, at].add_(torch.bmm(w, k[own, to]))
+                    _add(dk_, wide, w.mT, q[own, at])
+                dk[own, keys], dv[own, keys] = dk_, dv_
+        dp = -dp - (b * db).sum(-1) / p
+        dq *= -p[:, None, None]
+        dk *= -p[:, None, None] * heavy[..., None]
+        return _unaugmented(q, dq, dk, ctx.eps), db, dp, dv, None
 
 
-def _size(part: slice) -> int:
-    return part.stop - part.start
+def _unaugmented(q: Tensor, dq: Tensor, dk: Tensor, eps: float) -> Tensor:
+    """dz of dq and dk; z comes back out of q, counted from its first token.
+
+    dz_i = −2 dq_i/(Cε) + dk_i + (2/C)(dq_i,norm/ε + dk_i,norm) z_i
+    """
+    coord = q.shape[-1] - 2
+    scale = -2 / coord / eps
+    norm = dq[..., coord, None] / eps + dk[..., coord + 1, None]
+    dz = torch.add(dk[..., :coord], dq[..., :coord], alpha=scale)
+    return dz.addcmul_(q[..., :coord], norm, value=2 / coord / scale)
 
 
-def _by_row(exponents: list[float], *parts: Tensor) -> Iterator[tuple]:
-    return zip(exponents, *(part.unbind() for part in parts), strict=True)
+class _Heads:
+    """Some heads' rows and columns, and room for one block of their tables."""
+
+    def __init__(self, q, k, heavy, p, far, spare):
+        self.q, self.keys, self.heavy, self.far = q, k.mT, heavy, far
+        self.power = -p[:, None, None]
+        wide = min(QUERIES, q.shape[1])
+        size = len(q) * wide * min(KEYS, q.shape[1])
+        self.room = q.new_empty(1 + spare, size)
+        self.earlier = q.new_ones(wide, wide).tril_()  # 1 where a key is not later
+
+    def distances(self, at: slice, to: slice) -> tuple[Tensor, ...]:
+        """u of a block, and the spare blocks of its shape."""
+        shape = len(self.q), at.stop - at.start, to.stop - to.start
+        blocks = self.room[:, : math.prod(shape)].view(-1, *shape).unbind()
+        u = torch.bmm(self.q[:, at], self.keys[..., to], out=blocks[0])
+        if self.far:
+            torch.maximum(u, self.heavy[:, None, to], out=u)
+        own = self.diagonal(u, at, to)
+        if own.numel():
+            own.copy_(self.heavy[:, to.stop - own.shape[1] : to.stop])
+        return blocks
+
+    @staticmethod
+    def diagonal(table: Tensor, at: slice, to: slice) -> Tensor:
+        """The cells of a block in which a token meets itself, maybe none."""
+        first = max(at.start, to.start)
+        return table[:, first - at.start :, first - to.start :].diagonal(0, 1, 2)
+
+    def hide_later(self, table: Tensor, at: slice, to: slice) -> None:
+        """Set to zero what lies after each query: cells of a block on the diagonal."""
+        if to.stop > at.start:
+            first = max(at.start, to.start)
+            earlier = self.earlier[: at.stop - at.start]
+            earlier = earlier[:, first - at.start : to.stop - at.start]
+            table[..., first - to.start :].mul_(earlier)
 
 
-def _diagonal(
-    table: Tensor, at: slice, to: slice, row: Tensor | None = None
-) -> None:
-    """Where a token meets itself, put what is exact there, or zero."""
-    if to.stop > at.start:
-        first, stop = max(at.start, to.start), min(at.stop, to.stop)
-        own = table[first - at.start : stop - at.start, first - to.start :].diagonal()
-        if row is None:
-            own.zero_()
-        else:
-            own.copy_(row[0, first - to.start : stop - to.start])
+def _add(sums: Tensor, wide: int, a: Tensor, b: Tensor) -> None:
+    """Add a @ b to the first `wide` rows of the sums; in one go where that is all."""
+    if wide == sums.shape[1]:
+        sums.baddbmm_(a, b)
+    else:
+        sums[:, :wide].add_(torch.bmm(a, b))
 
-
-def _earlier(q: Tensor, at: slice, to: slice) -> Tensor:
-    """1 where a key of the block is not later than the query, else 0."""
-    ones = q.new_ones(_size(at), _size(to) - max(at.start - to.start, 0))
-    return ones.tril_(min(at.start - to.start, 0))
-
-
-def _hide_later(table: Tensor, earlier: Tensor) -> None:
-    """Set to zero what lies after each query: a triangle in the last columns."""
-    table[:, table.shape[1] - earlier.shape[1] :].mul_(earlier)

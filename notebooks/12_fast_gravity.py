@@ -675,7 +675,7 @@ check_power_vectors(vectors_solution)
 # <!-- label: fast-walk -->
 # ## 표를 블록씩 훑기
 #
-# 이제 표를 통째로 둘 까닭이 없습니다. 쿼리 ⟨tile_rows⟩개와 키 ⟨tile_keys⟩개의 블록 하나만큼 자리를 잡아 두고 그 자리를 계속 다시 씁니다. 블록마다 하는 일은 넷입니다.
+# 이제 표를 통째로 둘 까닭이 없습니다. 헤드 ⟨tile_heads⟩개씩, 쿼리 ⟨tile_rows⟩개와 키 ⟨tile_keys⟩개의 블록 하나만큼 자리를 잡아 두고 그 자리를 계속 다시 씁니다. 블록마다 하는 일은 넷입니다.
 #
 # 1. 행렬곱 한 번으로 $u$를 채웁니다.
 # 2. 그 자리에서 로그를 구하고, $-p$를 곱하고, 지수를 구합니다. $w$가 됩니다.
@@ -685,7 +685,7 @@ check_power_vectors(vectors_solution)
 # <!-- label: fast-walk -->
 # ## Walking over the table
 #
-# Nothing now calls for the whole table. Room is set aside for one block of ⟨tile_rows⟩ queries by ⟨tile_keys⟩ keys and used over and over. Each block takes four steps.
+# Nothing now calls for the whole table. Room is set aside for one block of ⟨tile_rows⟩ queries by ⟨tile_keys⟩ keys, ⟨tile_heads⟩ heads deep, and used over and over. Each block takes four steps.
 #
 # 1. One matrix product fills it with $u$.
 # 2. In place, take the logarithm, multiply by $-p$, take the exponential. That is $w$.
@@ -693,20 +693,20 @@ check_power_vectors(vectors_solution)
 # 4. Add the row sums to $Z$ and $w\,v$ to the output. Division comes once, at the end.
 
 # %%
-from lib.gravity_fused import KEYS, QUERIES, tiles
+from lib.gravity_fused import HEADS, KEYS, QUERIES, tiles
 
 n = max(cfg.lengths)
 cells = [(at.stop - at.start) * (to.stop - to.start) for at, to in tiles(n)]
 record("visited", sum(cells) / n**2, text=f"{sum(cells) / n**2:.0%}")
-record(tile_rows=QUERIES, tile_keys=KEYS, n_tiles=len(cells),
-       tile_mb=4 * QUERIES * KEYS / 2**20)
+record(tile_heads=HEADS, tile_rows=QUERIES, tile_keys=KEYS,
+       n_tiles=len(cells), tile_mb=4 * HEADS * QUERIES * KEYS / 2**20)
 
 # %% [markdown] tags=["lang-ko"]
-# float32로 블록 하나는 많아야 ⟨tile_mb⟩ MiB이고, CPU 코어 하나의 캐시에 들어갈 만한 크기입니다. $n=$ ⟨longest⟩에서는 블록 ⟨n_tiles⟩개를 들르고, 계산하는 칸은 표의 ⟨visited⟩뿐입니다. 미래의 칸을 만들었다가 가리는 표와 다른 점입니다.
+# float32로 블록 하나는 많아야 ⟨tile_mb⟩ MiB이고, CPU 코어들의 캐시에 나누어 들어갈 만한 크기입니다. $n=$ ⟨longest⟩에서는 블록 ⟨n_tiles⟩개를 들르고, 계산하는 칸은 표의 ⟨visited⟩뿐입니다. 미래의 칸을 만들었다가 가리는 표와 다른 점입니다.
 #
 # 이것이 전부라면 직접 쓸 수 있습니다.
 # %% [markdown] tags=["lang-en"]
-# One block is at most ⟨tile_mb⟩ MiB in float32, about what the cache of a CPU core holds. At $n=$ ⟨longest⟩ the walk visits ⟨n_tiles⟩ block(s) and computes ⟨visited⟩ of the table, unlike the table itself, whose later cells are made and then hidden.
+# One block is at most ⟨tile_mb⟩ MiB in float32, about what the caches of the CPU's cores hold between them. At $n=$ ⟨longest⟩ the walk visits ⟨n_tiles⟩ block(s) and computes ⟨visited⟩ of the table, unlike the table itself, whose later cells are made and then hidden.
 #
 # If that is all, you can write it yourself.
 
