@@ -161,25 +161,26 @@ def _codec(file: Path, encoding: str, head: bytes) -> tuple[str, int]:
             )
         if head.count(0) > len(head) / 10:
             raise StageError(
-                f"{file.name} holds zero bytes and is no text in {encoding}; move it "
-                "away, or name its encoding"
+                f"{file.name} holds zero bytes and is no text in {encoding}; "
+                + _advice(head, name, head, "move it away, or name its encoding")
             )
     return name, 0
 
 
 def _halves(head: bytes) -> str:
-    """`utf-16-le` or `utf-16-be` where zeros stand at odd or at even places alone."""
+    """`utf-16-le` or `utf-16-be` where zeros stand at odd or at even places, mostly."""
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if min(even, odd) or max(even, odd) * 20 < len(head) / 2:
+    if min(even, odd) * 8 > max(even, odd) or max(even, odd) * 20 < len(head) / 2:
         return ""
-    return "" if even == odd else "utf-16-le" if odd else "utf-16-be"
+    return "" if even == odd else "utf-16-le" if odd > even else "utf-16-be"
 
 
-def _advice(near: bytes, codec: str, head: bytes) -> str:
+def _advice(near: bytes, codec: str, head: bytes,
+            else_: str = "name its encoding, or save it as UTF-8") -> str:
     for guess in _GUESSES:
         if guess != codec and all(_reads(part, guess) for part in (near, head)):
             return f"as {guess} it reads well: write encoding {guess}"
-    return "name its encoding, or save it as UTF-8"
+    return else_
 
 
 def _reads(part: bytes, codec: str) -> bool:
@@ -267,7 +268,7 @@ class _Buffer:
     def __init__(self, file: Path, texts: Iterator[str]) -> None:
         self.file, self.texts = file, texts
         self.text, self.at, self.ended = "", 0, False
-        self.line, self._counted, self._cut = 1, 0, False
+        self.line, self._counted, self._before = 1, 0, 0  # `_before` on this line
         self.decode = json.JSONDecoder().raw_decode
 
     def more(self, wanted: int = 1) -> bool:
@@ -279,7 +280,7 @@ class _Buffer:
             parts.append(part or "")
             came += len(parts[-1])
         self._count(self.at)
-        self._cut |= self.at > 0
+        self._before = self._column(self.at) - 1
         self.text = "".join([self.text[self.at:], *parts])
         self.at = self._counted = 0
         return came > 0
@@ -320,9 +321,11 @@ class _Buffer:
         """What to raise for a text that is no JSON at a place."""
         at = self.at if at is None else at
         self._count(at)
-        before = self.text.rfind("\n", 0, at)
-        column = at - before if before >= 0 or not self._cut else 0
-        return _no_json(self.file, self.line, why, column)
+        return _no_json(self.file, self.line, why, self._column(at))
+
+    def _column(self, at: int) -> int:
+        newline = self.text.rfind("\n", 0, at)
+        return at - newline if newline >= 0 else self._before + at + 1
 
     def _count(self, to: int) -> None:
         """Count lines up to a place."""

@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 
 from lib import data
 from lib.cache import ROOT
-from lib.distill import piece_bytes
 from lib.download import Refused, expect_host
 from lib.models import gpt2_tokenizer
 from lib.stages import TREE, Room, StageError, command
@@ -204,6 +203,8 @@ def _snapshot(name: str, weights: bool = False) -> Path:
 
 def _checked(model: str, folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """Read back what was gathered: a byte-level BPE and a configuration that fits."""
+    from lib.distill import piece_bytes  # it brings compiled code along
+
     file, config = folder / "tokenizer.json", folder / "config.json"
     parts = folder / "vocab.json", folder / "merges.txt"
     try:
