@@ -55,8 +55,22 @@ class Options:
     # select
     share: float = 0.05  # of the vocabulary, at most, that is given up
     # align
-    init_strategy: str = "constituents"  # mean, random, zeros, constituents or …
+    init_strategy: str = "constituents"  # mean, random, zeros, …, hidden_states
+    align_documents: int = 1000  # of the cleaned corpora, that hidden_states reads
+    untie: bool = False  # give a model of one table an output table of its own
     # train
+    rows_steps: int = 50  # updates of the new rows alone
+    train_steps: int = 200  # updates of all parameters
+    batch_size: int = 8  # rows of an update
+    context: int = 128  # tokens of a row
+    rows_learning_rate: float = 3e-3
+    learning_rate: float = 2e-4
+    gradient_accumulation_steps: int = 1  # parts that a batch is cut into
+    mixed_precision: str = "no"  # no, bf16 or fp16
+    replay_corpus: str = "tinyshakespeare"  # other text: of the book, a file, or none
+    replay_share: float = 0.25  # of the rows of a batch
+    held_out_documents: int = 64  # not trained on: for the bits per byte
+    save_every: int | None = None  # steps; None: at the end of each phase
     device: str = "auto"  # auto, cpu, cuda or mps
 
     @property
@@ -92,9 +106,13 @@ STEPS = {step.stage: step for step in (
          _late("lib.vocabulary_select", "select")),
     Step("remap", ("init", "distill", "select"), (),
          _late("lib.vocabulary_remap", "remap")),
-    Step("align", ("init", "distill", "remap"), ("init_strategy", "seed"),
+    Step("align", ("init", "distill", "remap"),
+         ("init_strategy", "align_documents", "untie", "seed"),
          _late("lib.vocabulary_align", "align")),
-    Step("train", ("init", "remap", "align"), ("seed",),
+    Step("train", ("init", "remap", "align"),
+         ("rows_steps", "train_steps", "batch_size", "context", "rows_learning_rate",
+          "learning_rate", "gradient_accumulation_steps", "mixed_precision",
+          "replay_corpus", "replay_share", "held_out_documents", "seed"),
          _late("lib.vocabulary_train", "train")),
 )}
 
