@@ -16,9 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer
 from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
+from lib.bytelevel import (
+    count_words,
+    dropped_bytes,
+    merge_ranks,
+    merge_table,
+    piece_bytes,
+    to_bytes,
+    to_chars,
+)
+from lib.exactness import mend, with_rules
 from lib.gather import MADE, made
 from lib.lattice import (
     Lattices,
@@ -36,84 +46,6 @@ __all__ = ["LONGEST", "QUANTUM", "STAGES",
            "unigram_cuts", "unigram_tokenizer", "viterbi", "whole_pieces"]
 
 LONGEST = 128  # bytes of the longest word that takes part in learning
-
-
-def _byte_alphabet() -> list[str]:
-    """The character that byte-level tokenizers write for each byte."""
-    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    table = {byte: chr(byte) for byte in shown}
-    table |= {byte: chr(256 + n) for n, byte in enumerate(hidden)}
-    return [table[byte] for byte in range(256)]
-
-
-_CHARS = _byte_alphabet()
-_TO_CHARS = dict(enumerate(_CHARS))
-_TO_BYTE = {ord(char): byte for byte, char in enumerate(_CHARS)}
-
-
-def to_chars(word: bytes) -> str:
-    """Bytes in the alphabet of byte-level tokenizers, one character a byte.
-
-    >>> to_chars(" the".encode())
-    'Ġthe'
-    """
-    return word.decode("latin-1").translate(_TO_CHARS)
-
-
-def to_bytes(chars: str) -> bytes:
-    """The bytes that a byte-level piece stands for.
-
-    >>> to_bytes("ìĿ´").decode()
-    '이'
-
-    Raises
-    ------
-    KeyError
-        If a character is not in the alphabet.
-    """
-    return bytes(_TO_BYTE[ord(char)] for char in chars)
-
-
-def piece_bytes(teacher: Tokenizer) -> list[bytes]:
-    """The bytes of every piece by id; empty for special tokens.
-
-    Raises
-    ------
-    ValueError
-        If the tokenizer is not a byte-level BPE.
-    """
-    spec = json.loads(teacher.to_str())
-    if spec["model"]["type"] != "BPE" or to_chars(b"a") not in spec["model"]["vocab"]:
-        raise ValueError(
-            f"a {spec['model']['type']} tokenizer came; distillation starts from a "
-            "byte-level BPE, such as lib.data.gpt2_tokenizer()."
-        )
-    special = {token.content for token in teacher.get_added_tokens_decoder().values()}
-    pieces = [b""] * teacher.get_vocab_size(with_added_tokens=True)
-    for chars, index in spec["model"]["vocab"].items():
-        if chars not in special:
-            pieces[index] = to_bytes(chars)
-    return pieces
-
-
-def dropped_bytes(pieces: Iterable[bytes]) -> bytes:
-    """The bytes that no piece spells alone: a BPE without `unk_token` drops them."""
-    single = {piece for piece in pieces if len(piece) == 1}
-    return bytes(byte for byte in range(256) if bytes([byte]) not in single)
-
-
-def count_words(teacher: Tokenizer, texts: Iterable[str]) -> Counter[bytes]:
-    """How often each pre-token occurs in the texts, as bytes.
-
-    A pre-token is what the tokenizer's own pre-tokenizer cuts: no piece ever
-    crosses its borders, so it is all that a model has to cut.
-    """
-    cut = teacher.pre_tokenizer.pre_tokenize_str
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update([chars for chars, _ in cut(text)])
-    return Counter({to_bytes(chars): n for chars, n in counts.items()})
 
 
 def _cuts(tokenizer: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
@@ -169,23 +101,6 @@ def viterbi(word: bytes, scores: Mapping[bytes, float]) -> list[bytes]:
     return path[::-1]
 
 
-def merge_table(teacher: Tokenizer) -> dict[tuple[bytes, bytes], int]:
-    """The merges of a BPE tokenizer: which pair is merged at which rank, from 1."""
-    table = {}
-    for rank, pair in enumerate(json.loads(teacher.to_str())["model"]["merges"], 1):
-        left, right = pair if isinstance(pair, list) else pair.split(" ")
-        table[to_bytes(left), to_bytes(right)] = rank
-    return table
-
-
-def merge_ranks(teacher: Tokenizer) -> np.ndarray:
-    """The rank of the merge that makes each piece, by id; 0 for single bytes."""
-    ranks = np.zeros(teacher.get_vocab_size(with_added_tokens=True))
-    for (left, right), rank in merge_table(teacher).items():
-        ranks[teacher.token_to_id(to_chars(left + right))] = rank
-    return ranks
-
-
 def closed_form_scores(
     teacher: Tokenizer, counts: Counter[bytes], labels: Sequence[Sequence[int]]
 ) -> dict[str, np.ndarray]:
@@ -221,7 +136,7 @@ STAGES = ((0.3, 1.0, 0.25), (0.1, 0.1, 0.25), (0.03, 0.01, 0.25), (0.01, 0.002, 
 
 #: Scores are multiples of this: their sums are exact in float64, in any order, and
 #: so few decimal digits survive every JSON parser.
-QUANTUM = 2.0**-12
+QUANTUM = 2.0**-10
 
 
 def learn_scores(
@@ -336,13 +251,15 @@ def unigram_tokenizer(teacher: Tokenizer, scores: np.ndarray) -> Tokenizer:
              for index, piece in enumerate(pieces)]
     spec["model"] = {"type": "Unigram", "unk_id": None, "vocab": vocab,
                      "byte_fallback": False}
-    student = Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
     if dropped := dropped_bytes(pieces):
-        never = Regex("[" + "".join(f"\\x{{{ord(c):x}}}" for c in to_chars(dropped))
-                      + "]")
-        student.pre_tokenizer = pre_tokenizers.Sequence(
-            [teacher.pre_tokenizer, pre_tokenizers.Split(never, "removed")])
-    return student
+        never = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in to_chars(dropped)) + "]"
+        removed = {"type": "Split", "pattern": {"Regex": never}, "behavior": "Removed",
+                   "invert": False}
+        stages = spec["pre_tokenizer"]
+        stages = stages["pretokenizers"] if stages["type"] == "Sequence" else [stages]
+        spec["pre_tokenizer"] = {"type": "Sequence",
+                                 "pretokenizers": [*stages, removed]}
+    return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
 
 
 @dataclass(frozen=True)
@@ -405,13 +322,18 @@ def distill(
     scores = whole_pieces(pieces, learned.scores)
     wrong = {w for w, bad in zip(words, wrong_words(lattices, scores), strict=True)
              if bad}
+    student = unigram_tokenizer(teacher, scores)
     report = {
         "types": len(counts), "occurrences": counts.total(), "words": len(words),
         "wrong_types": len(wrong & counts.keys()),
         "wrong_occurrences": sum(counts[word] for word in wrong),
     }
-    return Distillation(unigram_tokenizer(teacher, scores), scores, report)
-
+    if layer:
+        wrong &= counts.keys()
+        rules, left = mend(teacher, student, [word.decode() for word in wrong])
+        student = with_rules(student, rules)
+        report |= {"rules": len(rules), "unmended": len(left)}
+    return Distillation(student, scores, report)
 
 def save_unigram(student: Tokenizer, folder: Path) -> Path:
     """Write ``tokenizer.json`` into the folder, whole or not at all."""

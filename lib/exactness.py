@@ -1,0 +1,223 @@
+"""Sound cuts: places where a BPE always cuts, written into the pre-tokenizer.
+
+A BPE factorises at its own boundaries: break a word at one of them, and the cuts of
+the two parts are those of the whole. So the pre-tokenizer may break it there before
+the model sees it. That can mend a word which the scores cut wrongly, and it never harms
+one which they cut right.
+
+A `Rule` breaks every word that begins with prefix + context after the prefix. It is
+*sound* when BPE cuts all such words there. Neighbours in what a BPE makes are always
+the BPE of what they spell; so if no chain of such neighbours covers the beginning with
+a token across the place, no word has one. That is a finite check (`lib.neighbours`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import regex
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+
+from lib.bytelevel import merge_table, piece_bytes, to_chars
+from lib.neighbours import Neighbours
+
+__all__ = ["Rule", "breaks", "kind_of", "mend", "rule_for", "rules_pattern",
+           "with_rules"]
+
+#: Where a word of each kind ends.
+_END = {"letters": r"(?!\p{L})", "digits": r"(?!\p{N})",
+        "signs": r"(?![^\s\p{L}\p{N}])", "blanks": r"(?=\s\S|\z)"}
+_KINDS = (("letters", regex.compile(r"\p{L}")), ("digits", regex.compile(r"\p{N}")),
+          ("blanks", regex.compile(r"\s")))
+#: What `pre_tokenizers.ByteLevel` cuts by. Its contractions never follow a sign,
+#: because a run of signs is taken whole; after a break that has to be said.
+_CONTRACTED = r"(?<![^\s\p{L}\p{N}])'(?:s|t|re|ve|m|ll|d)"
+_WORDS = r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+def kind_of(word: str) -> str:
+    """Of what a pre-token of GPT-2 consists, a blank in front aside.
+
+    >>> kind_of(" the"), kind_of("42"), kind_of("=="), kind_of("  ")
+    ('letters', 'digits', 'signs', 'blanks')
+    """
+    last = word[-1]
+    return next((kind for kind, one in _KINDS if one.match(last)), "signs")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Break after ``prefix`` where ``context`` follows.
+
+    ``whole``: only if the word ends with the context.
+    """
+
+    prefix: str
+    context: str
+    whole: bool = False
+
+
+def breaks(word: str, lengths: Iterable[int]) -> list[int]:
+    """The places between tokens of the given byte lengths that lie between characters.
+
+    >>> breaks("가나", [2, 1, 3])
+    [1]
+    """
+    ends, at = {0}, 0
+    for length in lengths:
+        at += length
+        ends.add(at)
+    places, at = [], 0
+    for n, char in enumerate(word):
+        if n and at in ends:
+            places.append(n)
+        at += len(char.encode())
+    return places
+
+
+def rule_for(word: str, place: int, known: Neighbours) -> Rule:
+    """The most general rule that breaks the word at one of BPE's own boundaries.
+
+    Its context is the shortest for which the rule is sound; if there is none, the rule
+    holds for this word alone.
+    """
+    prefix, rest = word[:place], word[place:]
+    low, high = 1, len(rest) + 1  # sound from some length on
+    while low < high:
+        middle = (low + high) // 2
+        if known.sound(prefix.encode(), rest[:middle].encode()):
+            high = middle
+        else:
+            low = middle + 1
+    if low > len(rest):
+        return Rule(prefix, rest, whole=True)
+    return Rule(prefix, rest[:low])
+
+
+_CUT = "cut"
+
+
+def _trie(rules: Iterable[Rule]) -> dict:
+    root: dict = {}
+    for rule in rules:
+        kind = kind_of(rule.prefix + rule.context)
+        end = _END[kind] if rule.whole else r"(?=\s|\z)" if kind == "blanks" else ""
+        node = root
+        for step in (*rule.prefix, _CUT, *rule.context):
+            node = node.setdefault(step, {})
+        node.setdefault("", set()).add(end)
+    return root
+
+
+def _literal(char: str) -> str:
+    if char in r"\.|()[]{}^$*+?":
+        return "\\" + char
+    return char if char == " " or char.isprintable() else f"\\x{{{ord(char):x}}}"
+
+
+def _alternatives(node: dict) -> str:
+    """A trie of rules as a regular expression, longer prefixes first."""
+    parts = []
+    ends = node.get("", set())
+    if "" in ends:  # holds whatever follows: nothing deeper can add to it
+        return ""
+    for step, child in sorted((s, c) for s, c in node.items() if s not in ("", _CUT)):
+        parts.append(_literal(step) + _alternatives(child))
+    if _CUT in node:
+        parts.append(f"(?={_alternatives(node[_CUT])})")
+    parts += sorted(ends)
+    return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+
+
+def rules_pattern(rules: Iterable[Rule]) -> str:
+    """The pattern of `pre_tokenizers.ByteLevel` with the rules built in."""
+    trie = _trie(rules)
+    middle = [_alternatives(trie)] if trie else []
+    return "|".join([_CONTRACTED, *middle, _WORDS])
+
+
+def mend(
+    teacher: Tokenizer, student: Tokenizer, words: Iterable[str]
+) -> tuple[list[Rule], list[str]]:
+    """Rules after which the student cuts the words as the teacher does.
+
+    Each round breaks what the rules so far leave of a word, at the place that leaves
+    the shortest beginning and context to ask for among those after which both parts
+    come out right; else after the longest beginning that does.
+
+    Returns
+    -------
+    rules
+        All of them sound.
+    left
+        Words that BPE breaks inside characters only, where no rule reaches.
+    """
+    pieces = piece_bytes(teacher)
+    known = Neighbours(pieces, merge_table(teacher))
+    bare, model = Tokenizer(teacher.model), Tokenizer(student.model)
+
+    def cuts(texts: list[str]) -> tuple[list[list[int]], list[bool]]:
+        chars = [to_chars(text.encode()) for text in texts]
+        gold = [encoding.ids for encoding in bare.encode_batch_fast(chars)]
+        ours = [encoding.ids for encoding in model.encode_batch_fast(chars)]
+        return gold, [a == b for a, b in zip(gold, ours, strict=True)]
+
+    rules: dict[Rule, None] = {}
+    lost: dict[str, None] = {}
+    words = list(dict.fromkeys(words))
+    while words:
+        split = pre_tokenizers.Split(Regex(rules_pattern(rules)), "isolated")
+        tails = {word: split.pre_tokenize_str(word)[-1][0] for word in words}
+        todo = list(dict.fromkeys(tails.values()))
+        gold, right = cuts(todo)
+        wrong = {tail: path for tail, path, fine in zip(todo, gold, right, strict=True)
+                 if not fine and tail not in lost}
+        words = [word for word in words if tails[word] in wrong]
+        places = {tail: breaks(tail, [len(pieces[n]) for n in path])
+                  for tail, path in wrong.items()}
+        parts = list({part for tail, at in places.items() for n in at
+                      for part in (tail[:n], tail[n:])})
+        fine = dict(zip(parts, cuts(parts)[1], strict=True))
+        for tail, at in places.items():
+            starts = [n for n in at if fine[tail[:n]]]
+            if not starts:
+                lost[tail] = None
+                continue
+            both = [n for n in starts if fine[tail[n:]]] or starts[-1:]
+            found = [rule_for(tail, n, known) for n in both]
+            best = min(found, key=lambda r: (r.whole, len(r.prefix + r.context)))
+            rules[best] = None
+    return list(rules), list(lost)
+
+
+def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
+    """The tokenizer with the rules in its pre-tokenizer.
+
+    `ByteLevel` gives its pattern up to a `Split` before it, with the rules in it: no
+    stage more that would walk over the text.
+
+    Raises
+    ------
+    ValueError
+        If the pre-tokenizer is not GPT-2's, alone or behind others.
+    """
+    spec = json.loads(tokenizer.to_str())
+    stages = spec["pre_tokenizer"]
+    stages = stages["pretokenizers"] if stages["type"] == "Sequence" else [stages]
+    which = [n for n, stage in enumerate(stages)
+             if stage["type"] == "ByteLevel" and stage["use_regex"]]
+    if len(which) != 1 or stages[which[0]]["add_prefix_space"]:
+        raise ValueError(
+            "rules need a ByteLevel pre-tokenizer that cuts by its own pattern and "
+            "puts no blank in front; this one has "
+            f"{[stage['type'] for stage in stages]}. "
+            "Use layer=False."
+        )
+    n = which[0]
+    split = {"type": "Split", "pattern": {"Regex": rules_pattern(rules)},
+             "behavior": "Isolated", "invert": False}
+    stages[n:n + 1] = [split, stages[n] | {"use_regex": False}]
+    spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": stages}
+    return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
