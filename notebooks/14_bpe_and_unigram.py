@@ -42,6 +42,7 @@ seed = 0  # of those sequences
 # %% tags=["hide-input"]
 import math
 import random
+import unicodedata
 from collections import Counter
 from functools import cache
 from itertools import pairwise, product
@@ -341,9 +342,9 @@ def encode(text):
     return [i for word in pre_tokens(text) for i in word_ids(word)]
 
 # %% [markdown] tags=["lang-ko"]
-# 맞는지 어떻게 알까요? 서로 따로 쓰인 두 구현, `tokenizers`와 `tiktoken`에게 같은 글을 줍니다. 희곡, 영화평, 이 책의 코드, 그림 문자, 그리고 아무렇게나 뽑은 유니코드 글자입니다. 번호가 하나라도 다르면 아래 표의 마지막 두 열에 나타납니다. `tiktoken`이 받는 것은 정규식과 조각마다의 번호뿐입니다. GPT-2의 번호는 병합된 차례라서, 두 조각을 이은 것의 번호가 곧 그 쌍의 순위입니다. 특수 토큰(special token) `<|endoftext|>`는 글에 나와도 여느 글자처럼 다룹니다.
+# 맞는지 어떻게 알까요? 서로 따로 쓰인 두 구현, `tokenizers`와 `tiktoken`에게 같은 글을 줍니다. 희곡, 영화평, 이 책의 코드, 그림 문자, 그리고 아무렇게나 뽑은 유니코드 글자입니다. 아직 정해지지 않은 코드 포인트는 뺍니다. 무엇이 글자인지는 구현이 아는 유니코드의 판에 따라 다르기 때문입니다. 번호가 하나라도 다르면 아래 표의 마지막 두 열에 나타납니다. `tiktoken`이 받는 것은 정규식과 조각마다의 번호뿐입니다. GPT-2의 번호는 병합된 차례라서, 두 조각을 이은 것의 번호가 곧 그 쌍의 순위입니다. 특수 토큰(special token) `<|endoftext|>`는 글에 나와도 여느 글자처럼 다룹니다.
 # %% [markdown] tags=["lang-en"]
-# How do we know it is right? Two implementations that were written apart, `tokenizers` and `tiktoken`, get the same texts: plays, reviews, the code of this book, emoji, and Unicode characters drawn at random. A single id that differs would show in the last two columns. `tiktoken` is given nothing but the regular expression and the id of each piece: GPT-2 numbers its pieces in the order of merging, so the id of two joined pieces is the rank of their pair. The special token `<|endoftext|>`, where a text contains it, is treated as letters like any others.
+# How do we know it is right? Two implementations that were written apart, `tokenizers` and `tiktoken`, get the same texts: plays, reviews, the code of this book, emoji, and Unicode characters drawn at random. Code points that are not assigned yet are left out, since what counts as a letter depends on which Unicode an implementation knows. A single id that differs would show in the last two columns. `tiktoken` is given nothing but the regular expression and the id of each piece: GPT-2 numbers its pieces in the order of merging, so the id of two joined pieces is the rank of their pair. The special token `<|endoftext|>`, where a text contains it, is treated as letters like any others.
 
 # %%
 import tiktoken
@@ -355,8 +356,9 @@ draw = random.Random(seed)
 code = sorted(Path(lib.__file__).parent.glob("*.py"))
 emoji = [chr(c) for c in range(0x1F300, 0x1FAFF)]
 joined = ["👩‍👩‍👧‍👦", "🤦🏻‍♂️", "👋🏽", "🇰🇷", "❤️", "1️⃣"]
-anything = [*range(0xD800), *range(0xE000, 0x20000)]  # no surrogates
-strange = "".join(map(chr, draw.choices(anything, k=3_000)))
+known = [chr(c) for c in range(0x20000)
+         if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+strange = "".join(draw.choices(known, k=3_000))
 texts = {
     "영어 | English": plays[-cfg.characters:],
     "한국어 | Korean": reviews[-cfg.characters:],

@@ -52,8 +52,10 @@ def gpt2():
     return tokenizer, ranks
 
 
+# Code points that are not assigned yet (Cn) are left out: a newer Unicode may make
+# letters of them, and `regex` and `tokenizers` do not know the same one.
 @settings(max_examples=60, deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+@given(st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=60))
 def test_any_text_falls_into_the_pre_tokens_of_gpt2(text):
     ours = [chapter().letters(word) for word in chapter().pre_tokens(text)]
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -61,7 +63,7 @@ def test_any_text_falls_into_the_pre_tokens_of_gpt2(text):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+@given(st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=40))
 def test_any_text_gets_the_tokens_of_gpt2(text):
     tokenizer, ranks = gpt2()
     ours = [piece for word in chapter().pre_tokens(text)

@@ -1,13 +1,15 @@
-"""The checks of chapter 14: stubs and typical slips rejected, right answers not."""
+"""The checks of chapter 14 accept what is right, however written, and nothing else."""
 
 from collections import Counter
 from functools import cache, lru_cache
 from itertools import pairwise
 
 import pytest
+from exercise_cases import accepts, chapter, hints, stubs
 
 from lib import data
 from lib.certificates import all_cuts
+from lib.distill import merge_table, piece_bytes
 from lib.exercises.bpe import (
     check_expected,
     check_fewest,
@@ -66,30 +68,39 @@ def first_only(cut, pair):
     return cut
 
 
-@pytest.mark.parametrize("answer", [by_index, recursive])
-def test_merge_accepts_different_right_answers(answer):
-    assert check_merge(answer).accepted
+test_right_merges_are_accepted = accepts(check_merge, by_index, recursive)
+
+test_wrong_merges_get_their_hint = hints(
+    check_merge,
+    (lambda cut, pair: cut, "gives ab · c · ab"),
+    (from_the_right, "gives aa · a"),
+    (by_letters, "gives ab · c · abc"),
+    (first_only, "gives ab · c · ab"),
+)
 
 
-@pytest.mark.parametrize("answer", [
-    lambda cut, pair: ..., lambda cut, pair: None, lambda cut, pair: cut,
-    from_the_right, by_letters, first_only, lambda cut, pair: 1 / 0, ...,
-])
-def test_merge_rejects_the_stub_and_slips(answer):
-    assert not check_merge(answer).accepted
+# ---- joined too early -------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", [" disproportional", "AUFIDIUS"])
-def test_fewest_accepts_different_words_that_bpe_wastes_tokens_on(word):
-    assert check_fewest(word, gpt2()).accepted
+def check_word(word):
+    return check_fewest(word, gpt2())
 
 
-@pytest.mark.parametrize("word", [
-    ..., None, 7, "", "the", "water", "Authorized", "two words", "안녕하세요",
-    "abc1", "x" * 99,
-])
-def test_fewest_rejects_the_stub_and_what_is_no_such_word(word):
-    assert not check_fewest(word, gpt2()).accepted
+test_words_that_bpe_wastes_tokens_on_are_accepted = accepts(
+    check_word, " disproportional", "AUFIDIUS"
+)
+
+test_other_words_get_their_hint = hints(
+    check_word,
+    ("water", "needs as many"), ("Authorized", "needs as many"),
+    ("two words", "Latin letters"), ("안녕하세요", "Latin letters"),
+    ("abc1", "Latin letters"), ("the", "Latin letters"), ("", "Latin letters"),
+    ("x" * 99, "Latin letters"), (7, "Latin letters"), ("  water", "single pre-token"),
+    (None, "no answer yet"), (..., "no answer yet"),
+)
+
+
+# ---- expected counts --------------------------------------------------------
 
 
 def listed(word, p):
@@ -152,18 +163,23 @@ def once_a_cut(word, p):
     return {piece: n / total for piece, n in counts.items()}
 
 
-@pytest.mark.parametrize("answer", [listed, both_ways])
-def test_expected_accepts_different_right_answers(answer):
-    assert check_expected(answer).accepted
+def doubled(word, p):
+    return {piece: 2 * n for piece, n in listed(word, p).items()}
 
 
-@pytest.mark.parametrize("answer", [
-    lambda word, p: ..., lambda word, p: None, lambda word, p: {}, best_only,
-    every_cut_alike, once_a_cut, lambda word, p: p,
-    lambda word, p: {t: 2 * n for t, n in listed(word, p).items()}, ...,
-])
-def test_expected_rejects_the_stub_and_slips(answer):
-    assert not check_expected(answer).accepted
+test_right_counts_are_accepted = accepts(check_expected, listed, both_ways)
+
+test_wrong_counts_get_their_hint = hints(
+    check_expected,
+    (lambda word, p: {}, "add up to the 3 letters"),
+    (doubled, "divide by Z"),
+    (once_a_cut, "count a piece twice"),
+    (best_only, "not only the best one"),
+    (every_cut_alike, "as much as it is likely"),
+)
+
+
+# ---- BPE without merges -----------------------------------------------------
 
 
 def enumerated(word, pieces, pair_is_right):
@@ -192,15 +208,30 @@ def longest_first(word, pieces, pair_is_right):
     return cut
 
 
-@pytest.mark.parametrize("answer", [enumerated, backtracking])
-def test_pairs_accepts_different_right_answers(answer):
-    assert check_pairs(answer).accepted
+test_right_cuts_are_accepted = accepts(check_pairs, enumerated, backtracking)
+
+test_wrong_cuts_get_their_hint = hints(
+    check_pairs,
+    (longest_first, "is wrong"),
+    (lambda word, *given: [word], "must spell"),
+    (lambda word, *given: [bytes([b]) for b in word], "the pair a · b is wrong"),
+    (lambda *given: enumerated(*given)[::-1], "the pair a · aaaa is wrong"),
+    (lambda *given: [], "must spell"),
+)
 
 
-@pytest.mark.parametrize("answer", [
-    lambda *given: ..., lambda *given: None, longest_first,
-    lambda word, *given: [word], lambda word, *given: [bytes([b]) for b in word],
-    lambda *given: enumerated(*given)[::-1], lambda *given: [], ...,
-])
-def test_pairs_rejects_the_stub_and_slips(answer):
-    assert not check_pairs(answer).accepted
+# ---- all of them ------------------------------------------------------------
+
+
+def of_the_chapter():
+    """What the solutions read of the chapter's variables."""
+    tokenizer = gpt2()
+    pieces = {piece: i for i, piece in enumerate(piece_bytes(tokenizer)) if piece}
+    return {"gpt2": tokenizer, "ids": pieces, "ranks": merge_table(tokenizer),
+            "words": Counter([b"AUFIDIUS", b"water"]), "LONGEST": 12}
+
+
+CHECKS = (check_merge, check_fewest, check_expected, check_pairs)
+
+test_unfinished_answers_are_no_answers = stubs(check_merge, check_expected, check_pairs)
+test_the_chapter_asks_them_all = chapter("14_bpe_and_unigram", CHECKS, of_the_chapter)
