@@ -107,7 +107,8 @@ class Room:
     def __init__(self, root: Path | str, stage: str, options: Any = None,
                  key: str = "") -> None:
         self.root, self.stage, self.options = Path(root), stage, options
-        self.first = int(os.environ.get("RANK", "0")) == 0  # of several processes
+        self._rank = int(os.environ.get("RANK", "0"))  # of several processes
+        self.first = self._rank == 0  # what the others make is thrown away
         self._key = key or "by-hand"
         self._drafts: dict[str, Path] = {}  # output -> where it is written
         self._kept: set[str] = set()
@@ -129,8 +130,9 @@ class Room:
         output: relative to `root`, or absolute.
         """
         final = self.path(output)
-        draft = final.with_name(f".{final.name}.part")
-        if self.first and output not in self._drafts:
+        mine = "" if self.first else f".{self._rank}"
+        draft = final.with_name(f".{final.name}{mine}.part")
+        if output not in self._drafts:
             final.parent.mkdir(parents=True, exist_ok=True)
             _remove(draft)
         self._drafts[output] = draft
@@ -310,13 +312,13 @@ def _work(step: Step, options: Any, room: Room, matter: dict, inputs: dict) -> d
     try:
         results = step.function(options, room)
         if not room.first:
+            room.clear(scratch=False)
             return {"results": results}
         seconds = round(time.perf_counter() - began, 1)
         return room.finish(results, options=matter, inputs=inputs, seconds=seconds)
     except BaseException:
-        if room.first:
-            with suppress(OSError):
-                room.clear(scratch=False)
+        with suppress(OSError):
+            room.clear(scratch=False)
         raise
 
 

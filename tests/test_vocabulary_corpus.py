@@ -195,7 +195,7 @@ REFUSED = {
         "a.json", b'["a"]\n["b"]', {},
         "a.json is no JSON at line 2, column 1 (something stands behind the end"),
     "far into a file": (
-        "a.json", b"[" + b'{"text": "%s"},\n' % (b"word " * 40) * 6_000 + b"{'n': 1}]", {},
+        "a.json", b"[" + b'"%s",\n' % (b"word " * 40) * 6_000 + b"{'n': 1}]", {},
         "a.json is no JSON at line 6,001, column 2 (Expecting property name"),
     "deep": (
         "a.json", b"[" * 100_000, {}, "a.json is no JSON at line 1"),
