@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from lib.stages import Room, StageError, Step, carry_out
 from lib.vocabulary_corpus import fill, raw_files
 from lib.vocabulary_original import model_files
 
-__all__ = ["NAMES", "STAGES", "STEPS", "Options", "parsed", "run", "run_all"]
+__all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "for_profile", "parsed",
+           "run", "run_all"]
 
 STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
 
@@ -55,22 +56,23 @@ class Options:
     # select
     share: float = 0.05  # of the vocabulary, at most, that is given up
     # align
-    init_strategy: str = "constituents"  # mean, random, zeros, …, hidden_states
-    align_documents: int = 1000  # of the cleaned corpora, that hidden_states reads
-    untie: bool = False  # give a model of one table an output table of its own
+    init_strategy: str = "constituents"  # mean, random, zeros, constituents or
+    # hidden_states: how the rows of the new pieces are made
+    align_documents: int = 400  # that hidden_states reads
+    untie: bool = False  # give the output rows of their own where they are one table
     # train
-    rows_steps: int = 50  # updates of the new rows alone
-    train_steps: int = 200  # updates of all parameters
-    batch_size: int = 8  # rows of an update
-    context: int = 128  # tokens of a row
-    rows_learning_rate: float = 3e-3
-    learning_rate: float = 2e-4
+    rows_steps: int = 100  # updates of the new rows alone, first
+    train_steps: int = 300  # updates of everything, after them
+    batch_size: int = 8  # windows of an update
+    context: int = 128  # tokens of a window
+    rows_learning_rate: float = 1e-3
+    learning_rate: float = 1e-4
     gradient_accumulation_steps: int = 1  # parts that a batch is cut into
     mixed_precision: str = "no"  # no, bf16 or fp16
     replay_corpus: str = "tinyshakespeare"  # other text: of the book, a file, or none
-    replay_share: float = 0.25  # of the rows of a batch
-    held_out_documents: int = 64  # not trained on: for the bits per byte
-    save_every: int | None = None  # steps; None: at the end of each phase
+    replay_share: float = 0.25  # of each batch
+    held_out_documents: int = 200  # that nothing learns from: for bits per byte
+    save_every: int = 50  # updates between two saves that a run can go on from
     device: str = "auto"  # auto, cpu, cuda or mps
 
     @property
@@ -81,6 +83,46 @@ class Options:
 
 #: The names of all options.
 NAMES = tuple(field.name for field in fields(Options))
+#: What the profile `smoke` makes of an option that was left at its default.
+SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents": 400,
+         "passes": 2, "made_items": 20, "share": 0.002, "align_documents": 8,
+         "rows_steps": 2, "train_steps": 3, "batch_size": 2, "context": 32,
+         "held_out_documents": 4}
+
+
+def for_profile(options: Options, profile: str) -> Options:
+    """What a profile makes of the options: `smoke` lowers what was left at its default.
+
+    >>> small = for_profile(Options(passes=9), "smoke")
+    >>> small.passes, small.model, small.artifacts_dir
+    (9, 'tiny', 'artifacts/smoke')
+    """
+    if profile != "smoke":
+        return options
+    plain = Options()
+    return replace(options, **{name: least for name, least in SMOKE.items()
+                               if getattr(options, name) == getattr(plain, name)})
+
+
+def chosen(stages: str) -> tuple[str, ...]:
+    """The stages that `all`, one name, or `first..last` names.
+
+    >>> chosen("distill..remap")
+    ('distill', 'select', 'remap')
+
+    Raises
+    ------
+    StageError
+        If a stage is not known, or the last comes before the first.
+    """
+    if stages == "all":
+        return STAGES
+    first, _, last = stages.partition("..")
+    ends = [_known(name.strip()) for name in (first, last or first)]
+    start, end = map(STAGES.index, ends)
+    if start > end:
+        raise StageError(f"{ends[0]} comes after {ends[1]}; write {ends[1]}..{ends[0]}")
+    return STAGES[start:end + 1]
 
 
 def _late(module: str, name: str):
@@ -136,18 +178,14 @@ def run(stage: str, options: Options | None = None) -> dict[str, Any]:
 def run_all(options: Options | None = None, first: str = "init",
             last: str = "train") -> dict[str, dict[str, Any]]:
     """Run the stages from the first to the last; return their manifests by stage."""
-    start, end = STAGES.index(_known(first)), STAGES.index(_known(last))
-    if start > end:
-        raise StageError(
-            f"{first} comes after {last}; write {last}..{first}"
-        )
-    return {stage: run(stage, options) for stage in STAGES[start:end + 1]}
+    return {stage: run(stage, options) for stage in chosen(f"{first}..{last}")}
 
 
 def _known(stage: str) -> str:
     if stage not in STAGES:
         raise StageError(
-            f"stage {stage!r} is not known; use one of {', '.join(STAGES)}"
+            f"stage {stage!r} is not known; use one of {', '.join(STAGES)}, "
+            "first..last or all"
         )
     return stage
 
@@ -179,16 +217,19 @@ def parsed(words: list[str]) -> Options:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run `python -m lib.vocabulary STAGE name=value …`; 1 where it cannot."""
+    """Run `python -m lib.vocabulary STAGES name=value …`; 1 where it cannot."""
     words = sys.argv[1:] if words is None else words
     try:
-        stage, *given = words or [""]
-        told = run(stage, parsed(given))
+        stages, *given = words or [""]
+        options = parsed(given)
+        for stage in chosen(stages):
+            told = run(stage, options)
+            print(f"{stage}{' (kept)' if told['kept'] else ''}")
+            for name, value in told["results"].items():
+                print(f"  {name} = {value}")
     except StageError as error:
         print(error, file=sys.stderr)
         return 1
-    for name, value in told["results"].items():
-        print(f"{name} = {value}")
     return 0
 
 
