@@ -311,12 +311,12 @@ for (taught, read), curve in curves.items():
 # <!-- label: bpe-encoding -->
 # ## BPE로 자르기: GPT-2의 진짜 병합으로
 #
-# 새 낱말을 자를 때는 세지 않습니다. 바이트에서 출발해, 지금 있는 쌍 가운데 순위가 가장 앞선 것을 붙이고, 목록에 있는 쌍이 없을 때까지 되풀이합니다. 붙인 것은 되돌리지 않습니다. 아래의 열 줄 남짓이 GPT-2의 토크나이저 전부입니다.
+# 새 낱말을 자를 때는 세지 않습니다. 바이트에서 출발해, 지금 있는 쌍 가운데 순위가 가장 앞선 것을 붙이고, 목록에 있는 쌍이 없을 때까지 되풀이합니다. 붙인 것은 되돌리지 않습니다. 앞의 정규식과 `merge`에 아래 몇 줄을 더하면 GPT-2의 토크나이저 전부입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bpe-encoding -->
 # ## Cutting with BPE: GPT-2's real merges
 #
-# Cutting a new word takes no counting. Start from bytes, join the pair of lowest rank among those that are there, and repeat until no pair is in the list. Nothing is ever taken apart again. The dozen lines below are all of GPT-2's tokenizer.
+# Cutting a new word takes no counting. Start from bytes, join the pair of lowest rank among those that are there, and repeat until no pair is in the list. Nothing is ever taken apart again. Together with the regular expression and `merge`, the few lines below are all of GPT-2's tokenizer.
 
 # %%
 gpt2 = data.gpt2_tokenizer()
@@ -468,7 +468,9 @@ def tokens_each(tokenizer, text):
 smollm2 = Tokenizer.from_file(str(data.path("smollm2") / "tokenizer.json"))
 spread = {name: tokens_each(tokenizer, reviews[:cfg.characters])
           for name, tokenizer in (("GPT-2", gpt2), ("SmolLM2", smollm2))}
-record(n_syllables=len(spread["GPT-2"]),
+seen = set(gpt2.encode(reviews[:cfg.characters]).ids)
+record(n_syllables=len(spread["GPT-2"]), pieces_seen=len(seen),
+       gpt2_vocab=gpt2.get_vocab_size(),
        syllable_gpt2=spread["GPT-2"].mean(),
        syllable_smol=spread["SmolLM2"].mean())
 pd.DataFrame({name: [f"{100 * (n == k).mean():.1f}%" for k in (1, 2, 3)]
@@ -477,9 +479,9 @@ pd.DataFrame({name: [f"{100 * (n == k).mean():.1f}%" for k in (1, 2, 3)]
                     "평균 | mean"]).T
 
 # %% [markdown] tags=["lang-ko"]
-# 한 글자가 평균해서 GPT-2에서는 토큰 ⟨syllable_gpt2⟩개, SmolLM2에서는 ⟨syllable_smol⟩개에 걸칩니다. 그런데 두 어휘에는 한국어 글에 한 번도 나오지 않는 영어 조각이 수만 개 있습니다. 그 번호를 한국어 조각에 넘겨주면 어떨까요? 3부가 하려는 일이 이것입니다. 다만 병합 목록에는 조각이 사슬로 엮여 있어서 하나만 바꿀 수가 없습니다. 어떻게 엮여 있는지부터 봅시다.
+# 한 글자가 평균해서 GPT-2에서는 토큰 ⟨syllable_gpt2⟩개, SmolLM2에서는 ⟨syllable_smol⟩개에 걸칩니다. 그런데 GPT-2의 어휘 ⟨gpt2_vocab⟩개 가운데 이 글에 한 번이라도 나온 것은 ⟨pieces_seen⟩개뿐입니다. 나머지의 번호를 한국어 조각에 넘겨주면 어떨까요? 3부가 하려는 일이 이것입니다. 다만 BPE의 조각은 앞선 병합에 기대어 만들어지므로 하나만 바꿀 수가 없습니다. BPE가 무엇을 지키는 규칙인지부터 봅시다.
 # %% [markdown] tags=["lang-en"]
-# On average a syllable is spread over ⟨syllable_gpt2⟩ tokens in GPT-2 and ⟨syllable_smol⟩ in SmolLM2. Yet both vocabularies hold tens of thousands of English pieces that never occur in Korean text. What if their ids were handed to Korean pieces? This is what Part III sets out to do. But in a list of merges the pieces hang together in chains, and none can be changed alone. Let us first see how they hang together.
+# On average a syllable is spread over ⟨syllable_gpt2⟩ tokens in GPT-2 and ⟨syllable_smol⟩ in SmolLM2. Yet of GPT-2's ⟨gpt2_vocab⟩ entries only ⟨pieces_seen⟩ occur in this text at all. What if the ids of the others were handed to Korean pieces? This is what Part III sets out to do. But a piece of BPE rests on the merges before it, and none can be changed alone. Let us first see what kind of rule BPE is.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bpe-pairs -->
@@ -595,7 +597,7 @@ pd.DataFrame([[judged[whole, pairs] for pairs in (True, False)]
 # <!-- label: bpe-unigram -->
 # ## 유니그램: 글을 뽑는 주사위
 #
-# 유니그램은 글이 이렇게 생긴다고 봅니다. 면마다 조각이 하나씩 적힌 주사위를 거듭 던져 나온 조각을 이어 붙입니다. 조각 $t$가 나올 확률을 $p(t)$라 하면, 나열 $y = (t_1, \dots, t_k)$가 나올 확률은 곱이고 그 로그는 합입니다. 조각의 점수는 곧 $s(t) = \log p(t)$입니다.
+# 유니그램은 글이 이렇게 생긴다고 봅니다. 면마다 조각이 하나씩 적힌 주사위를 거듭 던져 나온 조각을 이어 붙입니다. 조각 $t$가 나올 확률을 $p(t)$라 하면, 나열 $y = (t_1, \dots, t_k)$가 나올 확률은 곱이고, 그 로그는 합입니다. 조각의 점수는 곧 $s(t) = \log p(t)$입니다.
 #
 # $$ P(y) = \prod_{i=1}^{k} p(t_i), \qquad \log P(y) = \sum_{i=1}^{k} s(t_i) $$
 #
@@ -793,7 +795,7 @@ pd.DataFrame({"전방–후방 | forward–backward": [counts[t] for t in hand],
              index=[shown([t]) for t in hand]).T.round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 조각마다 기대 횟수가 두 방법에서 같습니다(가장 큰 차이 ⟨em_gap⟩). 이제 낱말 하나가 아니라 희곡 전체입니다. 씨앗 조각은 두 번 넘게 나온 글자열 가운데 글을 많이 덮는 것들입니다. 횟수에 길이를 곱해 순서를 매깁니다.
+# 조각마다 기대 횟수가 두 방법에서 같습니다(가장 큰 차이 ⟨em_gap⟩). 이제 낱말 하나가 아니라 희곡 전체입니다. 씨앗이 되는 조각은 두 번 이상 나온 글자열 가운데 글을 많이 덮는 것들입니다. 횟수에 길이를 곱해 순서를 매깁니다.
 # %% [markdown] tags=["lang-en"]
 # Both ways give the same expected counts for the pieces (largest difference ⟨em_gap⟩). Now from one word to the plays. The first pieces are strings that occur twice or more and cover much text; they are ordered by count times length.
 
@@ -896,11 +898,11 @@ show(fig, table=pd.DataFrame({"pieces": [h[0] for h in history],
                               "bits a byte": bits}))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# EM 세 번마다 조각을 버립니다. 세로는 글을 적는 데 드는 비트(작을수록 그럴듯함), 선 위의 수는 그때의 조각 수입니다. 이어진 점들 안에서는 내려가기만 하고, 조각을 버리면 올라갑니다.
-# <!-- alt: 세 점씩 이어진 짧은 선이 왼쪽에서 오른쪽으로 늘어서 있고, 위에 줄어드는 조각 수가 적혀 있다. 선마다 내려가지만 다음 선은 더 높은 데서 시작해, 조각이 적어질수록 비트가 늘어난다. -->
+# EM 세 번마다 조각을 버립니다. 세로는 글을 적는 데 드는 비트(작을수록 그럴듯함), 선 위의 수는 그때의 조각 수입니다. 이어진 점들 안에서는 내려가기만 합니다. 처음에는 버려도 잃는 것이 거의 없지만, 조각이 적어질수록 한 번 버릴 때마다 더 높은 데서 다시 시작합니다.
+# <!-- alt: 세 점씩 이어진 짧은 선이 왼쪽에서 오른쪽으로 늘어서 있고, 위에 줄어드는 조각 수가 적혀 있다. 첫 선은 가파르게 내려가고, 이어지는 몇 선은 바닥에 누워 있으며, 그 뒤로는 선마다 앞 선보다 높은 데서 시작해 조금 내려간다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Pieces are dropped after every three steps of EM. Upwards: the bits it takes to write the text (fewer is likelier); the numbers above the lines are the pieces at that time. Within joined points it only falls; dropping pieces makes it rise.
-# <!-- alt: Short lines of three points each stand from left to right, with the shrinking number of pieces above them. Each line falls, but the next one starts higher, so that bits grow as pieces get fewer. -->
+# Pieces are dropped after every three steps of EM. Upwards: the bits it takes to write the text (fewer is likelier); the numbers above the lines are the pieces at that time. Within joined points it only falls. At first hardly anything is lost by dropping; the fewer the pieces, the higher it starts again each time.
+# <!-- alt: Short lines of three points each stand from left to right, with the shrinking number of pieces above them. The first line falls steeply, the next few lie flat at the bottom, and from then on each line starts higher than the one before and falls a little. -->
 
 # %% [markdown] tags=["lang-ko"]
 # 조각을 그대로 둔 EM 걸음 ⟨em_rises⟩번에서 글의 확률은 한 번도 줄지 않았습니다. 이제 이 점수를 `tokenizers`의 유니그램 모델에 넣고, 배운 글과 그다음 글의 모든 낱말을 우리의 비터비와 견줍니다.
