@@ -16,6 +16,9 @@ This module is the reference: it reads like the formulas and holds nothing large
 than one (seq, seq) table a head. `lib.gravity_fast` computes the same without that
 table, `lib.gravity_layers` gives it weights to learn, `lib.gravity_lm` builds language
 models. Where a table has fewer queries than keys, the queries are the last tokens.
+
+A token lies at z_i. It may look from another place, y_i: then ‖y_i − z_j‖² stands for
+‖z_i − z_j‖² throughout. With y = z the nearest thing to a token is always itself.
 """
 
 import math
@@ -43,12 +46,15 @@ def known(what: str, value: str, choices: tuple[str, ...]) -> str:
 
 
 def squared_distances(
-    z: Float[Tensor, "*lead seq coord"], queries: int | None = None
+    z: Float[Tensor, "*lead seq coord"],
+    queries: int | None = None,
+    looking: Float[Tensor, "*lead seq coord"] | None = None,
 ) -> Float[Tensor, "*lead query seq"]:
-    """r²_ij = (‖z_i‖² + ‖z_j‖² − 2 z_i·z_j) / C, in float32 or wider.
+    """r²_ij = (‖y_i‖² + ‖z_j‖² − 2 y_i·z_j) / C, in float32 or wider.
 
     z: coordinates, any unit; the result has that unit squared, per coordinate.
     queries: how many rows, for the last tokens; None: all.
+    looking: y, from where the tokens look; None: from where they lie, y = z.
     The first token is moved to the origin beforehand: distances do not change, the
     rounding shrinks, and a causal model stays causal since all queries see token 0.
 
@@ -57,13 +63,16 @@ def squared_distances(
             [12.5000,  0.0000]])
     """
     z = z.to(torch.promote_types(z.dtype, torch.float32))
-    z = z - z[..., :1, :]
-    norm = z.square().sum(-1)
+    origin = z[..., :1, :]
+    z, here = z - origin, (z if looking is None else looking.to(z)) - origin
     first = z.shape[-2] - (z.shape[-2] if queries is None else queries)
-    here = z[..., first:, :]
-    r2 = norm[..., first:, None] + norm[..., None, :] - 2 * here @ z.mT
-    r2 = r2 / z.shape[-1]
-    return r2.clamp_min(0).masked_fill(itself(*r2.shape[-2:], z.device), 0)
+    here = here[..., first:, :]
+    norm, own = z.square().sum(-1), here.square().sum(-1)
+    r2 = own[..., None] + norm[..., None, :] - 2 * here @ z.mT
+    r2 = (r2 / z.shape[-1]).clamp_min(0)
+    if looking is not None:
+        return r2
+    return r2.masked_fill(itself(*r2.shape[-2:], z.device), 0)
 
 
 def itself(queries: int, keys: int, device=None) -> Bool[Tensor, "query key"]:
@@ -275,14 +284,15 @@ def attend(
     value: Float[Tensor, "batch head seq d_value"],
     pull: Pull,
     queries: int | None = None,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
 ) -> tuple[Float[Tensor, "batch head query d_value"], dict[str, Tensor | None]]:
     """Causal gravity attention as it is written: distances, logits, weights, average.
 
     z: coordinates of each head; mass: m > 0; value: what is averaged; queries: how many
-    of the last tokens ask (None: all). Returns the result with `r2`, `logits`, `gate`
-    and `weights`, each (batch, head, query, seq).
+    of the last tokens ask (None: all); looking: from where they look (None: z). The
+    result comes with `r2`, `logits`, `gate`, `weights`, each (batch, head, query, seq).
     """
-    r2 = squared_distances(z, queries)
+    r2 = squared_distances(z, queries, looking)
     logits = pull.logits(r2, mass[:, None, :])
     gate = None
     if pull.cutoff != "none":

@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from lib.gravity import Pull, attend, known
-from lib.gravity_fused import NARROW, augmented, newton_fused
+from lib.gravity_fused import augmented, newton_fused, too_wide
 
 FORMS = ("auto", "reference", "sdpa", "fused", "chunked", "flex")
 
@@ -32,12 +32,13 @@ def fast_attend(
     value: Float[Tensor, "batch head seq d_value"],
     pull: Pull,
     form: str = "auto",
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
 ) -> Float[Tensor, "batch head seq d_value"]:
     """Gravity attention by the form that fits, or by the one named.
 
     z: coordinates of each head; mass: m > 0; value: what is averaged; pull: kernel,
-    strengths and cutoff. `auto` takes sdpa for gaussian and fused for newton where
-    there is no cutoff, and chunked otherwise.
+    strengths and cutoff; looking: from where tokens look, None: z. `auto` takes sdpa
+    for gaussian and fused for newton where there is no cutoff, and chunked otherwise.
 
     Raises
     ------
@@ -57,9 +58,9 @@ def fast_attend(
             f"{pull.cutoff!r}; use one of auto, {', '.join(can)}"
         )
     if form == "reference":
-        return attend(z, mass, value, pull)[0]
+        return attend(z, mass, value, pull, looking=looking)[0]
     if form == "chunked":
-        return chunked(z, mass, value, pull)
+        return chunked(z, mass, value, pull, looking=looking)
     if pull.mass_in_value:
         value = value * mass[:, None, :, None].to(value.dtype)
         bias = torch.zeros_like(z[..., 0], dtype=torch.float32)
@@ -67,13 +68,12 @@ def fast_attend(
         bias = pull.bias(mass[:, None, :]).expand(z.shape[:-1])
     strength = pull.strength.expand(*z.shape[:2], 1, 1)
     if form == "sdpa":
-        return gaussian_sdpa(z, bias, strength, value)
+        return gaussian_sdpa(z, bias, strength, value, looking=looking)
     if form == "flex":
-        return newton_flex(z, bias, strength, value, pull.eps)
-    spread = bias.detach().amax() - bias.detach().amin()
-    if spread > NARROW * strength.detach().amin().clamp(max=1):
-        return chunked(z, mass, value, pull)
-    return newton_fused(z, bias, strength, value, pull.eps)
+        return newton_flex(z, bias, strength, value, pull.eps, looking)
+    if too_wide(z, bias, strength, pull.eps, looking):
+        return chunked(z, mass, value, pull, looking=looking)
+    return newton_fused(z, bias, strength, value, pull.eps, looking)
 
 
 def gaussian_sdpa(
@@ -82,12 +82,14 @@ def gaussian_sdpa(
     strength: Float[Tensor, "batch head 1 1"],
     value: Float[Tensor, "batch head seq d_value"],
     half: bool | None = None,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
 ) -> Float[Tensor, "batch head seq d_value"]:
     """Softmax of b_j − γ‖z_i − z_j‖²/C through `scaled_dot_product_attention`.
 
     −γ‖z_i − z_j‖²/C = 2γ z_i·z_j/C − γ‖z_j‖²/C − γ‖z_i‖²/C, and the last term is the
     same for every key of a query, so the softmax does not see it. What is left is a
-    dot product of q_i = [2γ z_i/C, 1] and k_j = [z_j, b_j − γ‖z_j‖²/C].
+    dot product of q_i = [2γ z_i/C, 1] and k_j = [z_j, b_j − γ‖z_j‖²/C]; a token that
+    is `looking` from elsewhere has that place in its q_i.
 
     bias: b_j = β log m_j; strength: γ; half: whether values of 16 bits are computed in
     16 bits (None: on a GPU; a CPU takes 32, whose gradients are closer). There the last
@@ -101,24 +103,32 @@ def gaussian_sdpa(
     narrow = kind in (torch.float16, torch.bfloat16)
     if narrow and not (z.is_cuda if half is None else half):
         with torch.autocast(z.device.type, enabled=False):
-            return gaussian_sdpa(z.float(), bias, strength, value.float()).to(kind)
+            looking = None if looking is None else looking.float()
+            return gaussian_sdpa(
+                z.float(), bias, strength, value.float(), looking=looking
+            ).to(kind)
     wide = (2 / coord) * strength
     if not narrow:
         width = coord + 1
         query, key = _Lifted.apply(
-            z.to(kind), bias.to(kind), wide.to(kind), max(width, d_value)
+            z.to(kind), None if looking is None else looking.to(kind),
+            bias.to(kind), wide.to(kind), max(width, d_value),
         )
     else:
         key = z.to(kind)
         exact = key.float()
         norm = wide[..., 0] / 2 * exact.square().sum(-1)
         if norm.detach().amax() > 0.5 * torch.finfo(kind).max:  # of float16
-            return gaussian_sdpa(exact, bias, strength, value.float()).to(kind)
+            looking = None if looking is None else looking.float()
+            return gaussian_sdpa(
+                exact, bias, strength, value.float(), looking=looking
+            ).to(kind)
         bias = bias - norm
         width = 2 * coord + 3
         ones = torch.ones_like(key[..., :3])
         pad = key.new_zeros(*key.shape[:-1], max(0, d_value - width))
-        query = torch.cat((*split(wide * exact, kind, 2), ones, pad), -1)
+        here = exact if looking is None else looking.to(kind).float()
+        query = torch.cat((*split(wide * here, kind, 2), ones, pad), -1)
         key = torch.cat((key, key, *split(bias[..., None], kind, 3), pad), -1)
     if width > d_value:
         value = F.pad(value, (0, width - d_value))
@@ -127,34 +137,37 @@ def gaussian_sdpa(
 
 
 class _Lifted(torch.autograd.Function):
-    """q_i = [g z_i, 1, 0…], k_j = [z_j, b_j − g‖z_j‖²/2, 0…]; z from the first token.
+    """q_i = [g y_i, 1, 0…], k_j = [z_j, b_j − g‖z_j‖²/2, 0…], from the first token on.
 
-    With h_j the gradient of k_j's last number: dz = g dq + dk − g h z, db = h and
-    dg = Σ z·dq − Σ h‖z‖²/2. In one step, since many small ones would cost more.
+    With h_j the gradient of k_j's last number: dy = g dq, dz = dk − g h z, db = h and
+    dg = Σ y·dq − Σ h‖z‖²/2. In one step, since many small ones would cost more.
     """
 
     @staticmethod
-    def forward(ctx, z, bias, g, width):
+    def forward(ctx, z, y, bias, g, width):
         ctx.coord = coord = z.shape[-1]
         query, key = (z.new_zeros(*z.shape[:-1], width) for _ in range(2))
-        z = torch.sub(z, z[..., :1, :], out=key[..., :coord])
+        origin = z[..., :1, :]
+        z = torch.sub(z, origin, out=key[..., :coord])
         half = z.square().sum(-1) / 2
-        torch.mul(z, g, out=query[..., :coord])
+        y = None if y is None else y - origin
+        torch.mul(z if y is None else y, g, out=query[..., :coord])
         query[..., coord] = 1
         torch.addcmul(bias, half, g[..., 0], value=-1, out=key[..., coord])
-        ctx.save_for_backward(key, half, g)
+        ctx.save_for_backward(key, y, half, g)
         return query, key
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dq, dk):
-        key, half, g = ctx.saved_tensors
+        key, y, half, g = ctx.saved_tensors
         coord = ctx.coord
         z, dq, h = key[..., :coord], dq[..., :coord], dk[..., coord]
-        dg = (z * dq).sum((-2, -1)) - (h * half).sum(-1)
-        dz = torch.addcmul(dq, z, h[..., None], value=-1)
-        dz = torch.addcmul(dk[..., :coord], dz, g)
-        return dz, h, dg[..., None, None], None
+        dg = ((z if y is None else y) * dq).sum((-2, -1)) - (h * half).sum(-1)
+        pulled = z * -h[..., None]
+        dy = None if y is None else g * dq
+        dz = torch.addcmul(dk[..., :coord], dq + pulled if y is None else pulled, g)
+        return dz, dy, h, dg[..., None, None], None
 
 
 def split(x: Float[Tensor, "*any"], kind: torch.dtype, parts: int) -> list[Tensor]:
@@ -177,6 +190,7 @@ def newton_flex(
     strength: Float[Tensor, "batch head 1 1"],
     value: Float[Tensor, "batch head seq d_value"],
     eps: float,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
 ) -> Float[Tensor, "batch head seq d_value"]:
     """Softmax of b_j − p log(r²_ij + ε) by FlexAttention, compiled on CUDA.
 
@@ -186,7 +200,8 @@ def newton_flex(
     """
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-    query, key = augmented(z.to(torch.promote_types(z.dtype, torch.float32)), eps)
+    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    query, key = augmented(z, eps, None if looking is None else looking.to(z))
     pad = -query.shape[-1] % 16
     query, key = F.pad(query, (0, pad)), F.pad(key, (0, pad))
     p = strength[..., 0, 0]
@@ -211,6 +226,7 @@ def chunked(
     value: Float[Tensor, "batch head seq d_value"],
     pull: Pull,
     chunk: int = 128,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
 ) -> Float[Tensor, "batch head seq d_value"]:
     """Any kernel and cutoff, `chunk` queries at a time, made again for gradients.
 
@@ -222,27 +238,34 @@ def chunked(
     z, mass, value = (
         x.to(torch.promote_types(x.dtype, torch.float32)) for x in (z, mass, value)
     )
+    looking = None if looking is None else looking.to(z)
     learning = torch.is_grad_enabled()
     for start in range(0, z.shape[-2], chunk):
         stop = min(start + chunk, z.shape[-2])
         given = z[..., :stop, :], mass[:, :stop], value[..., :stop, :]
+        seat = None if looking is None else looking[..., :stop, :]
         if learning:
-            out.append(checkpoint(_last_rows, *given, pull, stop - start,
+            out.append(checkpoint(_last_rows, *given, pull, stop - start, seat,
                                   use_reentrant=False))
             continue
         if pull.cutoff != "none":
-            kept = within_reach(given[0], pull, start, chunk)
+            kept = within_reach(given[0], pull, start, chunk, seat)
             given = given[0][..., kept, :], given[1][:, kept], given[2][..., kept, :]
-        out.append(_last_rows(*given, pull, stop - start))
+            seat = None if seat is None else seat[..., kept, :]
+        out.append(_last_rows(*given, pull, stop - start, seat))
     return torch.cat(out, -2).to(kind)
 
 
-def _last_rows(z, mass, value, pull: Pull, queries: int) -> Tensor:
-    return attend(z, mass, value, pull, queries)[0]
+def _last_rows(z, mass, value, pull: Pull, queries: int, looking) -> Tensor:
+    return attend(z, mass, value, pull, queries, looking)[0]
 
 
 def within_reach(
-    z: Float[Tensor, "batch head seq coord"], pull: Pull, start: int, chunk: int
+    z: Float[Tensor, "batch head seq coord"],
+    pull: Pull,
+    start: int,
+    chunk: int,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
 ) -> Int[Tensor, " kept"]:
     """Which keys may lie within the radius of a query from `start` on, in order.
 
@@ -256,7 +279,7 @@ def within_reach(
         centre = points.mean(-2, keepdim=True)
         return centre, (points - centre).norm(dim=-1).amax(-1)
 
-    centre, size = ball(z[..., start:, :])
+    centre, size = ball((z if looking is None else looking.to(z))[..., start:, :])
     reach = pull.radius[..., 0, 0] * math.sqrt(z.shape[-1]) * (1 + 1e-5)
     kept = []
     for first in range(0, start, chunk):

@@ -18,24 +18,31 @@ NARROW = 40.0  # largest spread of β log m for which exp needs no running maxim
 
 
 def augmented(
-    z: Float[Tensor, "*lead seq coord"], eps: float
+    z: Float[Tensor, "*lead seq coord"],
+    eps: float,
+    looking: Float[Tensor, "*lead seq coord"] | None = None,
 ) -> tuple[Float[Tensor, "*lead seq wide"], Float[Tensor, "*lead seq wide"]]:
     """Vectors whose dot product is u_ij = (r²_ij + ε) / ε, C + 2 wide, all u_ij ≥ 1.
 
-    q_i = [−2z_i/C, ‖z_i‖²/C + ε, 1] / ε,   k_j = [z_j, 1, ‖z_j‖²/C]
+    q_i = [−2y_i/C, ‖y_i‖²/C + ε, 1] / ε,   k_j = [z_j, 1, ‖z_j‖²/C]
+
+    looking: y, from where tokens look; None: from where they lie, y = z.
 
     >>> q, k = augmented(torch.tensor([0.0, 3.0])[:, None], eps=0.5)
     >>> q @ k.mT
     tensor([[ 1., 19.],
             [19.,  1.]])
     """
-    z = z - z[..., :1, :].detach()
+    origin = z[..., :1, :].detach()
+    z, y = z - origin, None if looking is None else looking - origin
     coord = z.shape[-1]
     norm = z.square().sum(-1, keepdim=True) / coord
     one = torch.ones_like(norm)
+    key = torch.cat((z, one, norm), -1)
+    if y is not None:
+        z, norm = y, y.square().sum(-1, keepdim=True) / coord
     return (
-        torch.cat((z * (-2 / coord / eps), (norm + eps) / eps, one / eps), -1),
-        torch.cat((z, one, norm), -1),
+        torch.cat((z * (-2 / coord / eps), (norm + eps) / eps, one / eps), -1), key
     )
 
 
@@ -45,23 +52,46 @@ def newton_fused(
     strength: Float[Tensor, "batch head 1 1"],
     value: Float[Tensor, "batch head seq d_value"],
     eps: float,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
 ) -> Float[Tensor, "batch head seq d_value"]:
     """Softmax of b_j − p log(r²_ij + ε), a block of the table at a time.
 
-    bias: b_j = β log m_j, spread over less than `NARROW` · min(1, p); strength: p.
+    bias: b_j = β log m_j; strength: p; looking: from where tokens look, None: z.
     The mass goes into the key, m_j^β / u^p = (u · m_j^(−β/p))^(−p), and what is left
-    is a power of a dot product that is at least 1. A token's weight on itself is at
-    least exp(−NARROW) of the largest there can be, so the sum of a row never vanishes
-    and no running maximum is needed. Float32 or wider inside; the result has the type
-    of `value`.
+    is a power of a dot product that is at least 1. Unless the numbers are `too_wide`,
+    a token's weight on itself does not vanish, so neither does the sum of a row, and
+    no running maximum is needed. Float32 or wider inside; the result has the type of
+    `value`.
     """
     kind = torch.promote_types(z.dtype, torch.float32)
     with torch.autocast(z.device.type, enabled=False):
         bias = bias.to(kind)
         bias = bias - bias[..., :1].detach()
         given = z.to(kind), bias, strength.to(kind)[..., 0, 0], value.to(kind)
-        mixed = _Powers.apply(*(x.flatten(0, 1) for x in given), eps)
+        y = None if looking is None else looking.to(kind).flatten(0, 1)
+        mixed = _Powers.apply(*(x.flatten(0, 1) for x in given), y, eps)
     return mixed.unflatten(0, z.shape[:2]).to(value.dtype)
+
+
+@torch.no_grad()
+def too_wide(
+    z: Float[Tensor, "batch head seq coord"],
+    bias: Float[Tensor, "batch head seq"],
+    strength: Float[Tensor, "batch head 1 1"],
+    eps: float,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
+) -> bool:
+    """Whether weights without a running maximum might vanish or overflow in float32.
+
+    A token that looks from where it lies keeps a weight of m_i^β on itself; otherwise
+    it may be as small as m_i^β (r²/ε + 1)^(−p) with the largest r² there can be.
+    """
+    p, spread = strength.amax(), bias.amax() - bias.amin()
+    if looking is not None:
+        origin = z[..., :1, :]
+        reach = sum((x - origin).norm(dim=-1).amax() for x in (z, looking))
+        spread = spread + p * torch.log1p(reach**2 / z.shape[-1] / eps)
+    return bool(spread > NARROW * strength.amin().clamp(max=1))
 
 
 def parts(length: int, size: int, start: int = 0) -> list[slice]:
@@ -95,20 +125,21 @@ class _Powers(torch.autograd.Function):
         dq_i = −p Σ_j G_ij k_j exp(−b_j/p)     dk_j = −p exp(−b_j/p) Σ_i G_ij q_i
 
     and dz from dq and dk as `augmented` makes them of z. Nothing of size (seq, seq) is
-    kept: the table is made again for the gradients. The diagonal, where q_i·k_i = 1 is
-    a difference of large numbers, is put in exactly. Where points lie so `far` apart
-    that rounding may take q_i·k_j below 1, u is held at its least value.
+    kept: the table is made again for the gradients. Where y = z the diagonal, a
+    difference of large numbers that is 1, is put in exactly. Where points lie so `far`
+    apart that rounding may take q_i·k_j below 1, u is held at its least value.
     """
 
     @staticmethod
-    def forward(ctx, z, b, p, v, eps):
-        q, k = augmented(z, eps)
-        far = bool(k[..., -1].amax() * 1e-6 > 0.1 * eps)
+    def forward(ctx, z, b, p, v, y, eps):
+        q, k = augmented(z, eps, y)
+        longest = torch.maximum(k[..., -1].amax(), q[..., -2].amax() * eps)
+        far = bool(longest * 1e-6 > 0.1 * eps)
         heavy = torch.exp(-b / p[:, None])  # m_j^(−β/p), also the least u of a column
         k = k * heavy[..., None]
         out, total = torch.empty_like(v), torch.empty_like(b)
         for own in parts(len(q), HEADS):
-            heads = _Heads(q[own], k[own], heavy[own], p[own], far, spare=0)
+            heads = _Heads(q[own], k[own], heavy[own], p[own], far, y is None, 0)
             for at in parts(q.shape[1], QUERIES):
                 mixed = torch.zeros_like(v[own, at])
                 mass = torch.zeros_like(b[own, at])
@@ -120,7 +151,7 @@ class _Powers(torch.autograd.Function):
                     mixed.baddbmm_(w, v[own, to])
                 out[own, at], total[own, at] = mixed.div_(mass[..., None]), mass
         ctx.save_for_backward(q, k, b, p, v, heavy, out, total)
-        ctx.far, ctx.eps = far, eps
+        ctx.far, ctx.eps, ctx.same = far, eps, y is None
         return out
 
     @staticmethod
@@ -132,7 +163,8 @@ class _Powers(torch.autograd.Function):
         v_1 = torch.cat((v, torch.ones_like(v[..., :1])), -1)
         dq, dk, db, dp, dv = map(torch.zeros_like, (q, k, b, p, v))
         for own in parts(len(q), HEADS):
-            heads = _Heads(q[own], k[own], heavy[own], p[own], ctx.far, spare=3)
+            given = q[own], k[own], heavy[own], p[own]
+            heads = _Heads(*given, ctx.far, ctx.same, spare=3)
             for keys in parts(q.shape[1], KEYS):
                 dk_, dv_ = (torch.zeros_like(x[own, keys]) for x in (k, v))
                 first = keys.start // QUERIES * QUERIES
@@ -151,33 +183,42 @@ class _Powers(torch.autograd.Function):
                     if ctx.far:
                         w.masked_fill_(u <= heavy[own, None, to], 0)
                     w /= u
-                    heads.diagonal(w, at, to).zero_()
+                    if ctx.same:
+                        heads.diagonal(w, at, to).zero_()
                     dq[own, at].add_(torch.bmm(w, k[own, to]))
                     _add(dk_, wide, w.mT, q[own, at])
                 dk[own, keys], dv[own, keys] = dk_, dv_
         dp = -dp - (b * db).sum(-1) / p
         dq *= -p[:, None, None]
         dk *= -p[:, None, None] * heavy[..., None]
-        return _unaugmented(q, dq, dk, ctx.eps), db, dp, dv, None
+        dz, dy = _unaugmented(q, k / heavy[..., None], dq, dk, ctx.eps)
+        if ctx.same:
+            dz, dy = dz + dy, None
+        return dz, db, dp, dv, dy, None
 
 
-def _unaugmented(q: Tensor, dq: Tensor, dk: Tensor, eps: float) -> Tensor:
-    """dz of dq and dk; z comes back out of q, counted from its first token.
+def _unaugmented(
+    q: Tensor, k: Tensor, dq: Tensor, dk: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """dz of dk and dy of dq; y comes back out of q, z out of k.
 
-    dz_i = −2 dq_i/(Cε) + dk_i + (2/C)(dq_i,norm/ε + dk_i,norm) z_i
+    dz_j = dk_j + (2/C) dk_j,norm z_j     dy_i = −2 dq_i/(Cε) + (2/(Cε)) dq_i,norm y_i
     """
     coord = q.shape[-1] - 2
     scale = -2 / coord / eps
-    norm = dq[..., coord, None] / eps + dk[..., coord + 1, None]
-    dz = torch.add(dk[..., :coord], dq[..., :coord], alpha=scale)
-    return dz.addcmul_(q[..., :coord], norm, value=2 / coord / scale)
+    dz = torch.addcmul(
+        dk[..., :coord], k[..., :coord], dk[..., coord + 1, None], value=2 / coord
+    )
+    dy = scale * dq[..., :coord]
+    return dz, dy.addcmul_(q[..., :coord], dq[..., coord, None], value=-1)
 
 
 class _Heads:
     """Some heads' rows and columns, and room for one block of their tables."""
 
-    def __init__(self, q, k, heavy, p, far, spare):
-        self.q, self.keys, self.heavy, self.far = q, k.mT, heavy, far
+    def __init__(self, q, k, heavy, p, far, same, spare):
+        self.q, self.keys, self.heavy = q, k.mT, heavy
+        self.far, self.same = far, same
         self.power = -p[:, None, None]
         wide = min(QUERIES, q.shape[1])
         size = len(q) * wide * min(KEYS, q.shape[1])
@@ -192,7 +233,7 @@ class _Heads:
         if self.far:
             torch.maximum(u, self.heavy[:, None, to], out=u)
         own = self.diagonal(u, at, to)
-        if own.numel():
+        if self.same and own.numel():
             own.copy_(self.heavy[:, to.stop - own.shape[1] : to.stop])
         return blocks
 

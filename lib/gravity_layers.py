@@ -1,5 +1,6 @@
 """Gravity attention with weights to learn: masses, coordinates, one attention layer."""
 
+import copy
 import math
 
 import torch
@@ -64,6 +65,10 @@ class GravityAttention(nn.Module):
     softplus(γ_h)·√d_head, a mass exponent (β_h; softplus(β_h) for newton and gaussian)
     and a radius softplus(ρ_h) a head.
 
+    looking: whether each head also projects the place from which a token looks, which
+    starts as the place where it lies: r² is then measured from there, and the nearest
+    thing to a token need not be itself.
+
     place: C; None takes d_head/2 − 2, so that the exact 16-bit form of the Gaussian
     kernel, 2C + 3 wide, fits into a head.
 
@@ -86,6 +91,7 @@ class GravityAttention(nn.Module):
         sign: int = 1,
         place: int | None = None,
         mass_in_value: bool = False,
+        looking: bool = False,
         form: str = "auto",
     ):
         super().__init__()
@@ -100,6 +106,7 @@ class GravityAttention(nn.Module):
         self.mass_in_value, self.form = mass_in_value, form
         axes = place or max(2, d_model // n_heads // 2 - 2)
         self.place = nn.Linear(d_coord, n_heads * axes, bias=False)
+        self.look = copy.deepcopy(self.place) if looking else None
         self.value = nn.Linear(d_model, d_model, bias=False)
         self.output = nn.Linear(d_model, d_model, bias=False)
         raw = math.log(math.expm1(strength / math.sqrt(d_model // n_heads)))
@@ -162,10 +169,11 @@ class GravityAttention(nn.Module):
         traced: bool = True,
     ) -> tuple[Float[Tensor, "batch seq d_model"], dict[str, Tensor | None]]:
         given = self.heads(self.place(z)), mass, self.heads(self.value(x)), self.pull
+        looking = None if self.look is None else self.heads(self.look(z))
         if traced:
-            mixed, seen = attend(*given)
+            mixed, seen = attend(*given, looking=looking)
         else:
-            mixed, seen = fast_attend(*given, self.form), {}
+            mixed, seen = fast_attend(*given, self.form, looking), {}
         return self.output(mixed.transpose(1, 2).flatten(2)), seen
 
 

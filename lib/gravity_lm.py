@@ -38,6 +38,7 @@ class LMConfig:
     cutoff: str = "none"  # none, hard, soft or compact
     radius: float = 2.0  # first radius, in the unit of r
     place: int | None = None  # axes of a head's coordinates; None: d_head/2 − 2
+    looking: bool = False  # whether tokens look from a place of their own
     mass_in_value: bool = False  # mass multiplies the value and leaves the logit
     dropout: float = 0.0  # of embeddings, attention outputs and feed-forward outputs
     form: str = "auto"  # of `lib.gravity_fast`, where nothing is traced
@@ -209,6 +210,7 @@ def attention_of(config: LMConfig) -> nn.Module:
         sign=config.sign,
         place=config.place,
         mass_in_value=config.mass_in_value,
+        looking=config.looking,
         form=config.form,
     )
 
@@ -219,7 +221,7 @@ def build(config: LMConfig, seed: int) -> LanguageModel:
 
     Two models of one seed agree in every weight they share, whatever their
     attention: matrices N(0, 1/√fan_in)/√3, embeddings N(0, 0.02),
-    output projections smaller by √(2 n_layers).
+    output projections smaller by √(2 n_layers). Tokens look from where they lie.
     """
     model = LanguageModel(config)
     for name, weight in model.named_parameters():
@@ -232,6 +234,9 @@ def build(config: LMConfig, seed: int) -> LanguageModel:
         elif name.endswith(("attention.output.weight", "feed_forward.2.weight")):
             std /= math.sqrt(2 * config.n_layers)
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)
+    for block in model.blocks:
+        if getattr(block.attention, "look", None) is not None:
+            block.attention.look.weight.copy_(block.attention.place.weight)
     for name, bias in model.named_parameters():
         if name.endswith(("feed_forward.0.bias", "feed_forward.2.bias")):
             bias.zero_()

@@ -132,6 +132,7 @@ def model_config(options: Options, vocab: int) -> LMConfig:
         n_layers=options.num_layers, n_heads=options.num_heads, d_ff=options.mlp_dim,
         attention=options.kernel if ngt else "dot", coordinates=options.coordinates,
         sign=options.sign, cutoff=options.gate, place=options.place,
+        looking=options.looking,
         mass_in_value=options.mass_in_value, dropout=options.dropout,
         **(SOFT if options.kernel == "newton" else {}),
         d_coord=options.coord_dim or 1,
@@ -153,7 +154,7 @@ def matched_coordinates(config: LMConfig) -> int:
     344
     """
     d, layers, heads = config.d_model, config.n_layers, config.n_heads
-    axes = config.place or max(2, d // heads // 2 - 2)
+    axes = (1 + config.looking) * (config.place or max(2, d // heads // 2 - 2))
     of_heads = 1 + (config.cutoff != "none") + (not config.mass_in_value)
     fixed = config.vocab + layers * heads * of_heads
     tables = config.context + config.vocab * ("token" in config.coordinates)

@@ -78,6 +78,7 @@ class Options:
     coordinates: str = "token+position"  # or position, as the original
     sign: int = 1  # of potential: 1 attracts, −1 repels as the original
     place: int | None = None  # axes of a head's coordinates; None: half a head less 2
+    looking: bool = False  # whether tokens look from a place of their own
     device: str = "auto"  # auto, cpu, cuda or mps
 
     @property

@@ -69,6 +69,7 @@ cutoff = None  # none, hard, soft or compact; None: by the two flags
 coordinates = "token+position"  # or position, as in the original
 sign = 1  # of potential: 1 attracts, -1 repels as the original
 place = None  # axes of a head's coordinates; None: half a head less 2
+looking = False  # whether tokens look from a place of their own
 device = "auto"  # auto, cpu, cuda or mps
 prompt = None  # what the model goes on with; None: from the validation text
 

@@ -244,3 +244,31 @@ def test_distances_of_the_last_queries_are_the_last_rows():
     z = scene(13, seq=9)[0]
     whole = squared_distances(z)
     torch.testing.assert_close(squared_distances(z, 4), whole[..., 5:, :])
+
+
+@pytest.mark.parametrize("kernel, form", CASES)
+def test_a_form_is_the_reference_for_tokens_that_look_from_elsewhere(kernel, form):
+    z, mass, value = scene(21, seq=200)
+    looking = z.flip(-1) * 1.5 + 0.3
+
+    def run(how, kind):
+        given = [x.clone().to(kind).requires_grad_() for x in (z, mass, value, looking)]
+        own = pull_of(kernel, kind)
+        out = fast.fast_attend(*given[:3], own, how, looking=given[3])
+        asked = torch.linspace(-1, 1, out.numel(), dtype=kind).sin().view(out.shape)
+        return [out, *torch.autograd.grad((out * asked).sum(), given)]
+
+    exact = run("reference", torch.float64)
+    for kind, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        for found, right in zip(run(form, kind), exact, strict=True):
+            assert (found - right).norm() < bound * right.norm(), (kind, found.shape)
+
+
+@pytest.mark.parametrize("kernel", ["newton", "gaussian"])
+def test_with_a_place_of_its_own_to_look_from_a_token_can_prefer_another(kernel):
+    (z, mass, value), pull = scene(22, seq=6), pull_of(kernel)
+    ahead = z.roll(1, -2)  # each looks from where the token before it lies
+    weights = attend(z, torch.ones_like(mass), value, pull, looking=ahead)[1]["weights"]
+    assert (weights[..., 1:, :].argmax(-1) == torch.arange(5)).all()
+    weights = attend(z, torch.ones_like(mass), value, pull)[1]["weights"]
+    assert (weights[..., 1:, :].argmax(-1) == torch.arange(1, 6)).all()
