@@ -23,7 +23,7 @@
 #
 # Attention decides by the dot product of query and key whom to look at. Gravity decides by distance and mass whom to pull. We put a ladder between these two rules and check in code, rung by rung, which line of the formula changes. No rung is skipped.
 #
-# - **You will be able to** write dot-product attention in the language of distances, tell a Gaussian kernel from a power, and work out by hand whom mass and cutoff make a token look at.
+# - **You will be able to** write dot-product attention in the language of distances, tell a Gaussian kernel from a power law, and work out by hand whom mass and cutoff make a token look at.
 # - **Time.** 30 minutes to read, 35 for the exercises.
 # - **You need** [logits and softmax of chapter 2](#qkv-logits), the length of a vector, the logarithm.
 
@@ -63,7 +63,7 @@ cfg = settings(profile, smoke={"draws": 10}, book={"draws": 300},
 #
 # 평면에 토큰(token) 넷이 있습니다. 가운데의 a가 쿼리이고, 자기 자신까지 포함해 네 토큰을 봅니다. b와 c는 제자리에 있고, 무거운 d(질량 ⟨heavy⟩)만 슬라이더로 움직입니다. d를 a에서 멀리 보내면서 d가 받는 어텐션 가중치(attention weight)가 다섯 규칙에서 저마다 어떻게 변하는지 보십시오.
 #
-# 그림의 자는 $r$입니다. 좌표축이 $C$개일 때 거리의 제곱을 $C$로 나눈 것을 $r^2$이라고 부릅니다. 이 그림에서는 $C=2$입니다.
+# 그림에서 거리를 재는 자는 $r$입니다. 좌표축이 $C$개일 때 거리의 제곱을 $C$로 나눈 것을 $r^2$이라고 부릅니다. 이 그림에서는 $C=2$입니다.
 #
 # $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C}$$
 # %% [markdown] tags=["lang-en"]
@@ -106,6 +106,11 @@ def rungs(points, mass):
         "newton + mass": pull.softmax(-1),
         "newton + mass + cutoff": gated_softmax(pull, gate)}
 
+# %% [markdown] tags=["lang-ko"]
+# 슬라이더가 멈추는 자리마다 d를 옮겨 놓고, 다섯 규칙의 가중치를 미리 구해 둡니다.
+# %% [markdown] tags=["lang-en"]
+# For every stop of the slider, d is moved there and the weights of the five rules are computed beforehand.
+
 # %% tags=["hide-input"]
 stops = torch.linspace(0, 4, 41, dtype=torch.float64)
 scenes = [torch.stack([a, b, c, a + math.sqrt(2) * r * away]) for r in stops]
@@ -122,6 +127,11 @@ record(heavy=heavy, radius=radius,
        gaussian_four=falls[at[4]]["Gaussian"][0, 3],
        newton_four=falls[at[4]]["newton"][0, 3],
        mass_four=falls[at[4]]["newton + mass"][0, 3])
+
+# %% [markdown] tags=["lang-ko"]
+# 그림의 위쪽 절반은 평면입니다. 움직이지 않는 것을 먼저 그리고, 슬라이더를 따라 바뀌는 d를 얹습니다.
+# %% [markdown] tags=["lang-en"]
+# The upper half of the figure is the plane: first what stays, then d, which follows the slider.
 
 # %% tags=["hide-input"]
 import plotly.graph_objects as go
@@ -164,6 +174,11 @@ plane += [
                line={"color": COLOURS["gravity"], "width": 1},
                marker={"size": [0, 24], "color": COLOURS["gravity"]},
                showlegend=False)]
+
+# %% [markdown] tags=["lang-ko"]
+# 아래쪽 절반은 d의 가중치를 그린 곡선 다섯입니다. 슬라이더는 곡선마다 지금의 자리에 점을 찍습니다.
+# %% [markdown] tags=["lang-en"]
+# The lower half holds five curves of the weight of d, and the slider marks the present place on each.
 
 # %% tags=["hide-input"]
 below = {"xaxis": "x2", "yaxis": "y2"}
@@ -209,9 +224,9 @@ show(fig)
 #
 # <!-- alt: 위에는 평면에 놓인 토큰 a, b, c와 움직이는 무거운 토큰 d, 반지름을 나타내는 점선 원, 왼쪽 아래의 원점 표시가 있다. 아래에는 거리 0에서 4까지 d의 가중치 곡선 다섯 개가 로그 눈금으로 그려져 있다. 내적의 곡선은 올라가고, 가우스 곡선은 빠르게 0으로 내려가며, 뉴턴 곡선은 천천히 내려간다. 질량을 더한 곡선은 그 위에 있고, 컷오프를 더한 곡선은 반지름에서 끊긴다. 슬라이더로 d의 거리를 고른다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Above: query a and three tokens. The dotted circle is the radius $R$, the × is the zero from which the dot product measures. Below: the weight of d as it moves (logarithmic). The dot product alone rises with distance; the line with the cutoff ends at $R$, where it becomes 0.
+# Above: query a and three tokens. The dotted circle is the radius $R$, the × is the origin from which the dot product measures. Below: the weight of d as it moves (logarithmic). The dot product alone rises with distance; the line with the cutoff ends at $R$, where it becomes 0.
 #
-# <!-- alt: Above, a plane with tokens a, b and c, the moving heavy token d, a dotted circle for the radius, and a mark for the zero at the lower left. Below, five curves of the weight of d over distances from 0 to 4 on a logarithmic scale. The dot product rises, the Gaussian falls fast to 0, newton falls slowly; with mass the curve lies above it, and with a cutoff it ends at the radius. A slider picks the distance of d. -->
+# <!-- alt: Above, a plane with tokens a, b and c, the moving heavy token d, a dotted circle for the radius, and a mark for the origin at the lower left. Below, five curves of the weight of d over distances from 0 to 4 on a logarithmic scale. The dot product rises, the Gaussian falls fast to 0, newton falls slowly; with mass the curve lies above it, and with a cutoff it ends at the radius. A slider picks the distance of d. -->
 
 # %% [markdown] tags=["lang-ko"]
 # $r=4$에서 d가 받는 가중치를 읽어 보면 규칙의 성격이 드러납니다. 내적은 ⟨dot_four⟩, 가우스는 ⟨gaussian_four⟩, 역제곱은 ⟨newton_four⟩, 질량까지 세면 ⟨mass_four⟩입니다. 컷오프를 더하면 정확히 0입니다. 이제 한 칸씩 오릅니다.
@@ -351,7 +366,7 @@ record(gap_mass=(dot - pulled).abs().max(),
        mass_least=hidden_mass.min(), mass_most=hidden_mass.max())
 
 # %% [markdown] tags=["lang-ko"]
-# 내적의 가중치와 질량을 단 가우스의 가중치는 ⟨gap_mass⟩까지 같고, 길이를 맞춘 키에서는 질량 없이도 ⟨gap_unit⟩까지 같습니다. 이 난수 키들에 숨은 질량은 ⟨mass_least⟩에서 ⟨mass_most⟩까지입니다. 키의 길이를 맞추는 QK 정규화(QK-norm)를 쓰는 모델이라면 그 어텐션은 질량이 같은 가우스 커널인 것입니다.
+# 내적의 가중치와 질량을 단 가우스의 가중치는 ⟨gap_mass⟩까지 같고, 길이를 맞춘 키에서는 질량 없이도 ⟨gap_unit⟩까지 같습니다. 이 난수 키들에 숨은 질량은 ⟨mass_least⟩에서 ⟨mass_most⟩까지입니다. 키의 길이를 맞추는 QK 정규화(QK-norm)를 쓰는 모델이라면, 그 어텐션은 질량이 모두 같은 가우스 커널입니다.
 # %% [markdown] tags=["lang-en"]
 # The weights of the dot product and of the Gaussian with these masses agree to ⟨gap_mass⟩; on keys of one length they agree without any mass, to ⟨gap_unit⟩. The masses hidden in these random keys run from ⟨mass_least⟩ to ⟨mass_most⟩. A model that brings its keys to one length (QK-norm) thus attends by a Gaussian kernel of equal masses.
 
@@ -387,11 +402,11 @@ check_hidden_mass(masses_solution)
 # <!-- label: distance-newton -->
 # ## 셋째 칸: 지수에서 거듭제곱으로
 #
-# 가우스 커널은 먼 것을 지수 함수로 잊습니다. 멀리 있는 토큰끼리는 견주어 볼 것도 없이 모두 0에 가깝습니다. 거듭제곱은 다르게 잊습니다.
+# 가우스 커널은 먼 것을 지수 함수를 따라 빠르게 잊습니다. 멀리 있는 토큰끼리는 견주어 볼 것도 없이 모두 0에 가깝습니다. 거듭제곱은 다르게 잊습니다.
 #
 # $$e^{-\gamma r^2}\quad\longrightarrow\quad\frac{1}{(r^2+\varepsilon)^{p}}=e^{-p\log(r^2+\varepsilon)}$$
 #
-# 바뀐 것은 로짓에 들어간 로그 하나입니다. 거리의 제곱이 둘째 칸처럼 내적으로 계산된다는 점은 그대로입니다. 두 식은 끊어져 있지도 않습니다. $\varepsilon=p/\gamma$로 두고 $p$를 키우면
+# 바뀐 것은 로짓에 들어간 로그 하나입니다. 거리의 제곱이 둘째 칸처럼 내적으로 계산된다는 점은 그대로입니다. 두 식은 서로 이어져 있기도 합니다. $\varepsilon=p/\gamma$로 두고 $p$를 키우면
 #
 # $$\Bigl(1+\frac{\gamma r^2}{p}\Bigr)^{-p}\;\longrightarrow\;e^{-\gamma r^2}$$
 #
@@ -502,7 +517,7 @@ check_reach(reach_solution)
 #
 # $$w_{ij}\propto\frac{m_j^{\beta}}{(r_{ij}^2+\varepsilon)^{p}},\qquad s_{ij}=\beta\log m_j-p\log(r_{ij}^2+\varepsilon)$$
 #
-# $\beta\log m_j$는 키마다 하나씩 더하는 수입니다. 어디에 있든 누가 보든 같습니다. 그래서 자리를 옮기지 않고도 모두에게 더 보일 수 있습니다. 처음에 본 네 토큰에서 d를 $r=2$에 두고, d의 질량만 바꾸어 봅니다.
+# $\beta\log m_j$는 키마다 하나씩 더하는 수입니다. 어디에 있든 누가 보든 같습니다. 그래서 자리를 옮기지 않고도 모두의 눈에 더 띌 수 있습니다. 처음에 본 네 토큰에서 d를 $r=2$에 두고, d의 질량만 바꾸어 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-mass -->
 # ## Fourth rung: mass
@@ -511,7 +526,7 @@ check_reach(reach_solution)
 #
 # $$w_{ij}\propto\frac{m_j^{\beta}}{(r_{ij}^2+\varepsilon)^{p}},\qquad s_{ij}=\beta\log m_j-p\log(r_{ij}^2+\varepsilon)$$
 #
-# $\beta\log m_j$ is one number for each key, the same wherever the key is and whoever looks. A token can thus be seen more by all without moving. Take the four tokens of the first picture with d at $r=2$, and change nothing but the mass of d.
+# $\beta\log m_j$ is one number for each key, the same wherever the key is and whoever looks. A token can thus get more attention from all without moving. Take the four tokens of the first picture with d at $r=2$, and change nothing but the mass of d.
 
 # %%
 scene = torch.stack([a, b, c, a + math.sqrt(2) * 2 * away])
@@ -564,7 +579,7 @@ record(crowd_newton=crowd[1000]["newton"],
 pd.DataFrame(crowd).T.rename_axis("먼 토큰 | far tokens").map("{:.3g}".format)
 
 # %% [markdown] tags=["lang-ko"]
-# 먼 토큰이 천 개이면 역제곱은 그 무리에 모두 ⟨crowd_newton⟩만큼 줍니다. 가우스는 ⟨crowd_gaussian⟩입니다. 긴 꼬리는 멀리 있는 무리를 보게 하는 눈이기도 하고, 가까운 것을 흐리는 잡음이기도 합니다. 어느 쪽인지는 학습이 정할 일이므로 반지름도 배우게 합니다. 그러려면 반지름에 기울기(gradient)가 가야 합니다.
+# 먼 토큰이 천 개이면 역제곱은 그 무리에 모두 ⟨crowd_newton⟩만큼 줍니다. 가우스는 ⟨crowd_gaussian⟩입니다. 긴 꼬리는 멀리 있는 무리를 보게 하는 눈이기도 하고, 가까운 것을 흐리는 잡음이기도 합니다. 어느 쪽인지는 학습이 정할 일이므로 반지름도 배우게 합니다. 그러려면 반지름까지 기울기(gradient)가 흘러야 합니다.
 # %% [markdown] tags=["lang-en"]
 # With a thousand distant tokens, the inverse square gives ⟨crowd_newton⟩ to the crowd, the Gaussian ⟨crowd_gaussian⟩. A long tail is an eye for distant crowds, and noise that blurs what is near. Which of the two is for training to decide, so the radius is learned too; and for that it needs a gradient.
 
@@ -572,14 +587,14 @@ pd.DataFrame(crowd).T.rename_axis("먼 토큰 | far tokens").map("{:.3g}".format
 # <!-- label: distance-exercise-radius -->
 # ### 연습 3. 절벽에서도 배우기 (★★, 15분)
 #
-# `r2`와 텐서 `radius`를 받아, 가중치에 곱할 문(gate)을 돌려주십시오. 값은 $r<R$이면 정확히 1, 아니면 정확히 0이어야 합니다. 그런데 `radius`로 미분하면 0이 아니어야 하고, 반지름이 커지면 문이 열리는 쪽(양수)이어야 합니다.
+# `r2`와 텐서 `radius`를 받아, 가중치에 곱할 문(gate)을 돌려주십시오. 값은 $r<R$이면 정확히 1, 아니면 정확히 0이어야 합니다. 그러면서도 `radius`로 미분한 값은 0이 아니어야 하고, 반지름이 커지면 문이 열려야 하므로 양수여야 합니다.
 #
 # > **힌트.** 미분되는 함수 $g$를 하나 고르고 `value + g - g.detach()`라고 쓰면 값은 `value`이고 기울기는 $g$의 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-exercise-radius -->
 # ### Exercise 3. Learn at a cliff (★★, 15 minutes)
 #
-# Given `r2` and a tensor `radius`, return a gate, to be multiplied with the weights, whose value is exactly 1 where $r<R$ and exactly 0 elsewhere, but whose derivative by `radius` is not 0: a larger radius should open the gate, so it is positive.
+# Given `r2` and a tensor `radius`, return a gate, to be multiplied with the weights, whose value is exactly 1 where $r<R$ and exactly 0 elsewhere, but whose derivative by `radius` is not 0 but positive, since a larger radius should open the gate.
 #
 # > **Hint.** Choose a differentiable $g$; `value + g - g.detach()` has the value of `value` and the gradient of $g$.
 
@@ -655,9 +670,9 @@ show(fig, table=sheet)
 #
 # <!-- alt: 위에는 평면에 놓인 여섯 토큰. 가운데에 쿼리 자신, 바로 옆에 near, 오른쪽 위 멀리 long, 왼쪽 아래 원점 가까이에 short, 위쪽에 무거운 heavy, 왼쪽 아래 반지름 밖에 무거운 far가 있다. 아래에는 규칙 다섯 줄과 토큰 여섯 칸의 히트맵. 내적 줄은 long이 가장 진하고, 가우스 줄과 뉴턴 줄은 자신과 near가 진하며, 질량을 더하면 heavy가 진해지고, 컷오프를 더하면 far가 0이 된다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Above: six tokens with the query (blue) in the middle. Large points have mass 8, × is the zero of the dot product, the dotted circle the radius. Below: the weights that each rule gives to them; rows sum to one.
+# Above: six tokens with the query (blue) in the middle. Large points have mass 8, × is the origin of the dot product, the dotted circle the radius. Below: the weights that each rule gives to them; rows sum to one.
 #
-# <!-- alt: Above, six tokens in a plane: the query itself in the middle, near beside it, long far at the upper right, short at the lower left close to the zero, heavy above, and a heavy token, far, outside the radius at the lower left. Below, a heatmap of five rules by six tokens. The dot product is darkest at long, Gaussian and newton at the token itself and near; with mass, heavy grows darker, and with a cutoff far becomes 0. -->
+# <!-- alt: Above, six tokens in a plane: the query itself in the middle, near beside it, long far at the upper right, short at the lower left close to the origin, heavy above, and a heavy token, far, outside the radius at the lower left. Below, a heatmap of five rules by six tokens. The dot product is darkest at long, Gaussian and newton at the token itself and near; with mass, heavy grows darker, and with a cutoff far becomes 0. -->
 
 # %% [markdown] tags=["lang-ko"]
 # - **내적 → 가우스.** 길이 대신 가까움을 봅니다. `long`의 몫이 ⟨sum_long⟩에서 ⟨sum_long_gaussian⟩까지 줄고, 자기 자신의 몫은 ⟨sum_itself_dot⟩에서 ⟨sum_itself⟩까지 늘었습니다. 거리에서는 자기 자신이 언제나 가장 가깝기 때문입니다.
@@ -733,7 +748,7 @@ record(steep_dot=steepest["dot product"][-1], steep_gaussian=top["Gaussian"],
 # <!-- alt: A plot with both axes logarithmic. The dot product rises as a straight line as the input grows; Gaussian and newton rise a little at first and then stay near 1. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 크기 ⟨steep_scale⟩에서 내적은 ⟨steep_dot⟩에 이릅니다. 거리로 만든 어텐션에서는 모든 크기를 통틀어 가장 큰 값이 가우스 ⟨steep_gaussian⟩, 역제곱 ⟨steep_newton⟩에 그쳤습니다. 멀리 있는 토큰일수록 가중치가 작아져서, 큰 값이 출력을 흔들 힘을 잃기 때문입니다. 난수로 찾은 것이므로 한계의 증명은 아니고 아래쪽 어림입니다. 또 실제 트랜스포머(Transformer)에서는 층 정규화(layer normalization)가 입력의 크기를 묶어 두므로, 이 성질만으로 학습이 나아진다고 말할 수는 없습니다.
+# 크기 ⟨steep_scale⟩에서 내적은 ⟨steep_dot⟩에 이릅니다. 거리로 만든 어텐션에서는 모든 크기를 통틀어 가장 큰 값이 가우스 ⟨steep_gaussian⟩, 역제곱 ⟨steep_newton⟩에 그쳤습니다. 멀리 있는 토큰일수록 가중치가 작아져서, 큰 값이 출력을 흔들 힘을 잃기 때문입니다. 난수로 찾은 것이므로 한계를 증명하지는 못합니다. 적어도 이만큼은 된다는 것만 알려 줍니다. 또 실제 트랜스포머(Transformer)에서는 층 정규화(layer normalization)가 입력의 크기를 묶어 두므로, 이 성질만으로 학습이 나아진다고 말할 수는 없습니다.
 # %% [markdown] tags=["lang-en"]
 # At scale ⟨steep_scale⟩ the dot product reaches ⟨steep_dot⟩. With distances the largest values over all scales are ⟨steep_gaussian⟩ for the Gaussian and ⟨steep_newton⟩ for the inverse square, for distant tokens weigh less, and large values lose the power to shake the output. A search among random inputs is no proof of a bound, only a value it cannot be below. And in a real Transformer layer normalization ties the size of the input down, so this property alone does not mean better training.
 
@@ -854,7 +869,7 @@ pd.DataFrame({name: x.tolist() for name, x in halves.items()},
 #
 # 학습 결과를 저장하는 방식도 여기에 덧붙입니다. 원본의 체크포인트는 피클이고, 안의 코드를 실행할 수 있는 설정으로 엽니다. 이 책은 그런 파일을 열 때 텐서만 읽습니다.
 #
-# 이 결함들은 생각이 틀렸다는 뜻이 아닙니다. 부호 하나, 곱하는 자리 하나를 고치면 되는 것들입니다. 고친 중력이 정말로 더 잘 배우는지는 [다음 장](09_gravity_coordinates.ipynb)에서 학습시켜 봅니다.
+# 이 결함들이 있다고 해서 생각까지 틀린 것은 아닙니다. 부호 하나, 곱하는 자리 하나를 고치면 되는 것들입니다. 고친 중력이 정말로 더 잘 배우는지는 [다음 장](09_gravity_coordinates.ipynb)에서 학습시켜 봅니다.
 # %% [markdown] tags=["lang-en"]
 # 5. **A tensor of five axes.** For 1,024 tokens it takes ⟨five_mib⟩ MiB. Computed by dot products, as on the second rung, it takes one table a head, ⟨table_mib⟩ MiB in all. `lib.gravity_fast` makes do without even that table, with memory the size of the coordinates (⟨points_mib⟩ MiB).
 # 6. **10⁶ at $d=0$.** 16-bit floating point (fp16) ends at 65,504. The score of a coinciding token becomes `⟨half_zero⟩`, infinite, and past the softmax its whole row is not a number. Since every token is at distance 0 from itself, this happens in every row. The logit of the Newton kernel, which takes a logarithm, stays at ⟨half_newton⟩.
