@@ -55,6 +55,8 @@ class Options:
     layer: bool = True  # the exactness layer: rules that cut what scores cannot
     # select
     share: float = 0.05  # of the vocabulary, at most, that is given up
+    least: int = 20  # times that a new piece occurs in the corpora
+    general_mb: float = 12.0  # of text that is found here: what it needs is not given up
     # align
     init_strategy: str = "constituents"  # mean, random, zeros, constituents or
     # hidden_states: how the rows of the new pieces are made
@@ -75,6 +77,23 @@ class Options:
     save_every: int = 50  # updates between two saves that a run can go on from
     device: str = "auto"  # auto, cpu, cuda or mps
 
+    def __post_init__(self) -> None:
+        """Refuse a value of another kind than the default: a text for a number."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kinds = {"str": (str,), "int": (int,), "float": (int, float),
+                     "bool": (bool,)}
+            name, _, more = str(field.type).partition(" | ")
+            right = isinstance(value, kinds[name])
+            right &= isinstance(value, bool) <= (name == "bool")
+            if not right and not (more and value is None):
+                words = {"str": "a text", "int": "a whole number", "float": "a number",
+                         "bool": "True or False"}
+                raise StageError(
+                    f"{field.name} is {value!r}; give {words[name]}"
+                    + (" or None" if more else "")
+                )
+
     @property
     def root(self) -> Path:
         """The folder of the artifacts."""
@@ -85,9 +104,9 @@ class Options:
 NAMES = tuple(field.name for field in fields(Options))
 #: What the profile `smoke` makes of an option that was left at its default.
 SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents": 400,
-         "passes": 2, "made_items": 20, "share": 0.002, "align_documents": 8,
-         "rows_steps": 2, "train_steps": 3, "batch_size": 2, "context": 32,
-         "held_out_documents": 4}
+         "passes": 2, "made_items": 20, "share": 0.002, "general_mb": 0.2,
+         "align_documents": 8, "rows_steps": 2, "train_steps": 3, "batch_size": 2,
+         "context": 32, "held_out_documents": 4}
 
 
 def for_profile(options: Options, profile: str) -> Options:
@@ -144,7 +163,8 @@ STEPS = {step.stage: step for step in (
     Step("analyze", ("init",), (), _late("lib.vocabulary_corpus", "analyze")),
     Step("distill", ("init", "analyze"), ("passes", "made_items", "layer", "seed"),
          _late("lib.vocabulary_corpus", "distill")),
-    Step("select", ("init", "analyze", "distill"), ("share", "seed"),
+    Step("select", ("init", "analyze", "distill"),
+         ("share", "least", "general_mb", "seed"),
          _late("lib.vocabulary_select", "select")),
     Step("remap", ("init", "distill", "select"), (),
          _late("lib.vocabulary_remap", "remap")),
