@@ -56,7 +56,7 @@ class Options:
     # select
     share: float = 0.05  # of the vocabulary, at most, that is given up
     least: int = 20  # times that a new piece occurs in the corpora
-    general_mb: float = 12.0  # of text that is found here: what it needs is not given up
+    general_mb: float = 12.0  # of text found here: what it needs is not given up
     # align
     init_strategy: str = "constituents"  # mean, random, zeros, constituents or
     # hidden_states: how the rows of the new pieces are made

@@ -35,7 +35,7 @@ from lib.lattice import build_lattices, build_trie, margins
 from lib.stages import TREE, Room, StageError, command
 
 __all__ = ["Rule", "RuleError", "Rules", "check_rules", "kept_text", "read_rules",
-           "remap", "remap_tokenizer", "reassigned_scores", "shown_piece",
+           "reassigned_scores", "remap", "remap_tokenizer", "shown_piece",
            "unigram_pieces", "unigram_scores", "write_rules"]
 
 RULES = f"{TREE.REPORTS}/remap_rules.yaml"
@@ -305,8 +305,8 @@ def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,
             fail(f"id {rule.id} means {shown_piece(pieces[rule.id])}, and "
                  f"{shown_piece(rule.old)} has id {ids[rule.old]}; make them agree")
         if len(rule.old) == 1:
-            fail(f"{shown_piece(rule.old)} is a single byte, which spells what no other "
-                 "piece does, and keeps its id; give up another token")
+            fail(f"{shown_piece(rule.old)} is a single byte, which spells what no "
+                 "other piece does, and keeps its id; give up another token")
         if first := olds.get(rule.id):
             fail(f"id {rule.id} is given up twice{_also(first)}; take one of the rules "
                  "out")

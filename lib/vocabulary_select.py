@@ -1,0 +1,323 @@
+"""Which ids to reassign: tokens that are hardly needed, for pieces that save the most.
+
+In a BPE a piece is needed by every longer piece whose merges lead through it. In a
+Unigram no piece rests on another one, so “needed” is a matter of text alone: giving up
+piece $p$ costs
+
+$$ \\text{cost}(p) = n_p \\cdot (|\\text{cut}_{V \\setminus p}(p)| - 1) $$
+
+tokens on a general corpus in which it is used $n_p$ times: in each place it is replaced
+by its best cut without it. The parts of that cut are used more often from then on, and
+so are needed more. Special tokens and the pieces of one byte are never given up.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from lib.distill import LONGEST, count_words, dropped_bytes, viterbi
+from lib.lattice import best_paths, build_lattices, build_trie
+from lib.stages import TREE, Room, StageError
+from lib.vocabulary_remap import (
+    RULES,
+    Rule,
+    Rules,
+    kept_text,
+    reassigned_scores,
+    remap_tokenizer,
+    unigram_pieces,
+    unigram_scores,
+    write_rules,
+)
+from lib.vocabulary_search import Found, find_candidates, search_pieces
+
+__all__ = ["Selection", "Spare", "lengths", "missing_bytes", "select",
+           "select_pieces", "spare_tokens", "uses_of"]
+
+CANDIDATES = f"{TREE.REPORTS}/replacement_candidates.csv"
+LOG = f"{TREE.REPORTS}/selection_log.md"
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A token that may go: how often text uses it, and the tokens more if it goes."""
+
+    id: int
+    piece: bytes
+    uses: int
+    cost: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was selected, and from what.
+
+    ``rules`` pairs the new pieces, the most useful one first, with the tokens that are
+    given up, the cheapest one first; the two tables say what each of them saves or
+    costs, in tokens on the texts of the selection.
+    """
+
+    rules: Rules
+    given_up: list[Spare]
+    found: Found
+    missing: list[bytes]
+    candidates: int
+
+
+def missing_bytes(pieces: Iterable[bytes]) -> list[bytes]:
+    """Bytes that UTF-8 uses and no piece spells: texts lose them without a word.
+
+    SmolLM2's vocabulary lacks eight; they are the first new pieces of a selection.
+
+    >>> missing_bytes(bytes([byte]) for byte in range(256) if byte != 4)
+    [b'\\x04']
+    """
+    never = {0xC0, 0xC1, *range(0xF5, 0x100)}
+    return [bytes([byte]) for byte in dropped_bytes(pieces) if byte not in never]
+
+
+def uses_of(pieces: Sequence[bytes], scores: np.ndarray, words: Mapping[bytes, int]
+            ) -> np.ndarray:
+    """How often each piece stands in the best cuts of the words, by id."""
+    uses = np.zeros(len(pieces), np.int64)
+    if words:
+        lattices = build_lattices(build_trie(list(pieces)), list(words))
+        for n, cut in zip(words.values(), best_paths(lattices, scores), strict=True):
+            for index in cut:
+                uses[index] += n
+    return uses
+
+
+def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
+                 size: int) -> list[Spare]:
+    """The ``size`` tokens that cost least to give up, one after another.
+
+    Of tokens of the same cost the one with the lowest score goes first; among those
+    that no text used these are the latest merges, the rarest when the vocabulary was
+    made.
+
+    Parameters
+    ----------
+    pieces, scores
+        Bytes and scores by id; bytes are empty for special tokens.
+    uses
+        How often each is used, by id.
+    size
+        How many; fewer are found where there are not so many.
+
+    Raises
+    ------
+    ValueError
+        If ``size`` is negative.
+
+    >>> pieces = [b"a", b"b", b"ab", b"ba", b"aba"]
+    >>> spare = spare_tokens(pieces, np.array([-1, -1, -1.5, -1.6, -2.2]),
+    ...                      np.array([0, 0, 3, 2, 2]), 2)
+    >>> [(token.piece, token.cost) for token in spare]
+    [(b'aba', 2), (b'ba', 2)]
+    """
+    if size < 0:
+        raise ValueError(f"size {size} came; give up no token, or some.")
+    table = {piece: float(scores[i]) for i, piece in enumerate(pieces) if piece}
+    ids = {piece: i for i, piece in enumerate(pieces) if piece}
+    now = [int(n) for n in uses]
+    queue = [(now[i], float(scores[i]), i) for i, piece in enumerate(pieces)
+             if len(piece) > 1]
+    heapq.heapify(queue)
+    found: list[Spare] = []
+    while queue and len(found) < size:
+        told, score, i = heapq.heappop(queue)
+        cost, cut = 0, []
+        if now[i]:
+            whole = table.pop(pieces[i])
+            cut = viterbi(pieces[i], table)
+            table[pieces[i]] = whole
+            cost = now[i] * (len(cut) - 1)
+        if cost > told:  # it was a lower bound, or its parts are needed more by now
+            heapq.heappush(queue, (cost, score, i))
+            continue
+        del table[pieces[i]]
+        for part in cut:
+            now[ids[part]] += now[i]
+        found.append(Spare(i, pieces[i], now[i], cost))
+    return found
+
+
+def select_pieces(
+    unigram: Tokenizer, domain: Mapping[bytes, int], general: Mapping[bytes, int], *,
+    share: float = 0.05, least: int = 20, longest: int = 12, seed: int = 0,
+    bar: bool = True,
+) -> Selection:
+    """Choose new pieces for a domain, and the tokens that make room for them.
+
+    Parameters
+    ----------
+    unigram
+        The distilled tokenizer.
+    domain, general
+        Counts of the words (as `lib.distill.count_words` gives them with this
+        tokenizer) of the texts that are to become shorter, and of those that are not
+        to suffer.
+    share
+        Of the vocabulary, at most, that is reassigned.
+    least, longest
+        How often a new piece occurs at least, and how many characters it has at most.
+    seed
+        Of the search.
+    bar
+        Show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If the share is not within 0 and 1, or the domain has no words.
+    """
+    if not 0 < share < 1 or not domain:
+        raise ValueError(
+            f"share {share} and {len(domain)} words of a domain came; the share is "
+            "between 0 and 1, and at least one word is needed."
+        )
+    pieces, scores = unigram_pieces(unigram), unigram_scores(unigram)
+    size = int(share * len(pieces))
+    missing = missing_bytes(pieces)[:size]
+    words = {word: n for word, n in domain.items() if 0 < len(word) <= LONGEST}
+    known = {*pieces, *missing}
+    candidates = find_candidates(words, known, least, longest)
+    found = search_pieces(words, pieces, candidates, size - len(missing), seed=seed,
+                          bar=bar)
+    new = [*missing, *(piece for piece, saved in
+                       zip(found.pieces, found.saved, strict=True) if saved > 0)]
+    whole = [*pieces, *new]
+    grown = np.append(scores, np.zeros(len(new)))
+    grown = reassigned_scores(whole, grown, range(len(pieces), len(whole)))
+    uses = uses_of(whole, grown, words) + uses_of(whole, grown, general)
+    spare = spare_tokens(pieces, scores, uses[:len(pieces)], len(new))
+    rules = tuple(Rule(token.id, token.piece, piece)
+                  for token, piece in zip(spare, new, strict=False))
+    return Selection(rules, spare, found, missing, len(candidates))
+
+
+# --- the stage -------------------------------------------------------------------
+
+
+def lengths(tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray:
+    """How many tokens each document takes."""
+    encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return np.array([len(encoding.ids) for encoding in encoded], np.int64)
+
+
+def select(options: Any, room: Room) -> dict[str, Any]:
+    """Choose tokens to give up and pieces to put in their places.
+
+    Writes `replacement_candidates.csv`, `selection_log.md` and `remap_rules.yaml`.
+
+    Raises
+    ------
+    StageError
+        If no token would be saved.
+    """
+    from lib.gather import gather
+    from lib.vocabulary_corpus import cleaned
+    from lib.vocabulary_original import original_tokenizer
+
+    unigram = Tokenizer.from_file(str(room.root / TREE.DISTILLED / "tokenizer.json"))
+    aside = list(islice(cleaned(room.root), 0, None, 20))  # nothing is chosen by these
+    domain = count_words(unigram, (text for n, text in enumerate(cleaned(room.root))
+                                   if n % 20))
+    documents, _ = gather(int(options.general_mb * 1e6), 0.0)
+    general = count_words(unigram, (document.text for document in documents))
+    try:
+        chosen = select_pieces(unigram, domain, general, share=options.share,
+                               least=options.least, seed=options.seed)
+    except ValueError as error:
+        raise StageError(str(error)) from None
+    if not chosen.rules:
+        raise StageError(
+            f"no piece that occurs {options.least} times would save a token; give "
+            "longer corpora to init, or a lower -p least"
+        )
+    remapped = remap_tokenizer(unigram, chosen.rules)
+    results = _measured(chosen, original_tokenizer(room.root), unigram, remapped,
+                        domain, general, aside)
+    _write_candidates(chosen, room.make(CANDIDATES))
+    room.make(LOG).write_text(_log(results, chosen), encoding="utf-8", newline="\n")
+    write_rules(chosen.rules, room.make(RULES))
+    return results
+
+
+def _measured(chosen: Selection, original: Tokenizer, unigram: Tokenizer,
+              remapped: Tokenizer, domain: Counter[bytes], general: Counter[bytes],
+              aside: Sequence[str]) -> dict[str, Any]:
+    """The key results: what is given up, and what the domain and the rest get."""
+    before, after = (
+        [int((uses_of(unigram_pieces(model), unigram_scores(model), words)).sum())
+         for words in (domain, general)] for model in (unigram, remapped))
+    old, new = lengths(original, aside), lengths(remapped, aside)
+    used = sum(token.uses > 0 for token in chosen.given_up)
+    return {
+        "reassigned": len(chosen.rules), "candidates": chosen.candidates,
+        "missing_bytes": len(chosen.missing), "given_up_used": used,
+        "domain_tokens": before[0], "domain_saved": _share(before[0], after[0]),
+        "held_out_documents": len(aside), "held_out_tokens": int(old.sum()),
+        "held_out_saved": _share(int(old.sum()), int(new.sum())),
+        "held_out_longer": int((new > old).sum()),
+        "general_tokens": before[1], "general_saved": _share(before[1], after[1]),
+    }
+
+
+def _share(before: int, after: int) -> float:
+    """Per cent of the tokens that are saved."""
+    return 100 * (1 - after / before) if before else 0.0
+
+
+def _write_candidates(chosen: Selection, path: Any) -> None:
+    saved = dict(zip(chosen.found.pieces,
+                     zip(chosen.found.saved, chosen.found.uses, strict=True),
+                     strict=True))
+    with open(path, "w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(["id", "given_up", "given_up_uses", "given_up_cost", "new",
+                        "new_uses", "new_saves"])
+        for rule, token in zip(chosen.rules, chosen.given_up, strict=True):
+            saves, uses = saved.get(rule.new, (0, 0))
+            table.writerow([rule.id, _cell(rule.old), token.uses, token.cost,
+                            _cell(rule.new), uses, saves])
+
+
+def _cell(piece: bytes) -> str:
+    """A piece in a table: its text, else its bytes in hexadecimal numbers."""
+    text = kept_text(piece)
+    return f"bytes {piece.hex(' ')}" if text is None else text
+
+
+def _log(results: Mapping[str, Any], chosen: Selection) -> str:
+    r = results
+    first = ", ".join(f"`{_cell(rule.new)}`" for rule in chosen.rules[:20])
+    gone = ", ".join(f"`{_cell(token.piece)}`" for token in chosen.given_up[:20])
+    return f"""\
+# Selection
+
+- {r["reassigned"]} tokens are given up for as many new pieces, chosen from \
+{r["candidates"]} candidates; {r["missing_bytes"]} of the new ones are bytes that the \
+vocabulary lacked.
+- Of the tokens given up, the domain and the general text used {r["given_up_used"]}.
+- The domain takes {r["domain_saved"]:.2f} % fewer tokens than before (of \
+{r["domain_tokens"]}); the documents kept aside {r["held_out_saved"]:.2f} % fewer than \
+under the original tokenizer (of {r["held_out_tokens"]} in {r["held_out_documents"]} \
+documents, of which {r["held_out_longer"]} have become longer).
+- The general text takes {r["general_saved"]:.3f} % fewer tokens (of \
+{r["general_tokens"]}).
+
+The most useful new pieces: {first}.
+
+Given up first: {gone}.
+"""
