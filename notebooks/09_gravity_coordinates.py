@@ -421,7 +421,7 @@ pd.DataFrame({
 }).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1 빼기 +1)는 ⟨sign_gap⟩ nats이고, 내적에서 `⟨kernel⟩`을 뺀 차이는 ⟨dot_gap⟩ nats입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 쪽이 이번 실행에서 나았다는 뜻입니다.
+# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1의 손실에서 +1의 손실을 뺀 값)는 ⟨sign_gap⟩ nats이고, 내적의 손실에서 `⟨kernel⟩`의 손실을 뺀 차이는 ⟨dot_gap⟩ nats입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 쪽이 이번 실행에서 나았다는 뜻입니다.
 #
 # 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩단계, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 시드가 하나뿐이면 시드에 따라 손실이 얼마나 흔들리는지도 알 수 없습니다. 그러니 이 표만으로 순위를 가려서는 안 됩니다. 시드 셋으로 따로 잰 값은 [실험 일지](#lab-log-sign)에 있습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
 # %% [markdown] tags=["lang-en"]
@@ -433,7 +433,7 @@ pd.DataFrame({
 # <!-- label: gravity-attended -->
 # ### 어디를 보고 있나
 #
-# 부호가 뒤집힌 모델도 학습하면서 좌표와 질량을 바꿀 수 있습니다. 그러니 배우지 못하는 것이 아니라 다르게 배울 수 있습니다. 토큰마다 가중치로 평균한 거리를, 볼 수 있는 토큰 전체의 평균 거리로 나누어 보면 어떻게 다른지 드러납니다. 1보다 작으면 가까운 것을, 1보다 크면 먼 것을 보는 모델입니다.
+# 부호가 뒤집힌 모델도 학습하면서 좌표와 질량을 바꿀 수 있습니다. 그러니 아예 배우지 못하는 것이 아니라, 다르게 배우는 것일 수 있습니다. 토큰마다 가중치로 평균한 거리를, 볼 수 있는 토큰 전체의 평균 거리로 나누어 보면 어떻게 다른지 드러납니다. 1보다 작으면 가까운 것을, 1보다 크면 먼 것을 보는 모델입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-attended -->
 # ### Where they look
@@ -501,12 +501,12 @@ pd.DataFrame({
 # <!-- label: gravity-start -->
 # ### 부호의 판정은 조건을 탑니다
 #
-# 학습 곡선에서 두 `potential`의 순서는 도중에 바뀔 수 있습니다. ⟨early_step⟩단계에서 −1 빼기 +1은 ⟨early_gap⟩ nats이고(작은 표본), 끝에서는 ⟨sign_gap⟩ nats입니다. 두 수의 부호가 다르면, 어디서 멈추느냐가 판정을 뒤집는다는 뜻입니다.
+# 학습 곡선에서 두 `potential`의 순서는 도중에 바뀔 수 있습니다. ⟨early_step⟩단계에서 −1의 손실에서 +1의 손실을 뺀 값은 ⟨early_gap⟩ nats이고(작은 표본), 끝에서는 ⟨sign_gap⟩ nats입니다. 두 수의 부호가 다르면, 어디서 멈추느냐가 판정을 뒤집는다는 뜻입니다.
 #
 # 까닭을 자기 자신에게서 찾아봅니다. 자기 자신과의 거리는 언제나 0입니다. 당기는 힘은 거기서 가장 세고, 밀어내는 힘은 거기서 가장 약합니다. 학습 전과 후에 자기 자신이 받는 가중치의 평균을 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-start -->
-# ### The verdict on the sign hangs on conditions
+# ### The verdict on the sign depends on the conditions
 #
 # In the learning curves the two `potential` models may change places on the way. At step ⟨early_step⟩ −1 minus +1 is ⟨early_gap⟩ nats (on a small sample), at the end ⟨sign_gap⟩ nats. Where the two differ in sign, the verdict turns on when one stops.
 #
@@ -849,7 +849,7 @@ check_mended_cutoff(cutoff_solution)
 # <!-- label: gravity-radius -->
 # ### 배운 반지름
 #
-# 학습된 `⟨kernel⟩` 모델을 둘로 베껴 ⟨n_more⟩단계를 더 학습합니다. 한쪽은 그대로 두고, 한쪽에는 반지름이 ⟨radius_start⟩에서 시작하는 `⟨cutoff⟩` 컷오프를 켭니다. 헤드마다 반지름이 얼마가 되고 쌍을 얼마나 끊는지 봅니다.
+# 학습된 `⟨kernel⟩` 모델을 두 벌 복사해 ⟨n_more⟩단계를 더 학습합니다. 한쪽은 그대로 두고, 한쪽에는 반지름이 ⟨radius_start⟩에서 시작하는 `⟨cutoff⟩` 컷오프를 켭니다. 헤드마다 반지름이 얼마가 되고 쌍을 얼마나 끊는지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-radius -->
 # ### Radii that were learned
@@ -908,7 +908,7 @@ heads.style.hide(axis="index").format(precision=2)
 #
 # $$L_{\text{rep}}=\lambda\cdot\operatorname*{mean}_{i\ne j}\ \frac{m_im_j}{\max(r_{ij},\,d_{\min})^2}$$
 #
-# 학습된 모델을 한 번 더 베껴, 이번에는 이 항을 더한 채 ⟨n_more⟩단계를 학습합니다. 앞에서 그대로 더 배운 모델과 나란히 놓고, 토큰마다 가장 가까운 이웃까지의 거리를 잽니다.
+# 학습된 모델을 한 번 더 복사해, 이번에는 이 항을 더한 채 ⟨n_more⟩단계를 학습합니다. 앞에서 그대로 더 배운 모델과 나란히 놓고, 토큰마다 가장 가까운 이웃까지의 거리를 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-repulsion -->
 # ## Repulsion: not all in one place
@@ -1004,9 +1004,9 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-failures -->
 # ## 잘되지 않은 것
 #
-# - **밀어내는 부호.** 당기는 쪽과의 차이는 ⟨sign_gap⟩ nats였습니다. 부호만 바로잡으면 될 일이 아니었습니다. [조건을 탑니다](#gravity-start).
+# - **밀어내는 부호.** 당기는 쪽과의 손실 차이는 ⟨sign_gap⟩ nats였습니다. 부호만 바로잡으면 될 일이 아니었습니다. 판정은 [조건을 탑니다](#gravity-start).
 # - **토큰을 아는 좌표.** 이 크기와 이 단계에서는 위치만 아는 좌표와의 차이가 ⟨know_gap⟩ nats였습니다. 음수이면 위치만 아는 쪽이 나았다는 뜻입니다.
-# - **작은 $\varepsilon$으로 막지 않은 퍼텐셜.** 겹친 토큰 하나의 가중치가 ⟨attract_self⟩입니다.
+# - **아주 작은 $\varepsilon$만으로 막은 퍼텐셜.** 겹친 토큰 하나의 가중치가 ⟨attract_self⟩입니다.
 # - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않았습니다. 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩입니다.
 # - **반발.** 없을 때와 있을 때 가장 가까운 이웃까지 거리의 중앙값은 ⟨near_without⟩, ⟨near_with⟩이고 손실은 ⟨loss_without⟩, ⟨loss_with_repulsion⟩입니다. 점들이 벌어진 만큼 손실이 나아졌는지 견주어 보십시오.
 # - **질량과 빈도.** 횟수와의 순위 상관은 ⟨mass_rank⟩입니다. 0보다 뚜렷이 크지 않다면, 잦은 글자가 곧 무거운 글자라는 기대는 맞지 않은 것입니다.
@@ -1014,11 +1014,11 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-failures -->
 # ## What did not work
 #
-# - **The repelling sign.** It lay ⟨sign_gap⟩ nats behind attraction. To put the sign right is not all there is to it: it [hangs on conditions](#gravity-start).
+# - **The repelling sign.** Its loss minus that of attraction was ⟨sign_gap⟩ nats. Putting the sign right is not all there is to it: the verdict [depends on the conditions](#gravity-start).
 # - **Coordinates that know the token.** At this size and after this many steps, coordinates of position only differ by ⟨know_gap⟩ nats; negative means that position alone did better.
-# - **A potential held back by no more than a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
+# - **A potential bounded by nothing but a tiny $\varepsilon$.** One coinciding token took ⟨attract_self⟩ of the weight.
 # - **A cutoff that multiplies scores.** The share of the tokens it meant to cut did not go to 0; it went from ⟨beyond_none⟩ to ⟨beyond_soft⟩.
-# - **Repulsion.** Without and with it, the median distance to the nearest neighbour is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved apart with how far the loss fell.
+# - **Repulsion.** Without it and with it, the median distance to the nearest neighbour is ⟨near_without⟩ and ⟨near_with⟩, the loss ⟨loss_without⟩ and ⟨loss_with_repulsion⟩. Compare how far the points moved apart with how far the loss fell.
 # - **Mass and frequency.** The rank correlation with the counts is ⟨mass_rank⟩. Unless that is clearly above 0, the expectation that frequent characters are heavy ones was wrong.
 
 # %% [markdown] tags=["lang-ko"]
