@@ -1,7 +1,8 @@
 """How the tests share their workers (`-n 2`), and which files are no tests.
 
 A file stays whole: what it loads once (a model, a Wine folder) is loaded once. All of
-`tests/site` goes to one worker, because it reads one build with one browser.
+`tests/site` goes to one worker, because it reads one build with one browser. What the
+check of the notebooks executed is kept, so that this build need not do it again.
 """
 
 import pytest
@@ -24,3 +25,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
     """Deal the files out in the order in which they were collected."""
     config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where nbmake checks notebooks, let it keep for the site what passed."""
+    if any(getattr(item, "nbmake", False) for item in items):
+        from nbmake import pytest_items
+
+        from book.checked import KeptRun
+
+        pytest_items.NotebookRun = KeptRun

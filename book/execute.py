@@ -162,7 +162,7 @@ def execute_many(
     """
     if jobs < 1:
         raise ValueError(f"jobs is {jobs}; use 1 or more")
-    runs = [_Run(item if isinstance(item, Job) else Job(Path(item))) for item in items]
+    runs = [Run(item if isinstance(item, Job) else Job(Path(item))) for item in items]
     known = {run.job.name for run in runs}
     for run in runs:
         run.needs = set(run.job.needs) & known
@@ -170,7 +170,7 @@ def execute_many(
     past = _durations()
     waiting.sort(key=lambda run: -past.get(run.label, float("inf")))
     events: queue.Queue = queue.Queue()
-    active: list[_Run] = []
+    active: list[Run] = []
     cells = {run.job.name: len(code_cells(run.nb)) for run in waiting}
     with closing(Progress(cells, progress)) as bar:
         try:
@@ -232,7 +232,7 @@ def _tell(bar: Progress, result: Result) -> None:
     bar.finished(result.name, f"{result.status}, {said}")
 
 
-class _Run:
+class Run:
     """One job on its way: its key, its process, its result."""
 
     def __init__(self, job: Job):
@@ -319,19 +319,10 @@ class _Run:
             told = {"status": "failed", "device": "",
                     "error": f"the process ended with code {code}: {last}"}
             nb = self.nb
-        if told["status"] == "ok":  # data fetched by the run itself is part of the key
-            self.key = full_key(self.code, data_state(self.files))
-        about = {
-            "key": self.key, "profile": self.job.profile,
-            "parameters": self.job.parameters, "seconds": round(seconds, 2),
-            "device": told["device"],
-        }
-        _tidy(nb, about)
-        text = nbformat.writes(nb).rstrip("\n") + "\n"
         if told["status"] == "ok":
-            self._publish(text, new=True)
-            self.result = self._passed(nb, about, cached=False)
+            self.passed(nb, seconds, told["device"])
         else:
+            text = self._tidied(nb, seconds, told["device"])
             place = self.entry(".failed")
             for path in [place, *self._failed_out()]:
                 write_atomically(path, text)
@@ -341,6 +332,13 @@ class _Run:
                 error=told["error"], key=self.key,
             )
         self._close()
+
+    def passed(self, nb: NotebookNode, seconds: float, device: str) -> None:
+        """Keep a notebook of which every cell passed, whoever executed it."""
+        # data fetched by the run itself is part of the key
+        self.key = full_key(self.code, data_state(self.files))
+        self._publish(self._tidied(nb, seconds, device), new=True)
+        self.result = self._passed(nb, nb.metadata["agt"], cached=False)
 
     def stop(self) -> None:
         """End the worker and its kernel."""
@@ -375,23 +373,31 @@ class _Run:
         for stale in [self.entry(".failed"), *self._failed_out()]:
             stale.unlink(missing_ok=True)
 
+    def _tidied(self, nb: NotebookNode, seconds: float, device: str) -> str:
+        """Drop what names this machine or pairs the copy with a source; say what it is.
+
+        The notebook is changed; the text of its file is returned.
+        """
+        nb.metadata.pop("jupytext", None)
+        nb.metadata.pop("papermill", None)
+        nb.metadata["agt"] = {
+            "key": self.key, "profile": self.job.profile,
+            "parameters": self.job.parameters, "seconds": round(seconds, 2),
+            "device": device,
+        }
+        for cell in nb.cells:
+            for clock in ("papermill", "execution"):
+                cell.metadata.pop(clock, None)
+            if not cell.metadata.get("tags"):
+                cell.metadata.pop("tags", None)
+        return nbformat.writes(nb).rstrip("\n") + "\n"
+
     def _passed(self, nb: NotebookNode, about: dict, cached: bool) -> Result:
         return Result(
             self.job.name, self.job.profile, "ok", path=self.entry(),
             seconds=about["seconds"], cached=cached, device=about["device"],
             records=records(nb), key=self.key,
         )
-
-
-def _tidy(nb: NotebookNode, about: dict) -> None:
-    """Drop what names this machine or pairs the copy with a source; say what it is."""
-    nb.metadata.pop("jupytext", None)
-    nb.metadata.pop("papermill", None)
-    nb.metadata["agt"] = about
-    for cell in nb.cells:
-        cell.metadata.pop("papermill", None)
-        if not cell.metadata.get("tags"):
-            cell.metadata.pop("tags", None)
 
 
 def _durations() -> dict[str, float]:

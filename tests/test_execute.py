@@ -13,8 +13,11 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 import torch
+from nbmake import pytest_items
 
+from book import checked as checking
 from book import execute as executing
+from book.batch import book_jobs
 from book.execute import Job, MergeError, execute, execute_many, merge
 from book.fingerprint import code_key, data_state, full_key, library, load
 from book.sync import ROOT, paired, sync_one
@@ -178,6 +181,65 @@ def test_an_edit_of_prose_and_looks_shows_without_executing(ran):
     file.write_text(text, encoding="utf-8")
 
 
+@pytest.fixture
+def checked(tmp_path, monkeypatch):
+    """Run a notebook of a book as its check does; return that, and one of the site."""
+    book = tmp_path / "notebooks"
+    book.mkdir()
+    (book / "batch.toml").write_text(
+        'profiles = ["smoke"]\n[groups]\n[pages."02"]\nword = "mass"\n')
+    monkeypatch.setattr(executing, "EXECUTED", tmp_path / "cache")
+    monkeypatch.setattr(checking, "NOTEBOOKS", book)
+    monkeypatch.delenv("JUPYTER_PATH", raising=False)  # not the one that cannot start
+    monkeypatch.setenv("BOOK_PROFILE", "smoke")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def check(name, text, stale=False):
+        (book / f"{name}.py").write_text(text.format(counter=tmp_path / name))
+        sync_one(book / f"{name}.py")
+        if stale:
+            (book / f"{name}.py").write_text(text.format(counter=tmp_path / "other"))
+        kept = checking.KeptRun(book / f"{name}.ipynb", 60, kernel="python3")
+        error = kept.execute().error
+        (job,) = (job for job in book_jobs("smoke", book) if job.name == name)
+        return error, executing.Run(job)
+
+    return check
+
+
+def test_what_the_check_executed_the_site_takes(checked, tmp_path):
+    error, run = checked("01_good", GOOD)
+    assert error is None
+    assert run.from_cache()
+    assert (tmp_path / "01_good").read_text() == "run\n"
+    page = merge(run.nb, read(run.result.path))
+    said = page.cells[-1].outputs[0].text.splitlines()
+    assert said[:2] == ["empty smoke 1", sys.executable]
+    assert run.result.records["length"]["value"] == 10
+    assert all("execution" not in cell.metadata for cell in page.cells)
+
+
+@pytest.mark.parametrize("case", ["fails", "own parameters", "newer source"])
+def test_what_the_site_would_execute_otherwise_it_does_not_take(checked, case):
+    name = "02_good" if case == "own parameters" else "01_good"
+    text = BAD if case == "fails" else GOOD
+    error, run = checked(name, text, stale=case == "newer source")
+    assert (error is not None) == (case == "fails")
+    assert not run.from_cache()
+
+
+def test_the_check_of_the_notebooks_is_one_that_keeps(request):
+    class Notebook:
+        nbmake = True
+
+    (ours,) = (plugin for plugin in request.config.pluginmanager.get_plugins()
+               if getattr(plugin, "__file__", None) == str(ROOT / "conftest.py"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pytest_items, "NotebookRun", None)
+        ours.pytest_collection_modifyitems([Notebook()])
+        assert pytest_items.NotebookRun is checking.KeptRun
+
+
 def test_merging_with_other_code_is_refused(ran):
     source = paired(ran.folder / "01_good.py")
     executed = read(ran.results["01_good"].path)
@@ -213,7 +275,7 @@ def test_data_that_a_run_fetches_itself_does_not_make_it_run_twice(
     assert (first.status, first.cached, state.read_text()) == ("ok", False, "fetched")
     assert execute(file, "smoke").cached
     state.write_text("fetched from another origin")
-    assert not executing._Run(Job(file, "smoke")).from_cache()
+    assert not executing.Run(Job(file, "smoke")).from_cache()
 
 
 def test_a_run_whose_files_are_gone_runs_again_and_a_page_does_not(ran, tmp_path):
@@ -228,7 +290,7 @@ def test_a_run_whose_files_are_gone_runs_again_and_a_page_does_not(ran, tmp_path
     assert first.records["files_written"] == {"value": str(left), "text": "1"}
     assert execute_many([job], progress=False)[0].cached
     left.unlink()
-    assert executing._Run(Job(file, "smoke")).from_cache()
+    assert executing.Run(Job(file, "smoke")).from_cache()
     again = execute_many([job], progress=False)[0]
     assert (again.cached, left.read_text()) == (False, "a curve")
 
