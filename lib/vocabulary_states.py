@@ -45,12 +45,14 @@ class States:
 
     hidden: its last state, normalised as the head takes it. other: the log of the
     summed exponentials of the logits of all rows that stay. target: which new row
-    comes next, counted from 0; -1 where it is an old one.
+    comes next, counted from 0; -1 where it is an old one. read: how many old tokens
+    went through the model.
     """
 
     hidden: Float[Tensor, "tokens width"]
     other: Float[Tensor, " tokens"]
     target: Int[Tensor, " tokens"]
+    read: int = 0
 
 
 @torch.no_grad()
@@ -87,6 +89,7 @@ def read_states(
             "use init_strategy constituents"
         )
     documents.sort(key=lambda document: len(document[0]), reverse=True)
+    read = sum(len(old) for old, _, _ in documents)
     head = model.get_output_embeddings().weight
     stay = torch.ones(len(head), dtype=torch.bool, device=head.device)
     stay[list(ids)] = False
@@ -109,22 +112,23 @@ def read_states(
                          .logsumexp(1).cpu())
             target += [place.get(index, -1) for _, _, new in batch for index in new]
             progress.update(len(batch))
-    return States(torch.cat(hidden), torch.cat(other), torch.tensor(target))
+    return States(torch.cat(hidden), torch.cat(other), torch.tensor(target), read)
 
 
 def fit_output(
     states: States,
     first: Float[Tensor, "new width"],
     *,
-    strength: float = 1.0,
+    strength: float = 50.0,
     passes: int = 4,
     batch: int = 1024,
-    rate: float = 0.01,
+    rate: float = 0.005,
     seed: int = 0,
 ) -> Float[Tensor, "new width"]:
     r"""Output rows that predict the new pieces from the states before them.
 
-    $$ \\min_R \\sum_i \\Bigl[ \\ln\\bigl(e^{a_i} + \\textstyle\\sum_r e^{h_i \\cdot R_r}
+    $$ \\min_R \\sum_i \\Bigl[
+       \\ln\\bigl(e^{a_i} + \\textstyle\\sum_r e^{h_i \\cdot R_r}
        \\bigr) - [y_i \\text{ new}]\\; h_i \\cdot R_{y_i} \\Bigr]
        + \\lambda \\lVert R - R_0 \\rVert^2 $$
 
@@ -177,5 +181,6 @@ def learn_rows(
                        "constituents")
     states = read_states(model, remapped, change.ids, change.spellings, texts, bar=bar)
     rows = fit_output(states, head, seed=seed)
-    about = {"states": len(states.target), "learned_from": int((states.target >= 0).sum())}
+    about = {"read": states.read, "states": len(states.target),
+             "learned_from": int((states.target >= 0).sum())}
     return Rows(start, rows, about) if "lm_head" in found else Rows(rows, None, about)

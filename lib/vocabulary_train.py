@@ -46,8 +46,9 @@ def windows(
         If the texts do not fill one row.
     """
     start, width, ids = start_token(tokenizer), context + 1, []
-    for batch in itertools.batched(texts, 256):
-        for encoding in tokenizer.encode_batch(list(batch), add_special_tokens=False):
+    texts = iter(texts)
+    while batch := list(itertools.islice(texts, 256)):
+        for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
             ids += [start, *encoding.ids]
         if most is not None and len(ids) >= most * width:
             break

@@ -1,0 +1,283 @@
+"""What a reassigned vocabulary is worth: bits per byte before, between and after.
+
+    python -m benchmarks.ivr                    all of it
+    python -m benchmarks.ivr --parts align      the strategies only
+    python -m benchmarks.ivr --steps 20 --pieces 200 --out /tmp/ivr.jsonl
+
+SmolLM2-135M gets pieces for Korean film reviews. `align`: every strategy, with the new
+rows in the input table only, in the output table only, and in both. `train`: the
+swapped model and the untouched one, fine-tuned on as many tokens. Each measurement is a
+line of benchmarks/results/ivr.jsonl, written when it is done; what stands there with
+the same settings is not measured again. See benchmarks/README.md.
+"""
+
+import argparse
+import datetime
+import inspect
+import json
+import random
+import statistics
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from lib import data
+from lib.bits import bits_per_byte
+from lib.vocabulary_align import (
+    STRATEGIES,
+    load_model,
+    make_rows,
+    put_rows,
+    reassigned,
+    untie,
+)
+from lib.vocabulary_small import small_swap
+from lib.vocabulary_train import Mixed, fine_tune, phases, windows
+
+RESULTS = Path(__file__).parent / "results" / "ivr.jsonl"
+#: Modules of the standard library whose source is the code of the measurement.
+CODE = (textwrap, statistics, random, argparse, inspect, json)
+
+
+def paragraphs(name: str, size: int) -> list[str]:
+    """The long lines of an English text, cut to `size` characters."""
+    lines = (line.strip() for line in data.text(name).splitlines())
+    return [line[:size] for line in lines if len(line) > 200]
+
+
+def code(count: int, size: int) -> list[str]:
+    """Pieces of Python source."""
+    found = []
+    for module in CODE:
+        source = inspect.getsource(module)
+        found += [source[i:i + size] for i in range(0, len(source) - size, 3 * size)]
+    return found[::max(1, len(found) // count)][:count]
+
+
+def texts(documents: int) -> dict[str, list[str]]:
+    """The documents of the measurement, by kind; none of them is trained on."""
+    lines = data.path("nsmc_valid").read_text("utf-8").splitlines()
+    reviews = [json.loads(line)["review"] for line in lines]
+    prose = paragraphs("wikitext2_valid", 600)
+    count = max(2, documents // 5)
+    return {
+        "domain": [review for review in reviews if review.strip()][:documents],
+        "prose": prose[::max(1, len(prose) // count)][:count],
+        "code": code(count, 600),
+    }
+
+
+class Bench:
+    """The model, the tokenizers, the documents, and the file of results."""
+
+    def __init__(self, given: argparse.Namespace):
+        self.given = given
+        self.place = str(data.path("smollm2"))
+        self.original = Tokenizer.from_file(f"{self.place}/tokenizer.json")
+        self.reviews = data.text("korean").splitlines()
+        self.replay = paragraphs("wikitext2_test", 2000)
+        self.unigram, self.remapped = small_swap(
+            self.original, self.reviews[:given.distill], self.replay, given.pieces)
+        self.ids = reassigned(self.original, self.remapped).ids
+        self.texts = texts(given.documents)
+        self.settings = {
+            "pieces": len(self.ids), "documents": given.documents,
+            "precision": given.precision, "seed": given.seed,
+        }
+        self.done = self._read()
+
+    def _read(self) -> list[dict]:
+        if not self.given.out.exists():
+            return []
+        lines = self.given.out.read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def has(self, **named) -> bool:
+        """Whether a row with these settings is there."""
+        wanted = self.settings | named
+        return any(wanted.items() <= row.items() for row in self.done)
+
+    def write(self, began: float, **row) -> None:
+        """Add a row to the file."""
+        row = self.settings | row | {
+            "seconds": round(time.perf_counter() - began, 1),
+            "threads": torch.get_num_threads(), "device": self.given.device,
+            "torch": torch.__version__,
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        }
+        self.done.append(row)
+        self.given.out.parent.mkdir(parents=True, exist_ok=True)
+        with self.given.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), file=sys.stderr)
+
+    def model(self) -> torch.nn.Module:
+        """The model as it was published."""
+        return load_model(self.place).to(self.given.device)
+
+    def bits(self, model, tokenizer: Tokenizer, kinds=("domain", "prose", "code")):
+        """Bits per byte of each kind, and the tokens of the domain."""
+        found = {}
+        for kind in kinds:
+            with self.autocast():
+                told = bits_per_byte(model, tokenizer, self.texts[kind], tokens=2048)
+            found[kind] = round(told.per_byte, 5)
+            if kind == "domain":
+                found |= {"domain_tokens": told.tokens, "domain_bytes": told.bytes}
+        return found
+
+    def autocast(self):
+        """The precision of everything that is measured or trained."""
+        return torch.autocast(self.given.device, dtype=torch.bfloat16,
+                              enabled=self.given.precision == "bf16")
+
+
+def before(bench: Bench) -> None:
+    """The model with its own tokenizer, with the Unigram, and with rows not made."""
+    tokenizers = {"original": bench.original, "distilled": bench.unigram,
+                  "rows not made": bench.remapped}
+    model = None
+    for name, tokenizer in tokenizers.items():
+        if bench.has(part="before", name=name):
+            continue
+        model, began = model or bench.model(), time.perf_counter()
+        bench.write(began, part="before", name=name, **bench.bits(model, tokenizer))
+
+
+def align(bench: Bench) -> None:
+    """Every strategy: input rows only, output rows only, both, and one table."""
+    for strategy in STRATEGIES:
+        for own in (False, True):
+            sides = ("input", "output", "both") if own else ("one table",)
+            sides = [side for side in sides if not bench.has(
+                part="align", strategy=strategy, rows=side)]
+            if not sides:
+                continue
+            model, began = bench.model(), time.perf_counter()
+            if own:
+                untie(model)
+            with bench.autocast():
+                rows = make_rows(model, bench.original, bench.remapped, strategy,
+                                 texts=mixed(bench), seed=bench.given.seed)
+            old = [module.weight[bench.ids].detach().clone() for module in
+                   (model.get_input_embeddings(), model.get_output_embeddings())]
+            for side in sides:
+                put_rows(model, bench.ids,
+                         old[0] if side == "output" else rows.wte,
+                         None if not own else
+                         old[1] if side == "input" else rows.lm_head)
+                whole = side in ("both", "one table")
+                kinds = ("domain", "prose", "code") if whole else ("domain",)
+                bench.write(began, part="align", strategy=strategy, rows=side,
+                            **bench.bits(model, bench.remapped, kinds))
+                began = time.perf_counter()
+
+
+def mixed(bench: Bench) -> list[str]:
+    """What `hidden_states` reads: reviews, and some prose to leave alone."""
+    count = bench.given.read
+    return [*bench.reviews[:count],
+            *(text[:600] for text in bench.replay[:count // 12])]
+
+
+class Curve:
+    """Measures the model again and again while it is trained."""
+
+    def __init__(self, bench: Bench, tokenizer: Tokenizer, began: float, steps: int,
+                 reading: int, about: dict):
+        self.bench, self.tokenizer, self.began = bench, tokenizer, began
+        self.steps, self.reading, self.about = steps, reading, about
+        self.every, self.losses = max(1, steps // bench.given.points), []
+
+    def __call__(self, phase: str, step) -> None:
+        self.losses.append(float(step.loss))
+        at = len(self.losses)
+        if at == self.steps or (at % self.every == 0
+                                and at + self.every // 2 < self.steps):
+            self.point(step.model, at, phase=phase,
+                       loss=round(statistics.mean(self.losses[-self.every:]), 4))
+
+    def point(self, model, at: int, **more) -> None:
+        """Write how the model is now; tokens are those of training and of reading."""
+        given = self.bench.given
+        tokens = at * given.batch * given.context + self.reading
+        self.bench.write(self.began, **self.about, step=at, tokens=tokens,
+                         last=at == self.steps, **more,
+                         **self.bench.bits(model, self.tokenizer))
+
+
+def train(bench: Bench) -> None:
+    """Fine-tune on equally many tokens: swapped by strategy, and as it was.
+
+    What `hidden_states` read before is taken off its steps: a token that is read
+    without a pass back counts as a third of one that is trained on.
+    """
+    given = bench.given
+    budget = {"steps": given.steps, "rows_steps": given.rows_steps,
+              "batch": given.batch, "context": given.context, "rate": given.rate,
+              "rows_rate": given.rows_rate, "share": given.share}
+    for name in ("unswapped", *given.strategies):
+        if bench.has(part="train", name=name, last=True, **budget):
+            continue
+        began, model = time.perf_counter(), bench.model()
+        steps, reading = given.steps, 0
+        tokenizer, rows_steps = bench.original, 0
+        if name != "unswapped":
+            tokenizer, rows_steps = bench.remapped, given.rows_steps
+            with bench.autocast():
+                rows = make_rows(model, bench.original, bench.remapped, name,
+                                 texts=mixed(bench), seed=given.seed)
+            put_rows(model, bench.ids, rows.wte, rows.lm_head)
+            reading = rows.about.get("read", 0) // 3
+            steps -= round(reading / given.batch / given.context)
+        plan = phases(rows_steps=rows_steps, steps=steps - rows_steps,
+                      batch=given.batch, rows_rate=given.rows_rate, rate=given.rate,
+                      precision=given.precision, seed=given.seed)
+        need = given.steps * given.batch
+        batches = Mixed(windows(tokenizer, bench.reviews, given.context, need),
+                        windows(tokenizer, bench.replay, given.context, need),
+                        given.batch, given.share, given.seed)
+        curve = Curve(bench, tokenizer, began, steps, reading,
+                      {"part": "train", "name": name, **budget})
+        curve.point(model, 0)
+        fine_tune(model, bench.ids, batches, plan, on_step=curve)
+
+
+PARTS = {"before": before, "align": align, "train": train}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark: 0 measured, 2 wrong use."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ivr", description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES,
+                        default=["hidden_states", "constituents"], help="to train")
+    parser.add_argument("--pieces", type=int, default=2000, help="reassigned ids")
+    parser.add_argument("--distill", type=int, default=20_000, help="reviews")
+    parser.add_argument("--read", type=int, default=500, help="by hidden_states")
+    parser.add_argument("--documents", type=int, default=80, help="to measure on")
+    parser.add_argument("--steps", type=int, default=60, help="updates of each run")
+    parser.add_argument("--rows-steps", type=int, default=10, help="of them rows only")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--context", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--rows-rate", type=float, default=5e-3)
+    parser.add_argument("--share", type=float, default=0.25, help="of replay")
+    parser.add_argument("--points", type=int, default=4, help="of the curve")
+    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    bench = Bench(parser.parse_args(arguments))
+    for part in bench.given.parts:
+        PARTS[part](bench)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
