@@ -18,7 +18,7 @@
 # |---|---|
 # | **할 수 있게 되는 것** | 거리를 내적으로 바꾸는 벡터를 직접 만들고, 16비트에서 무엇이 어긋나는지 찾아 고치고, 표를 블록씩 훑는 계산과 그 미분을 쓰고, 컷오프(cutoff)가 언제 시간을 벌어 주는지 판단할 수 있습니다 |
 # | **걸리는 시간** | 읽기 40분, 연습 문제 45분 |
-# | **필요한 것** | [중력 좌표](09_gravity_coordinates.ipynb)의 커널(kernel), 소프트맥스(softmax), 조금의 미분 |
+# | **필요한 것** | [중력 좌표](09_gravity_coordinates.ipynb)의 커널(kernel), 소프트맥스(softmax), 미분 조금 |
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-gravity -->
 # # Fast gravity: without ever making the table
@@ -362,9 +362,9 @@ record(off_weights=off_weights, off_mixed=gap(mixed, wanted))
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-bits -->
-# ## 16비트의 값: 높은 자리와 낮은 자리
+# ## 16비트의 대가: 높은 자리와 낮은 자리
 #
-# bf16은 유효 숫자가 8비트, 열진법으로 두세 자리뿐입니다. 키에 덧붙인 성분 $b_j-\gamma\|z_j\|^2/C$는 좌표의 제곱이라 크고, 큰 수일수록 반올림 오차도 큽니다. 그 오차는 로짓에 그대로 더해집니다. 고치는 방법은 수 하나를 둘로 나누는 것입니다. 반올림한 값을 먼저 적고, 남은 것을 다시 반올림하여 옆에 적습니다. 내적이 둘을 다시 더해 줍니다.
+# bf16은 유효 숫자가 8비트, 십진법으로 두세 자리뿐입니다. 키에 덧붙인 성분 $b_j-\gamma\|z_j\|^2/C$는 좌표의 제곱이라 크고, 큰 수일수록 반올림 오차도 큽니다. 그 오차는 로짓에 그대로 더해집니다. 고치는 방법은 수 하나를 둘로 나누는 것입니다. 반올림한 값을 먼저 적고, 남은 것을 다시 반올림하여 옆에 적습니다. 내적이 둘을 다시 더해 줍니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-bits -->
 # ## What 16 bits cost: high part and low part
@@ -388,11 +388,11 @@ pd.DataFrame({
 # %% [markdown] tags=["lang-ko"]
 # 하나로 적으면 상대 오차가 ⟨lost_high⟩까지 가고, 둘로 적으면 ⟨lost_both⟩까지입니다. `gaussian_sdpa`는 쿼리를 둘로, 키의 덧붙인 성분을 셋으로 나눕니다. 축이 $C$개면 폭이 $2C+3$이 됩니다. 이 책의 헤드가 폭의 절반에서 둘을 뺀 축을 쓰는 까닭입니다. 폭 64인 헤드라면 $C=30$이고 $2C+3=63$이어서 꼭 들어갑니다.
 #
-# 원점도 문제입니다. 모든 점이 원점에서 멀면 $\|z_j\|^2$이 크고, 서로 가까운 두 점의 거리는 큰 수 둘의 작은 차이가 됩니다. 그래서 첫 토큰을 원점으로 옮겨 놓고 셉니다. 그림에서는 점 전체를 원점에서 조금씩 밀어내며 네 가지 방법의 출력 오차를 봅니다. 점은 처음부터 bf16 수이고 벡터만 bf16으로 반올림하며, 곱셈과 소프트맥스는 float64로 하여 벡터의 반올림만 남깁니다.
+# 원점도 문제입니다. 모든 점이 원점에서 멀면 $\|z_j\|^2$이 크고, 서로 가까운 두 점의 거리는 큰 수 둘의 작은 차이가 됩니다. 그래서 첫 토큰을 원점으로 삼아 좌표를 다시 잽니다. 그림에서는 점 전체를 원점에서 조금씩 밀어내며 네 가지 방법의 출력 오차를 봅니다. 점은 처음부터 bf16 수이고 벡터만 bf16으로 반올림하며, 곱셈과 소프트맥스는 float64로 하여 벡터의 반올림만 남깁니다.
 # %% [markdown] tags=["lang-en"]
 # Written as one the relative error reaches ⟨lost_high⟩, written as two ⟨lost_both⟩. `gaussian_sdpa` splits the query in two and the added entry of the key in three, so that $C$ axes make a width of $2C+3$. This is why the heads of this book have two axes fewer than half their width: at width 64, $C=30$ and $2C+3=63$, which just fits.
 #
-# The origin matters too. If all points lie far from it, $\|z_j\|^2$ is large and the distance of two near points is a small difference of large numbers. So points are counted from the first token. In the figure the whole cloud is pushed away from the origin, little by little; watch the output error of four ways. The points are bf16 numbers to begin with, only the vectors are rounded to bf16, and products and softmax are in float64, so that nothing but the rounding of the vectors is left.
+# The origin matters too. If all points lie far from it, $\|z_j\|^2$ is large and the distance of two near points is a small difference of large numbers. So points are measured from the first token. In the figure the whole cloud is pushed away from the origin, little by little; watch the output error of four ways. The points are bf16 numbers to begin with, only the vectors are rounded to bf16, and products and softmax are in float64, so that nothing but the rounding of the vectors is left.
 
 # %%
 def rounded_vectors(z, bias, gamma, kind, from_first, parts):
@@ -437,13 +437,13 @@ ax.legend()
 show(fig, table=bits)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# bf16으로 반올림한 증강 벡터가 만드는 출력 오차. 수 하나로 적은 것과 나누어 적은 것, 점을 놓인 그대로 센 것과 첫 토큰부터 센 것. 오차의 축은 로그입니다.
+# bf16으로 반올림한 증강 벡터가 만드는 출력 오차. 수 하나로 적은 것과 나누어 적은 것, 점을 놓인 그대로 둔 것과 첫 토큰을 원점으로 삼은 것. 오차의 축은 로그입니다.
 #
-# <!-- alt: 점 구름이 원점에서 멀어질 때 출력 오차의 곡선 넷. 하나로 적고 그대로 센 곡선이 가장 높이 오르고, 나누어 적고 그대로 센 곡선은 낮은 데서 천천히 오르며, 나누어 적고 첫 토큰부터 센 곡선은 멀어지면 낮아진다. -->
+# <!-- alt: 점 구름이 원점에서 멀어질 때 출력 오차의 곡선 넷. 하나로 적고 그대로 둔 곡선이 가장 높이 오르고, 나누어 적고 그대로 둔 곡선은 낮은 데서 천천히 오르며, 나누어 적고 첫 토큰을 원점으로 삼은 곡선은 멀어지면 낮아진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Output error that augmented vectors rounded to bf16 cause: written as one number or split, with points as they lie or counted from the first token. The error axis is logarithmic.
+# Output error that augmented vectors rounded to bf16 cause: written as one number or split, with points as they lie or measured from the first token. The error axis is logarithmic.
 #
-# <!-- alt: Four curves of the output error as the cloud of points moves away from the origin. One number as it lies climbs highest; split as it lies climbs slowly from low down; split and counted from the first token falls as the cloud moves away. -->
+# <!-- alt: Four curves of the output error as the cloud of points moves away from the origin. One number as it lies climbs highest; split as it lies climbs slowly from low down; split and measured from the first token falls as the cloud moves away. -->
 
 # %% tags=["hide-input"]
 record(one_here=bits.iloc[0, 0], one_first=bits.iloc[0, 1],
@@ -456,11 +456,11 @@ record(one_here=bits.iloc[0, 0], one_first=bits.iloc[0, 1],
 # | 방법 | 원점에서 | ⟨far⟩만큼 밀었을 때 |
 # |---|---|---|
 # | 하나로, 놓인 그대로 | ⟨one_here⟩ | ⟨one_far⟩ |
-# | 하나로, 첫 토큰부터 | ⟨one_first⟩ | ⟨one_first_far⟩ |
+# | 하나로, 첫 토큰을 원점으로 | ⟨one_first⟩ | ⟨one_first_far⟩ |
 # | 나누어, 놓인 그대로 | ⟨split_here⟩ | ⟨split_far⟩ |
-# | 나누어, 첫 토큰부터 | ⟨split_first⟩ | ⟨split_first_far⟩ |
+# | 나누어, 첫 토큰을 원점으로 | ⟨split_first⟩ | ⟨split_first_far⟩ |
 #
-# 나누어 적기만 해도 원점 가까이에서는 오차가 거의 사라지고, 멀어질수록 천천히 늘어납니다. 첫 토큰에서 세는 데에는 값이 듭니다. 빼고 나서 좌표를 다시 bf16으로 반올림하므로, 구름이 원점에 있으면 오히려 손해입니다. 멀리서는 거꾸로입니다. 먼 점들은 이미 성긴 눈금 위에 있어서 차이가 반올림 없이 적힙니다. `gaussian_sdpa`는 GPU에서 16비트로 계산할 때 나누어 적고 점은 놓인 그대로 둡니다. CPU에서는 32비트로 바꾸어 계산하므로 나눌 것이 없고, 점은 첫 토큰부터 셉니다.
+# 나누어 적기만 해도 원점 가까이에서는 오차가 거의 사라지고, 멀어질수록 천천히 늘어납니다. 첫 토큰을 원점으로 삼는 데에는 대가가 따릅니다. 빼고 나서 좌표를 다시 bf16으로 반올림하므로, 구름이 원점에 있으면 오히려 손해입니다. 멀리서는 거꾸로입니다. 먼 점들은 이미 성긴 눈금 위에 있어서 차이가 반올림 없이 적힙니다. `gaussian_sdpa`는 GPU에서 16비트로 계산할 때 나누어 적고 점은 놓인 그대로 둡니다. CPU에서는 32비트로 바꾸어 계산하므로 나눌 것이 없고, 첫 토큰을 원점으로 삼습니다.
 # %% [markdown] tags=["lang-en"]
 # | way | at the origin | pushed by ⟨far⟩ |
 # |---|---|---|
@@ -469,13 +469,13 @@ record(one_here=bits.iloc[0, 0], one_first=bits.iloc[0, 1],
 # | split, as it lies | ⟨split_here⟩ | ⟨split_far⟩ |
 # | split, from the first token | ⟨split_first⟩ | ⟨split_first_far⟩ |
 #
-# Splitting alone all but removes the error near the origin, and lets it grow slowly further away. Counting from the first token has a price: what is left after the subtraction is rounded to bf16 again, a loss where the cloud lies at the origin anyway. Far away it is the other way round, since distant points already sit on a coarse grid, and their differences need no rounding. Computing in 16 bits on a GPU, `gaussian_sdpa` splits and leaves the points as they lie. On a CPU it computes in 32 bits, where there is nothing to split, and counts points from the first token.
+# Splitting alone all but removes the error near the origin, and lets it grow slowly further away. Measuring from the first token has a price: what is left after the subtraction is rounded to bf16 again, a loss where the cloud lies at the origin anyway. Far away it is the other way round, since distant points already sit on a coarse grid, and their differences need no rounding. Computing in 16 bits on a GPU, `gaussian_sdpa` splits and leaves the points as they lie. On a CPU it computes in 32 bits, where there is nothing to split, and points are measured from the first token.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-origin -->
 # ## 왜 평균이 아니라 첫 토큰인가
 #
-# 중심을 잡는다고 하면 평균을 빼는 것이 먼저 떠오릅니다. 그런데 글 전체의 평균에는 아직 나오지 않은 토큰이 들어 있습니다. 거리는 점을 다 같이 옮겨도 변하지 않으니 수학으로는 아무 일도 없습니다. 그러나 반올림은 옮긴 자리를 봅니다. 인과성(causality)은 믿지 말고 검사합시다. 마지막 토큰의 좌표만 바꾸고, 그보다 앞의 출력이 얼마나 변하는지 봅니다.
+# 중심을 잡는다고 하면 평균을 빼는 것이 먼저 떠오릅니다. 그런데 글 전체의 평균에는 아직 나오지 않은 토큰이 들어 있습니다. 거리는 점을 다 같이 옮겨도 변하지 않으니 수학적으로는 아무 일도 없습니다. 그러나 반올림은 옮긴 자리를 봅니다. 인과성(causality)은 믿지 말고 검사합시다. 마지막 토큰의 좌표만 바꾸고, 그보다 앞의 출력이 얼마나 변하는지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-origin -->
 # ## Why the first token and not the mean
@@ -509,9 +509,9 @@ leak.style.format("{:.1e}")
 # 평균을 빼면 bf16에서 과거의 출력이 ⟨leak_bf16⟩까지 움직입니다. float64에서는 ⟨leak_f64⟩입니다. 첫 토큰을 빼면 어느 정밀도에서나 ⟨leak_first⟩입니다. 첫 토큰은 누구에게나 과거이기 때문입니다. 새어 나온 것은 반올림만큼이어서 답을 훔쳐볼 정도는 아닙니다. 그래도 같은 앞글에 다른 답을 내는 모델은 검사할 수가 없습니다. 글자를 하나씩 써 내려갈 때는 평균이 토큰마다 움직여서, 간직해 둔 키를 모두 다시 만들어야 합니다.
 #
 # <!-- label: fast-mass-ahead -->
-# ### 질량도 첫 토큰부터
+# ### 질량도 첫 토큰을 단위로
 #
-# 질량(mass)에도 같은 함정이 있습니다. 넘침을 막으려고 글 전체에서 가장 무거운 질량으로 나누면, 수학으로는 지워지는 그 수가 반올림에 남습니다. 그래서 뉴턴 커널의 블록 계산은 첫 토큰의 질량을 단위로 삼습니다. 마지막 토큰의 질량만 열 배로 바꾸어 과거가 얼마나 변하는지 잽니다.
+# 질량(mass)에도 같은 함정이 있습니다. 넘침을 막으려고 글 전체에서 가장 무거운 질량으로 나누면, 수학적으로는 지워지는 그 수가 반올림에 남습니다. 그래서 뉴턴 커널의 블록 계산은 첫 토큰의 질량을 단위로 삼습니다. 마지막 토큰의 질량만 열 배로 바꾸어 과거가 얼마나 변하는지 잽니다.
 # %% [markdown] tags=["lang-en"]
 # With the mean taken off, past outputs move by up to ⟨leak_bf16⟩ in bf16, and by ⟨leak_f64⟩ in float64. With the first token taken off it is ⟨leak_first⟩ in every precision: the first token is everybody's past. What leaks is no more than rounding, hardly enough to cheat with; yet a model that answers differently to the same beginning cannot be tested. And when a text is written token by token the mean moves each time, so that all stored keys would have to be made again.
 #
@@ -599,7 +599,7 @@ check_looks_ahead(detector_solution)
 #
 # The mass is folded into the key: multiplied by $m_j^{-\beta/p}$ it turns into $m_j^\beta$ under the power $-p$. Weights are $w_{ij}=u_{ij}^{-p}$, the output is $\sum_j w_{ij}v_j/\sum_j w_{ij}$.
 #
-# Since $u\ge1$, $w\le1$. Here lies a difference to dot-product attention: $e^{q\cdot k}$ has no upper bound, so FlashAttention uses an online softmax. It carries the largest logit so far, and whenever a larger one comes, scales down all that it has added up. The Newton kernel has no such need. Masses are folded in with the first token's as their unit, and where they lie too far apart the form `chunked` takes over. This is the work for one query:
+# Since $u\ge1$, $w\le1$. Here lies a difference from dot-product attention: $e^{q\cdot k}$ has no upper bound, so FlashAttention uses an online softmax. It carries the largest logit so far, and whenever a larger one comes, scales down all that it has added up. The Newton kernel has no such need. Masses are folded in with the first token's as their unit, and where they lie too far apart the form `chunked` takes over. This is the work for one query:
 
 # %%
 def online(logits, value, size=16):
@@ -775,7 +775,7 @@ check_walk(walk_solution)
 #
 # $$\frac{\partial L}{\partial q_i}=-p\sum_j G_{ij}k_j,\quad\frac{\partial L}{\partial k_j}=-p\sum_i G_{ij}q_i,\quad\frac{\partial L}{\partial v_j}=\sum_i w_{ij}e_i,\quad\frac{\partial L}{\partial p}=-\sum_{ij}S_{ij}\log u_{ij}$$
 #
-# The only tables are $w$, $S$ and $G$, and each can be made within a block, used and dropped. What has to be kept is $q$, $k$, $v$, $o$ and $Z$, all in step with the length. The cell below writes these formulas down for one whole table and compares them with automatic differentiation.
+# The only tables are $w$, $S$ and $G$, and each can be made within a block, used and dropped. What has to be kept is $q$, $k$, $v$, $o$ and $Z$, all in proportion to the length. The cell below writes these formulas down for one whole table and compares them with automatic differentiation.
 
 # %%
 from lib.gravity_fused import augmented
@@ -876,9 +876,9 @@ ratio.rename_axis("n").style.format("{:.2f}", na_rep="–").set_caption(
     "SDPA의 몇 배 | times SDPA")
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 실행의 $n=$ ⟨longest⟩에서 가우스는 SDPA의 ⟨ratio_gauss⟩배, 블록으로 훑은 뉴턴은 ⟨ratio_blocks⟩배입니다. 표는 $n=$ ⟨tables_n⟩에서 ⟨ratio_tables⟩배, 차이 텐서는 $n=$ ⟨original_n⟩에서 ⟨ratio_differences⟩배이고, 같은 길이에서 블록은 ⟨ratio_blocks_there⟩배입니다. SDPA 열은 SDPA를 SDPA와 짝지어 잰 것이므로 1이어야 하고, 벗어난 만큼이 재는 일의 오차입니다. 작은 크기에서 몇 번 잰 것이니 그만큼만 믿으십시오. 제대로 재는 일은 `benchmarks/gravity.py`가 합니다. 헤드 8개, 더 긴 글, 더 많은 짝, 따로 띄운 프로세스에서 잰 메모리까지 한 번에 나옵니다.
+# 이번 실행의 $n=$ ⟨longest⟩에서 가우스는 SDPA의 ⟨ratio_gauss⟩배, 블록으로 훑은 뉴턴은 ⟨ratio_blocks⟩배입니다. 표는 $n=$ ⟨tables_n⟩에서 ⟨ratio_tables⟩배, 차이 텐서는 $n=$ ⟨original_n⟩에서 ⟨ratio_differences⟩배이고, 같은 길이에서 블록은 ⟨ratio_blocks_there⟩배입니다. SDPA 열은 SDPA를 SDPA와 짝지어 잰 것이므로 1이어야 하고, 벗어난 만큼이 측정의 오차입니다. 작은 크기에서 몇 번 잰 것이니 그만큼만 믿으십시오. 제대로 재는 일은 `benchmarks/gravity.py`가 합니다. 헤드 8개, 더 긴 글, 더 많은 짝, 따로 띄운 프로세스에서 잰 메모리까지 한 번에 나옵니다.
 # %% [markdown] tags=["lang-en"]
-# In this run, at $n=$ ⟨longest⟩, the Gaussian takes ⟨ratio_gauss⟩ times as long as SDPA and Newton by blocks ⟨ratio_blocks⟩ times. Tables take ⟨ratio_tables⟩ times at $n=$ ⟨tables_n⟩, and the difference tensor ⟨ratio_differences⟩ times at $n=$ ⟨original_n⟩, where blocks take ⟨ratio_blocks_there⟩ times. The SDPA column pairs SDPA with itself and should be 1; as far as it is not, that is the error of measuring. These are a few pairs at a small size, to be trusted no further. The proper measurement is `benchmarks/gravity.py`: 8 heads, longer texts, more pairs, and memory measured in a process of its own, in one run.
+# In this run, at $n=$ ⟨longest⟩, the Gaussian takes ⟨ratio_gauss⟩ times as long as SDPA and Newton by blocks ⟨ratio_blocks⟩ times. Tables take ⟨ratio_tables⟩ times at $n=$ ⟨tables_n⟩, and the difference tensor ⟨ratio_differences⟩ times at $n=$ ⟨original_n⟩, where blocks take ⟨ratio_blocks_there⟩ times. The SDPA column pairs SDPA with itself and should be 1; as far as it is not, that is the error of measurement. These are a few pairs at a small size, to be trusted no further. The proper measurement is `benchmarks/gravity.py`: 8 heads, longer texts, more pairs, and memory measured in a process of its own, in one run.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-flex -->
@@ -1041,11 +1041,11 @@ share = skips[1.0, n_heads][0]
 record("share_path", share, text=f"{share:.1%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 헤드 ⟨heads⟩개, $R=$ ⟨tight⟩에서 걸린 시간은 아무것도 건너뛰지 않을 때의 ⟨time_path⟩배($f=1$, 건너뛴 블록 ⟨share_path⟩)와 ⟨time_random⟩배($f=0$)입니다. 둘째는 건너뛴 것이 없으니 1 근처여야 하고, 거기서 벗어난 만큼이 재는 일의 오차입니다.
+# 헤드 ⟨heads⟩개, $R=$ ⟨tight⟩에서 걸린 시간은 아무것도 건너뛰지 않을 때의 ⟨time_path⟩배($f=1$, 건너뛴 블록 ⟨share_path⟩)와 ⟨time_random⟩배($f=0$)입니다. 둘째는 건너뛴 것이 없으니 1 근처여야 하고, 거기서 벗어난 만큼이 측정의 오차입니다.
 #
 # **학습할 때는 아무것도 건너뛰지 않습니다.** 반지름은 밖에 있는 토큰에게서도 기울기를 받아야 넓어질 수 있습니다. 밖의 칸을 계산하지 않으면 그 기울기도 없습니다. 그래서 컷오프가 있는 학습은 컷오프가 없을 때보다 오히려 느립니다. 가우스와 뉴턴의 빠른 길을 쓸 수 없고 `chunked`로 가기 때문입니다.
 # %% [markdown] tags=["lang-en"]
-# With ⟨heads⟩ heads and $R=$ ⟨tight⟩ it takes ⟨time_path⟩ of the time that skipping nothing takes at $f=1$ (blocks skipped: ⟨share_path⟩), and ⟨time_random⟩ at $f=0$. The second skips nothing and should be near 1; as far as it is not, that is the error of measuring.
+# With ⟨heads⟩ heads and $R=$ ⟨tight⟩ it takes ⟨time_path⟩ of the time that skipping nothing takes at $f=1$ (blocks skipped: ⟨share_path⟩), and ⟨time_random⟩ at $f=0$. The second skips nothing and should be near 1; as far as it is not, that is the error of measurement.
 #
 # **In training nothing is skipped.** A radius can only grow if tokens beyond it give it a gradient, and cells that are not computed give none. So training with a cutoff is slower than without: the fast ways of the Gaussian and Newton kernels are closed to it, and it takes `chunked`.
 
