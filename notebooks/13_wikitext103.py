@@ -12,7 +12,7 @@
 # <!-- label: wikitext -->
 # # WikiText-103: 변형 여섯을 한꺼번에 걸러 보기
 #
-# 셰익스피어의 문자 몇 십만 개로 배운 것이 더 큰 모델과 더 긴 글에서도 그대로일까요? 공개된 원본은 위키백과 글 WikiText-103에서 NGT의 변형 몇 가지를 걸러 보고, 보통의 트랜스포머(Transformer)보다 모두 못하다는 결과를 숨김없이 실었습니다. 이 장은 그 실험을 누구나 다시 할 수 있게 만든 것입니다. 며칠짜리 학습은 언젠가 끊기므로, 끊겨도 잃지 않게 하는 일이 이 장의 절반입니다.
+# 셰익스피어의 문자 몇십만 개로 배운 것이 더 큰 모델과 더 긴 글에서도 그대로일까요? 공개된 원본은 위키백과 글 WikiText-103에서 NGT의 변형 몇 가지를 걸러 보고, 보통의 트랜스포머(Transformer)보다 모두 못하다는 결과를 숨김없이 실었습니다. 이 장은 그 실험을 누구나 다시 할 수 있게 만든 것입니다. 며칠짜리 학습은 언젠가 끊기므로, 끊겨도 잃지 않게 하는 일이 이 장의 절반입니다.
 #
 # - **할 수 있게 되는 것.** 요소를 하나씩 빼거나 바꾸는 제거 실험(ablation)을 계획하고, 끊기거나 일부가 실패해도 이어지게 돌리고, 결과를 보고서와 압축 파일로 가져올 수 있습니다.
 # - **걸리는 시간.** 읽기 25분, 연습 문제 30분. 이 실행에서는 변형 ⟨n_variants⟩개에 ⟨total_seconds⟩초가 걸렸습니다.
@@ -21,7 +21,7 @@
 # <!-- label: wikitext -->
 # # WikiText-103: screening six variants at once
 #
-# Does what a few hundred thousand characters of Shakespeare taught us hold for larger models and longer text? On WikiText-103, articles of Wikipedia, the public original screened some variants of NGT and published, hiding nothing, that all of them did worse than the vanilla Transformer. This chapter makes that experiment one that anybody can repeat. A training of days will be cut off some time, so half of the chapter is about losing nothing when it is.
+# Does what a few hundred thousand characters of Shakespeare taught us hold for larger models and longer text? On WikiText-103, articles of Wikipedia, the public original screened some variants of NGT and published, hiding nothing, that all of them did worse than the vanilla Transformer. This chapter makes that experiment one that anybody can repeat. A training that takes days will be cut off at some point, so half of the chapter is about losing nothing when it is.
 #
 # - **You will be able to** plan an ablation that removes or changes one thing at a time, run it so that it goes on after a cut or a failure, and carry the results home as a report and an archive.
 # - **Time.** 25 minutes to read, 30 for the exercises. In this run, ⟨n_variants⟩ variants took ⟨total_seconds⟩ seconds.
@@ -94,7 +94,7 @@ elif cfg.excerpt and data_path is None:  # a page takes the beginning only
 # | `repulsion_every_8` | 반발을 8스텝에 한 번만 더함 | 그 계산을 아낄 수 있는가 |
 # | `no_radius` | 컷오프(cutoff) 없음 | 멀리까지 보아야 하는가 |
 #
-# 규모는 셋입니다. `full`은 원본이 쓴 크기이고, `small`은 프로세서만으로 몇 분, `smoke`는 시험용 몇 초입니다. 매개변수(parameter)의 수는 좌표(coordinates)의 폭으로 맞춥니다. 원본은 `vanilla`의 피드포워드 폭을 1536으로 줄여서 맞추었습니다. 우리 모델은 입력과 출력의 임베딩(embedding)을 따로 두므로 같은 크기라도 원본의 25M개보다 큽니다.
+# 규모는 셋입니다. `full`은 원본이 쓴 크기이고, `small`은 CPU만으로 몇 분, `smoke`는 시험용 몇 초입니다. 매개변수(parameter)의 수는 좌표(coordinates)의 폭으로 맞춥니다. 원본은 `vanilla`의 피드포워드 폭을 1536으로 줄여서 맞추었습니다. 우리 모델은 입력과 출력의 임베딩(embedding)을 따로 두므로 같은 크기라도 원본의 25M개보다 큽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: wikitext-plan -->
 # ## What gets changed
@@ -110,7 +110,7 @@ elif cfg.excerpt and data_path is None:  # a page takes the beginning only
 # | `repulsion_every_8` | repulsion at one step in 8 only | can that work be saved |
 # | `no_radius` | no cutoff | must it see far |
 #
-# There are three sizes. `full` is that of the original, `small` takes minutes on a processor alone, `smoke` seconds in a test. The width of the coordinates makes the parameters equal; the original lowered the feed-forward width of `vanilla` to 1536 for that. Our models keep separate embeddings for input and output, so at the same sizes they are larger than the original's 25M.
+# There are three sizes. `full` is that of the original, `small` takes minutes on a CPU alone, `smoke` seconds in a test. The width of the coordinates makes the parameters equal; the original lowered the feed-forward width of `vanilla` to 1536 for that. Our models keep separate embeddings for input and output, so at the same sizes they are larger than the original's 25M.
 
 # %% tags=["hide-input"]
 rows = {}
@@ -286,7 +286,7 @@ pd.DataFrame([beside(REPORTED, name) + beside(ours, name)
 # %% [markdown] tags=["lang-ko"]
 # 원본의 `default`는 자기 `vanilla`보다 ⟨reported_gap⟩내트 높고, 속도는 ⟨reported_speed⟩배였습니다. 그 까닭으로 짚이는 것, 곧 뒤집힌 부호, 위치만 아는 좌표, 거리를 통째로 펼쳐 놓는 계산은 [중력 좌표](09_gravity_coordinates.ipynb#gravity-sign)와 [빠른 중력](12_fast_gravity.ipynb)에서 하나씩 다룹니다. 그러나 원본의 변형을 우리가 같은 규모로 다시 돌려 본 것은 아니므로, 그 까닭이 이 차이를 모두 설명하는지는 모릅니다.
 # %% [markdown] tags=["lang-en"]
-# The original's `default` lay ⟨reported_gap⟩ nats above its own `vanilla` and ran at ⟨reported_speed⟩ times its speed. Likely causes, a sign turned round, coordinates that know position only, distances spread out in full, are taken one by one in [gravity coordinates](09_gravity_coordinates.ipynb#gravity-sign) and [fast gravity](12_fast_gravity.ipynb). But we have not run the original's variants again at that size, so whether these causes explain all of the difference is not known.
+# The original's `default` lay ⟨reported_gap⟩ nats above its own `vanilla` and ran at ⟨reported_speed⟩ times its speed. Likely causes (a flipped sign, coordinates that know position only, distances spread out in full) are taken one by one in [gravity coordinates](09_gravity_coordinates.ipynb#gravity-sign) and [fast gravity](12_fast_gravity.ipynb). But we have not run the original's variants again at that size, so whether these causes explain all of the difference is not known.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: wikitext-survive -->
@@ -360,14 +360,14 @@ pd.DataFrame({"크기 | size": [f"{file.stat().st_size / 1024:.1f} KiB"
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: wikitext-exercise-words -->
-# ### 1. 낱말마다의 퍼플렉서티 (★, 8분)
+# ### 1. 낱말당 퍼플렉서티 (★, 8분)
 #
-# 어휘(vocabulary)가 크면 토큰이 길어지고, 긴 토큰은 맞히기 어려우니 손실이 높아집니다. 그러니 토크나이저(tokenizer)가 다른 모델은 낱말마다의 퍼플렉서티로 견줍니다. 토큰 하나의 평균 손실 `loss`, 글의 토큰 수 `tokens`, 낱말 수 `words`를 받아 그것을 돌려주십시오.
+# 어휘(vocabulary)가 크면 토큰이 길어지고, 긴 토큰은 맞히기 어려우니 손실이 높아집니다. 그러니 토크나이저(tokenizer)가 다른 모델은 낱말당 퍼플렉서티로 견줍니다. 토큰 하나의 평균 손실 `loss`, 글의 토큰 수 `tokens`, 낱말 수 `words`를 받아 그것을 돌려주십시오.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: wikitext-exercise-words -->
-# ### 1. Perplexity a word (★, 8 minutes)
+# ### 1. Perplexity per word (★, 8 minutes)
 #
-# A larger vocabulary has longer tokens, which are harder to predict, and the loss rises. So models with different tokenizers are compared by their perplexity a word. Given the mean `loss` of a token, the number of `tokens` and of `words` in the text, return it.
+# A larger vocabulary has longer tokens, which are harder to predict, and the loss rises. So models with different tokenizers are compared by their perplexity per word. Given the mean `loss` of a token, the number of `tokens` and of `words` in the text, return it.
 
 # %% tags=["exercise"]
 def my_perplexity(loss, tokens, words):
@@ -457,7 +457,7 @@ pd.DataFrame({"같은 시간의 손실 | loss at equal time": {
     for name, curve in found.curves.items()}}).round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 풀이로 이번 실행을 다시 견주면 위와 같습니다. 가장 빠른 변형(`⟨fastest⟩`)이 다 배우는 데 걸린 ⟨limit⟩초 동안 저마다 어디까지 왔는지입니다. 학습률(learning rate)은 스텝에 맞추어 내려가므로, 중간에 끊은 모델에게는 조금 불리한 견줌입니다.
+# 풀이로 이번 실행을 다시 견주면 위와 같습니다. 가장 빠른 변형(`⟨fastest⟩`)이 다 배우는 데 걸린 ⟨limit⟩초 동안 저마다 어디까지 왔는지입니다. 학습률(learning rate)은 스텝에 맞추어 내려가므로, 중간에 끊은 모델에게는 조금 불리한 비교입니다.
 # %% [markdown] tags=["lang-en"]
 # The solution compares this run again: where each one stood after the ⟨limit⟩ seconds in which `⟨fastest⟩`, the quickest, was done. The learning rate falls by steps, so this is a little unfair to those caught halfway.
 
