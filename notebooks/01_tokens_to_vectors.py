@@ -94,12 +94,12 @@ pd.DataFrame({
 # <!-- label: vectors-pieces -->
 # ## 바이트에서 조각으로
 #
-# GPT-2와 SmolLM2는 모두 바이트 수준(byte-level)의 바이트 쌍 인코딩(byte pair encoding, BPE)을 씁니다. 많은 글에서 가장 잦은 쌍부터 차례로 붙여 조각의 목록을 만들었고, 그 목록이 어휘(vocabulary)입니다. 붙이는 순서가 어떻게 정해지고 어떻게 쓰이는지는 [토크나이저 증류(distillation)](15_tokenizer_distillation.ipynb)에서 한 단계씩 봅니다. 여기서는 결과만 봅니다. 뜻이 같은 두 문장을 두 토크나이저로 자릅니다.
+# GPT-2와 SmolLM2는 모두 바이트 수준(byte-level)의 바이트 쌍 인코딩(byte pair encoding, BPE)을 씁니다. 많은 글에서 가장 잦은 쌍부터 차례로 붙여 조각의 목록을 만들었고, 그 목록이 어휘(vocabulary)입니다. 붙이는 순서가 어떻게 정해지고 어떻게 쓰이는지는 [BPE와 유니그램(Unigram)](14_bpe_and_unigram.ipynb)에서 한 단계씩 봅니다. 여기서는 결과만 봅니다. 뜻이 같은 두 문장을 두 토크나이저로 자릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: vectors-pieces -->
 # ## From bytes to pieces
 #
-# GPT-2 and SmolLM2 both use byte-level byte pair encoding (BPE). From a great deal of text the most frequent pairs were joined, one after the other, into a list of pieces: the vocabulary. How the order of joining comes about and is used, [tokenizer distillation](15_tokenizer_distillation.ipynb) shows step by step. Here we look at the result only. Two sentences of the same meaning are cut by both tokenizers.
+# GPT-2 and SmolLM2 both use byte-level byte pair encoding (BPE). From a great deal of text the most frequent pairs were joined, one after the other, into a list of pieces: the vocabulary. How the order of joining comes about and is used, [BPE and Unigram](14_bpe_and_unigram.ipynb) shows step by step. Here we look at the result only. Two sentences of the same meaning are cut by both tokenizers.
 
 # %%
 model, tokenizer = language_model("sdpa")

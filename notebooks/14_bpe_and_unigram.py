@@ -18,7 +18,7 @@
 # - **걸리는 시간.** 읽기 45분, 연습 문제 60분.
 # - **필요한 것.** 로그와 확률 조금, 파이썬 조금. GPU는 쓰지 않습니다.
 #
-# 글은 셰익스피어의 희곡과 한국어 영화평이고, 병합은 GPT-2가 실제로 쓰는 ⟨merges⟩개입니다.
+# 글은 셰익스피어의 희곡과 한국어 글이고, 병합은 GPT-2가 실제로 쓰는 ⟨merges⟩개입니다. 두 방법을 언어 모델(language model)에 들여온 논문은 [참고 문헌](#references-tokens)에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bpe-top -->
 # # BPE and Unigram: cutting by order and cutting by sum
@@ -29,7 +29,7 @@
 # - **Time.** 45 minutes to read, 60 for the exercises.
 # - **You need** a little about logarithms and probability, and a little Python. No GPU.
 #
-# The texts are Shakespeare's plays and Korean film reviews; the merges are the ⟨merges⟩ that GPT-2 really uses.
+# The texts are Shakespeare's plays and text in Korean; the merges are the ⟨merges⟩ that GPT-2 really uses. The papers that brought the two methods to language models are in the [references](#references-tokens).
 
 # %% tags=["parameters"]
 profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
@@ -248,12 +248,12 @@ pd.DataFrame([(shown(pair), f"{n:,}") for pair, n in list(merges.items())[:8]],
 # <!-- label: bpe-who-counts -->
 # ### 센 글이 짧아집니다
 #
-# 병합은 **세어 본 글**에서 자주 나온 쌍입니다. 다른 글에서는 어떨까요? 영어 희곡에서 배운 병합과 한국어 영화평에서 배운 병합을, 각각 영어와 한국어에 차례로 적용하며 한 조각에 바이트가 몇 개나 드는지 봅니다. 재는 글은 배운 글과 겹치지 않습니다.
+# 병합은 **세어 본 글**에서 자주 나온 쌍입니다. 다른 글에서는 어떨까요? 영어 희곡에서 배운 병합과 한국어 글에서 배운 병합을, 각각 영어와 한국어에 차례로 적용하며 한 조각에 바이트가 몇 개나 드는지 봅니다. 재는 글은 배운 글과 겹치지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bpe-who-counts -->
 # ### What was counted gets shorter
 #
-# Merges are pairs that were common in the text that **was counted**. What do they do elsewhere? We learn merges from English plays and others from Korean reviews, apply each list in order to both languages, and watch how many bytes a piece holds. The texts we measure on do not overlap with those we learned from.
+# Merges are pairs that were common in the text that **was counted**. What do they do elsewhere? We learn merges from English plays and others from Korean text, apply each list in order to both languages, and watch how many bytes a piece holds. The texts we measure on do not overlap with those we learned from.
 
 # %%
 def bytes_per_piece(merges, words):
@@ -342,9 +342,9 @@ def encode(text):
     return [i for word in pre_tokens(text) for i in word_ids(word)]
 
 # %% [markdown] tags=["lang-ko"]
-# 맞는지 어떻게 알까요? 서로 따로 쓰인 두 구현, `tokenizers`와 `tiktoken`에게 같은 글을 줍니다. 희곡, 영화평, 이 책의 코드, 그림 문자, 그리고 아무렇게나 뽑은 유니코드 글자입니다. 아직 정해지지 않은 코드 포인트는 뺍니다. 무엇이 글자인지는 구현이 아는 유니코드의 판에 따라 다르기 때문입니다. 번호가 하나라도 다르면 아래 표의 마지막 두 열에 나타납니다. `tiktoken`이 받는 것은 정규식과 조각마다의 번호뿐입니다. GPT-2의 번호는 병합된 차례라서, 두 조각을 이은 것의 번호가 곧 그 쌍의 순위입니다. 특수 토큰(special token) `<|endoftext|>`는 글에 나와도 여느 글자처럼 다룹니다.
+# 맞는지 어떻게 알까요? 서로 따로 쓰인 두 구현, `tokenizers`와 `tiktoken`에게 같은 글을 줍니다. 희곡, 한국어 글, 이 책의 코드, 그림 문자, 그리고 아무렇게나 뽑은 유니코드 글자입니다. 아직 정해지지 않은 코드 포인트는 뺍니다. 무엇이 글자인지는 구현이 아는 유니코드의 판에 따라 다르기 때문입니다. 번호가 하나라도 다르면 아래 표의 마지막 두 열에 나타납니다. `tiktoken`이 받는 것은 정규식과 조각마다의 번호뿐입니다. GPT-2의 번호는 병합된 차례로 매겨져 있어서, 두 조각을 이은 것의 번호가 그 쌍의 순위를 대신합니다. 특수 토큰(special token) `<|endoftext|>`는 글에 나와도 여느 글자처럼 다룹니다.
 # %% [markdown] tags=["lang-en"]
-# How do we know it is right? Two implementations that were written apart, `tokenizers` and `tiktoken`, get the same texts: plays, reviews, the code of this book, emoji, and Unicode characters drawn at random. Code points that are not assigned yet are left out, since what counts as a letter depends on which Unicode an implementation knows. A single id that differs would show in the last two columns. `tiktoken` is given nothing but the regular expression and the id of each piece: GPT-2 numbers its pieces in the order of merging, so the id of two joined pieces is the rank of their pair. The special token `<|endoftext|>`, where a text contains it, is treated as letters like any others.
+# How do we know it is right? Two implementations that were written apart, `tokenizers` and `tiktoken`, get the same texts: plays, Korean text, the code of this book, emoji, and Unicode characters drawn at random. Code points that are not assigned yet are left out, since what counts as a letter depends on which Unicode an implementation knows. A single id that differs would show in the last two columns. `tiktoken` is given nothing but the regular expression and the id of each piece: GPT-2 numbers its pieces in the order of merging, so the id of two joined pieces stands in for the rank of their pair. The special token `<|endoftext|>`, where a text contains it, is treated as letters like any others.
 
 # %%
 import tiktoken
@@ -446,9 +446,9 @@ record(tree_en=english, tree_ko=korean, roots_en=roots[0], roots_ko=roots[1],
 # <!-- alt: Trees in two rows. Above, in English, many bytes gather their branches into one tall tree for each word. Below, in Korean, there are low branches over two bytes and discs without branches on the ground. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 영어의 나무는 낱말 끝까지 자라고, 한국어의 나무는 글자 하나도 채 덮지 못합니다. 한글 한 글자는 UTF-8로 3바이트이니, 나무가 자라지 않으면 한 글자가 토큰 두셋에 걸칩니다. 영화평의 앞쪽 ⟨n_syllables⟩글자에서 세어 봅니다.
+# 영어의 나무는 낱말 끝까지 자라고, 한국어의 나무는 글자 하나도 채 덮지 못합니다. 한글 한 글자는 UTF-8로 3바이트이니, 나무가 자라지 않으면 한 글자가 토큰 두셋에 걸칩니다. 한국어 글의 앞쪽에 나오는 한글 ⟨n_syllables⟩글자에서 세어 봅니다.
 # %% [markdown] tags=["lang-en"]
-# English trees grow to the end of the word; Korean ones do not even cover a syllable. A Hangul syllable is 3 bytes in UTF-8, so where no tree grows it is spread over two or three tokens. We count over the first ⟨n_syllables⟩ syllables of the reviews.
+# English trees grow to the end of the word; Korean ones do not even cover a syllable. A Hangul syllable is 3 bytes in UTF-8, so where no tree grows it is spread over two or three tokens. We count over the first ⟨n_syllables⟩ syllables of the Korean text.
 
 # %%
 from lib.distill import piece_bytes
@@ -589,9 +589,17 @@ pd.DataFrame([[judged[whole, pairs] for pairs in (True, False)]
                       "틀린 쌍이 있음 | some pair wrong"])
 
 # %% [markdown] tags=["lang-ko"]
-# 조각 ⟨n_pieces⟩개 가운데 ⟨whole⟩개가 자기 자신으로 잘리고, 나열 ⟨n_samples⟩개에서 두 판정이 어긋난 것은 ⟨gpt2_disagree⟩개입니다. BPE는 결국 **이웃한 둘에 대한 규칙**입니다. 이제 볼 유니그램에는 이웃이라는 것이 아예 없습니다.
+# 조각 ⟨n_pieces⟩개 가운데 ⟨whole⟩개가 자기 자신으로 잘리고, 나열 ⟨n_samples⟩개에서 두 판정이 어긋난 것은 ⟨gpt2_disagree⟩개입니다.
+#
+# 덤으로 `tiktoken`이 쌍의 목록 없이도 맞는 까닭을 알게 됩니다. 자르는 도중에 두 조각 $x$, $y$가 이웃하고, 이어 붙인 $xy$가 어휘에 있다고 합시다. $xy$는 따로 자르면 한 조각으로 남고, 구간 $xy$ 안의 일은 따로 자를 때와 같습니다. 그러니 거기서 남은 한 걸음은 $x$와 $y$를 붙이는 것이고, 이 쌍은 목록에 있습니다. **이어 붙인 것이 어휘에 있는지만 보면 됩니다.**
+#
+# BPE는 결국 **이웃한 둘에 대한 규칙**입니다. 이제 볼 유니그램에는 이웃이라는 것이 아예 없습니다.
 # %% [markdown] tags=["lang-en"]
-# Of ⟨n_pieces⟩ pieces ⟨whole⟩ are cut into themselves, and over ⟨n_samples⟩ sequences the two judgements disagree ⟨gpt2_disagree⟩ times. In the end BPE is **a rule about neighbours**. Unigram, to which we come now, knows no neighbours at all.
+# Of ⟨n_pieces⟩ pieces ⟨whole⟩ are cut into themselves, and over ⟨n_samples⟩ sequences the two judgements disagree ⟨gpt2_disagree⟩ times.
+#
+# This also tells why `tiktoken` is right without a list of pairs. Say that, while a word is cut, two pieces $x$ and $y$ are neighbours and the vocabulary holds $xy$. By itself $xy$ stays whole, and within the stretch $xy$ all went as it does by itself. So the one step left there is to join $x$ and $y$, and this pair is in the list. **It is enough to see whether the joined piece is in the vocabulary.**
+#
+# In the end BPE is **a rule about neighbours**. Unigram, to which we come now, knows no neighbours at all.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bpe-unigram -->
@@ -1006,7 +1014,7 @@ pd.DataFrame([(words[w], shown(cut_of[w]["bpe"]), shown(cut_of[w]["uni"]),
 # | 무엇이 옳은 자르기인가 | 이웃한 쌍이 모두 맞는 것 | 합이 가장 큰 것, 이웃은 보지 않음 |
 # | 조각 하나를 빼면 | 그 위의 조각도 사라집니다 | 그 조각만 사라집니다 |
 #
-# 마지막 줄이 3부의 열쇠입니다. 조각을 하나씩 바꾸려면 유니그램이어야 합니다. 그런데 배워 둔 언어 모델(language model)은 BPE의 조각과 번호에 맞추어져 있고, 여기서 새로 배운 유니그램은 조각부터 다릅니다. 그래서 [다음 장](15_tokenizer_distillation.ipynb)은 BPE의 **어휘와 번호를 그대로 두고** 점수만 새로 찾아, 유니그램이 BPE와 똑같이 자르게 하려 합니다. 이웃을 모르는 모델이 이웃에 대한 규칙을 어디까지 흉내 낼 수 있을까요?
+# 마지막 줄이 3부의 열쇠입니다. 조각을 하나씩 바꾸려면 유니그램이어야 합니다. 그런데 배워 둔 언어 모델은 BPE의 조각과 번호에 맞추어져 있고, 여기서 새로 배운 유니그램은 조각부터 다릅니다. 그래서 [다음 장](15_tokenizer_distillation.ipynb)은 BPE의 **어휘와 번호를 그대로 두고** 점수만 새로 찾아, 유니그램이 BPE와 똑같이 자르게 하려 합니다. 이웃을 모르는 모델이 이웃에 대한 규칙을 어디까지 흉내 낼 수 있을까요?
 # %% [markdown] tags=["lang-en"]
 # BPE cuts ⟨wasted⟩% of the words it learned from into more pieces than its own vocabulary would need, since it never takes back what it joined first. Side by side:
 #
