@@ -62,8 +62,8 @@ from lib.results import record
 # %% tags=["hide-input"]
 cfg = settings(
     profile,
-    smoke={"characters": 40_000, "new_pieces": 150, "longest": 7,
-           "samples": 1_000},
+    smoke={"characters": 24_000, "new_pieces": 100, "longest": 7,
+           "samples": 500},
     book={"characters": 200_000, "new_pieces": 1_000, "longest": 10,
           "samples": 10_000},
     gpu={"characters": 500_000, "new_pieces": 3_000, "longest": 11,
@@ -995,7 +995,7 @@ used = {piece for w in words for piece in cut_of[w]["bpe"]}
 idle = [piece for piece in map(b"".join, merges) if piece not in used]
 wasted = sum(n for w, n in words.items()
              if len(cut_of[w]["bpe"]) > -viterbi(w, ones)[1])
-record(idle_examples=", ".join(map(shown, ([t] for t in idle[-3:]))),
+record(idle_examples=", ".join(shown([t]) for t in idle[-3:]) or "–",
        wasted=100 * wasted / words.total())
 pd.DataFrame([(words[w], shown(cut_of[w]["bpe"]), shown(cut_of[w]["uni"]),
                shown(viterbi(w, ones)[0])) for w in differ_most],
