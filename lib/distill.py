@@ -38,6 +38,7 @@ from lib.lattice import (
     sweep,
     wrong_words,
 )
+from lib.recombine import recombined
 
 __all__ = ["LONGEST", "QUANTUM", "STAGES",
            "Distillation", "Distilled", "bpe_cuts", "closed_form_scores",
@@ -290,13 +291,15 @@ def distill(
     passes
         Passes over the words while learning.
     made_items
-        Made items of each kind (numbers, addresses, …) that join the words.
+        Made items of each kind (numbers, addresses, …) that join the words, and
+        twelve times as many words made of parts of those in the texts.
     seed
         Of the made items and of the order of the words.
     bar
         Show a progress bar.
     layer
-        Mend the words of ``texts`` that scores get wrong by rules.
+        Mend the words of ``texts`` that scores get wrong by the sound cuts of
+        `lib.exactness`.
 
     Raises
     ------
@@ -315,7 +318,10 @@ def distill(
     more: Counter[bytes] = Counter()
     for kind in MADE:
         more += count_words(teacher, [made(kind, made_items, seed + 1, plain).text])
-    spelled = (word.translate(None, never) for word in [*counts, *more, *pieces])
+    known = sorted(word.decode("utf-8", "ignore") for word in counts)
+    new = recombined(known, min(2 * len(known), 12 * made_items), seed)
+    spelled = (word.translate(None, never)
+               for word in [*counts, *more, *(w.encode() for w in new), *pieces])
     words = [w for w in dict.fromkeys(spelled) if 0 < len(w) <= LONGEST]
     lattices = build_lattices(build_trie(pieces), words, bpe_cuts(teacher, words))
     learned = learn_scores(lattices, start, passes, seed, bar=bar)

@@ -33,8 +33,8 @@ _KINDS = (("letters", regex.compile(r"\p{L}")), ("digits", regex.compile(r"\p{N}
           ("blanks", regex.compile(r"\s")))
 #: What `pre_tokenizers.ByteLevel` cuts by. Its contractions never follow a sign,
 #: because a run of signs is taken whole; after a break that has to be said.
-_CONTRACTED = r"(?<![^\s\p{L}\p{N}])'(?:s|t|re|ve|m|ll|d)"
-_WORDS = r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_CONTRACTED = r"'(?<![^\s\p{L}\p{N}]')(?:s|t|re|ve|m|ll|d)"
+_WORDS = r" ?(?:\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|\s+(?!\S)|\s+"
 
 
 def kind_of(word: str) -> str:
@@ -117,14 +117,34 @@ def _literal(char: str) -> str:
     return char if char == " " or char.isprintable() else f"\\x{{{ord(char):x}}}"
 
 
+def _choose(branches: list[tuple[str, str]]) -> str:
+    """Alternatives by their first character, halved until few are left to try.
+
+    An engine tries alternatives one after another; asking first on which side of the
+    alphabet the next character lies takes the logarithm of that.
+    """
+    if len(branches) <= 4:
+        texts = [_literal(step) + rest for step, rest in branches]
+        return texts[0] if len(texts) == 1 else f"(?:{'|'.join(texts)})"
+    half = len(branches) // 2
+    first, last = (f"\\x{{{ord(branches[n][0]):x}}}" for n in (0, half - 1))
+    low, high = _choose(branches[:half]), _choose(branches[half:])
+    return f"(?:(?=[{first}-{last}]){low}|{high})"
+
+
 def _alternatives(node: dict) -> str:
     """A trie of rules as a regular expression, longer prefixes first."""
-    parts = []
+    chain = ""  # a stretch without a choice, of which a long word has hundreds
+    while len(node) == 1 and (step := next(iter(node))) not in ("", _CUT):
+        chain, node = chain + _literal(step), node[step]
+    if chain:
+        return chain + _alternatives(node)
     ends = node.get("", set())
     if "" in ends:  # holds whatever follows: nothing deeper can add to it
         return ""
-    for step, child in sorted((s, c) for s, c in node.items() if s not in ("", _CUT)):
-        parts.append(_literal(step) + _alternatives(child))
+    branches = [(step, _alternatives(child)) for step, child in sorted(
+        (step, child) for step, child in node.items() if step not in ("", _CUT))]
+    parts = [_choose(branches)] if branches else []
     if _CUT in node:
         parts.append(f"(?={_alternatives(node[_CUT])})")
     parts += sorted(ends)
