@@ -209,6 +209,9 @@ class _From:
     def __init__(self, batches: Any, done: int):
         self.batches, self.done = batches, done
 
+    def __iter__(self) -> Iterator[Any]:
+        return self.after(0)
+
     def after(self, step: int) -> Iterator[Any]:
         return self.batches.after(self.done + step)
 
