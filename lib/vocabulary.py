@@ -24,7 +24,7 @@ from lib.vocabulary_corpus import fill, raw_files
 from lib.vocabulary_original import model_files
 
 __all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "for_profile", "parsed",
-           "run", "run_all"]
+           "run", "run_all", "settled"]
 
 STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
 
@@ -77,23 +77,6 @@ class Options:
     save_every: int = 50  # updates between two saves that a run can go on from
     device: str = "auto"  # auto, cpu, cuda or mps
 
-    def __post_init__(self) -> None:
-        """Refuse a value of another kind than the default: a text for a number."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            kinds = {"str": (str,), "int": (int,), "float": (int, float),
-                     "bool": (bool,)}
-            name, _, more = str(field.type).partition(" | ")
-            right = isinstance(value, kinds[name])
-            right &= isinstance(value, bool) <= (name == "bool")
-            if not right and not (more and value is None):
-                words = {"str": "a text", "int": "a whole number", "float": "a number",
-                         "bool": "True or False"}
-                raise StageError(
-                    f"{field.name} is {value!r}; give {words[name]}"
-                    + (" or None" if more else "")
-                )
-
     @property
     def root(self) -> Path:
         """The folder of the artifacts."""
@@ -107,6 +90,27 @@ SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents"
          "passes": 2, "made_items": 20, "share": 0.002, "general_mb": 0.2,
          "align_documents": 8, "rows_steps": 2, "train_steps": 3, "batch_size": 2,
          "context": 32, "held_out_documents": 4}
+
+
+def settled(given: dict[str, Any], profile: str = "book") -> Options:
+    """Options of the values given, as a profile has them.
+
+    Raises
+    ------
+    StageError
+        If one is of another kind than its default: a text for a number.
+    """
+    kinds = {"str": ((str,), "a text"), "int": ((int,), "a whole number"),
+             "float": ((int, float), "a number"), "bool": ((bool,), "True or False")}
+    for field in fields(Options):
+        value = given.get(field.name, field.default)
+        name, _, more = str(field.type).partition(" | ")
+        types, words = kinds[name]
+        right = isinstance(value, types) and isinstance(value, bool) <= (name == "bool")
+        if not right and not (more and value is None):
+            words += " or None" if more else ""
+            raise StageError(f"{field.name} is {value!r}; give {words}")
+    return for_profile(Options(**given), profile)
 
 
 def for_profile(options: Options, profile: str) -> Options:
@@ -233,7 +237,7 @@ def parsed(words: list[str]) -> Options:
             given[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             given[name] = value
-    return Options(**given)
+    return settled(given)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -318,10 +318,10 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
     with open(sequences, "w", encoding="ascii", newline="\n") as out, \
             bar(length, "analyze") as progress:
         for batch in _batches(cleaned(room.root)):
-            for encoded in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-                ids = encoded.ids
-                counts += np.bincount(ids, minlength=size)
-                out.write(" ".join(map(str, ids)) + "\n")
+            found = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+            every = [encoded.ids for encoded in found]
+            counts += np.bincount(np.concatenate(every), minlength=size)
+            out.writelines(" ".join(map(str, ids)) + "\n" for ids in every)
             documents += len(batch)
             progress.update(sum(len(text.encode()) + 1 for text in batch))
     table = pa.table({

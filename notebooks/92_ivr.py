@@ -84,9 +84,8 @@ pd.set_option("display.max_colwidth", None)
 
 # %% tags=["hide-input"]
 cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
-asked = vocabulary.Options(
-    **{name: globals()[name] for name in vocabulary.NAMES})
-options = vocabulary.for_profile(asked, cfg.profile)
+options = vocabulary.settled(
+    {name: globals()[name] for name in vocabulary.NAMES}, cfg.profile)
 wanted = vocabulary.chosen(stages)
 done = {}
 

@@ -4,8 +4,11 @@ import json
 from functools import cache
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from lib.models import quiet
 from lib.vocabulary import Options
 
 TEXTS = [
@@ -30,7 +33,7 @@ def bpe() -> str:
     return tokenizer.to_str()
 
 
-def model_folder(folder: Path) -> Path:
+def model_folder(folder: Path, weights: bool = False) -> Path:
     """Write tokenizer.json and config.json of a small Llama into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_text(bpe(), encoding="utf-8")
@@ -39,6 +42,11 @@ def model_folder(folder: Path) -> Path:
               "num_attention_heads": 2, "num_key_value_heads": 1,
               "tie_word_embeddings": True}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    if weights:
+        with torch.random.fork_rng(devices=[]), quiet():
+            torch.manual_seed(0)
+            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+            model.save_pretrained(folder)
     return folder
 
 

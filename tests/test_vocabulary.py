@@ -1,0 +1,225 @@
+"""The vocabulary pipeline as a whole: its order, its options, kills in each stage."""
+
+import ast
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from kills import killed
+from small_vocabulary import TEXTS, model_folder, options, put
+
+from lib.stages import TREE, StageError, manifest_of
+from lib.vocabulary import (
+    NAMES,
+    SMOKE,
+    STAGES,
+    STEPS,
+    Options,
+    chosen,
+    parsed,
+    run,
+    run_all,
+)
+
+ROOT = Path(__file__).parents[1]
+QUICK = {"share": 0.05, "least": 2, "general_mb": 0.0, "rows_steps": 2,
+         "train_steps": 3, "batch_size": 2, "context": 16, "held_out_documents": 2,
+         "replay_corpus": "none", "save_every": 1, "device": "cpu"}
+
+
+def quick(folder: Path, **given) -> Options:
+    """Options with which all seven stages take seconds, and a corpus for them."""
+    made = options(folder, **{**QUICK, **given})
+    model_folder(Path(made.model), weights=True)
+    put(made, "a.txt", "\n".join(TEXTS * 20))
+    return made
+
+
+# ---- order and options
+
+
+@pytest.mark.parametrize("stage, missing", [
+    ("analyze", "init"), ("distill", "init"), ("select", "init"), ("remap", "init"),
+    ("align", "init"), ("train", "init"),
+])
+def test_nothing_starts_before_init(tmp_path, stage, missing):
+    with pytest.raises(StageError) as refused:
+        run(stage, Options(artifacts_dir=str(tmp_path)))
+    assert str(refused.value) == (
+        f"{stage} needs what {missing} makes and its manifest is not there; run "
+        f"./setup_and_run.sh run {missing} first"
+    )
+
+
+def test_remap_does_not_start_before_distill_and_each_waits_for_the_one_before(
+    tmp_path
+):
+    made = quick(tmp_path)
+    for stage, later in (("init", STAGES[1:]), ("analyze", STAGES[2:]),
+                         ("distill", STAGES[3:])):
+        for one in later:
+            with pytest.raises(StageError) as refused:
+                run(one, made)
+            assert str(refused.value) == (
+                f"{one} needs what {stage} makes and its manifest is not there; run "
+                f"./setup_and_run.sh run {stage} first"
+            )
+        run(stage, made)
+    with pytest.raises(StageError, match=r"remap needs what select makes"):
+        run("remap", made)
+
+
+def test_every_option_is_a_parameter_of_the_workbench_with_the_same_default():
+    notebook = (ROOT / "notebooks/92_ivr.py").read_text(encoding="utf-8")
+    cell = notebook.split('# %% tags=["parameters"]\n')[1].split("\n\n")[0]
+    given = {node.targets[0].id: ast.literal_eval(node.value)
+             for node in ast.parse(cell).body}
+    assert given.pop("profile") is None
+    assert given.pop("stages") == "all"
+    assert given == {name: getattr(Options(), name) for name in NAMES}
+    assert set(SMOKE) < set(NAMES)
+
+
+def test_every_option_that_decides_a_result_belongs_to_a_stage():
+    decide = {name for step in STEPS.values() for name in step.options}
+    assert set(NAMES) - decide == {"artifacts_dir", "force", "normalize_force",
+                                   "save_every", "device"}
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["pases=3"], "'pases=3' is no option; write name=value, with one of"),
+    (["passes"], "'passes' is no option"),
+    (["passes=many"], "passes is 'many'; give a whole number"),
+    (["share=yes"], "share is 'yes'; give a number"),
+    (["force=1"], "force is 1; give True or False"),
+    (["corpus_documents=x"], "corpus_documents is 'x'; give a whole number or None"),
+])
+def test_an_option_that_cannot_be_meant_is_named(words, sentence):
+    with pytest.raises(StageError) as refused:
+        parsed(words)
+    assert sentence in str(refused.value)
+
+
+def test_stages_are_named_one_by_one_or_from_one_to_another():
+    assert chosen("all") == STAGES
+    assert chosen("remap") == ("remap",)
+    assert chosen("init..distill") == ("init", "analyze", "distill")
+    with pytest.raises(StageError, match="stage 'vocab' is not known; use one of init"):
+        chosen("vocab")
+    with pytest.raises(StageError, match=r"after init; write init\.\.train"):
+        chosen("train..init")
+
+
+def test_the_command_line_says_one_sentence_and_ends_with_1(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "lib.vocabulary", "remap", f"artifacts_dir={tmp_path}"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "remap needs what init makes" in done.stderr
+
+
+# ---- all seven, and kills
+
+
+def attempts(folder: Path, seed: int) -> dict:
+    """Kill each stage at two moments and run again; what was kept and what came."""
+    made = quick(folder / "whole")
+    whole = {}
+
+    def every():
+        run_all(made)
+        again = run_all(made)
+        assert all(told["kept"] for told in again.values())
+
+    killed(every, made.root, -1)
+    whole = {stage: manifest_of(made.root, stage) for stage in STAGES}
+    random_moment, told = random.Random(seed), {}
+    for stage in STAGES:
+        start = folder / f"{stage}-start"
+        shutil.copytree(made.root, start)
+        for later in STAGES[STAGES.index(stage):]:
+            (start / TREE.MANIFESTS / f"{later}.json").unlink()
+        changes = None
+        for attempt in ("counted", "anywhere", "while it publishes"):
+            root = folder / "killed"
+            shutil.rmtree(root, ignore_errors=True)
+            shutil.copytree(start, root)
+            options = replace(made, artifacts_dir=str(root))
+            files = {str(f.relative_to(root)) for f in root.rglob("*") if f.is_file()}
+            if changes is None:
+                changes = killed(lambda o=options, s=stage: run(s, o), root, -1)
+                continue
+            last = 2 * len(whole[stage]["outputs"]) + 4
+            moment = (random_moment.randint(1, changes - last) if attempt == "anywhere"
+                      else random_moment.randint(changes - last, changes - 3))
+            killed(lambda o=options, s=stage: run(s, o), root, moment)
+            gone = files - {str(f.relative_to(root)) for f in root.rglob("*")}
+            half = manifest_of(root, stage) is not None
+            killed(lambda o=options: run_all(o), root, -1)
+            left = {s: manifest_of(root, s) for s in STAGES}
+            told[f"{stage}, {attempt}"] = {
+                "half": half, "gone": len(gone),
+                "dates": [left[s]["date"] == whole[s]["date"] for s in STAGES],
+                "same": [s for s in STAGES if outputs(left[s]) == outputs(whole[s])],
+                "parts": [str(p) for p in root.rglob(".*.part")],
+                "scratch": [str(p) for p in (root / TREE.SCRATCH).glob("*")],
+            }
+    return told
+
+
+def outputs(manifest):
+    """What must come out the same: all but the log, which a resumed run begins late."""
+    return {name: sha256 for name, sha256 in manifest["outputs"].items()
+            if not name.endswith("training_log.jsonl")}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+def test_killed_in_any_stage_the_next_run_keeps_what_was_done_and_ends_the_same(
+    tmp_path
+):
+    script = f"""
+import json, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from pathlib import Path
+from test_vocabulary import attempts
+import lib.vocabulary_corpus, lib.vocabulary_select, lib.vocabulary_remap
+import lib.vocabulary_align, lib.vocabulary_train, lib.distill, pyarrow.parquet
+print("told", json.dumps(attempts(Path({str(tmp_path)!r}), seed=3)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.split("told ")[1])
+    assert len(told) == 2 * len(STAGES)
+    for name, seen in told.items():
+        stage = STAGES.index(name.split(",")[0])
+        assert not seen["half"], name
+        assert seen["dates"][:stage] == [True] * stage, name  # finished ones are kept
+        assert seen["same"] == list(STAGES), name
+        assert seen["parts"] == seen["scratch"] == [], name
+
+
+def test_what_train_left_loads_as_a_model_with_its_tokenizer(tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    made = quick(tmp_path)
+    told = run_all(made)
+    assert list(told) == list(STAGES)
+    folder = made.root / TREE.TRAINING
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(TEXTS[2], return_tensors="pt").input_ids
+    original = AutoTokenizer.from_pretrained(made.root / TREE.ORIGINAL)
+    assert ids.shape[1] < len(original(TEXTS[2]).input_ids)
+    assert model(ids).logits.shape == (*ids.shape, 300)
