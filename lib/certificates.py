@@ -10,12 +10,13 @@ for opposite things; then no scores please both, whatever they are.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Demand", "all_cuts", "demands", "is_tie", "opposite", "total"]
+__all__ = ["Demand", "all_cuts", "certificates", "demands", "is_tie", "opposite",
+           "total"]
 
 Cut = tuple[bytes, ...]
 
@@ -126,3 +127,69 @@ def total(chosen: Sequence[Demand], weights: Sequence[Fraction | int]
             left[piece] = left.get(piece, Fraction(0)) + Fraction(weight) * n
     strict = any(demand.strict for demand in chosen)
     return {piece: value for piece, value in left.items() if value}, strict
+
+
+Terms = frozenset[tuple[bytes, int]]
+
+
+def _sum(first: Terms, second: Terms) -> dict[bytes, int]:
+    left = dict(first)
+    for piece, n in second:
+        left[piece] = left.get(piece, 0) + n
+    return {piece: n for piece, n in left.items() if n}
+
+
+def certificates(
+    lost: Iterable[Demand], others: Iterable[Demand], most: int = 300
+) -> list[tuple[Demand, ...]]:
+    """Small groups of demands that add up to 0 > 0, one for each of ``lost`` at most.
+
+    By Farkas' lemma, demands that no scores meet always have positive weights under
+    which they add up to nothing. Looked for are groups of one (a tie), two (opposite
+    demands) and three, all of weight 1, with ``others`` for company.
+
+    Parameters
+    ----------
+    lost
+        Demands that scores failed to meet.
+    others
+        Demands to add; those that are met by a hair are worth having.
+    most
+        Second demands tried for each of ``lost``.
+
+    >>> ab = Demand((b"a", b"b"), (b"ab",))
+    >>> len(certificates([ab], [Demand((b"ab",), (b"a", b"b"))])[0])
+    2
+    """
+    lost = list(lost)
+    terms: dict[Demand, Terms] = {
+        demand: frozenset(demand.terms().items()) for demand in (*lost, *others)}
+    known: dict[Terms, Demand] = {}
+    asking: dict[tuple[bytes, bool], list[Demand]] = defaultdict(list)
+    for demand, own in terms.items():
+        if own not in known or demand.strict:
+            known[own] = demand
+        for piece, n in own:
+            asking[piece, n > 0].append(demand)
+
+    def closing(left: dict[bytes, int]) -> Demand | None:
+        return known.get(frozenset((piece, -n) for piece, n in left.items()))
+
+    found: list[tuple[Demand, ...]] = []
+    for demand in lost:
+        own = terms[demand]
+        if is_tie(demand):
+            found.append((demand,))
+            continue
+        if not own:
+            continue
+        groups = [(demand, other)] if (other := closing(dict(own))) else []
+        piece, n = min(own, key=lambda term: len(asking[term[0], term[1] < 0]))
+        for second in asking[piece, n < 0][:most] if not groups else []:
+            third = closing(_sum(own, terms[second]))
+            if third is not None:
+                groups.append((demand, second, third))
+                break
+        found += [group for group in groups
+                  if total(group, [1] * len(group)) == ({}, True)][:1]
+    return found

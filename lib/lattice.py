@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit
 
 __all__ = ["Lattices", "Trie", "best_paths", "build_lattices", "build_trie",
-           "margins", "sweep", "wrong_words"]
+           "margins", "rival_paths", "sweep", "wrong_words"]
 
 def compiled(function: Callable) -> Callable:
     """Compile a kernel; keep the machine code on disk for the next session.
@@ -362,3 +362,43 @@ def sweep(words: Lattices, order: np.ndarray, scores: np.ndarray, margin: float,
     """
     return _sweep(order, words.length, words.first, words.start, words.end,
                   words.piece, words.gold, scores, margin, rate, give_up, seen)
+
+
+@compiled
+def _rival_paths(length, first, start, end, piece, gold, scores, out, bounds):
+    room = length.max() + 1
+    best, on = np.zeros(room), np.zeros(room)
+    back = np.zeros(room, np.int64)
+    n = 0
+    for w in range(len(length)):
+        j, top = length[w], n
+        _rival(first[w], first[w + 1], j, start, end, piece, gold, scores, best, back,
+               on)
+        left = back[j] == -1
+        while not left:
+            e = back[j]
+            left = e < -1
+            if left:
+                e = -2 - e
+            out[n] = piece[e]
+            n += 1
+            j = start[e]
+        if back[length[w]] != -1:  # before byte j the rival follows the gold path
+            for e in range(first[w + 1] - 1, first[w] - 1, -1):
+                if gold[e] and end[e] <= j:
+                    out[n] = piece[e]
+                    n += 1
+        out[top:n] = out[top:n][::-1].copy()
+        bounds[w + 1] = n
+
+
+def rival_paths(words: Lattices, scores: np.ndarray) -> list[list[int]]:
+    """The ids of each word's best path that is not gold; none if there is no other."""
+    if not len(words):
+        return []
+    out = np.zeros(int(words.length.sum()), np.int32)
+    bounds = np.zeros(len(words) + 1, np.int64)
+    _rival_paths(words.length, words.first, words.start, words.end, words.piece,
+                 words.gold, scores, out, bounds)
+    flat, cuts = out.tolist(), bounds.tolist()
+    return [flat[a:b] for a, b in pairwise(cuts)]
