@@ -311,8 +311,7 @@ def distill(
     counts = count_words(teacher, texts)
     if not counts:
         raise ValueError("the texts hold no words; pass at least one document.")
-    labels = bpe_cuts(teacher, list(counts))
-    start = closed_form_scores(teacher, counts, labels)["-log(rank + 300)"]
+    start = -np.log(merge_ranks(teacher) + 300)
     plain = (word.decode("utf-8", "ignore").strip() for word in counts)
     plain = sorted({word for word in plain if word.isalpha() and len(word) > 2})
     more: Counter[bytes] = Counter()
@@ -329,6 +328,10 @@ def distill(
     wrong = {w for w, bad in zip(words, wrong_words(lattices, scores), strict=True)
              if bad}
     student = unigram_tokenizer(teacher, scores)
+    long = [w for w in (word.translate(None, never) for word in counts)
+            if len(w) > LONGEST]
+    cuts = zip(long, bpe_cuts(teacher, long), unigram_cuts(student, long), strict=True)
+    wrong |= {word for word, gold, ours in cuts if gold != ours}
     report = {
         "types": len(counts), "occurrences": counts.total(), "words": len(words),
         "wrong_types": len(wrong & counts.keys()),

@@ -37,6 +37,9 @@ _CONTRACTED = r"'(?<![^\s\p{L}\p{N}]')(?:s|t|re|ve|m|ll|d)"
 _WORDS = r" ?(?:\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|\s+(?!\S)|\s+"
 
 
+_TRIED = 8  # places of one word for which rules are compared
+
+
 def kind_of(word: str) -> str:
     """Of what a pre-token of GPT-2 consists, a blank in front aside.
 
@@ -206,7 +209,7 @@ def mend(
                 lost[tail] = None
                 continue
             both = [n for n in starts if fine[tail[n:]]] or starts[-1:]
-            found = [rule_for(tail, n, known) for n in both]
+            found = [rule_for(tail, n, known) for n in both[:_TRIED]]
             best = min(found, key=lambda r: (r.whole, len(r.prefix + r.context)))
             rules[best] = None
     return list(rules), list(lost)

@@ -72,12 +72,12 @@ def _follows(table, chain, count, token):
 
 
 @compiled
-def _sound(table, trie, pieces, text, place, most):
+def _sound(table, trie, pieces, text, place, most, longest):
     tslots, children, ends = trie
     data, offsets, ids = pieces
     size = len(text)
-    room = 300  # tokens that end in one place
-    chain = np.zeros((size + 1, room), np.int64)  # crossing after the place
+    room = min(size, longest) + 1  # tokens that end in one place differ in length
+    chain = np.zeros((size + 1, room), np.int32)  # crossing after the place
     count = np.zeros(size + 1, np.int64)
     for i in range(size):
         if i == place or (i > 0 and count[i] == 0):
@@ -94,8 +94,6 @@ def _sound(table, trie, pieces, text, place, most):
                 continue
             if i == 0 or _follows(table, chain[i], count[i], token):
                 if j == size:
-                    return False
-                if count[j] == room:
                     return False
                 chain[j, count[j]] = token
                 count[j] += 1
@@ -139,6 +137,7 @@ class Neighbours:
         trie = build_trie(pieces)
         self._trie = trie.slots, trie.children, trie.piece
         known = sorted(ids)
+        self._longest = max(map(len, known))
         self._pieces = (np.frombuffer(b"".join(known), np.uint8),
                         np.cumsum([0, *map(len, known)]),
                         np.array([ids[piece] for piece in known], np.int64))
@@ -156,7 +155,7 @@ class Neighbours:
         """
         text = np.frombuffer(prefix + context, np.uint8)
         return bool(_sound(self._table, self._trie, self._pieces, text, len(prefix),
-                           _MANY))
+                           _MANY, self._longest))
 
 
 @compiled

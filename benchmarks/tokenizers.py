@@ -1,0 +1,190 @@
+"""What a distilled tokenizer keeps of its teacher, and what it costs.
+
+    python -m benchmarks.tokenizers                      a table
+    python -m benchmarks.tokenizers --json               one JSON object a row
+    python -m benchmarks.tokenizers --size 4 --passes 12 --teachers gpt2
+
+The corpus is gathered on the machine (`lib.gather`). The distillation runs in a process
+of its own, which tells its peak memory. Then the files are read by plain `tokenizers`,
+and all documents, whole, are encoded by BPE and by the Unigram with rules; BPE and its
+rival take turns in chunks of 2 MB, and the ratio is taken inside the chunk. See
+benchmarks/README.md.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from tokenizers import Tokenizer, pre_tokenizers
+from tqdm.auto import tqdm
+
+from lib import data
+from lib.bytelevel import count_words, piece_bytes
+from lib.distill import Distillation, distill, unigram_tokenizer
+from lib.fidelity import Compared, compare, differing, share_wrong
+from lib.gather import FOUND, MADE, Document, gather, made
+
+TEACHERS = ("gpt2", "smollm2")
+FORMS = ("bpe", "scores", "rules")
+
+
+def teacher(name: str) -> Tokenizer:
+    """GPT-2's tokenizer, or SmolLM2's with digits split first, as it was trained."""
+    if name == "gpt2":
+        return data.gpt2_tokenizer()
+    file = Path(data.path("smollm2")) / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    return tokenizer
+
+
+def learn(name: str, size: int, passes: int, items: int, seed: int, folder: str
+          ) -> dict[str, float]:
+    """Gather, distill and write the three forms; in a process of its own."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    clock, work = time.perf_counter(), time.process_time()
+    train, _ = gather(size)
+    gathered = time.process_time() - work
+    bpe = teacher(name)
+    done: Distillation = distill(bpe, (d.text for d in train), passes=passes,
+                                 made_items=items, seed=seed, bar=False)
+    report = done.report | {
+        "gather_cpu_seconds": gathered,
+        "distill_seconds": time.perf_counter() - clock,
+        "distill_cpu_seconds": time.process_time() - work,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    forms = (bpe, unigram_tokenizer(bpe, done.scores), done.tokenizer)
+    for form, tokenizer in zip(FORMS, forms, strict=True):
+        tokenizer.save(f"{folder}/{form}.json", pretty=False)
+    return report
+
+
+def held_words(name: str, train: list[Document], held: list[Document], items: int
+               ) -> dict[str, Counter[bytes]]:
+    """The words of the held-out files by kind, and of text made from another seed."""
+    bpe = teacher(name)
+    words: dict[str, Counter[bytes]] = {kind: Counter() for kind in FOUND}
+    for document in held:
+        words[document.kind] += count_words(bpe, [document.text])
+    plain = sorted({word for d in train[::20] for word in d.text.split()
+                    if word.isalpha() and len(word) > 2})
+    for kind in MADE:
+        words[kind] = count_words(bpe, [made(kind, items, 2, plain).text])
+    return words
+
+
+def speed(chunks: list[Compared], name: str) -> dict[str, float]:
+    """Megabytes a CPU second, and the ratio to BPE: median, least and largest."""
+    ratios = [c.teacher_seconds / c.student_seconds for c in chunks]
+    seconds = sum(c.student_seconds for c in chunks)
+    return {"mb_per_s": sum(c.size for c in chunks) / 1e6 / seconds,
+            "ratio_to_bpe": statistics.median(ratios), "ratio_low": min(ratios),
+            "ratio_high": max(ratios), "chunks": len(chunks)}
+
+
+def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """The three forms of one teacher."""
+    with tempfile.TemporaryDirectory() as folder:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            report = pool.submit(learn, name, int(given.size * 1e6), given.passes,
+                                 given.made, given.seed, folder).result()
+        train, held = gather(int(given.size * 1e6))
+        words = held_words(name, train, held, 2_000)
+        tokenizers, load, size = {}, {}, {}
+        for form in FORMS:
+            path = Path(folder, f"{form}.json")
+            size[form] = path.stat().st_size
+            clock = time.process_time()
+            tokenizers[form] = Tokenizer.from_file(str(path))
+            load[form] = time.process_time() - clock
+    bpe = tokenizers["bpe"]
+    common = {
+        "tokenizer": name, "date": datetime.date.today().isoformat(),
+        "passes": given.passes, "made": given.made, "seed": given.seed,
+        "train_mb": sum(len(d.text.encode()) for d in train) / 1e6,
+        "held_mb": sum(len(d.text.encode()) for d in held) / 1e6, **report}
+    pieces = [(n, piece.decode()) for n, piece in enumerate(piece_bytes(bpe))
+              if piece.decode("utf-8", "ignore").encode() == piece and piece]
+    for form in FORMS:
+        student = tokenizers[form]
+        row = common | {"form": form, "load_cpu_seconds": load[form],
+                        "file_bytes": size[form],
+                        "bpe_file_bytes": size["bpe"],
+                        "same_vocabulary": student.get_vocab() == bpe.get_vocab()}
+        whole = student.encode_batch_fast([text for _, text in pieces])
+        row["pieces_whole"] = sum(
+            got.ids == bpe.encode(text).ids
+            for (_, text), got in zip(pieces, whole, strict=True))
+        row["pieces_asked"] = len(pieces)
+        sides = [("held", held)] + ([("train", train)] if form == "rules" else [])
+        for side, documents in sides:
+            texts = [document.text for document in documents]
+            bar = tqdm(compare(bpe, student, texts), desc=f"{name} {form} {side}",
+                       leave=False, disable=given.json)
+            chunks = list(bar)
+            same = [same for chunk in chunks for same in chunk.same]
+            row |= {f"{side}_documents": len(same),
+                    f"{side}_documents_same": sum(same),
+                    f"{side}_decoded_same": all(chunk.decoded for chunk in chunks)}
+            if side == "held":
+                code = [ok for d, ok in zip(documents, same, strict=True)
+                        if d.kind == "code"]
+                row["held_code_same_percent"] = 100 * sum(code) / max(len(code), 1)
+            row |= speed(chunks, form)
+        wrong = {kind: differing(bpe, student, counts)
+                 for kind, counts in words.items()}
+        for kind, counts in words.items():
+            row[f"wrong_{kind}"] = share_wrong(counts, wrong[kind])
+        found = sum((words[kind] for kind in FOUND), Counter())
+        row["wrong_found"] = share_wrong(found, set().union(*wrong.values()))
+        row["wrong_found_types"] = len(found.keys() & set().union(*wrong.values()))
+        yield row
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print a row for each form of each teacher."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tokenizers", description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=float, default=60, help="MB to gather")
+    parser.add_argument("--passes", type=int, default=120, help="passes of learning")
+    parser.add_argument("--made", type=int, default=60_000, help="made items a kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=TEACHERS)
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    given = parser.parse_args(arguments)
+    if given.size <= 0 or given.passes < 1 or given.made < 1:
+        parser.error("--size, --passes and --made are positive numbers")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    try:
+        for name in given.teachers:
+            for row in rows(name, given):
+                if given.json:
+                    print(json.dumps(row), flush=True)
+                else:
+                    print(f"{row['tokenizer']:8} {row['form']:7}"
+                          f"{row['mb_per_s']:6.2f} MB/s"
+                          f"{row['ratio_to_bpe']:6.2f} of BPE"
+                          f"{row['wrong_found']:9.4f} % wrong in held-out files"
+                          f"{row['file_bytes'] / 1e6:6.2f} MB", flush=True)
+    except data.DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
