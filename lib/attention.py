@@ -4,87 +4,41 @@ Shapes are written as jaxtyping annotations and enforced in the tests. One
 convention throughout: `(batch, head, seq, d_head)` for queries, keys and values,
 `(batch, head, query, key)` for logits and weights, and a mask that is `True`
 where a query may look.
+
+The pieces that other parts use as well have modules of their own, and are here
+too: masks, heads, rotary positions, the cache.
 """
 
 import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from lib.heads import merge_heads, repeat_kv, split_heads
+from lib.kv_cache import KVCache
+from lib.masks import causal_mask, padding_mask
+from lib.rotary import apply_rotary, rotary_angles
+
+__all__ = [
+    "FORMS",
+    "KVCache",
+    "MultiHeadAttention",
+    "apply_rotary",
+    "attention_logits",
+    "causal_mask",
+    "masked_softmax",
+    "merge_heads",
+    "padding_mask",
+    "repeat_kv",
+    "rotary_angles",
+    "row_entropy",
+    "scaled_dot_product_attention",
+    "split_heads",
+]
+
 FORMS = ("sdpa", "reference")
-
-
-def causal_mask(
-    query: int, key: int | None = None, device: torch.device | str | None = None
-) -> Bool[Tensor, "query key"]:
-    r"""Let each query look at itself and at what came before.
-
-    .. math:: M_{ij} = [\, j \le i + (n_\text{key} - n_\text{query}) \,]
-
-    Parameters
-    ----------
-    query
-        How many queries there are.
-    key
-        How many keys; `None` means as many as queries. With more keys than
-        queries the queries are the last ones, as in generation with a cache.
-    device
-        Where the mask is made.
-
-    Returns
-    -------
-    Tensor
-        `(query, key)`, `True` where query `i` may look at key `j`.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer keys than queries.
-
-    Source: Vaswani et al. 2017, section 3.2.3.
-
-    >>> causal_mask(3).int().tolist()
-    [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
-    >>> causal_mask(1, 3).int().tolist()
-    [[1, 1, 1]]
-    """
-    key = query if key is None else key
-    if key < query:
-        raise ValueError(
-            f"a causal mask needs at least as many keys as queries, and {query} "
-            f"queries came with {key} keys; pass all keys up to the last query."
-        )
-    full = torch.ones(query, key, dtype=torch.bool, device=device)
-    return full.tril(diagonal=key - query)
-
-
-def padding_mask(
-    ids: Int[Tensor, "batch key"], pad: int
-) -> Bool[Tensor, "batch 1 1 key"]:
-    r"""Let every query of a sequence look at its tokens and not at its padding.
-
-    .. math:: M_{b,\cdot,\cdot,j} = [\, \text{ids}_{b,j} \ne \text{pad} \,]
-
-    Combine masks with `&`: `causal_mask(n) & padding_mask(ids, pad)`.
-
-    Parameters
-    ----------
-    ids
-        Token ids, `(batch, key)`.
-    pad
-        The id that fills the short sequences of a batch.
-
-    Returns
-    -------
-    Tensor
-        `(batch, 1, 1, key)`, `True` where there is a token.
-
-    >>> padding_mask(torch.tensor([[5, 6, 0]]), pad=0).int().tolist()
-    [[[[1, 1, 0]]]]
-    """
-    return (ids != pad)[:, None, None, :]
 
 
 def attention_logits(
@@ -194,159 +148,6 @@ def scaled_dot_product_attention(
     return weights @ value, weights
 
 
-def split_heads(
-    x: Float[Tensor, "batch seq width"], n_heads: int
-) -> Float[Tensor, "batch head seq d_head"]:
-    r"""Cut a projection into heads: `width` becomes `n_heads` of `d_head`.
-
-    .. math:: X_h = X_{:,\; h d_\text{head} \,:\, (h+1) d_\text{head}}
-
-    Raises
-    ------
-    ValueError
-        If the width is not a multiple of the number of heads.
-
-    >>> split_heads(torch.arange(4.0).view(1, 1, 4), 2).tolist()
-    [[[[0.0, 1.0]], [[2.0, 3.0]]]]
-    """
-    batch, seq, width = x.shape
-    if width % n_heads:
-        raise ValueError(
-            f"a width of {width} does not divide into {n_heads} heads; choose a "
-            f"number of heads that divides {width}."
-        )
-    return x.view(batch, seq, n_heads, width // n_heads).transpose(1, 2)
-
-
-def merge_heads(
-    x: Float[Tensor, "batch head seq d_head"],
-) -> Float[Tensor, "batch seq width"]:
-    r"""Lay the heads side by side again: the inverse of `split_heads`.
-
-    .. math:: Z = [Z_0 \;\; Z_1 \;\; \cdots \;\; Z_{H-1}]
-
-    >>> x = torch.arange(12.0).view(1, 3, 4)
-    >>> bool((merge_heads(split_heads(x, 2)) == x).all())
-    True
-    """
-    batch, n_heads, seq, d_head = x.shape
-    return x.transpose(1, 2).reshape(batch, seq, n_heads * d_head)
-
-
-def repeat_kv(
-    x: Float[Tensor, "batch kv_head seq d_head"], n_heads: int
-) -> Float[Tensor, "batch head seq d_head"]:
-    r"""Give each query head its key/value head (grouped-query attention).
-
-    Query head `h` reads key/value head
-
-    .. math:: g(h) = \left\lfloor \frac{h}{H / H_\text{kv}} \right\rfloor
-
-    Parameters
-    ----------
-    x
-        Keys or values, `(batch, kv_head, seq, d_head)`.
-    n_heads
-        How many query heads there are.
-
-    Raises
-    ------
-    ValueError
-        If the query heads do not divide evenly among the key/value heads.
-
-    Source: Ainslie et al. 2023, section 2.2.
-
-    >>> repeat_kv(torch.tensor([10.0, 20.0]).view(1, 2, 1, 1), 4).flatten().tolist()
-    [10.0, 10.0, 20.0, 20.0]
-    """
-    n_kv_heads = x.shape[1]
-    if n_heads % n_kv_heads:
-        raise ValueError(
-            f"{n_heads} query heads cannot share {n_kv_heads} key/value heads "
-            f"evenly; choose a number of query heads that {n_kv_heads} divides."
-        )
-    return x.repeat_interleave(n_heads // n_kv_heads, dim=1)
-
-
-def rotary_angles(
-    positions: Int[Tensor, " seq"], d_head: int, theta: float = 10_000.0
-) -> tuple[Float[Tensor, "seq d_head"], Float[Tensor, "seq d_head"]]:
-    r"""Cosine and sine of the angle by which each pair of dimensions turns.
-
-    .. math:: \varphi_{t,i} = t \, \theta^{-2i / d_\text{head}},
-              \quad i = 0, \dots, d_\text{head}/2 - 1
-
-    The angles (radians) stand twice, once for each half of the head: pair `i` is
-    dimensions `i` and `i + d_head / 2`, as in the Llama family.
-
-    Parameters
-    ----------
-    positions
-        Where the tokens stand, counted from zero.
-    d_head
-        Size of a head; even.
-    theta
-        Base of the geometric series of frequencies.
-
-    Returns
-    -------
-    cos, sin
-        `(seq, d_head)` each, in float32.
-
-    Raises
-    ------
-    ValueError
-        If `d_head` is odd.
-
-    Source: Su et al. 2021, equations 15 and 34.
-
-    >>> cos, sin = rotary_angles(torch.tensor([0, 1]), 2)
-    >>> [round(c, 4) for c in cos[1].tolist()]
-    [0.5403, 0.5403]
-    """
-    if d_head % 2:
-        raise ValueError(
-            f"rotary positions turn pairs of dimensions and d_head is {d_head}; "
-            "use an even d_head."
-        )
-    pairs = torch.arange(0, d_head, 2, device=positions.device)
-    frequencies = 1.0 / theta ** (pairs.float() / d_head)
-    angles = positions[:, None].float() * frequencies
-    angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos(), angles.sin()
-
-
-def apply_rotary(
-    x: Float[Tensor, "*batch seq d_head"],
-    cos: Float[Tensor, "seq d_head"],
-    sin: Float[Tensor, "seq d_head"],
-) -> Float[Tensor, "*batch seq d_head"]:
-    r"""Turn each query or key by the angle of its position.
-
-    .. math:: \tilde x_t = x_t \cos\varphi_t
-              + (-x_t^{(2)},\; x_t^{(1)}) \sin\varphi_t
-
-    where :math:`x^{(1)}, x^{(2)}` are the two halves of the head. Lengths stay,
-    and a dot product of two turned vectors depends on their distance only.
-
-    Parameters
-    ----------
-    x
-        `(…, seq, d_head)`, queries or keys.
-    cos, sin
-        From `rotary_angles`.
-
-    Source: Su et al. 2021, equation 34.
-
-    >>> cos, sin = torch.zeros(1, 2), torch.ones(1, 2)   # a quarter turn
-    >>> apply_rotary(torch.tensor([[1.0, 0.0]]), cos, sin).tolist()
-    [[0.0, 1.0]]
-    """
-    first, second = x.chunk(2, dim=-1)
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
-
-
 def row_entropy(
     weights: Float[Tensor, "*batch query key"],
 ) -> Float[Tensor, "*batch query"]:
@@ -361,51 +162,6 @@ def row_entropy(
     [0.0, 1.0]
     """
     return torch.special.entr(weights).sum(dim=-1) / math.log(2)
-
-
-class KVCache:
-    """The keys and values of one attention layer, so that none is computed twice.
-
-    `append` adds those of new tokens and returns all of them. In cross-attention
-    they come from the memory, which does not grow: the first call fills the cache
-    and later calls read it.
-
-    >>> cache = KVCache()
-    >>> k = v = torch.zeros(1, 2, 3, 4)
-    >>> cache.append(k, v)[0].shape, cache.append(k[:, :, :1], v[:, :, :1])[0].shape
-    (torch.Size([1, 2, 3, 4]), torch.Size([1, 2, 4, 4]))
-    >>> cache.length, cache.bytes
-    (4, 256)
-    """
-
-    def __init__(self) -> None:
-        self.key: Tensor | None = None
-        self.value: Tensor | None = None
-
-    @property
-    def length(self) -> int:
-        """How many keys are held."""
-        return 0 if self.key is None else self.key.shape[-2]
-
-    @property
-    def bytes(self) -> int:
-        """Memory of keys and values together."""
-        return 0 if self.key is None else self.key.nbytes + self.value.nbytes
-
-    def append(
-        self,
-        key: Float[Tensor, "batch kv_head new d_head"],
-        value: Float[Tensor, "batch kv_head new d_head"],
-    ) -> tuple[
-        Float[Tensor, "batch kv_head key d_head"],
-        Float[Tensor, "batch kv_head key d_head"],
-    ]:
-        """Add the keys and values of new tokens; return all so far."""
-        if self.key is not None:
-            key = torch.cat((self.key, key), dim=-2)
-            value = torch.cat((self.value, value), dim=-2)
-        self.key, self.value = key, value
-        return key, value
 
 
 class MultiHeadAttention(nn.Module):

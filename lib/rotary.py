@@ -1,0 +1,87 @@
+"""Rotary positions: queries and keys turned by the angle of their place.
+
+The angles are in radians; a pair of dimensions is `i` and `i + d_head / 2`.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def rotary_angles(
+    positions: Int[Tensor, " seq"], d_head: int, theta: float = 10_000.0
+) -> tuple[Float[Tensor, "seq d_head"], Float[Tensor, "seq d_head"]]:
+    r"""Cosine and sine of the angle by which each pair of dimensions turns.
+
+    .. math:: \varphi_{t,i} = t \, \theta^{-2i / d_\text{head}},
+              \quad i = 0, \dots, d_\text{head}/2 - 1
+
+    The angles (radians) stand twice, once for each half of the head: pair `i` is
+    dimensions `i` and `i + d_head / 2`, as in the Llama family.
+
+    Parameters
+    ----------
+    positions
+        Where the tokens stand, counted from zero.
+    d_head
+        Size of a head; even.
+    theta
+        Base of the geometric series of frequencies.
+
+    Returns
+    -------
+    cos, sin
+        `(seq, d_head)` each, in float32.
+
+    Raises
+    ------
+    ValueError
+        If `d_head` is odd.
+
+    Source: Su et al. 2021, equations 15 and 34.
+
+    >>> cos, sin = rotary_angles(torch.tensor([0, 1]), 2)
+    >>> [round(c, 4) for c in cos[1].tolist()]
+    [0.5403, 0.5403]
+    """
+    if d_head % 2:
+        raise ValueError(
+            f"rotary positions turn pairs of dimensions and d_head is {d_head}; "
+            "use an even d_head."
+        )
+    pairs = torch.arange(0, d_head, 2, device=positions.device)
+    frequencies = 1.0 / theta ** (pairs.float() / d_head)
+    angles = positions[:, None].float() * frequencies
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def apply_rotary(
+    x: Float[Tensor, "*batch seq d_head"],
+    cos: Float[Tensor, "seq d_head"],
+    sin: Float[Tensor, "seq d_head"],
+) -> Float[Tensor, "*batch seq d_head"]:
+    r"""Turn each query or key by the angle of its position.
+
+    .. math:: \tilde x_t = x_t \cos\varphi_t
+              + (-x_t^{(2)},\; x_t^{(1)}) \sin\varphi_t
+
+    where :math:`x^{(1)}, x^{(2)}` are the two halves of the head. Lengths stay,
+    and a dot product of two turned vectors depends on their distance only.
+
+    Parameters
+    ----------
+    x
+        `(…, seq, d_head)`, queries or keys.
+    cos, sin
+        From `rotary_angles`.
+
+    Source: Su et al. 2021, equation 34.
+
+    >>> cos, sin = torch.zeros(1, 2), torch.ones(1, 2)   # a quarter turn
+    >>> apply_rotary(torch.tensor([[1.0, 0.0]]), cos, sin).tolist()
+    [[0.0, 1.0]]
+    """
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
