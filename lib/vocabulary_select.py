@@ -233,8 +233,8 @@ def select(options: Any, room: Room) -> dict[str, Any]:
     aside = list(islice(cleaned(room.root), 0, None, 20))  # nothing is chosen by these
     domain = count_words(unigram, (text for n, text in enumerate(cleaned(room.root))
                                    if n % 20))
-    documents, _ = gather(int(options.general_mb * 1e6), 0.0)
-    general = count_words(unigram, (document.text for document in documents))
+    documents, more = gather(int(options.general_mb * 1e6), 0.1)
+    general = count_words(unigram, (document.text for document in documents + more))
     try:
         chosen = select_pieces(unigram, domain, general, share=options.share,
                                least=options.least, seed=options.seed)
