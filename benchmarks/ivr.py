@@ -150,30 +150,30 @@ def before(bench: Bench) -> None:
 
 def align(bench: Bench) -> None:
     """Every strategy: input rows only, output rows only, both, and one table."""
-    for strategy in STRATEGIES:
-        for own in (False, True):
+    for own in (False, True):
+        model = bench.model()
+        if own:
+            untie(model)
+        old = [module.weight[bench.ids].detach().clone() for module in
+               (model.get_input_embeddings(), model.get_output_embeddings())]
+        for strategy in STRATEGIES:
             sides = ("input", "output", "both") if own else ("one table",)
             sides = [side for side in sides if not bench.has(
                 part="align", strategy=strategy, rows=side)]
             if not sides:
                 continue
-            model, began = bench.model(), time.perf_counter()
-            if own:
-                untie(model)
+            began = time.perf_counter()
+            put_rows(model, bench.ids, old[0], old[1] if own else None)
             with bench.autocast():
                 rows = make_rows(model, bench.original, bench.remapped, strategy,
                                  texts=mixed(bench), seed=bench.given.seed)
-            old = [module.weight[bench.ids].detach().clone() for module in
-                   (model.get_input_embeddings(), model.get_output_embeddings())]
             for side in sides:
                 put_rows(model, bench.ids,
                          old[0] if side == "output" else rows.wte,
                          None if not own else
                          old[1] if side == "input" else rows.lm_head)
-                whole = side in ("both", "one table")
-                kinds = ("domain", "prose", "code") if whole else ("domain",)
                 bench.write(began, part="align", strategy=strategy, rows=side,
-                            **bench.bits(model, bench.remapped, kinds))
+                            **bench.bits(model, bench.remapped))
                 began = time.perf_counter()
 
 
@@ -256,13 +256,13 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.ivr", description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES,
-                        default=["hidden_states", "constituents"], help="to train")
+                        default=["constituents", "hidden_states"], help="to train")
     parser.add_argument("--pieces", type=int, default=2000, help="reassigned ids")
     parser.add_argument("--distill", type=int, default=20_000, help="reviews")
     parser.add_argument("--read", type=int, default=500, help="by hidden_states")
     parser.add_argument("--documents", type=int, default=80, help="to measure on")
-    parser.add_argument("--steps", type=int, default=60, help="updates of each run")
-    parser.add_argument("--rows-steps", type=int, default=10, help="of them rows only")
+    parser.add_argument("--steps", type=int, default=80, help="updates of each run")
+    parser.add_argument("--rows-steps", type=int, default=12, help="of them rows only")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--context", type=int, default=128)
     parser.add_argument("--rate", type=float, default=3e-4)

@@ -138,6 +138,11 @@ def phases(
 
     Only the rows: a large rate and no weight decay. All: a warm-up and a cosine to a
     tenth.
+
+    Raises
+    ------
+    ValueError
+        If there are no steps at all.
     """
     shared = {"batch": batch, "accumulation": accumulation, "precision": precision,
               "seed": seed, "evaluations": 1, "weight_decay": 0.0}
@@ -146,6 +151,10 @@ def phases(
         found.append(Phase("rows", Recipe(
             steps=rows_steps, learning_rate=rows_rate, warmup=min(5, rows_steps),
             **shared)))
+    if not rows_steps and not steps:
+        raise ValueError(
+            "rows_steps and train_steps are both 0; give at least one of them a number"
+        )
     if steps:
         found.append(Phase("all", Recipe(
             steps=steps, learning_rate=rate, warmup=max(1, steps // 20), **shared)))
@@ -274,10 +283,6 @@ def train(options: Any, room: Any) -> dict[str, Any]:
                         options.seed)
     except ValueError as error:
         raise StageError(str(error)) from None
-    if not plan:
-        raise StageError(
-            "rows_steps and train_steps are both 0; give at least one of them a number"
-        )
     model = load_model(original_model(room.root))
     ids = load_rows(model, room.root / TREE.EMBEDDINGS)
     model.to(pick_device(options.device))

@@ -1,0 +1,486 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-top -->
+# # 미세 조정: 새 행 먼저, 그다음 모두
+#
+# 어휘(vocabulary)를 바꾸고 [새 행을 만들어 주면](17_realigning.ipynb) 모델은 곧바로 쓸 만합니다. 남은 것은 조금 배우는 일입니다. 이 장에서는 어휘를 바꾼 모델과 바꾸지 않은 모델을 **같은 계산량**으로 미세 조정(fine-tuning)하고, 얻은 것과 잃은 것을 바이트당 비트(bits per byte)로 견줍니다.
+#
+# - **할 수 있게 되는 것.** 임베딩(embedding) 표의 몇 행만 배우게 하고, 다른 글을 섞어 잊지 않게 하고, 두 모델을 같은 토큰(token) 예산에서 공정하게 견줍니다.
+# - **걸리는 시간.** 읽기 30분, 연습 문제 25분.
+# - **필요한 것.** [임베딩 다시 맞추기](17_realigning.ipynb), [학습](05_training.ipynb).
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-top -->
+# # Fine-tuning: the new rows first, then all
+#
+# With [rows made for the new pieces](17_realigning.ipynb), a model with another vocabulary is of use at once. What is left is a little learning. This chapter fine-tunes the swapped model and the untouched one on **equal compute** and compares what they gain and what they lose in bits per byte.
+#
+# - **You will be able to** train a few rows of an embedding table alone, mix in other text so that nothing is forgotten, and compare two models fairly on one budget of tokens.
+# - **Time.** 30 minutes to read, 25 for the exercises.
+# - **You need** [realigning embeddings](17_realigning.ipynb) and [training](05_training.ipynb).
+
+# %% tags=["parameters"]
+profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+reviews = None  # Korean documents to choose pieces from; None: the profile
+pieces = None  # ids that are reassigned; None: the profile
+documents = None  # Korean documents to measure on; None: the profile
+passes = None  # of the distillation; None: the profile
+steps = None  # updates of each model; None: the profile
+rows_steps = None  # of them with the new rows alone; None: the profile
+batch = None  # windows of an update; None: the profile
+context = None  # tokens of a window; None: the profile
+strategy = "constituents"  # how the new rows begin
+learning_rate = 3e-4  # of all parameters, at its peak
+rows_learning_rate = 5e-3  # of the new rows alone
+replay_share = 0.25  # of each batch is other text
+seed = 0  # of the batches
+device = "auto"  # auto, cpu, cuda or mps
+
+# %% tags=["hide-input"]
+import json
+
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+from tokenizers import Tokenizer
+
+from lib import data
+from lib.figures import COLOURS, show, use_style
+from lib.profile import settings
+from lib.results import record
+
+use_style()
+names = ("reviews", "pieces", "documents", "passes", "steps", "rows_steps",
+         "batch", "context")
+smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
+    (200, 24, 2, 1, 2, 1, 4, 16), (4000, 400, 12, 10, 18, 4, 4, 64),
+    (40_000, 2000, 400, 40, 2000, 200, 32, 256)))
+given = {name: globals()[name] for name in names}
+cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
+               device=device)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-equal -->
+# ## 무엇이 같아야 공정한가
+#
+# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 걸음 수도, 한 걸음의 토큰 수도, 학습률(learning rate)도 같습니다. 다른 것은 하나, 그 토큰들이 나르는 글의 양입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-equal -->
+# ## What must be equal to be fair
+#
+# The compute that a Transformer spends on a token does not depend on how many bytes of text the token carries. So **equal compute is an equal number of tokens**. Both models take as many steps, with as many tokens each, at the same learning rate. One thing differs: how much text those tokens carry.
+
+# %%
+from lib.vocabulary_small import small_swap
+
+original = Tokenizer.from_file(
+    str(data.path("smollm2") / "tokenizer.json"))
+korean = [line for line in data.text("korean").splitlines() if line.strip()]
+held = korean[::len(korean) // cfg.documents][:cfg.documents]
+domain = [line for line in korean[1:] if line not in held]
+english = [line.strip() for line in
+           data.text("wikitext2_valid").splitlines() if len(line) > 200]
+prose = [line[:300] for line in english[::9][:max(2, cfg.documents // 3)]]
+unigram, remapped = small_swap(
+    original, domain[:cfg.reviews], english[1::9], cfg.pieces,
+    passes=cfg.passes, seed=seed)
+
+# %%
+from lib.vocabulary_train import Mixed, windows
+
+need = cfg.steps * cfg.batch
+replay = [part for part in data.text("tinyshakespeare").split("\n\n") if part]
+batches = {}
+for name, tokenizer in (("unswapped", original), ("swapped", remapped)):
+    batches[name] = Mixed(
+        windows(tokenizer, domain, cfg.context, need),
+        windows(tokenizer, replay, cfg.context, need),
+        cfg.batch, replay_share, seed)
+size = {name: sum(len(e.ids) for e in tokenizer.encode_batch(held))
+        for name, tokenizer in (("old", original), ("new", remapped))}
+record(n_bytes=sum(len(text.encode()) for text in held),
+       tokens_old=size["old"], tokens_new=size["new"],
+       more_text=size["old"] / size["new"],
+       budget=need * cfg.context, n_steps=cfg.steps)
+
+# %% [markdown] tags=["lang-ko"]
+# 떼어 둔 한국어 ⟨n_bytes⟩바이트는 옛 어휘로 ⟨tokens_old⟩토큰, 새 어휘로 ⟨tokens_new⟩토큰입니다. 그러니 새 어휘는 같은 예산 ⟨budget⟩토큰에서 글을 ⟨more_text⟩배 더 읽습니다. 배치(batch)마다 일부는 셰익스피어의 글입니다. 이렇게 다른 글을 섞어 되풀이하는 것을 **되새김**(replay)이라고 합니다.
+# %% [markdown] tags=["lang-en"]
+# The held-out Korean text of ⟨n_bytes⟩ bytes takes ⟨tokens_old⟩ tokens of the old vocabulary and ⟨tokens_new⟩ of the new one. So on the same budget of ⟨budget⟩ tokens, the new vocabulary reads ⟨more_text⟩ times as much text. A share of each batch is Shakespeare: other text mixed in, so that it is not forgotten, is called **replay**.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-rows -->
+# ## 새 행만 배우기
+#
+# 새 행은 아직 서투르고 나머지는 이미 잘 배웠습니다. 처음부터 모두를 배우게 하면 서투른 행이 만든 큰 기울기(gradient)가 나머지를 흔듭니다. 그래서 첫 단계에서는 새 행만 배웁니다. 표의 기울기 $G$에서 새 행이 아닌 행을 0으로 만들면 됩니다.
+#
+# $$G_r \leftarrow \begin{cases} G_r & r\text{이 새 번호} \\ 0 & \text{그 밖}\end{cases}$$
+#
+# 기울기가 늘 0인 행은 AdamW의 두 평균도 0이고, 가중치 감쇠(weight decay)까지 끄면 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-rows -->
+# ## The new rows alone
+#
+# The new rows are clumsy still, all else has been learned well. If everything learned from the start, the large gradients that clumsy rows cause would shake the rest. So in the first phase only the new rows learn: in the gradient $G$ of the table, every other row is set to zero.
+#
+# $$G_r \leftarrow \begin{cases} G_r & r\text{ is a new id} \\ 0 & \text{otherwise}\end{cases}$$
+#
+# A row whose gradient is always zero has zeros for both averages of AdamW, and with weight decay off not one bit of it changes. The new rows are few, so their learning rate can be large.
+
+# %%
+from lib.bits import bits_per_byte
+from lib.vocabulary_align import (
+    load_model,
+    make_rows,
+    put_rows,
+    reassigned,
+)
+
+ids = reassigned(original, remapped).ids
+
+
+def prepared(name):
+    """The model as it was, or with rows for the new pieces."""
+    model = load_model(str(data.path("smollm2"))).to(cfg.device)
+    if name == "swapped":
+        texts = [*domain[:100], *english[1::9][:8]]
+        rows = make_rows(model, original, remapped, strategy, texts=texts)
+        put_rows(model, ids, rows.wte, rows.lm_head)
+    return model
+
+
+def measure(model, name):
+    tokenizer = remapped if name == "swapped" else original
+    return [bits_per_byte(model, tokenizer, texts, tokens=1024).per_byte
+            for texts in (held, prose)]
+
+# %%
+from lib.vocabulary_train import fine_tune, phases
+
+points, losses = [], []
+
+
+def tune(name):
+    """Fine-tune one of the two; note its bits before, halfway and after."""
+    model = prepared(name)
+    points.append((name, 0, *measure(model, name)))
+    rows_steps = cfg.rows_steps if name == "swapped" else 0
+    plan = phases(rows_steps=rows_steps, steps=cfg.steps - rows_steps,
+                  batch=cfg.batch, rows_rate=rows_learning_rate,
+                  rate=learning_rate, seed=seed)
+
+    def told(phase, step):
+        at = step.step + (rows_steps if phase == "all" else 0)
+        losses.append((name, phase, at, float(step.loss)))
+        if at in (cfg.steps // 2, cfg.steps):
+            points.append((name, at, *measure(model, name)))
+
+    fine_tune(model, ids, batches[name], plan, on_step=told)
+    return model
+
+# %% [markdown] tags=["lang-ko"]
+# `fine_tune`은 `lib.train.fit`을 두 번 부를 뿐입니다. 혼합 정밀도(mixed precision), 기울기 누적(gradient accumulation), 체크포인트(checkpoint), 이어서 하기는 모두 [5장](05_training.ipynb)의 것입니다. 먼저 한 걸음을 떼어, 새 행 말고는 정말 그대로인지 봅니다.
+# %% [markdown] tags=["lang-en"]
+# `fine_tune` does no more than call `lib.train.fit` twice: mixed precision, accumulation, checkpoints and resuming are those of [chapter 05](05_training.ipynb). First a single step, to see that nothing but the new rows moves.
+
+# %%
+model = prepared("swapped")
+before = {name: p.detach().clone() for name, p in model.named_parameters()}
+one_step = phases(rows_steps=1, steps=0, batch=cfg.batch, rate=0.0,
+                  rows_rate=rows_learning_rate, seed=seed)
+fine_tune(model, ids, batches["swapped"], one_step)
+moved = {name: int((p != before[name]).reshape(len(p), -1).any(1).sum())
+         for name, p in model.named_parameters()}
+tables = [name for name, rows in moved.items() if rows]
+record(moved_rows=sum(moved.values()), moved_tables=len(tables),
+       n_new=len(ids), n_tables=len(moved))
+del model, before
+
+# %% [markdown] tags=["lang-ko"]
+# 텐서 ⟨n_tables⟩개 가운데 ⟨moved_tables⟩개에서만, 그 안에서도 ⟨moved_rows⟩행만 달라졌습니다. 새 번호는 ⟨n_new⟩개입니다. 이 배치에 나오지 않은 조각의 행도 움직입니다. 출력에서는 나오지 않는 것도 배울 거리이기 때문입니다.
+# %% [markdown] tags=["lang-en"]
+# Of ⟨n_tables⟩ tensors ⟨moved_tables⟩ changed, and in it ⟨moved_rows⟩ rows; there are ⟨n_new⟩ new ids. Rows of pieces that this batch does not show move too: for the output, not to come is something to learn.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-both -->
+# ## 같은 예산, 두 모델
+#
+# 이제 두 모델을 ⟨n_steps⟩걸음씩 학습시킵니다. 한 쪽의 예산으로는 아주 작습니다. 그래도 방향은 보입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-both -->
+# ## One budget, two models
+#
+# Now both models are trained for ⟨n_steps⟩ steps. That is a very small budget, of a page; the direction shows all the same.
+
+# %%
+model = tune("unswapped")
+start_ko, start_en = points[0][2:]
+del model
+model = tune("swapped")
+curve = pd.DataFrame(points, columns=["model", "step", "Korean", "English"])
+curve = curve.set_index(["model", "step"])
+last = curve.xs(cfg.steps, level="step")
+aligned = curve.loc[("swapped", 0)]
+record(start_ko=start_ko, start_en=start_en, aligned_ko=aligned["Korean"],
+       aligned_en=aligned["English"])
+record(**{f"{name}_{kind}": last.loc[name, column]
+          for name in ("swapped", "unswapped")
+          for kind, column in (("ko", "Korean"), ("en", "English"))})
+for name in ("swapped", "unswapped"):
+    change = last.loc[name, "English"] / start_en - 1
+    record(f"{name}_lost", change, text=f"{change:+.1%}".replace("-", "−"))
+
+# %% tags=["hide-input"]
+figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2))
+for axis, kind, start in zip(axes, ("Korean", "English"),
+                             (start_ko, start_en), strict=True):
+    axis.axhline(start, color=COLOURS["grey"], lw=1, ls="--", label="before")
+    for name, colour, mark in (("unswapped", "gravity", "s"),
+                               ("swapped", "attention", "o")):
+        part = curve.loc[name][kind]
+        axis.plot(part.index * cfg.batch * cfg.context, part,
+                  color=COLOURS[colour], marker=mark, label=name)
+    axis.set(title=kind, xlabel="tokens trained on", ylabel="bits per byte")
+axes[0].legend()
+show(figure, table=curve.round(3).unstack(0))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 이 쪽에서 학습한 두 모델의 바이트당 비트(낮을수록 좋음). 점선은 어휘를 바꾸기 전의 모델입니다.
+# <!-- alt: 선 그래프 두 개. 가로축은 학습한 토큰 수. 왼쪽 한국어에서는 두 선이 모두 내려간다. 오른쪽은 영어이고 두 선 모두 바꾸기 전의 점선 가까이에 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Bits per byte of the two models trained on this page (lower is better). The dashed line is the model before its vocabulary changed.
+# <!-- alt: Two line plots over the number of tokens trained on. On the left, Korean, both lines fall. On the right, English, both lines stay near the dashed line of before. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 바꾸기 전의 모델은 한국어에 바이트당 ⟨start_ko⟩비트를 씁니다. 새 행을 만들어 준 직후에는 ⟨aligned_ko⟩비트입니다. 같은 예산을 쓰고 나면 바꾼 쪽이 ⟨swapped_ko⟩비트, 바꾸지 않은 쪽이 ⟨unswapped_ko⟩비트입니다. 영어는 바꾸기 전 ⟨start_en⟩비트에서 각각 ⟨swapped_en⟩비트(⟨swapped_lost⟩), ⟨unswapped_en⟩비트(⟨unswapped_lost⟩)가 되었습니다.
+# %% [markdown] tags=["lang-en"]
+# Before the change the model spends ⟨start_ko⟩ bits a byte on Korean, and ⟨aligned_ko⟩ once the new rows are made. After the same budget the swapped model spends ⟨swapped_ko⟩ and the untouched one ⟨unswapped_ko⟩. English went from ⟨start_en⟩ to ⟨swapped_en⟩ (⟨swapped_lost⟩) and ⟨unswapped_en⟩ (⟨unswapped_lost⟩).
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-published -->
+# ## 더 큰 예산
+#
+# `python -m benchmarks.ivr`은 같은 것을 더 많은 조각과 걸음으로 잽니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과이고, 코드는 되새기지 않은 종류의 글입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-published -->
+# ## A larger budget
+#
+# `python -m benchmarks.ivr` measures the same with more pieces and more steps, and leaves each measurement as a line of `benchmarks/results/ivr.jsonl`. Below is the curve of the largest budget in that file. Replay is Wikipedia there, and code is a kind of text that is not replayed.
+
+# %% tags=["hide-input"]
+lines = (data.ROOT / "benchmarks/results/ivr.jsonl").read_text("utf-8")
+rows = pd.DataFrame([json.loads(line) for line in lines.splitlines()])
+trained = rows[rows["part"] == "train"]
+largest = trained["steps"] * trained["batch"] * trained["context"]
+trained = trained[largest == largest.max()]
+published = trained.set_index(["name", "tokens"])[["domain", "prose", "code"]]
+record(big_pieces=int(trained["pieces"].iloc[0]),
+       big_budget=int(largest.max()),
+       big_bytes=int(trained["domain_bytes"].iloc[0]))
+ends = published.groupby("name", sort=False).agg(["first", "last"]).round(3)
+ends.columns = [f"{kind}, {when}" for kind, when in ends.columns]
+ends.rename_axis("모델 | model")
+
+# %% tags=["hide-input"]
+figure, axes = plt.subplots(1, 3, figsize=(7.4, 3.2))
+colours = dict(zip(trained["name"].unique(),
+                   ("gravity", "attention", "tokens"), strict=False))
+for axis, kind in zip(axes, published, strict=True):
+    for name, colour in colours.items():
+        axis.plot(published.loc[name][kind], marker=".", label=name,
+                  color=COLOURS[colour])
+    axis.set(title=kind, xlabel="tokens")
+    axis.ticklabel_format(axis="x", style="sci", scilimits=(3, 3))
+axes[0].set_ylabel("bits per byte")
+figure.legend(*axes[0].get_legend_handles_labels(), ncols=3,
+              loc="outside lower center")
+show(figure, table=published.round(3))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 조각 ⟨big_pieces⟩개를 바꾼 모델과 바꾸지 않은 모델, 예산 ⟨big_budget⟩토큰. 왼쪽부터 영화평, 영어 위키백과, 파이썬 코드입니다. 글을 읽기만 한 토큰은 3분의 1로 쳐서 예산에 넣었습니다.
+# <!-- alt: 선 그래프 세 개. 가로축은 토큰 수, 세로축은 바이트당 비트. 모델마다 선이 하나씩 있다. 영화평에서는 선들이 내려가고, 위키백과와 코드에서는 거의 수평이다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Models with ⟨big_pieces⟩ pieces swapped, and the untouched one, on ⟨big_budget⟩ tokens. From the left: film reviews, English Wikipedia, Python code. A token that was only read counts as a third of one that was trained on.
+# <!-- alt: Three line plots, tokens across and bits per byte up, one line a model. For film reviews the lines fall; for Wikipedia and code they are nearly level. -->
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-processes -->
+# ## 두 프로세스, 같은 손실
+#
+# 단계 `train`은 여러 프로세스에서도 같은 일을 합니다.
+#
+# ```sh
+# ./setup_and_run.sh run train
+# accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+# ```
+#
+# 배치 하나를 프로세스들이 나누어 맡고, 손실(loss)은 **합과 토큰 수**로 따로 모읍니다. 프로세스마다 평균을 낸 다음 그 평균들을 평균하면, 토큰이 적은 쪽이 너무 크게 셉니다([연습 2](#tune-exercise-mean)). 결과는 `artifacts/training/`에 놓이고 `AutoModelForCausalLM`과 `AutoTokenizer`로 열립니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-processes -->
+# ## Two processes, the same loss
+#
+# The stage `train` does the same on several processes.
+#
+# ```sh
+# ./setup_and_run.sh run train
+# accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+# ```
+#
+# The processes share out each batch, and the loss is gathered as a **sum and a number of tokens**. A mean of the means of each process would count parts with few tokens too much ([exercise 2](#tune-exercise-mean)). The result lies in `artifacts/training/` and opens with `AutoModelForCausalLM` and `AutoTokenizer`.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-exercises -->
+# ## 연습 문제
+#
+# 빈칸(`...`)을 채운 다음 바로 아래 셀을 실행하면 답이 맞는지 알 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-exercises -->
+# ## Exercises
+#
+# Fill in the gap (`...`) and run the next cell: it tells you whether the answer holds.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-exercise-mask -->
+# ### 1. 몇 행만 남긴 기울기 (★, 6분)
+#
+# 표의 기울기 `grad`(행, 너비)와 번호 목록 `ids`를 받아, 그 행만 남기고 나머지를 0으로 만든 기울기를 돌려주십시오.
+#
+# 힌트: `torch.zeros_like`.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-exercise-mask -->
+# ### 1. A gradient of few rows (★, 6 minutes)
+#
+# Given the gradient `grad` of a table (rows, width) and a list of `ids`, return the gradient with these rows kept and all others 0.
+#
+# Hint: `torch.zeros_like`.
+
+# %% tags=["exercise"]
+def my_mask(grad, ids):
+    ...
+
+# %%
+from lib.exercises.tune import check_mask
+
+check_mask(my_mask)
+
+# %% tags=["solution", "hide-cell"]
+def mask_solution(grad, ids):
+    kept = torch.zeros_like(grad)
+    kept[ids] = grad[ids]
+    return kept
+
+
+check_mask(mask_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-exercise-mean -->
+# ### 2. 나누어 계산한 손실 (★★, 8분)
+#
+# 프로세스마다의 (손실의 합, 토큰 수) 목록 `parts`를 받아, 배치 전체의 토큰당 평균 손실을 돌려주십시오. 토큰이 하나도 없는 프로세스가 있을 수 있습니다.
+#
+# 힌트: 두 열을 따로 더하십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-exercise-mean -->
+# ### 2. A loss computed in parts (★★, 8 minutes)
+#
+# Given in `parts` the (summed loss, number of tokens) of each process, return the mean loss per token of the whole batch. A process may have no tokens at all.
+#
+# Hint: add up the two columns apart.
+
+# %% tags=["exercise"]
+def my_global_mean(parts):
+    ...
+
+# %%
+from lib.exercises.tune import check_global_mean
+
+check_global_mean(my_global_mean)
+
+# %% tags=["solution", "hide-cell"]
+def global_mean_solution(parts):
+    losses, tokens = zip(*parts, strict=True)
+    return sum(losses) / sum(tokens)
+
+
+check_global_mean(global_mean_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-exercise-bytes -->
+# ### 3. 예산이 닿는 글 (★★, 8분)
+#
+# 토큰 예산 `tokens`, 분야의 글에서 바이트당 토큰 수 `per_byte`, 되새김의 몫 `share`를 받아, 학습하는 동안 읽는 분야 글의 바이트 수를 돌려주십시오.
+#
+# 힌트: 바이트당 토큰이 적을수록 더 많은 글을 읽습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-exercise-bytes -->
+# ### 3. The text that a budget reaches (★★, 8 minutes)
+#
+# Given a budget of `tokens`, the tokens `per_byte` of the domain's text and the `share` of replay, return the bytes of domain text that the training reads.
+#
+# Hint: the fewer tokens a byte, the more text.
+
+# %% tags=["exercise"]
+def my_bytes(tokens, per_byte, share):
+    ...
+
+# %%
+from lib.exercises.tune import check_bytes
+
+check_bytes(my_bytes)
+
+# %% tags=["solution", "hide-cell"]
+def bytes_solution(tokens, per_byte, share):
+    return tokens * (1 - share) / per_byte
+
+
+check_bytes(bytes_solution)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-measured -->
+# ## 무엇을 무엇으로 쟀는가
+#
+# | 잰 것 | 어휘를 바꾼 모델 | 바꾸지 않은 모델 |
+# |---|---|---|
+# | 한국어, 학습 전 | ⟨aligned_ko⟩비트 | ⟨start_ko⟩비트 |
+# | 한국어, ⟨budget⟩토큰 뒤 | ⟨swapped_ko⟩비트 | ⟨unswapped_ko⟩비트 |
+# | 영어, 학습 전 | ⟨aligned_en⟩비트 | ⟨start_en⟩비트 |
+# | 영어, ⟨budget⟩토큰 뒤 | ⟨swapped_en⟩비트 | ⟨unswapped_en⟩비트 |
+#
+# 시드(seed) 하나, 학습률 하나, 몇 쪽 안 되는 글에서 잰 값입니다. 두 모델의 학습률을 따로 고르지 않았으니 어느 쪽에도 가장 좋은 값은 아닐 수 있습니다. 이 모델은 한국어를 거의 배우지 않았습니다. 한국어를 잘하는 모델이라면 옛 어휘로 쌓은 앎이 더 크므로 따라잡는 데 더 오래 걸릴 것입니다. 이것은 재지 않았습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-measured -->
+# ## What was measured, and on what
+#
+# | measured | swapped model | untouched model |
+# |---|---|---|
+# | Korean, before training | ⟨aligned_ko⟩ bits | ⟨start_ko⟩ bits |
+# | Korean, after ⟨budget⟩ tokens | ⟨swapped_ko⟩ bits | ⟨unswapped_ko⟩ bits |
+# | English, before training | ⟨aligned_en⟩ bits | ⟨start_en⟩ bits |
+# | English, after ⟨budget⟩ tokens | ⟨swapped_en⟩ bits | ⟨unswapped_en⟩ bits |
+#
+# One seed, one learning rate, a few pages of text. The rate was not chosen for each model by itself, so it may be the best for neither. This model learned hardly any Korean. One that knows the language well has more to lose with its old vocabulary and would take longer to catch up; that was not measured.
+
+# %% tags=["remove-input"]
+import transformers
+
+pd.DataFrame([
+    ["모델 | Model",
+     f"{data.describe('smollm2', 'ko')} | {data.describe('smollm2')}"],
+    ["한국어 | Korean",
+     f"{data.describe('korean', 'ko')} | {data.describe('korean')}"],
+    ["걸음 × 창 × 토큰 | Steps × windows × tokens",
+     f"{cfg.steps} × {cfg.batch} × {cfg.context}"],
+    ["장치 | Device", str(cfg.device)],
+    ["torch, transformers",
+     f"{torch.__version__}, {transformers.__version__}"],
+    ["프로필 | Profile", cfg.profile],
+], columns=["재료 | made with", "이 실행 | this run"]).set_index(
+    "재료 | made with")

@@ -1,0 +1,249 @@
+"""Fine-tuning after a reassignment: which numbers move, how it resumes, the stage."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from test_vocabulary_align import MODELS, TEXTS, gpt2, llama, room_with, tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lib.bits import start_token
+from lib.stages import TREE, Room
+from lib.vocabulary_align import align, reassigned
+from lib.vocabulary_train import (
+    Mixed,
+    fine_tune,
+    next_token_loss,
+    only_rows,
+    phases,
+    replay_texts,
+    train,
+    windows,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def setting(context=8):
+    original, remapped = tokenizers()
+    ids = reassigned(original, remapped).ids
+    rows = windows(remapped, TEXTS * 30, context)
+    return ids, Mixed(rows, windows(original, TEXTS[2:3] * 60, context), 4, 0.25)
+
+
+def plan(**given):
+    plain = {"rows_steps": 3, "steps": 3, "batch": 4, "rows_rate": 0.05, "rate": 0.01}
+    return phases(**plain | given)
+
+
+# batches
+
+
+def test_windows_are_the_documents_after_their_start_token():
+    _, tokenizer = tokenizers()
+    rows = windows(tokenizer, TEXTS * 5, 7)
+    assert rows.shape[1] == 8
+    start, flat = start_token(tokenizer), []
+    for text in TEXTS * 5:
+        flat += [start, *tokenizer.encode(text).ids]
+    assert rows.flatten().tolist() == flat[:rows.numel()]
+    assert len(flat) - rows.numel() < 8
+    assert torch.equal(windows(tokenizer, TEXTS * 5, 7, most=2), rows[:2])
+    with pytest.raises(ValueError, match="one row takes 101; pass more text"):
+        windows(tokenizer, TEXTS[:1], 100)
+
+
+def test_a_share_of_each_batch_is_replay_and_any_step_can_be_the_first():
+    domain = torch.arange(40).view(20, 2)
+    replay = 1000 + torch.arange(14).view(7, 2)
+    batches = Mixed(domain, replay, batch=8, share=0.25, seed=3)
+    taken = list(islice(batches, 6))
+    assert all((batch >= 1000).any(1).sum() == 2 for batch in taken)
+    assert all(len(batch) == 8 for batch in taken)
+    assert torch.equal(next(batches.after(4)), taken[4])
+    assert (next(iter(Mixed(domain, None, batch=8))) < 1000).all()
+    with pytest.raises(ValueError, match=r"replay_share is 1.0; use a number from 0"):
+        Mixed(domain, replay, 8, 1.0)
+
+
+# phases
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_in_the_first_phase_nothing_but_the_new_rows_moves(kind):
+    ids, batches = setting()
+    model = MODELS[kind]()
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    fine_tune(model, ids, batches, plan(steps=0))
+    stay = [i for i in range(300) if i not in ids]
+    tables = {id(model.get_input_embeddings().weight),
+              id(model.get_output_embeddings().weight)}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in tables:
+            assert torch.equal(parameter[stay], before[name][stay])
+            assert (parameter[ids] != before[name][ids]).any(1).all()
+        else:
+            assert torch.equal(parameter, before[name])
+        assert parameter.requires_grad
+
+
+def test_the_block_of_only_rows_leaves_no_hook_behind():
+    ids, batches = setting()
+    model = llama()
+    with only_rows(model, ids):
+        assert not model.model.norm.weight.requires_grad
+    total, tokens = next_token_loss(model, next(iter(batches)))
+    (total / tokens).backward()
+    grad = model.get_input_embeddings().weight.grad
+    stay = [i for i in range(300) if i not in ids]
+    assert grad[stay].abs().sum() > 0
+    assert model.model.norm.weight.grad.abs().sum() > 0
+
+
+def test_both_phases_together_learn_the_text():
+    ids, batches = setting()
+    model = gpt2()
+    losses = []
+    fine_tune(model, ids, batches, plan(rows_steps=10, steps=30),
+              on_step=lambda phase, step: losses.append((phase, float(step.loss))))
+    assert [phase for phase, _ in losses] == ["rows"] * 10 + ["all"] * 30
+    assert losses[9][1] < losses[0][1]
+    assert losses[-1][1] < 0.7 * losses[9][1]
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(tmp_path):
+    ids, batches = setting()
+
+    def run(model, folder=None, stop=None):
+        def told(phase, step):
+            if (phase, step.step) == stop:
+                raise KeyboardInterrupt
+
+        fine_tune(model, ids, batches, plan(), on_step=told, folder=folder, every=1)
+        return model.state_dict()
+
+    whole = run(llama())
+    for stop in (("rows", 2), ("all", 2)):
+        folder = tmp_path / stop[0]
+        with pytest.raises(KeyboardInterrupt):
+            run(llama(), folder, stop)
+        again = run(llama(), folder)
+        assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_accumulation_changes_no_loss():
+    ids, batches = setting()
+    told = {}
+    for parts in (1, 4):
+        history = fine_tune(llama(), ids, batches, plan(accumulation=parts))
+        told[parts] = [history[name].train for name in ("rows", "all")]
+    # sums in another order
+    assert torch.allclose(torch.tensor(told[1]), torch.tensor(told[4]), atol=1e-5)
+
+
+# several processes
+
+
+def test_two_processes_train_to_the_loss_of_one(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import json, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from test_vocabulary_train import *
+import torch.distributed as dist
+ids, batches = setting()
+losses = []
+fine_tune(gpt2(), ids, batches, plan(),
+          on_step=lambda phase, step: losses.append(float(step.loss)))
+if losses:
+    json.dump([dist.get_world_size(), losses], open({str(tmp_path / "a.json")!r}, "w"))
+dist.destroy_process_group()
+""", encoding="utf-8")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu",
+              "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
+              "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
+              "--main_process_port", "0", str(script)]
+    done = subprocess.run(launch, capture_output=True, text=True, check=False,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    world, losses = json.loads((tmp_path / "a.json").read_text())
+    alone, (ids, batches) = [], setting()
+    fine_tune(gpt2(), ids, batches, plan(),
+              on_step=lambda phase, step: alone.append(float(step.loss)))
+    assert world == 2
+    # float32, gradients summed in another order
+    assert losses == pytest.approx(alone, abs=1e-4)
+    assert len(losses) == 6
+
+
+# the stage
+
+
+def options(**given):
+    plain = {"init_strategy": "constituents", "align_documents": 20, "untie": False,
+             "rows_steps": 3, "train_steps": 4, "batch_size": 4, "context": 8,
+             "rows_learning_rate": 0.05, "learning_rate": 0.01, "seed": 0,
+             "gradient_accumulation_steps": 1, "mixed_precision": "no",
+             "replay_corpus": "none", "replay_share": 0.25, "held_out_documents": 4,
+             "save_every": 2, "device": "cpu"}
+    return SimpleNamespace(**plain | given)
+
+
+def aligned(tmp_path, model, **given):
+    room = room_with(tmp_path, model)
+    room.finish(align(options(**given), room))
+    return Room(tmp_path, "train")
+
+
+@pytest.mark.parametrize("kind, given", [("gpt2", {}), ("llama", {"untie": True})])
+def test_the_stage_leaves_a_model_that_transformers_loads(tmp_path, kind, given):
+    room = aligned(tmp_path, MODELS[kind](), **given)
+    results = train(options(**given), room)
+    room.finish(results)
+    assert results["bits_trained"] < results["bits_aligned"]
+    assert results["steps"] == 7
+    folder = tmp_path / TREE.TRAINING
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert tied == (kind == "gpt2")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    _, remapped = tokenizers()
+    assert all(tokenizer(text).input_ids == remapped.encode(text).ids for text in TEXTS)
+    ids = tokenizer("영화가 ", return_tensors="pt").input_ids
+    text = tokenizer.decode(model.generate(ids, max_new_tokens=4, do_sample=False)[0])
+    assert text.startswith("영화가")
+    log = (folder / "training_log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["phase"] for line in log] == ["rows"] * 3 + ["all"] * 4
+    assert not room.scratch.exists() or not any(room.scratch.iterdir())
+
+
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        ({"rows_steps": 0, "train_steps": 0}, "are both 0; give at least one"),
+        ({"replay_share": 1.5}, "replay_share is 1.5; use a number from 0"),
+        ({"replay_corpus": "nothing.txt"}, "'nothing.txt' cannot be read"),
+        ({"mixed_precision": "half"}, "precision 'half' is not known"),
+        ({"context": 9000}, "one row takes 9001; pass more text"),
+    ],
+)
+def test_the_stage_refuses_in_one_sentence_and_writes_nothing(
+    tmp_path, given, sentence
+):
+    room = aligned(tmp_path, llama())
+    with pytest.raises(ValueError, match=sentence):
+        train(options(**given), room)
+    assert not (tmp_path / TREE.TRAINING).exists()
+
+
+def test_replay_is_paragraphs_of_a_file(tmp_path):
+    file = tmp_path / "other.txt"
+    long = "a paragraph that is long enough to be worth a row of a batch"
+    file.write_text(f"{long}\nshort\n\n  {long}  \n", encoding="utf-8")
+    assert replay_texts(str(file)) == [long, long]
