@@ -446,9 +446,9 @@ record(tree_en=english, tree_ko=korean, roots_en=roots[0], roots_ko=roots[1],
 # <!-- alt: Trees in two rows. Above, in English, many bytes gather their branches into one tall tree for each word. Below, in Korean, there are low branches over two bytes and discs without branches on the ground. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 영어의 나무는 낱말 끝까지 자라고, 한국어의 나무는 글자 하나도 채 덮지 못합니다. 한글 한 글자는 UTF-8로 3바이트이니, 나무가 자라지 않으면 한 글자가 토큰 두셋에 걸칩니다. 한국어 글의 앞쪽에 나오는 한글 ⟨n_syllables⟩글자에서 세어 봅니다.
+# 영어의 나무는 낱말 끝까지 자라고, 한국어의 나무는 글자 하나도 채 덮지 못합니다. 한글 한 글자는 UTF-8로 3바이트이니, 나무가 자라지 않으면 한 글자가 토큰 두셋에 걸칩니다. [1장](#vectors-pieces)에서는 글자당 토큰 수를 쟀습니다. 여기서는 한글 한 글자가 토큰 몇 개로 쪼개지는지, 한국어 글의 앞쪽에 나오는 한글 ⟨n_syllables⟩글자에서 세어 봅니다.
 # %% [markdown] tags=["lang-en"]
-# English trees grow to the end of the word; Korean ones do not even cover a syllable. A Hangul syllable is 3 bytes in UTF-8, so where no tree grows it is spread over two or three tokens. We count over the first ⟨n_syllables⟩ syllables of the Korean text.
+# English trees grow to the end of the word; Korean ones do not even cover a syllable. A Hangul syllable is 3 bytes in UTF-8, so where no tree grows it is spread over two or three tokens. [Chapter 1](#vectors-pieces) measured tokens per character; here we count over how many tokens one syllable is spread, in the first ⟨n_syllables⟩ syllables of the Korean text.
 
 # %%
 from lib.distill import piece_bytes
@@ -605,7 +605,7 @@ pd.DataFrame([[judged[whole, pairs] for pairs in (True, False)]
 # <!-- label: bpe-unigram -->
 # ## 유니그램: 글을 뽑는 주사위
 #
-# 유니그램은 글이 이렇게 생긴다고 봅니다. 면마다 조각이 하나씩 적힌 주사위를 거듭 던져 나온 조각을 이어 붙입니다. 조각 $t$가 나올 확률을 $p(t)$라 하면, 나열 $y = (t_1, \dots, t_k)$가 나올 확률은 곱이고, 그 로그는 합입니다. 조각의 점수는 곧 $s(t) = \log p(t)$입니다.
+# 유니그램은 글이 다음과 같이 만들어진다고 봅니다. 면마다 조각이 하나씩 적힌 주사위를 거듭 던져 나온 조각을 이어 붙입니다. 조각 $t$가 나올 확률을 $p(t)$라 하면, 나열 $y = (t_1, \dots, t_k)$가 나올 확률은 곱이고, 그 로그는 합입니다. 조각의 점수는 곧 $s(t) = \log p(t)$입니다.
 #
 # $$ P(y) = \prod_{i=1}^{k} p(t_i), \qquad \log P(y) = \sum_{i=1}^{k} s(t_i) $$
 #
@@ -755,10 +755,10 @@ pd.DataFrame({
 #
 # 조각의 확률은 어디서 올까요? 글에서 조각을 세고 싶지만, 글은 아직 잘려 있지 않습니다. 자르려면 확률이 있어야 하고, 확률을 얻으려면 잘라야 합니다. 기댓값 최대화(expectation–maximization, EM)는 이 고리를 차례로 풉니다.
 #
-# - **기댓값.** 지금 확률로는 낱말 $w$가 나열 $y$일 확률이 $P(y \mid w) = P(y) / Z_w$입니다. 하나를 고르지 않고, 모든 나열에서 조각을 세되 이 확률만큼만 셉니다. $e_t = \sum_w n_w \sum_y P(y \mid w)\, \#_t(y)$
+# - **기댓값.** 지금의 확률로 보면 낱말 $w$가 나열 $y$에서 나왔을 확률은 $P(y \mid w) = P(y) / Z_w$입니다. $Z_w$는 $w$가 되는 모든 나열의 확률을 더한 것입니다. 하나를 고르지 않고, 모든 나열에서 조각을 세되 이 확률만큼만 셉니다. $e_t = \sum_w n_w \sum_y P(y \mid w)\, \#_t(y)$
 # - **최대화.** 센 만큼을 새 확률로 삼습니다. $p(t) \leftarrow e_t / \sum_u e_u$
 #
-# 한 번 돌 때마다 글의 확률은 커지거나 그대로입니다. 모든 나열을 늘어놓을 필요는 없습니다. 앞에서부터의 합 $\alpha$와 뒤에서부터의 합 $\beta$만 있으면 됩니다. 비터비에서 최댓값을 합으로 바꾼 것이고, 전방–후방(forward–backward) 알고리즘이라고 부릅니다. $P(i \to j \mid w)$는 낱말 $w$의 나열이 조각 $w_{i:j}$를 지날 확률입니다.
+# 한 번 돌 때마다 글의 확률은 커지거나 그대로입니다. 모든 나열을 늘어놓을 필요는 없습니다. 앞에서부터의 합 $\alpha$와 뒤에서부터의 합 $\beta$만 있으면 됩니다. 비터비에서 최댓값을 합으로 바꾼 것이고, 전방–후방(forward–backward) 알고리즘이라고 부릅니다. $P(i \to j \mid w)$는 낱말 $w$를 자르는 경로가 조각 $w_{i:j}$를 지날 확률입니다.
 #
 # $$ \alpha_j = \sum_{i<j} \alpha_i\, p(w_{i:j}), \qquad \beta_i = \sum_{j>i} p(w_{i:j})\, \beta_j, \qquad P(i \to j \mid w) = \frac{\alpha_i\, p(w_{i:j})\, \beta_j}{\alpha_n} $$
 # %% [markdown] tags=["lang-en"]
@@ -767,10 +767,10 @@ pd.DataFrame({
 #
 # Where do the probabilities come from? We would like to count pieces in the text, but the text is not cut yet. Cutting takes probabilities, and probabilities take a cut text. Expectation–maximization (EM) goes round this circle by turns.
 #
-# - **Expectation.** Under the present probabilities the word $w$ is the sequence $y$ with probability $P(y \mid w) = P(y) / Z_w$. Do not choose one; count the pieces of every sequence, but only as much as it is likely: $e_t = \sum_w n_w \sum_y P(y \mid w)\, \#_t(y)$
+# - **Expectation.** Under the present probabilities the word $w$ came from the sequence $y$ with probability $P(y \mid w) = P(y) / Z_w$, where $Z_w$ adds up the probabilities of all sequences that spell $w$. Do not choose one; count the pieces of every sequence, but only as much as it is likely: $e_t = \sum_w n_w \sum_y P(y \mid w)\, \#_t(y)$
 # - **Maximization.** Let these counts be the new probabilities: $p(t) \leftarrow e_t / \sum_u e_u$
 #
-# Each round makes the text as likely as before or likelier. There is no need to list all sequences: sums from the front, $\alpha$, and from the back, $\beta$, are enough. It is Viterbi with sums in place of maxima, called the forward–backward algorithm. $P(i \to j \mid w)$ is the probability that the sequence of $w$ passes through the piece $w_{i:j}$.
+# Each round makes the text as likely as before or likelier. There is no need to list all sequences: sums from the front, $\alpha$, and from the back, $\beta$, are enough. It is Viterbi with sums in place of maxima, called the forward–backward algorithm. $P(i \to j \mid w)$ is the probability that the path of $w$ passes through the piece $w_{i:j}$.
 #
 # $$ \alpha_j = \sum_{i<j} \alpha_i\, p(w_{i:j}), \qquad \beta_i = \sum_{j>i} p(w_{i:j})\, \beta_j, \qquad P(i \to j \mid w) = \frac{\alpha_i\, p(w_{i:j})\, \beta_j}{\alpha_n} $$
 
@@ -839,7 +839,7 @@ def em_step(words, p):
 # <!-- label: bpe-pruning -->
 # ### 가지치기: 없어도 되는 조각부터
 #
-# 씨앗은 어휘보다 훨씬 많습니다. 그래서 EM을 두어 번 돌 때마다, **없애도 글의 확률이 가장 적게 줄 조각**부터 버립니다. 조각 $t$가 없어지면 그 자리는 다른 조각들로 적어야 합니다. 그중 가장 나은 나열의 점수를 $S_{-t}$라 하면, 조각 하나에 로그 확률을 $s(t) - S_{-t}$만큼 잃고, 그런 자리는 $p(t)$에 비례하게 있습니다.
+# 씨앗은 어휘보다 훨씬 많습니다. 그래서 EM을 세 번 돌 때마다, **없애도 글의 확률이 가장 적게 줄어드는 조각**부터 버립니다. 조각 $t$가 없어지면 그 자리는 다른 조각들로 적어야 합니다. 그중 가장 나은 나열의 점수를 $S_{-t}$라 하면, 조각 하나에 로그 확률을 $s(t) - S_{-t}$만큼 잃고, 그런 자리는 $p(t)$에 비례하게 있습니다.
 #
 # $$ \operatorname{loss}(t) \propto p(t)\,\bigl[s(t) - S_{-t}\bigr] $$
 #
@@ -848,7 +848,7 @@ def em_step(words, p):
 # <!-- label: bpe-pruning -->
 # ### Pruning: first what is least missed
 #
-# There are far more of these strings than the vocabulary may hold. So after every few rounds of EM we drop the pieces **whose loss makes the text least less likely**. Without piece $t$, its places have to be written with other pieces. Let $S_{-t}$ be the score of the best sequence of those: each place loses $s(t) - S_{-t}$ of log-probability, and the number of places is in proportion to $p(t)$.
+# There are far more of these strings than the vocabulary may hold. So after every three rounds of EM we drop the pieces **whose loss makes the text least less likely**. Without piece $t$, its places have to be written with other pieces. Let $S_{-t}$ be the score of the best sequence of those: each place loses $s(t) - S_{-t}$ of log-probability, and the number of places is in proportion to $p(t)$.
 #
 # $$ \operatorname{loss}(t) \propto p(t)\,\bigl[s(t) - S_{-t}\bigr] $$
 #
