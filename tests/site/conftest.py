@@ -1,5 +1,6 @@
 """A smoke build of the whole site, a server for it, and a real browser."""
 
+import contextlib
 import functools
 import http.server
 import os
@@ -113,9 +114,9 @@ class Visit:
         return self
 
 
-@pytest.fixture
-def visit(browser):
-    """Open pages in fresh contexts: `visit(url, width=…, theme=…, locale=…)`."""
+@contextlib.contextmanager
+def visits(browser):
+    """Give a function that opens pages in fresh contexts; close these at the end."""
     contexts = []
 
     def opened(url, width=1280, theme="light", locale="ko-KR"):
@@ -126,6 +127,22 @@ def visit(browser):
         contexts.append(context)
         return Visit(context.new_page()).open(url)
 
-    yield opened
-    for context in contexts:
-        context.close()
+    try:
+        yield opened
+    finally:
+        for context in contexts:
+            context.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open pages in fresh contexts: `visit(url, width=…, theme=…, locale=…)`."""
+    with visits(browser) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served(request, browser, address):
+    """A page as served, in light, passed through once for all tests that only look."""
+    with visits(browser) as opened:
+        yield opened(f"{address}/{request.param}").scroll_through()

@@ -24,17 +24,39 @@ def table_of(soup):
     return [tag["id"] for tag in soup.select("article section[id]")]
 
 
-@pytest.mark.parametrize("page", ALL)
-def test_page_loads_all_from_its_own_site_without_an_error(site, address, visit, page):
-    seen = visit(f"{address}/{page}").scroll_through()
-    hosts = {urlparse(url).netloc for url in seen.requests
+def accessibility(page):
+    """What axe finds on an open page that is serious or worse."""
+    page.add_script_tag(path=str(AXE))
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [
+        (finding["id"], node["target"], node["failureSummary"][:200])
+        for finding in found if finding["impact"] in ("serious", "critical")
+        for node in finding["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize("served", ALL, indirect=True)
+def test_page_loads_all_from_its_own_site_without_an_error(site, address, served):
+    hosts = {urlparse(url).netloc for url in served.requests
              if not url.startswith(("data:", "blob:"))}
     assert hosts == {urlparse(address).netloc}
-    assert seen.errors == []
-    figures = seen.page.locator(
+    assert served.errors == []
+    figures = served.page.locator(
         "[data-plotly], [data-figure], .figure-body.widget").count()
     limit = FIGURE_LIMIT if figures else TEXT_LIMIT
-    assert weight(site, seen) <= limit, f"{page} loads {weight(site, seen):,} bytes"
+    loaded = weight(site, served)
+    assert loaded <= limit, f"{served.page.url} loads {loaded:,} bytes"
+
+
+@pytest.mark.parametrize("served", ALL, indirect=True)
+def test_page_has_no_serious_accessibility_finding_in_light(served):
+    assert accessibility(served.page) == []
+
+
+@pytest.mark.parametrize("page", ALL)
+def test_page_has_no_serious_accessibility_finding_in_the_dark(address, visit, page):
+    seen = visit(f"{address}/{page}", theme="dark").scroll_through()
+    assert accessibility(seen.page) == []
 
 
 @pytest.mark.parametrize("page", ALL)
@@ -43,20 +65,6 @@ def test_page_works_from_a_folder_and_fits_a_phone(site, visit, page):
     assert all(url.startswith(("file:", "data:", "blob:")) for url in seen.requests)
     assert seen.errors == []
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", ALL)
-def test_page_has_no_serious_accessibility_finding(address, visit, page, theme):
-    seen = visit(f"{address}/{page}", theme=theme).scroll_through()
-    seen.page.add_script_tag(path=str(AXE))
-    found = seen.page.evaluate("async () => (await axe.run()).violations")
-    serious = [
-        (finding["id"], node["target"], node["failureSummary"][:200])
-        for finding in found if finding["impact"] in ("serious", "critical")
-        for node in finding["nodes"][:3]
-    ]
-    assert serious == []
 
 
 @pytest.mark.parametrize("page", PAGES)
