@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from html import escape
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,21 @@ def not_yet(ko: str, en: str) -> Verdict:
     return Verdict(False, ko, en)
 
 
+class NoAnswer(Exception):
+    """What came is a stub: nobody has answered yet."""
+
+
+def given(value: Any) -> Any:
+    """What the reader's function returned; a stub's nothing is no answer.
+
+    >>> given(3)
+    3
+    """
+    if value is None or value is Ellipsis:
+        raise NoAnswer
+    return value
+
+
 def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
     """Make a check that never raises: what the answer raises becomes a hint.
 
@@ -67,7 +83,7 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
             return not_yet("아직 답이 없습니다.", "There is no answer yet.")
         try:
             return check(*answers)
-        except NotImplementedError:
+        except (NoAnswer, NotImplementedError):
             return not_yet("아직 답이 없습니다.", "There is no answer yet.")
         except Exception as error:  # noqa: BLE001 the reader may raise anything
             what = f"{type(error).__name__}: {error}"

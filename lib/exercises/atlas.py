@@ -6,14 +6,12 @@ from collections.abc import Callable
 import pandas as pd
 import torch
 
-from lib.exercises import Verdict, correct, exercise, not_yet
+from lib.exercises import Verdict, correct, exercise, given, not_yet
 
 
 def _number(value) -> float:
     """The answer as one number; a stub's nothing is no answer."""
-    if value is None or value is Ellipsis:
-        raise NotImplementedError
-    value = torch.as_tensor(value, dtype=torch.float64)
+    value = torch.as_tensor(given(value), dtype=torch.float64)
     if value.numel() != 1:
         raise ValueError(f"one number is wanted, {value.numel()} came")
     return value.item()

@@ -5,14 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from lib.exercises import Verdict, correct, exercise, not_yet
-
-
-def _given(value):
-    """What the reader's function returned; a stub's nothing is no answer."""
-    if value is None or value is Ellipsis:
-        raise NotImplementedError
-    return value
+from lib.exercises import Verdict, correct, exercise, given, not_yet
 
 
 def _draw(seed: int, *shape: int) -> torch.Tensor:
@@ -40,7 +33,7 @@ def check_hidden_mass(answer: Callable) -> Verdict:
         square = keys.square().sum(-1)
         gamma = 1 / (2 * math.sqrt(d))
         right = (gamma * square).exp()
-        got = torch.as_tensor(_given(answer(keys)), dtype=torch.float64)
+        got = torch.as_tensor(given(answer(keys)), dtype=torch.float64)
         if got.shape != right.shape:
             return not_yet(
                 f"모양이 {tuple(got.shape)}입니다. 키마다 하나이므로 "
@@ -90,7 +83,7 @@ def check_reach(answer: Callable) -> Verdict:
     """
     cases = [(0.5, 1.0, 0.1), (0.01, 1.0, 0.1), (0.01, 2.5, 1.0), (0.2, 0.5, 3.0)]
     right = [math.sqrt(eps * (share ** (-1 / p) - 1)) for share, p, eps in cases]
-    got = [float(_given(answer(*case))) for case in cases]
+    got = [float(given(answer(*case))) for case in cases]
 
     def agrees(expected):
         return all(math.isclose(g, e, rel_tol=1e-6, abs_tol=1e-12)
@@ -131,7 +124,7 @@ def check_hard_gate(answer: Callable) -> Verdict:
     for seed, reach in ((1, 1.0), (2, 1.7)):
         r2 = _draw(seed, 4, 6).square()
         radius = torch.tensor(reach, dtype=torch.float64, requires_grad=True)
-        gate = _given(answer(r2, radius))
+        gate = given(answer(r2, radius))
         if not isinstance(gate, torch.Tensor) or gate.shape != r2.shape:
             return not_yet(
                 f"`r2`와 같은 모양의 텐서 {tuple(r2.shape)}를 돌려주십시오.",

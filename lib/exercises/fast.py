@@ -5,15 +5,8 @@ from collections.abc import Callable
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lib.exercises import Verdict, correct, exercise, not_yet
+from lib.exercises import Verdict, correct, exercise, given, not_yet
 from lib.gravity import causal, newton, squared_distances
-
-
-def _given(value):
-    """What the reader's function returned; a stub's nothing is no answer."""
-    if value is None or value is Ellipsis:
-        raise NotImplementedError
-    return value
 
 
 def _cloud(seed: int, seq: int, coord: int = 3):
@@ -36,7 +29,7 @@ def check_table_bytes(answer: Callable) -> Verdict:
     """
     cases = [(1, 8, 1024, 30), (64, 8, 256, 16), (2, 3, 100, 7)]
     right = [4 * b * h * n * n * c for b, h, n, c in cases]
-    got = [float(_given(answer(*case))) for case in cases]
+    got = [float(given(answer(*case))) for case in cases]
     if got == right:
         return correct(
             f"맞았습니다. n = 1,024, 헤드 8개, 축 30개면 {right[0] / 2**20:,.0f} "
@@ -121,7 +114,7 @@ def check_looks_ahead(answer: Callable) -> Verdict:
     before = z.clone()
     got = {}
     for name, form in forms.items():
-        got[name] = bool(_given(answer(form, z)))
+        got[name] = bool(given(answer(form, z)))
         if not torch.equal(z, before):
             return not_yet(
                 "`z` 자체를 바꾸었습니다. 복사본(`z.clone()`)을 바꾸십시오.",
@@ -173,7 +166,7 @@ def check_power_vectors(answer: Callable) -> Verdict:
     """
     for seed, p, beta, eps in ((1, 1.0, 1.0, 0.1), (2, 1.7, 0.6, 0.3)):
         z, mass = _cloud(seed, 6)
-        query, key = _given(answer(z, mass, p, beta, eps))
+        query, key = given(answer(z, mass, p, beta, eps))
         if query.shape[-1] != key.shape[-1]:
             return not_yet(
                 f"쿼리는 {query.shape[-1]}차원, 키는 {key.shape[-1]}차원입니다. 같아야 "
@@ -254,7 +247,7 @@ def check_walk(answer: Callable) -> Verdict:
         w = ((query @ key.T) ** -p).tril()
         right = w / w.sum(-1, keepdim=True) @ value
         with _Largest() as seen:
-            got = _given(answer(query, key, value, p, block))
+            got = given(answer(query, key, value, p, block))
         if not _close(got, right):
             return _wrong_walk(got, (query @ key.T) ** -p, right, value, block)
         if seen.size > max(block * seq, key.numel()):

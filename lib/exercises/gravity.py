@@ -5,15 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from lib.exercises import Verdict, correct, exercise, not_yet
+from lib.exercises import Verdict, correct, exercise, given, not_yet
 from lib.gravity import gaussian, squared_distances
-
-
-def _given(value):
-    """What the reader's function returned; a stub's nothing is no answer."""
-    if value is None or value is Ellipsis:
-        raise NotImplementedError
-    return value
 
 
 def _cloud(seed: int, seq: int = 5, coord: int = 3):
@@ -45,7 +38,7 @@ def check_newton_weights(answer: Callable) -> Verdict:
     eps = 0.1
     r2 = squared_distances(z)
     right = _share(mass / (r2 + eps))
-    got = torch.as_tensor(_given(answer(z, mass, eps)), dtype=torch.float64)
+    got = torch.as_tensor(given(answer(z, mass, eps)), dtype=torch.float64)
     if _close(got, right):
         again = _share(_cloud(2)[1] / (squared_distances(_cloud(2)[0]) + 1.0))
         if _close(answer(*_cloud(2), 1.0), again):
@@ -98,7 +91,7 @@ def check_same_pull(answer: Callable) -> Verdict:
     """
     cases = [(4.0, 1.0, 1.0), (4.0, 2.0, 1.0), (0.5, 1.0, 3.0), (9.0, 0.7, 0.4)]
     right = [mass ** (beta / (2 * p)) for mass, p, beta in cases]
-    got = [float(_given(answer(*case))) for case in cases]
+    got = [float(given(answer(*case))) for case in cases]
     wrong = [not math.isclose(g, r, rel_tol=1e-6)
              for g, r in zip(got, right, strict=True)]
     if not any(wrong):
@@ -132,7 +125,7 @@ def check_mended_cutoff(answer: Callable) -> Verdict:
         logits = -mass[:, None] * mass / (r2 + 0.1)
         x = (1 - r2 / radius**2).clamp_min(0)
         right = _share(x * logits.exp())
-        got = torch.as_tensor(_given(answer(logits, r2, radius)), dtype=torch.float64)
+        got = torch.as_tensor(given(answer(logits, r2, radius)), dtype=torch.float64)
         if _close(got, right):
             continue
         if _close(got, (logits * x).softmax(-1)):
@@ -175,7 +168,7 @@ def check_gaussian_as_dot(answer: Callable) -> Verdict:
     for seed in (5, 6):
         z, mass = _cloud(seed)
         gamma, beta = 0.9, 1.3
-        query, key = _given(answer(z, mass, gamma, beta))
+        query, key = given(answer(z, mass, gamma, beta))
         if query.shape[-1] != key.shape[-1]:
             return not_yet(
                 f"쿼리는 {query.shape[-1]}차원, 키는 {key.shape[-1]}차원입니다. 같아야 "

@@ -5,15 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from lib.exercises import Verdict, correct, exercise, not_yet
+from lib.exercises import Verdict, correct, exercise, given, not_yet
 from lib.gravity import repulsion, squared_distances
-
-
-def _given(value):
-    """What the reader's function returned; a stub's nothing is no answer."""
-    if value is None or value is Ellipsis:
-        raise NotImplementedError
-    return value
 
 
 @exercise
@@ -25,7 +18,7 @@ def check_word_perplexity(answer: Callable) -> Verdict:
     True
     """
     for loss, tokens, words in ((2.0, 300, 200), (4.5554, 1400, 1000), (0.7, 50, 50)):
-        got = float(_given(answer(loss, tokens, words)))
+        got = float(given(answer(loss, tokens, words)))
         right = math.exp(loss * tokens / words)
         if math.isclose(got, right, rel_tol=1e-6):
             continue
@@ -73,8 +66,8 @@ def check_sampled_repulsion(answer: Callable) -> Verdict:
         chosen = torch.randperm(seq, generator=generator)[:drawn]
         if seed == 3:
             chosen = torch.arange(seq)
-        given = z.clone(), mass.clone(), chosen.clone()
-        got = torch.as_tensor(_given(answer(*given))).double()
+        kept = z.clone(), mass.clone(), chosen.clone()
+        got = torch.as_tensor(given(answer(*kept))).double()
         if got.numel() != 1:
             return not_yet(
                 f"수 하나여야 하는데 모양이 {tuple(got.shape)}입니다.",
@@ -133,7 +126,7 @@ def check_equal_time(answer: Callable) -> Verdict:
     cases = [((*curve, 2.0, 75.0), 4.5), ((*curve, 4.0, 75.0), 3.75),
              ((*curve, 1.0, 10.0), 5.0), ((*curve, 10.0, 1000.0), 3.5)]
     for (steps, losses, rate, seconds), right in cases:
-        got = float(_given(answer(list(steps), list(losses), rate, seconds)))
+        got = float(given(answer(list(steps), list(losses), rate, seconds)))
         if math.isclose(got, right, rel_tol=1e-6):
             continue
         done = rate * seconds
