@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -287,11 +286,14 @@ def train(options: Any, room: Any) -> dict[str, Any]:
     ids = load_rows(model, room.root / TREE.EMBEDDINGS)
     model.to(pick_device(options.device))
     bits = [bits_per_byte(model, tokenizer, held, context=options.context)]
-    log: list[dict[str, Any]] = []
-    told = fine_tune(
-        model, ids, batches, plan, folder=room.scratch, every=options.save_every,
-        on_step=lambda phase, step: log.append(_line(phase, step)),
-    )
+    log = room.scratch / "log.jsonl"
+
+    def note(phase: str, step: Step) -> None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write("\n" + json.dumps(_line(phase, step)))  # after a cut-off line
+
+    told = fine_tune(model, ids, batches, plan, folder=room.scratch,
+                     every=options.save_every, on_step=note)
     if any(history.interrupted for history in told.values()):
         raise StageError(
             "the training was interrupted and is kept; run ./setup_and_run.sh run "
@@ -304,21 +306,32 @@ def train(options: Any, room: Any) -> dict[str, Any]:
         "bits_trained": bits[1].per_byte, "held_out_bytes": bits[0].bytes,
     }
     if room.first:
-        _write(model, log, room, results)
+        _write(model, tokenizer, _lines(log), room, results)
     return results
 
 
-def _write(model: nn.Module, log: list[dict], room: Any, results: dict) -> None:
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """The steps in order, each as it was last told: a resumed run repeats some."""
+    found = {}
+    for line in log.read_text("utf-8").splitlines():
+        with suppress(ValueError):  # cut off while it was written
+            told = json.loads(line)
+            found[told["phase"], told["step"]] = told
+    return sorted(found.values(), key=lambda told: (told["phase"] != "rows",
+                                                    told["step"]))
+
+
+def _write(model: nn.Module, tokenizer: Tokenizer, log: list[dict], room: Any,
+           results: dict) -> None:
     """Put the model, its tokenizer and the log into one folder."""
     from lib.stages import TREE
+    from lib.vocabulary_original import write_tokenizer
 
     folder = room.make(TREE.TRAINING)
     folder.mkdir()
     with quiet():
         model.cpu().save_pretrained(folder)
-    for file in (room.root / TREE.REMAPPED).iterdir():
-        if file.is_file() and not file.name.startswith("."):
-            shutil.copyfile(file, folder / file.name)
+    write_tokenizer(tokenizer, folder, room.root)
     lines = "".join(json.dumps(line) + "\n" for line in log)
     (folder / "training_log.jsonl").write_text(lines, "utf-8")
     told = json.dumps(results, indent=1)

@@ -271,26 +271,24 @@ marks = {"input": "<", "output": ">", "both": "o", "one table": "D"}
 colours = ("gravity", "plum", "grey", "attention")
 for axis, kind, start in zip(axes, ("Korean", "English"),
                              (before, before_en), strict=True):
-    axis.axvline(start.per_byte, color=COLOURS["tokens"], lw=1.5)
+    axis.axvline(start.per_byte, color=COLOURS["tokens"], lw=1.5,
+                 label="before")
     for (side, mark), colour in zip(marks.items(), colours, strict=True):
         part = table.xs(side, level=1)[kind]
         axis.plot(part, range(len(part)), mark, color=COLOURS[colour],
                   label=side, ms=7, alpha=0.85)
-    axis.set(title=kind, xlabel="bits per byte", xscale="log")
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_formatter("{x:g}")
-    axis.tick_params(axis="x", which="both", labelsize=8)
+    axis.set(title=kind, xlabel="bits per byte")
 axes[0].set_yticks(range(len(one)), one.index)
 axes[0].invert_yaxis()
-figure.legend(*axes[0].get_legend_handles_labels(), ncols=4,
+figure.legend(*axes[0].get_legend_handles_labels(), ncols=5,
               loc="outside lower center")
 show(figure, table=table.round(3).unstack())
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 방법 다섯 가지와 바이트당 비트(왼쪽일수록 좋음). 초록 세로줄은 어휘를 바꾸기 전입니다. 가로축은 로그입니다.
+# 방법 다섯 가지와 바이트당 비트(왼쪽일수록 좋음). 초록 세로줄은 어휘를 바꾸기 전의 모델입니다.
 # <!-- alt: 점 그래프 두 개. 왼쪽은 한국어, 오른쪽은 영어. 한국어에서는 constituents와 hidden_states를 한 표에 넣은 점이 가장 왼쪽에 있고, 입력 표나 출력 표 하나에만 넣은 점은 그보다 오른쪽에 있다. zeros와 random의 출력 점이 가장 오른쪽에 있다. 영어에서는 constituents와 hidden_states가 바꾸기 전의 세로줄에 가장 가깝다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Five strategies in bits per byte (further left is better). The green line is the model before its vocabulary changed. The axis is logarithmic.
+# Five strategies in bits per byte (further left is better). The green line is the model before its vocabulary changed.
 # <!-- alt: Two dot plots, Korean on the left, English on the right. In Korean the points of constituents and hidden_states in one table lie furthest left, and those with new rows in the input or output table alone lie right of them. The output points of zeros and random lie furthest right. In English constituents and hidden_states lie nearest to the line of before. -->
 
 # %% [markdown] tags=["lang-ko"]

@@ -112,7 +112,7 @@ record(n_bytes=sum(len(text.encode()) for text in held),
        budget=need * cfg.context, n_steps=cfg.steps)
 
 # %% [markdown] tags=["lang-ko"]
-# 떼어 둔 한국어 ⟨n_bytes⟩바이트는 옛 어휘로 ⟨tokens_old⟩토큰, 새 어휘로 ⟨tokens_new⟩토큰입니다. 그러니 새 어휘는 같은 예산 ⟨budget⟩토큰에서 글을 ⟨more_text⟩배 더 읽습니다. 배치(batch)마다 일부는 셰익스피어의 글입니다. 이렇게 다른 글을 섞어 되풀이하는 것을 **되새김**(replay)이라고 합니다.
+# 떼어 둔 한국어 ⟨n_bytes⟩바이트는 옛 어휘로 ⟨tokens_old⟩토큰, 새 어휘로 ⟨tokens_new⟩토큰입니다. 그러니 새 어휘는 같은 예산 ⟨budget⟩토큰에서 글을 ⟨more_text⟩배 더 읽습니다. 배치(batch)마다 일부는 셰익스피어의 글입니다. 이렇게 다른 글을 섞어 읽히는 것을 **되새김**(replay)이라고 합니다.
 # %% [markdown] tags=["lang-en"]
 # The held-out Korean text of ⟨n_bytes⟩ bytes takes ⟨tokens_old⟩ tokens of the old vocabulary and ⟨tokens_new⟩ of the new one. So on the same budget of ⟨budget⟩ tokens, the new vocabulary reads ⟨more_text⟩ times as much text. A share of each batch is Shakespeare: other text mixed in, so that it is not forgotten, is called **replay**.
 

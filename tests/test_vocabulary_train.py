@@ -223,6 +223,21 @@ def test_the_stage_leaves_a_model_that_transformers_loads(tmp_path, kind, given)
     assert not room.scratch.exists() or not any(room.scratch.iterdir())
 
 
+def test_a_stage_goes_on_where_it_stopped_and_logs_every_step_once(tmp_path):
+    room = aligned(tmp_path, llama())
+    train(options(train_steps=2), room)  # what it leaves where nothing was finished
+    log = room.scratch / "log.jsonl"
+    assert len(log.read_text().split()) > 5
+    log.write_text(log.read_text() + '\n{"phase": "all", "st')  # cut off in a line
+    first = log.read_text()
+    again = Room(tmp_path, "train")
+    again.finish(train(options(), again))
+    kept = (tmp_path / TREE.TRAINING / "training_log.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in kept]
+    assert [line["step"] for line in lines] == [1, 2, 3, 1, 2, 3, 4]
+    assert all(json.dumps(line) in first for line in lines[:5])  # not made again
+
+
 @pytest.mark.parametrize(
     "given, sentence",
     [
