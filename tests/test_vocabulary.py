@@ -14,7 +14,7 @@ import pytest
 from kills import killed
 from small_vocabulary import TEXTS, model_folder, options, put
 
-from lib.stages import TREE, StageError, manifest_of
+from lib.stages import TREE, StageError, manifest_of, standing
 from lib.vocabulary import (
     NAMES,
     SMOKE,
@@ -132,47 +132,31 @@ def test_the_command_line_says_one_sentence_and_ends_with_1(tmp_path):
 
 def attempts(folder: Path, seed: int) -> dict:
     """Kill each stage at two moments and run again; what was kept and what came."""
-    made = quick(folder / "whole")
-    whole = {}
-
-    def every():
-        run_all(made)
-        again = run_all(made)
-        assert all(told["kept"] for told in again.values())
-
-    killed(every, made.root, -1)
-    whole = {stage: manifest_of(made.root, stage) for stage in STAGES}
-    random_moment, told = random.Random(seed), {}
-    for stage in STAGES:
-        start = folder / f"{stage}-start"
+    made, chance, told = quick(folder), random.Random(seed), {}
+    for n, stage in enumerate(STAGES):
+        start, root = folder / "start", folder / "killed"
         shutil.copytree(made.root, start)
-        for later in STAGES[STAGES.index(stage):]:
-            (start / TREE.MANIFESTS / f"{later}.json").unlink()
-        changes = None
-        for attempt in ("counted", "anywhere", "while it publishes"):
-            root = folder / "killed"
-            shutil.rmtree(root, ignore_errors=True)
+        changes = killed(lambda s=stage: run(s, made), made.root, -1)
+        whole = manifest_of(made.root, stage)
+        last = changes - 2 * len(whole["outputs"])  # about where it publishes
+        for moment in (chance.randint(1, last), chance.randint(last, changes - 1)):
             shutil.copytree(start, root)
             options = replace(made, artifacts_dir=str(root))
-            files = {str(f.relative_to(root)) for f in root.rglob("*") if f.is_file()}
-            if changes is None:
-                changes = killed(lambda o=options, s=stage: run(s, o), root, -1)
-                continue
-            last = 2 * len(whole[stage]["outputs"]) + 4
-            moment = (random_moment.randint(1, changes - last) if attempt == "anywhere"
-                      else random_moment.randint(changes - last, changes - 3))
-            killed(lambda o=options, s=stage: run(s, o), root, moment)
-            gone = files - {str(f.relative_to(root)) for f in root.rglob("*")}
-            half = manifest_of(root, stage) is not None
-            killed(lambda o=options: run_all(o), root, -1)
-            left = {s: manifest_of(root, s) for s in STAGES}
-            told[f"{stage}, {attempt}"] = {
-                "half": half, "gone": len(gone),
-                "dates": [left[s]["date"] == whole[s]["date"] for s in STAGES],
-                "same": [s for s in STAGES if outputs(left[s]) == outputs(whole[s])],
-                "parts": [str(p) for p in root.rglob(".*.part")],
-                "scratch": [str(p) for p in (root / TREE.SCRATCH).glob("*")],
+            killed(lambda s=stage, o=options: run(s, o), root, moment)
+            early = manifest_of(root, stage)  # only once everything has its name
+            good = not early or not standing(STEPS[stage], STEPS, options, root)
+            killed(lambda s=stage, o=options: run_all(o, last=s), root, -1)
+            left = manifest_of(root, stage)
+            told[f"{stage}, at {moment} of {changes}"] = {
+                "whole": good,
+                "kept": [manifest_of(root, s) == manifest_of(start, s)
+                         for s in STAGES[:n]],
+                "same": outputs(left) == outputs(whole),
+                "left": [str(p) for p in root.rglob(".*.part")]
+                + [str(p) for p in (root / TREE.SCRATCH).glob("*")],
             }
+            shutil.rmtree(root)
+        shutil.rmtree(start)
     return told
 
 
@@ -203,11 +187,10 @@ print("told", json.dumps(attempts(Path({str(tmp_path)!r}), seed=3)))
     told = json.loads(done.stdout.split("told ")[1])
     assert len(told) == 2 * len(STAGES)
     for name, seen in told.items():
-        stage = STAGES.index(name.split(",")[0])
-        assert not seen["half"], name
-        assert seen["dates"][:stage] == [True] * stage, name  # finished ones are kept
-        assert seen["same"] == list(STAGES), name
-        assert seen["parts"] == seen["scratch"] == [], name
+        assert seen["whole"], name
+        assert all(seen["kept"]), name
+        assert seen["same"], name
+        assert seen["left"] == [], name
 
 
 def test_what_train_left_loads_as_a_model_with_its_tokenizer(tmp_path):
