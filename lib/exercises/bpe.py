@@ -10,7 +10,7 @@ from typing import Any
 
 from lib.certificates import all_cuts
 from lib.distill import bpe_cuts, piece_bytes, viterbi
-from lib.exercises import Verdict, correct, exercise, not_yet
+from lib.exercises import Verdict, correct, exercise, given, not_yet
 
 Pair = tuple[bytes, bytes]
 
@@ -50,13 +50,11 @@ def check_merge(answer: Any) -> Verdict:
         ([a], (a, a), [a]),
     ]
     for cut, pair, want in cases:
-        got = answer(list(cut), pair)
-        if got is None or got is Ellipsis:
-            return not_yet("아직 답이 없습니다.", "There is no answer yet.")
-        if list(got) != want:
+        got = list(given(answer(list(cut), pair)))
+        if got != want:
             return not_yet(
                 f"{_shown(cut)}에서 {_shown(pair)} 쌍을 붙이면 {_shown(want)}인데, "
-                f"{_shown(got)}이(가) 나왔습니다.",
+                f"답은 {_shown(got)}입니다.",
                 f"In {_shown(cut)}, joining {_shown(pair)} gives {_shown(want)}; the "
                 f"answer gave {_shown(got)}.",
             )
@@ -99,9 +97,7 @@ def check_expected(answer: Any) -> Verdict:
         for cut, probability in chance.items():
             for piece in cut:
                 want[piece] += probability / sum(chance.values())
-        got = answer(word, dict(_P))
-        if got is None or got is Ellipsis:
-            return not_yet("아직 답이 없습니다.", "There is no answer yet.")
+        got = given(answer(word, dict(_P)))
         off = [t for t in _P if not math.isclose(got.get(t, 0.0), want[t],
                                                  rel_tol=1e-6, abs_tol=1e-9)]
         letters = sum(len(t) * got.get(t, 0.0) for t in _P)
@@ -140,22 +136,20 @@ def check_pairs(answer: Any) -> Verdict:
             return _bpe(a + b, merges) == [a, b]
 
         for word in words:
-            got, want = answer(word, set(pieces), right), _bpe(word, merges)
-            if got is None or got is Ellipsis:
-                return not_yet("아직 답이 없습니다.", "There is no answer yet.")
-            got = list(got)
+            got = list(given(answer(word, set(pieces), right)))
+            want = _bpe(word, merges)
             if b"".join(got) != word or not set(got) <= pieces:
                 return not_yet(
-                    f"{_shown(got)}: 어휘의 조각을 이어 {word.decode()}이(가) 되어야 "
-                    "합니다.",
+                    f"{_shown(got)}: 어휘의 조각만 이어서 낱말 {word.decode()}의 "
+                    "글자를 빠짐없이 적어야 합니다.",
                     f"{_shown(got)}: pieces of the vocabulary must spell "
                     f"{word.decode()}.",
                 )
             if got != want:
                 a, b = next(p for p in pairwise(got) if not right(*p))
                 return not_yet(
-                    f"{word.decode()}을(를) {_shown(got)}(으)로 잘랐는데, "
-                    f"{_shown((a, b))} 쌍이 맞지 않습니다.",
+                    f"{word.decode()} → {_shown(got)}: 쌍 {_shown((a, b))}에서 "
+                    "어긋납니다.",
                     f"{word.decode()} was cut into {_shown(got)}, in which the pair "
                     f"{_shown((a, b))} is wrong.",
                 )
