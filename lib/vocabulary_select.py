@@ -101,9 +101,8 @@ def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
                  size: int) -> list[Spare]:
     """The ``size`` tokens that cost least to give up, one after another.
 
-    Of tokens of the same cost the one with the lowest score goes first; among those
-    that no text used these are the latest merges, the rarest when the vocabulary was
-    made.
+    Of tokens of the same cost the one with the highest id goes first: the latest
+    merge, the rarest when the vocabulary was made.
 
     Parameters
     ----------
@@ -130,12 +129,13 @@ def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
     table = {piece: float(scores[i]) for i, piece in enumerate(pieces) if piece}
     ids = {piece: i for i, piece in enumerate(pieces) if piece}
     now = [int(n) for n in uses]
-    queue = [(now[i], float(scores[i]), i) for i, piece in enumerate(pieces)
+    queue = [(now[i], -i) for i, piece in enumerate(pieces)
              if len(piece) > 1]
     heapq.heapify(queue)
     found: list[Spare] = []
     while queue and len(found) < size:
-        told, score, i = heapq.heappop(queue)
+        told, last = heapq.heappop(queue)
+        i = -last
         cost, cut = 0, []
         if now[i]:
             whole = table.pop(pieces[i])
@@ -143,7 +143,7 @@ def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
             table[pieces[i]] = whole
             cost = now[i] * (len(cut) - 1)
         if cost > told:  # it was a lower bound, or its parts are needed more by now
-            heapq.heappush(queue, (cost, score, i))
+            heapq.heappush(queue, (cost, last))
             continue
         del table[pieces[i]]
         for part in cut:

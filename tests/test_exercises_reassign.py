@@ -119,5 +119,5 @@ def test_texts_that_do_not_pay_get_a_hint(text, hint):
 
 test_the_chapter_asks_them_all = chapter(
     "16_reassigning", (check_fewest, check_loss, check_rules, check_paid),
-    lambda: {"unigram": toy_tokenizer(), "remapped": reassigned(), "rules": RULES},
+    lambda: {"before": toy_tokenizer(), "after": reassigned(), "rules": RULES},
 )
