@@ -227,7 +227,7 @@ def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
         If the pre-tokenizer is not GPT-2's, alone or behind others.
     """
     spec = json.loads(tokenizer.to_str())
-    stages = spec["pre_tokenizer"]
+    stages = spec["pre_tokenizer"] or {"type": "none"}
     stages = stages["pretokenizers"] if stages["type"] == "Sequence" else [stages]
     which = [n for n, stage in enumerate(stages)
              if stage["type"] == "ByteLevel" and stage["use_regex"]]

@@ -16,19 +16,22 @@ from lib.lattice import _slot, build_trie, compiled
 
 __all__ = ["Neighbours"]
 
+_NEVER = np.int64(2**61)
 _MANY = 3000  # tokens that may outlast a context; a shorter context counts as unsound
 
 
 @compiled
 def _rank(slots, ranks, left, right):
     place = _slot(slots, np.int64(left) << 32 | np.int64(right))
-    return ranks[place] if slots[place] != -1 else np.int64(2**62)
+    return ranks[place] if slots[place] != -1 else np.int64(2**61)
 
 
 @compiled
-def _valid(slots, ranks, made, lefts, rights, x, y):
-    """Take the last merge on either side of the border back, until none is left."""
-    limit = np.int64(2**61)
+def _valid(slots, ranks, made, lefts, rights, x, y, limit=_NEVER):
+    """Take the last merge on either side of the border back, until none is left.
+
+    ``limit``: the rank before which nothing may have been merged across it.
+    """
     while True:
         if _rank(slots, ranks, x, y) < limit:
             return False
@@ -38,6 +41,16 @@ def _valid(slots, ranks, made, lefts, rights, x, y):
             limit, x = made[x], rights[x]
         else:
             limit, y = made[y] + 1, lefts[y]
+
+
+@compiled
+def _reachable(table, order, out):
+    """Which tokens BPE makes of their own bytes; the others stand in no result."""
+    slots, ranks, made, lefts, rights = table
+    for token in order:
+        left, right = lefts[token], rights[token]
+        out[token] = made[token] < 0 or (out[left] and out[right] and _valid(
+            slots, ranks, made, lefts, rights, left, right, made[token]))
 
 
 @compiled
@@ -116,7 +129,8 @@ class Neighbours:
     pieces
         The bytes of each token by id; empty for special tokens.
     merges
-        Pairs of bytes and the ranks at which they are merged, from 1.
+        Pairs of bytes and the ranks at which they are merged, from 1. A token that
+        BPE never makes of its own bytes has no neighbours.
     """
 
     def __init__(
@@ -134,6 +148,10 @@ class Neighbours:
             token = ids[a + b]
             made[token], lefts[token], rights[token] = rank, ids[a], ids[b]
         self._table = slots, ranks, made, lefts, rights
+        self._made = np.zeros(len(pieces), np.bool_)
+        _reachable(self._table, np.argsort(made, kind="stable"), self._made)
+        pieces = [piece if self._made[n] else b"" for n, piece in enumerate(pieces)]
+        ids = {piece: n for n, piece in enumerate(pieces) if piece}
         trie = build_trie(pieces)
         self._trie = trie.slots, trie.children, trie.piece
         known = sorted(ids)
@@ -144,7 +162,8 @@ class Neighbours:
 
     def valid(self, left: int, right: int) -> bool:
         """Whether BPE cuts what two tokens spell into these two tokens."""
-        return bool(_valid(*self._table, left, right))
+        reached = self._made[left] and self._made[right]
+        return bool(reached and _valid(*self._table, left, right))
 
     def sound(self, prefix: bytes, context: bytes) -> bool:
         """Whether BPE cuts every word that begins with both after the prefix.
