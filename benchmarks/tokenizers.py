@@ -15,7 +15,6 @@ import argparse
 import datetime
 import json
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -51,8 +50,17 @@ def teacher(name: str) -> Tokenizer:
     return tokenizer
 
 
+def peak_mb() -> float | None:
+    """The most memory that this process held, as Linux counts it; else nothing."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def learn(name: str, size: int, passes: int, items: int, seed: int, folder: str
-          ) -> dict[str, float]:
+          ) -> dict[str, float | None]:
     """Gather, distill and write the three forms; in a process of its own."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     clock, work = time.perf_counter(), time.process_time()
@@ -65,7 +73,7 @@ def learn(name: str, size: int, passes: int, items: int, seed: int, folder: str
         "gather_cpu_seconds": gathered,
         "distill_seconds": time.perf_counter() - clock,
         "distill_cpu_seconds": time.process_time() - work,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
     forms = (bpe, unigram_tokenizer(bpe, done.scores), done.tokenizer)
     for form, tokenizer in zip(FORMS, forms, strict=True):
@@ -87,7 +95,7 @@ def held_words(name: str, train: list[Document], held: list[Document], items: in
     return words
 
 
-def speed(chunks: list[Compared], name: str) -> dict[str, float]:
+def speed(chunks: list[Compared]) -> dict[str, float]:
     """Megabytes a CPU second, and the ratio to BPE: median, least and largest."""
     ratios = [c.teacher_seconds / c.student_seconds for c in chunks]
     seconds = sum(c.student_seconds for c in chunks)
@@ -130,7 +138,8 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, object]]:
             got.ids == bpe.encode(text).ids
             for (_, text), got in zip(pieces, whole, strict=True))
         row["pieces_asked"] = len(pieces)
-        sides = [("held", held)] + ([("train", train)] if form == "rules" else [])
+        sides = [("held", held[::4] if form == "bpe" else held)]
+        sides += [("train", train)] if form == "rules" else []
         for side, documents in sides:
             texts = [document.text for document in documents]
             bar = tqdm(compare(bpe, student, texts), desc=f"{name} {form} {side}",
@@ -144,7 +153,7 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, object]]:
                 code = [ok for d, ok in zip(documents, same, strict=True)
                         if d.kind == "code"]
                 row["held_code_same_percent"] = 100 * sum(code) / max(len(code), 1)
-            row |= speed(chunks, form)
+            row |= speed(chunks)
         wrong = {kind: differing(bpe, student, counts)
                  for kind, counts in words.items()}
         for kind, counts in words.items():
