@@ -294,9 +294,13 @@ def _write_candidates(chosen: Selection, path: Any) -> None:
 
 
 def _cell(piece: bytes) -> str:
-    """A piece in a table: its text, else its bytes in hexadecimal numbers."""
+    """A piece in a table: its text where it can be seen, else its bytes in hex.
+
+    >>> _cell(b" a"), _cell(b"\\x1d")
+    (' a', 'bytes 1d')
+    """
     text = kept_text(piece)
-    return f"bytes {piece.hex(' ')}" if text is None else text
+    return text if text and text.isprintable() else f"bytes {piece.hex(' ')}"
 
 
 def _log(results: Mapping[str, Any], chosen: Selection) -> str:

@@ -1,0 +1,732 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-top -->
+# # 어휘 재할당: 드문 토큰의 번호를 새 조각에 넘기기
+#
+# 영어 글로 만든 토크나이저(tokenizer)에게 한국어는 비쌉니다. 한 글자에 토큰(token)이 두세 개씩 듭니다. 어휘(vocabulary)를 늘리면 짧아지지만 모델도 함께 커집니다. 이 장에서는 크기를 그대로 둡니다. 거의 쓰지 않는 토큰의 번호를 빼앗아 한국어 조각에 넘기는 일, 곧 **재할당**(reassignment)을 합니다.
+#
+# - **할 수 있게 되는 것.** 내놓을 토큰과 들일 조각을 고르고, 그 규칙을 손으로 고치고, 같은 크기의 `tokenizer.json`을 만듭니다. 무엇이 그대로이고 무엇이 바뀌는지 증명하고 잽니다.
+# - **걸리는 시간.** 읽기 40분, 연습 문제 50분.
+# - **필요한 것.** [14장](14_bpe_and_unigram.ipynb)과 [15장](15_tokenizer_distillation.ipynb). GPU는 쓰지 않습니다.
+#
+# 토크나이저는 둘, SmolLM2와 GPT-2의 것입니다. 번호의 ⟨share⟩%까지만 넘깁니다. 넘긴 번호의 임베딩(embedding)을 어떻게 맞출지는 다음 장의 일입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-top -->
+# # Reassigning a vocabulary: the ids of rare tokens go to new pieces
+#
+# Korean is expensive for a tokenizer made from English text: two or three tokens for each character. A larger vocabulary would help and would make the model larger too. This chapter keeps the size. It takes the ids of tokens that are hardly ever used and gives them to Korean pieces. That is **reassignment**.
+#
+# - **You will be able to** choose which tokens to give up and which pieces to take in; edit the rules by hand; make a `tokenizer.json` of the same size; prove and measure what stays and what changes.
+# - **Time.** 40 minutes to read, 50 for the exercises.
+# - **You need** chapters [14](14_bpe_and_unigram.ipynb) and [15](15_tokenizer_distillation.ipynb). No GPU.
+#
+# There are two tokenizers, those of SmolLM2 and GPT-2. No more than ⟨share⟩% of the ids change hands. How to fit the embedding of such an id to its new piece is the business of the next chapter.
+
+# %% tags=["parameters"]
+profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+documents = None  # Korean documents in use; None: the profile decides
+general_mb = None  # megabytes of other text; None: the profile decides
+passes = None  # over the words while distilling; None: the profile
+share = 0.05  # of the vocabulary, at most, that is reassigned
+least = None  # occurrences of a new piece; None: the profile decides
+seed = 0  # of the distillation and of the search
+
+# %% tags=["hide-input"]
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from tokenizers import Tokenizer
+
+from lib import data
+from lib.figures import COLOURS, show, use_style
+from lib.gather import gather
+from lib.profile import settings
+from lib.results import record
+
+# %% tags=["hide-input"]
+cfg = settings(
+    profile,
+    smoke={"documents": 500, "general_mb": 0.2, "passes": 2, "least": 4},
+    book={"documents": 20_000, "general_mb": 5, "passes": 16, "least": 10},
+    gpu={"documents": 60_056, "general_mb": 40, "passes": 60, "least": 20},
+    given={"documents": documents, "general_mb": general_mb,
+           "passes": passes, "least": least},
+    device="cpu",
+)
+use_style()
+record(share=100 * share, profile=cfg.profile)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-price -->
+# ## 한 글자의 값
+#
+# 글은 세 가지입니다. 짧아지기를 바라는 **분야**의 글은 ⟨domain_ko⟩입니다. 스무 편에 한 편은 떼어 두고 마지막에만 씁니다. 손해를 보지 않아야 할 **일반** 글은 이 컴퓨터에 있는 소스 코드, 문서, 희곡, 여러 언어의 글을 [15장](#distill-corpus)처럼 모은 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-price -->
+# ## The price of a character
+#
+# There are three texts. Text of the **domain**, which is to become shorter, is ⟨domain_en⟩; one document in twenty is kept aside and used at the end only. **General** text, which must not suffer, is what this machine has: source code, documentation, plays and other languages, gathered as in [chapter 15](#distill-corpus).
+
+# %%
+lines = data.text("korean").splitlines()[:cfg.documents]
+held = lines[::20]
+train = [line for n, line in enumerate(lines) if n % 20]
+gathered = gather(int(cfg.general_mb * 1e6), 0.1)
+general = [document.text for part in gathered for document in part]
+smollm2 = data.path("smollm2") / "tokenizer.json"
+teachers = {"SmolLM2": Tokenizer.from_file(str(smollm2)),
+            "GPT-2": data.gpt2_tokenizer()}
+record(domain_ko=data.describe("korean", "ko"), held=len(held),
+       domain_en=data.describe("korean", "en"), train=len(train))
+
+# %%
+from lib.vocabulary_select import lengths
+
+
+def per_character(tokenizer, texts):
+    """Tokens for each character of the texts."""
+    return lengths(tokenizer, texts).sum() / sum(map(len, texts))
+
+
+plays = data.text("tinyshakespeare").split("\n\n")
+pd.DataFrame({name: {
+    "한국어 | Korean": per_character(teacher, held),
+    "희곡 | plays": per_character(teacher, plays[::20]),
+} for name, teacher in teachers.items()}).T.round(2)
+
+# %% [markdown] tags=["lang-ko"]
+# 한 글자에 드는 토큰 수입니다. 같은 문맥 길이에 한국어는 희곡의 몇 분의 일밖에 들어가지 않고, 글 하나를 쓰는 데 드는 계산도 그만큼 많습니다.
+# %% [markdown] tags=["lang-en"]
+# These are tokens for each character. In a context of the same length a fraction as much Korean has room, and writing a text takes as much more computation.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-chains -->
+# ## BPE에서는 왜 안 되는가
+#
+# 바이트 쌍 인코딩(byte pair encoding, BPE)의 조각은 앞선 조각 둘을 붙인 것입니다. 그래서 조각 하나를 빼면 그 조각을 거쳐 만들어지던 조각도 모두 만들 수 없게 됩니다. 아래는 조각마다 그런 조각이 몇 개인지를 센 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-chains -->
+# ## Why a BPE cannot do it
+#
+# A piece of a byte pair encoding (BPE) is two earlier pieces joined. Take one out, and no piece that is made by way of it can be made any more. Here is how many those are, for each piece.
+
+# %%
+from lib.distill import merge_table, piece_bytes
+
+
+def made_by_way_of(teacher):
+    """How many other pieces are made by way of each piece."""
+    ways, count = {}, Counter()
+    for left, right in merge_table(teacher):  # in the order of the ranks
+        way = {left, right} | ways.get(left, set()) | ways.get(right, set())
+        ways[left + right] = way
+        count.update(way)
+    return count
+
+
+# %% tags=["hide-input"]
+from lib.distill import bpe_cuts, count_words
+
+
+def used(teacher, texts):
+    """How often the merges leave each piece in the texts, by id."""
+    words = count_words(teacher, texts)
+    uses = np.zeros(teacher.get_vocab_size(), int)
+    for n, cut in zip(words.values(), bpe_cuts(teacher, list(words)),
+                      strict=True):
+        uses[cut] += n
+    return uses
+
+
+# %%
+rows = {}
+for name, teacher in teachers.items():
+    uses, pieces = used(teacher, general + train), piece_bytes(teacher)
+    needed = made_by_way_of(teacher)
+    idle = [p for i, p in enumerate(pieces) if len(p) > 1 and not uses[i]]
+    rows[name] = {"안 쓰인 조각 | never used": len(idle),
+                  "그래도 필요한 | needed all the same":
+                  sum(needed[p] > 0 for p in idle)}
+pd.DataFrame(rows).T
+
+# %% [markdown] tags=["lang-ko"]
+# 첫 열은 일반 글에도 한국어 글에도 나오지 않은 조각의 수, 둘째 열은 그 가운데 다른 조각으로 가는 길목이어서 뺄 수 없는 것의 수입니다. 들일 때는 더합니다. ‘영화’ 하나를 병합(merge)으로 만들려면 바이트에서 여기까지 오는 중간 조각이 모두 번호를 하나씩 차지해야 합니다.
+#
+# 유니그램(Unigram)에는 길목이 없습니다. 조각은 저마다 점수를 가질 뿐이고, 하나를 바꾸면 그 하나만 바뀝니다. 그래서 먼저 두 토크나이저를 유니그램으로 [증류](15_tokenizer_distillation.ipynb)(distillation)합니다.
+# %% [markdown] tags=["lang-en"]
+# The first column counts the pieces that neither the general nor the Korean text uses; the second, those among them that cannot go, because the way to other pieces leads through them. Taking pieces in is worse still: for merges to make one Korean word, every piece on the way from its bytes must take an id of its own.
+#
+# A Unigram has no such ways. Each piece has a score of its own, and changing one changes that one. So the two tokenizers are [distilled](15_tokenizer_distillation.ipynb) into Unigrams first.
+
+# %%
+from lib.distill import distill
+
+unigrams = {}
+for name, teacher in teachers.items():
+    made = distill(teacher, train + general, passes=cfg.passes,
+                   made_items=200, seed=seed, bar=False)
+    unigrams[name] = made.tokenizer
+pd.DataFrame({name: {
+    "어휘 | vocabulary": unigram.get_vocab_size(),
+    "떼어 둔 글의 토큰, BPE | held-out tokens, BPE":
+    lengths(teachers[name], held).sum(),
+    "유니그램 | Unigram": lengths(unigram, held).sum(),
+} for name, unigram in unigrams.items()}).T
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-spare -->
+# ## 무엇을 내놓을까
+#
+# 유니그램에서 어떤 조각이 ‘필요하다’는 것은 글에 달렸습니다. 일반 글에서 조각 $p$가 $n_p$번 쓰인다면, 내놓았을 때 늘어나는 토큰은
+#
+# $$ \operatorname{cost}(p) = n_p\,\bigl(|\operatorname{cut}_{V\setminus p}(p)| - 1\bigr) $$
+#
+# 개입니다. 쓰이던 자리마다 남은 조각으로 다시 자르기 때문입니다. 그 조각들은 이제 더 자주 쓰이므로 더 필요해집니다. 값이 싼 것부터 하나씩 내놓고, 값이 같으면 번호가 큰 것, 곧 가장 늦게 병합된 것부터 내놓습니다. 특수 토큰(special token)과 한 바이트짜리 조각은 내놓지 않습니다. 뒤의 것이 모두 있어야 어떤 글이든 적을 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-spare -->
+# ## What to give up
+#
+# In a Unigram, whether a piece is “needed” is a matter of text. If general text uses piece $p$ in $n_p$ places, giving it up costs
+#
+# $$ \operatorname{cost}(p) = n_p\,\bigl(|\operatorname{cut}_{V\setminus p}(p)| - 1\bigr) $$
+#
+# tokens, because each of these places is cut again with the pieces that are left. Those are used more often from then on, and so are needed more. The cheapest goes first, one after another; of equals the one with the highest id, the latest merge. Special tokens and the pieces of one byte stay: with all of these any text can be written.
+
+# %%
+from lib.vocabulary_remap import unigram_pieces, unigram_scores
+from lib.vocabulary_select import spare_tokens, uses_of
+
+unigram = unigrams["SmolLM2"]
+pieces, scores = unigram_pieces(unigram), unigram_scores(unigram)
+uses = uses_of(pieces, scores, count_words(unigram, general))
+cheapest = spare_tokens(pieces, scores, uses, len(pieces) // 3)
+costs = np.cumsum([token.cost for token in cheapest]) / uses.sum()
+fig, axes = plt.subplots(figsize=(6, 2.8))
+axes.plot(np.arange(len(costs)) / len(pieces) * 100, 100 * costs,
+          color=COLOURS["tokens"])
+axes.axvline(100 * share, color=COLOURS["grey"], ls=":")
+axes.set(xlabel="given up, % of the vocabulary",
+         ylabel="general text longer, %")
+show(fig)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# SmolLM2의 어휘를 싼 것부터 내놓을 때 일반 글이 길어지는 비율입니다. 점선이 이 장에서 내놓는 양입니다.
+# <!-- alt: 가로축은 내놓은 어휘의 비율, 세로축은 일반 글이 길어지는 비율이다. 청록색 선이 한동안 바닥에 붙어 있다가 오른쪽으로 갈수록 가파르게 올라간다. 왼쪽에 점선 하나가 서 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# How much longer general text becomes as SmolLM2's vocabulary is given up, the cheapest first. The dotted line is how much this chapter gives up.
+# <!-- alt: The share of the vocabulary given up runs to the right, the growth of general text upwards. A teal line stays at the bottom for a while and then rises ever more steeply. A dotted line stands on the left. -->
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-overlap -->
+# ## 무엇을 들일까
+#
+# 자주 나오는 글자열을 차례로 들이면 될 것 같지만, 조각은 서로 겹칩니다. 작은 말뭉치(corpus)로 봅니다. 조각 집합 $S$가 있을 때 단어마다 가장 적은 토큰 수로 자른 합을 $T(S)$라고 합니다.
+#
+# $$ T(S) = \sum_w n_w \min_{y \in \operatorname{cuts}_S(w)} |y| $$
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-overlap -->
+# ## What to take in
+#
+# Why not take in the most frequent strings, in turn? Because pieces overlap. A small corpus shows it. With a set $S$ of pieces, let each word be cut into the fewest tokens, and call the sum $T(S)$.
+#
+# $$ T(S) = \sum_w n_w \min_{y \in \operatorname{cuts}_S(w)} |y| $$
+
+# %%
+from lib.vocabulary_search import fewest_tokens
+
+counts = {"영화": 10, "영화관": 4, "영": 3, "화면": 5}
+letters = {letter for word in counts for letter in word}
+
+
+def tokens(*new):
+    """T of the small corpus: every letter is a piece as well."""
+    words = {word.encode(): n for word, n in counts.items()}
+    return fewest_tokens(words, [p.encode() for p in {*letters, *new}])
+
+
+names = ["영화", "영화관", "화면"]
+pd.DataFrame({name: {
+    "혼자 들어올 때 | alone": tokens() - tokens(name),
+    "나머지가 있을 때 | with the others":
+    tokens(*(o for o in names if o != name)) - tokens(*names),
+} for name in names}).T
+
+# %% [markdown] tags=["lang-ko"]
+# 표는 줄어드는 토큰 수입니다. ‘영화’와 ‘영화관’은 같은 자리를 두고 다투므로, 다른 하나가 있으면 값이 떨어집니다. 그래서 조각마다 따로 매긴 값을 더하지 않고, 집합 전체로 $T$를 셉니다. 가장 좋은 집합을 찾는 일은 NP-난해이지만([참고 문헌](#references-tokens)), 조각 하나를 넣거나 뺐을 때의 변화는 그 조각이 든 단어만 다시 자르면 정확히 알 수 있습니다.
+#
+# 1. 후보를 모두 넣습니다. 후보는 여러 번 나온 글자열과, 드문 글자를 싸게 적을 글자의 앞부분 바이트입니다.
+# 2. 빠져도 토큰이 가장 적게 늘어나는 조각을 몇 퍼센트씩 뺍니다. 뺄 때마다 다시 셉니다.
+# 3. 남은 것과 빠진 것을 하나씩 맞바꿉니다. 한 번 옮긴 것은 잠시 묶어 두어, 제자리를 맴돌지 않게 합니다.
+# %% [markdown] tags=["lang-en"]
+# The table counts the tokens saved. 영화 (film) and 영화관 (cinema) compete for the same places, so either is worth less where the other is. Nothing is added up piece by piece, therefore; $T$ is counted for the set as a whole. To find the best set is NP-hard ([references](#references-tokens)), but what changes when one piece comes or goes is known exactly: the words in which it stands are cut again.
+#
+# 1. All candidates are in: strings that occur several times, and the first bytes of characters, which spell rare ones at a lower price.
+# 2. The pieces whose absence costs the fewest tokens go, a few per cent at a time, and all is counted again.
+# 3. Pieces inside and outside are exchanged, one against one. What has been moved is held for a while, so that the search does not run in circles.
+
+# %%
+from lib.vocabulary_select import select_pieces
+
+selections = {}
+for name, unigram in unigrams.items():
+    selections[name] = select_pieces(
+        unigram, count_words(unigram, train), count_words(unigram, general),
+        share=share, least=cfg.least, seed=seed, bar=False)
+pd.DataFrame({name: {
+    "후보 | candidates": chosen.candidates,
+    "들인 조각 | taken in": len(chosen.rules),
+    "없던 바이트 | bytes that were missing": len(chosen.missing),
+    "내놓은 것 가운데 쓰이던 것 | given up although used":
+    sum(token.uses > 0 for token in chosen.given_up),
+} for name, chosen in selections.items()})
+
+# %% [markdown] tags=["lang-ko"]
+# SmolLM2의 어휘에는 UTF-8이 쓰는 바이트 가운데 ⟨missing⟩개가 없어서, 그 바이트가 든 글자는 아무 말 없이 사라집니다. 새 조각의 첫 자리는 이 바이트들이 차지합니다.
+# %% [markdown] tags=["lang-en"]
+# SmolLM2's vocabulary lacks ⟨missing⟩ of the bytes that UTF-8 uses, and characters with such a byte vanish without a word. These bytes are the first of the new pieces.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-baselines -->
+# ### 병합을 이어서 배우는 것과 견주기
+#
+# 넘어서야 할 기준은 둘입니다. 하나는 같은 글에서 BPE의 병합을 같은 수만큼 **이어서** 배우는 것이고, 다른 하나는 병합을 ⟨greedy_merges⟩개 배운 뒤 가장 많이 쓰이는 것을 남기고 가장 적은 토큰으로 자르는 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-baselines -->
+# ### Compared with learning more merges
+#
+# There are two marks to beat. One is to **go on** learning as many merges of BPE from the same text. The other is to learn ⟨greedy_merges⟩ merges, keep those used most, and cut into the fewest tokens.
+
+# %%
+from lib.vocabulary_baselines import continued_bpe, continued_merges, tokens_of
+from lib.vocabulary_remap import remap_tokenizer
+from lib.vocabulary_search import most_used
+
+remapped, merges, results = {}, {}, {}
+for name, teacher in teachers.items():
+    chosen, pieces = selections[name], piece_bytes(teacher)
+    seen, new = count_words(teacher, train), count_words(teacher, held)
+    before, size = tokens_of(teacher, new), len(chosen.rules)
+    many = 6000 * size // 2500
+    merges[name] = continued_merges(teacher, seen, many)
+    more = continued_bpe(teacher, merges[name][:size])
+    kept = most_used(seen, pieces, [a + b for a, b in merges[name]], size)
+    remapped[name] = remap_tokenizer(unigrams[name], chosen.rules)
+    after = [tokens_of(more, new), fewest_tokens(new, [*pieces, *kept]),
+             lengths(remapped[name], held).sum()]
+    results[name] = [100 * (1 - tokens / before) for tokens in after]
+
+# %%
+ways = ["병합을 이어서 | merges continued", "많이 쓰인 병합 | most used merges",
+        "이 장의 선택 | this chapter's choice"]
+gpt2, smol = results["GPT-2"], results["SmolLM2"]
+record(missing=len(selections["SmolLM2"].missing), greedy_merges=many,
+       smol_bpe=f"{smol[0]:.2f}", smol_ours=f"{smol[2]:.2f}",
+       gpt_bpe=f"{gpt2[0]:.2f}", gpt_ours=f"{gpt2[2]:.2f}",
+       smol_more=f"{smol[2] - smol[0]:.2f}",
+       gpt_more=f"{gpt2[2] - gpt2[0]:.2f}",
+       smol_new=len(selections["SmolLM2"].rules),
+       gpt_new=len(selections["GPT-2"].rules))
+pd.DataFrame(results, index=ways).round(2)
+
+# %% [markdown] tags=["lang-ko"]
+# 떼어 둔 ⟨held⟩편에서 본래의 BPE보다 줄어든 토큰의 비율(%)입니다. 이 장의 선택은 병합을 이어서 배우는 것보다 SmolLM2에서 ⟨smol_more⟩점, GPT-2에서 ⟨gpt_more⟩점 더 줄입니다. 아래 그림은 들이는 조각의 수에 따라 고르는 데 쓴 글이 얼마나 짧아지는지입니다.
+# %% [markdown] tags=["lang-en"]
+# Per cent of the tokens saved on the ⟨held⟩ held-out documents, against the original BPE. This chapter's choice saves ⟨smol_more⟩ points more than continued merges for SmolLM2, and ⟨gpt_more⟩ points more for GPT-2. The picture below shows how much shorter the text of the selection becomes, by the number of pieces taken in.
+
+# %% tags=["hide-input"]
+name, teacher = "SmolLM2", teachers["SmolLM2"]
+seen = count_words(teacher, train)
+before, size = tokens_of(teacher, seen), len(selections[name].rules)
+sizes = [size * k // 6 for k in range(1, 7)] + [many]
+bpe = [tokens_of(continued_bpe(teacher, merges[name][:n]), seen)
+       for n in sizes]
+ours = pd.Series(dict(selections[name].found.history))
+ours = ours[ours.index <= 2 * many]
+fig, axes = plt.subplots(figsize=(6.4, 3.4))
+axes.plot(ours.index, 100 * (1 - ours / before), color=COLOURS["tokens"],
+          label="chosen together")
+axes.plot(sizes, 100 * (1 - np.array(bpe) / before), "o--", ms=4,
+          color=COLOURS["gravity"], label="merges continued")
+axes.axvline(size, color=COLOURS["grey"], ls=":")
+axes.set(xlabel="new pieces", ylabel="tokens saved, %")
+axes.legend()
+show(fig)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# SmolLM2가 고르는 데 쓴 한국어 글에서 줄어든 토큰. 점선은 번호의 ⟨share⟩%입니다.
+# <!-- alt: 새 조각의 수가 늘수록 줄어든 토큰의 비율이 처음에는 빠르게, 뒤에는 천천히 오르는 두 곡선. 함께 고른 조각의 청록색 선이 병합을 이어서 배운 갈색 점선보다 위에 있다. 세로 점선이 쓸 수 있는 번호의 수를 가리킨다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Tokens saved by SmolLM2 on the Korean text of the selection. The dotted line marks ⟨share⟩% of the ids.
+# <!-- alt: Two curves of tokens saved against the number of new pieces, rising fast at first and slowly later. The teal line of pieces chosen together lies above the brown dashed line of continued merges. A dotted vertical line marks how many ids there are. -->
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-rules -->
+# ## 손으로 고치는 규칙
+#
+# 고른 것은 `remap_rules.yaml`에 한 줄에 하나씩 적힙니다. 번호, 그 번호가 뜻하던 조각, 앞으로 뜻할 조각입니다. 온전한 글자가 아닌 조각에는 `!bytes`가 붙습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-rules -->
+# ## Rules to edit by hand
+#
+# What was chosen is written into `remap_rules.yaml`, one rule a line: the id, the piece it has meant, the piece it is to mean. A piece that is no whole text has `!bytes` before it.
+
+# %%
+from lib.vocabulary_remap import write_rules
+
+unigram, rules = unigrams["SmolLM2"], selections["SmolLM2"].rules
+folder = Path(tempfile.mkdtemp())
+write_rules(rules, folder / "remap_rules.yaml")
+text = (folder / "remap_rules.yaml").read_text("utf-8")
+print("\n".join(text.splitlines()[:24]))
+
+# %% [markdown] tags=["lang-ko"]
+# 손으로 고치다 보면 틀립니다. 규칙은 쓰이기 전에 모두 검사하고, 하나라도 틀리면 몇째 줄이 왜 틀렸고 어떻게 할지를 한 문장으로 말한 뒤 아무것도 쓰지 않습니다. 첫 규칙을 여러 가지로 망가뜨려 봅니다.
+# %% [markdown] tags=["lang-en"]
+# Editing by hand goes wrong at times. All rules are checked before any is used; if one is wrong, one sentence tells the line, what is wrong and what to do, and nothing is written. Here the first rule is broken in several ways.
+
+# %%
+from lib.vocabulary_remap import RuleError, read_rules, shown_piece
+
+one, two = rules[0].id, rules[1]
+good = f"- {{id: {two.id}, old: {shown_piece(two.old)}, new: \"나무꾼\"}}\n"
+broken = {
+    "모르는 토큰 | unknown token": f'- {{id: {one}, old: "qqq", new: "꾼"}}',
+    "특수 토큰 | special token": '- {id: 0, old: "<|endoftext|>", new: "꾼"}',
+    "한 바이트 | a single byte":
+    f'- {{id: {unigram.token_to_id("a")}, old: "a", new: "꾼"}}',
+    "이미 있는 조각 | a piece that exists": good.replace("나무꾼", "the"),
+    "같은 조각 두 번 | the same piece twice": good + good,
+    "빈 파일 | empty": "",
+}
+
+# %%
+file, sentences = folder / "broken.yaml", {}
+for kind, content in broken.items():
+    file.write_text(content, encoding="utf-8")
+    try:
+        read_rules(file, unigram)
+    except RuleError as error:
+        sentences[kind] = str(error)
+pd.DataFrame({"문장 | the sentence": sentences}).style.set_properties(
+    **{"text-align": "left"})
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-same -->
+# ## 무엇이 그대로인가
+#
+# 새 조각은 거의 같은 점수 $c$를 받습니다. 새 조각 하나가 옛 조각 둘을 이기고($c > 2\max s$), 옛 조각 하나가 새 조각 둘을 이기는($2c < \min s$) 값이라, 토큰이 적은 쪽이 이깁니다. 남은 조각의 점수는 건드리지 않습니다. 그러면 다음이 성립합니다.
+#
+# > 본래 분할에 내놓은 번호가 없고 프리토큰(pre-token) 안에 새 조각이 들어 있지 않은 글은, 번호 하나 다르지 않게 전과 같이 잘립니다.
+#
+# 증명은 짧습니다. 그런 프리토큰의 격자(lattice)에는 새 호가 없고, 사라진 호는 최적 경로에 있던 것이 아닙니다. 비터비(Viterbi)는 마디마다 합이 가장 큰 호 가운데 첫째를 남깁니다. 최적 경로의 마디에서 그 호는 같은 합으로 아직 있고, 앞의 호는 합이 더 낮았으며, 뒤의 호는 더 높지 않았습니다. 호를 빼서 합이 커지는 일은 없으니 남는 호도 같습니다. 왼쪽 끝에서부터 이를 되풀이하면 경로 전체가 같습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-same -->
+# ## What stays
+#
+# New pieces get about the same score $c$, such that one of them beats two old pieces ($c > 2\max s$) and one old piece beats two of them ($2c < \min s$): the cut with fewer tokens wins. The scores of all others stay as they are. Then this holds:
+#
+# > Text whose old cut has no given-up id, and in whose pre-tokens no new piece stands, is cut as before, the same in every id.
+#
+# The proof is short. The lattice of such a pre-token has no new arc, and the arcs that are gone were not on the best path. Viterbi keeps, at each node, the first of the arcs with the highest sum. At a node of the best path that arc is still there with the same sum; those before it had lower sums, those after it no higher ones. Taking arcs away raises no sum, so the same arc is kept; from the left end on, the whole path is the same.
+
+# %%
+checks = {}
+for name, after in remapped.items():
+    before, taken = unigrams[name], {r.id for r in selections[name].rules}
+    same = [i for i in range(before.get_vocab_size()) if i not in taken]
+    kept = sum(before.id_to_token(i) == after.id_to_token(i) for i in same)
+    cut = after.encode_batch(held)
+    longer = lengths(after, held) > lengths(teachers[name], held)
+    new = set(after.get_vocab()) - set(before.get_vocab())
+    checks[name] = {
+        "어휘 | vocabulary": after.get_vocab_size(),
+        "그대로인 번호 | ids that stay": kept, "남은 번호 | others": len(same),
+        "넘긴 번호 | reassigned": len(new),
+        "길어진 문서 | documents longer": int(longer.sum()),
+        "되돌아온 문서 | documents decoded": sum(
+            after.decode(c.ids) == t for c, t in zip(cut, held, strict=True)),
+    }
+lengthened = "길어진 문서 | documents longer"
+record(longer=sum(column[lengthened] for column in checks.values()))
+pd.DataFrame(checks)
+
+# %% [markdown] tags=["lang-ko"]
+# 정리도 글로 확인합니다. 일반 글의 줄 가운데 조건에 맞는 것을 골라 앞뒤의 번호를 견줍니다. 되돌리기는 유니코드 전체에서 무작위로 뽑은 글자로도 봅니다.
+# %% [markdown] tags=["lang-en"]
+# The theorem is checked on text as well: of the lines of the general text, those that meet its condition are encoded before and after. Decoding is tried on characters drawn at random from all of Unicode, too.
+
+# %%
+before, after = unigrams["SmolLM2"], remapped["SmolLM2"]
+news, taken = {r.new for r in rules}, {r.id for r in rules}
+lengths_of_new = sorted({len(new) for new in news})
+
+
+def has_new(line):
+    """Whether a new piece stands in a pre-token of the line."""
+    return any(word[i:i + n] in news for word in count_words(before, [line])
+               for n in lengths_of_new for i in range(len(word) - n + 1))
+
+
+some = [line for text in general[:150] for line in text.splitlines()[:20]]
+old = [e.ids for e in before.encode_batch(some)]
+free = [k for k, line in enumerate(some)
+        if not taken & set(old[k]) and not has_new(line)]
+now = after.encode_batch([some[k] for k in free])
+rng = np.random.default_rng(seed)
+points = rng.integers(0, 0x110000, 5000)
+wild = [chr(p) for p in points if not 0xD800 <= p < 0xE000]
+
+# %%
+same = sum(e.ids == old[k] for k, e in zip(free, now, strict=True))
+back = [after.decode(e.ids) for e in after.encode_batch(wild)] == wild
+record(free=len(free), same=same)
+pd.DataFrame({"줄 | lines": {
+    "살펴본 줄 | looked at": len(some),
+    "조건에 맞는 줄 | condition met": len(free),
+    "같은 번호 | same ids": same,
+    "무작위 글자가 되돌아옴 | random characters come back": "✓" if back else "✗"}})
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-strips -->
+# ## 글 한 편, 앞과 뒤
+#
+# 떼어 둔 글 여섯 편을 SmolLM2로 자른 모습입니다. 칸 하나가 토큰 하나이고, 너비는 바이트 수입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-strips -->
+# ## A text, before and after
+#
+# Six held-out documents, cut by SmolLM2. Each box is a token, as wide as its bytes are many.
+
+# %% tags=["hide-input"]
+def strip(axes, y, tokenizer, text, colour):
+    """One text as a row of boxes; reassigned ids are filled."""
+    cut, x = tokenizer.encode(text), 0
+    table = unigram_pieces(unigrams["SmolLM2"])
+    byte_of = {r.id: r.new for r in rules} if tokenizer is after else {}
+    for i in cut.ids:
+        width = len(byte_of.get(i, table[i]))
+        axes.barh(y, width, 0.36, x, edgecolor=COLOURS["grey"], lw=0.6,
+                  color=colour if i in byte_of else "none")
+        x += width
+
+
+shorts = [t for t in held if 40 <= len(t.encode()) <= 90][:6]
+fig, axes = plt.subplots(figsize=(6.6, 3.6))
+for n, line in enumerate(shorts):
+    strip(axes, -n + 0.2, before, line, COLOURS["grey"])
+    strip(axes, -n - 0.2, after, line, COLOURS["tokens"])
+axes.set(yticks=[], xlabel="bytes", ylabel="documents")
+show(fig)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 문서마다 윗줄이 전, 아랫줄이 후입니다. 색칠한 칸이 번호를 넘겨받은 조각입니다.
+# <!-- alt: 문서 여섯 편이 위아래 두 줄씩 있다. 윗줄은 한두 바이트 너비의 빈 칸이 촘촘하고, 아랫줄은 너비가 서너 배인 청록색 칸이 드문드문 이어진다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# For each document the upper row is before, the lower after. Filled boxes are pieces that took over an id.
+# <!-- alt: Six documents with two rows each. The upper rows are dense with empty boxes of a byte or two; the lower ones are made of teal boxes several times as wide. -->
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-given -->
+# ## 무엇을 내놓았는가
+#
+# 공짜는 아닙니다. 내놓은 토큰을 쓰는 글은 길어집니다. 내놓은 것 가운데 가장 긴 조각들이 이제 몇 토큰인지 봅니다. 글을 잃지는 않습니다. 길어질 뿐입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-given -->
+# ## What was given up
+#
+# It is not free: text that uses what was given up becomes longer. Here are the longest of the pieces given up, and how many tokens they take now. No text is lost; it takes more tokens.
+
+# %%
+letters_only = [r for r in rules if r.old.decode(errors="replace")
+                .strip().isalpha()]
+longest = sorted(letters_only, key=lambda r: -len(r.old))[:10]
+pd.DataFrame([{
+    "번호 | id": r.id, "내놓은 조각 | given up": shown_piece(r.old),
+    "지금 | now": " · ".join(after.decode([i]) for i in
+                           after.encode(r.old.decode()).ids),
+    "들인 조각 | taken in": shown_piece(r.new)} for r in longest]
+).set_index("번호 | id")
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-shakespeare -->
+# ## 영어의 다른 분야라면: 셰익스피어
+#
+# 어휘가 이미 영어로 차 있으면 얼마나 줄일 수 있을까요? 같은 일을 희곡으로 되풀이합니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-shakespeare -->
+# ## A domain in English: Shakespeare
+#
+# How much is there to save where the vocabulary is full of English already? The same again, with the plays.
+
+# %%
+aside = plays[::20]
+rest = [speech for n, speech in enumerate(plays) if n % 20]
+rest = rest[:cfg.documents // 3]
+unigram = unigrams["SmolLM2"]
+bard = select_pieces(unigram, count_words(unigram, rest),
+                     count_words(unigram, general), share=share,
+                     least=max(cfg.least // 2, 3), seed=seed, bar=False)
+scene = remap_tokenizer(unigram, bard.rules)
+old, new = lengths(teachers["SmolLM2"], aside), lengths(scene, aside)
+record(bard_new=len(bard.rules), bard_longer=int((new > old).sum()),
+       bard_saved=f"{100 * (1 - new.sum() / old.sum()):.2f}")
+first = ", ".join(shown_piece(rule.new) for rule in bard.rules
+                  if rule.new not in bard.missing[:8])
+print(first[:280], "…")
+
+# %% [markdown] tags=["lang-ko"]
+# 새 조각 ⟨bard_new⟩개로 떼어 둔 희곡의 토큰이 ⟨bard_saved⟩% 줄고, 대사 가운데 길어진 것은 ⟨bard_longer⟩개입니다. 영어 낱말은 이미 대부분 한 토큰이라 남은 몫이 인물의 이름과 옛말에 있습니다. 어휘가 맞지 않는 글일수록 재할당으로 얻는 것이 많습니다.
+# %% [markdown] tags=["lang-en"]
+# With ⟨bard_new⟩ new pieces the held-out plays take ⟨bard_saved⟩% fewer tokens; ⟨bard_longer⟩ of the speeches became longer. Most English words are one token already, and what is left lies in names of persons and old words. The worse a vocabulary fits a text, the more there is to gain from reassigning it.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-exercises -->
+# ## 연습 문제
+#
+# 빈칸(`...`)을 채운 다음 바로 아래 셀을 실행하면 답이 맞는지 알 수 있습니다. 풀이는 접어 두었습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-exercises -->
+# ## Exercises
+#
+# Fill in the gap (`...`) and run the next cell: it tells you whether the answer holds. Solutions are folded.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-exercise-fewest -->
+# ### 1. 가장 적은 토큰 (★, 10분)
+#
+# 단어와 조각 집합을 받아, 단어를 적는 데 드는 가장 적은 조각 수를 돌려주는 함수를 쓰십시오. 힌트: 앞에서부터 자리마다 가장 적은 수를 적어 나갑니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-exercise-fewest -->
+# ### 1. The fewest tokens (★, 10 minutes)
+#
+# Write a function that takes a word and a set of pieces and returns the least number of pieces that spell the word. Hint: from the left, write down the least number for every place.
+
+# %% tags=["exercise"]
+def my_fewest(word, pieces):
+    ...
+
+# %%
+from lib.exercises.reassign import check_fewest
+
+check_fewest(my_fewest)
+
+# %% tags=["solution", "hide-cell"]
+def its_fewest(word, pieces):
+    best = [0]
+    for j in range(1, len(word) + 1):
+        best.append(1 + min(best[i] for i in range(j)
+                            if word[i:j] in pieces))
+    return best[-1]
+
+
+assert check_fewest(its_fewest)
+check_fewest(its_fewest)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-exercise-loss -->
+# ### 2. 빠지면 얼마나 늘어나나 (★★, 15분)
+#
+# 단어의 횟수, 조각 집합, 그 가운데 한 조각을 받아, 그 조각이 빠질 때 늘어나는 토큰 수를 돌려주는 함수를 쓰십시오. 글자 하나하나는 언제나 조각입니다. 힌트: 앞 문제의 함수를 두 번 씁니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-exercise-loss -->
+# ### 2. What its absence costs (★★, 15 minutes)
+#
+# Write a function that takes the counts of words, a set of pieces and one of these, and returns how many tokens more the words take without it. Every single letter is always a piece. Hint: use the function of the exercise before, twice.
+
+# %% tags=["exercise"]
+def my_loss(words, pieces, piece):
+    ...
+
+# %%
+from lib.exercises.reassign import check_loss
+
+check_loss(my_loss)
+
+# %% tags=["solution", "hide-cell"]
+def least_of(word, pieces):
+    best = [0]
+    for j in range(1, len(word) + 1):
+        best.append(1 + min(best[i] for i in range(j)
+                            if word[i:j] in pieces or j - i == 1))
+    return best[-1]
+
+
+def its_loss(words, pieces, piece):
+    return sum(n * (least_of(word, pieces - {piece})
+                    - least_of(word, pieces)) for word, n in words.items())
+
+
+assert check_loss(its_loss)
+check_loss(its_loss)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-exercise-rules -->
+# ### 3. 규칙을 손으로 (★, 10분)
+#
+# 작은 토크나이저에 256개의 바이트와 조각 `an`(256), `na`(257), `ban`(258), `bana`(259), 특수 토큰 `<end>`(260)가 있습니다. `banana`가 토큰 하나가 되고 `ban`은 길어지지 않게 하는 규칙을 YAML로 쓰십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-exercise-rules -->
+# ### 3. Rules by hand (★, 10 minutes)
+#
+# A small tokenizer has the 256 bytes, the pieces `an` (256), `na` (257), `ban` (258) and `bana` (259), and the special token `<end>` (260). Write rules in YAML that make `banana` one token without making `ban` longer.
+
+# %% tags=["exercise"]
+my_rules = ...
+
+# %%
+from lib.exercises.reassign import check_rules
+
+check_rules(my_rules)
+
+# %% tags=["solution", "hide-cell"]
+its_rules = '- {id: 259, old: "bana", new: "banana"}'
+assert check_rules(its_rules)
+check_rules(its_rules)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-exercise-paid -->
+# ### 4. 손해 보는 글 (★★, 15분)
+#
+# 재할당 뒤에 토큰이 더 드는 글을 하나 찾으십시오. `rules`의 규칙마다 `old`에 내놓은 조각의 바이트가 있습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-exercise-paid -->
+# ### 4. A text that pays (★★, 15 minutes)
+#
+# Find a text that takes more tokens after the reassignment. Each rule of `rules` has the bytes of the piece given up in `old`.
+
+# %% tags=["exercise"]
+my_text = ...
+
+# %%
+from lib.exercises.reassign import check_paid
+
+check_paid(my_text, before, after)
+
+# %% tags=["solution", "hide-cell"]
+its_text = max((rule.old.decode(errors="ignore") for rule in rules), key=len)
+assert check_paid(its_text, before, after)
+check_paid(its_text, before, after)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-measured -->
+# ## 무엇을 무엇으로 쟀는가
+#
+# ⟨profile⟩ 프로필에서 ⟨domain_ko⟩ ⟨train⟩편으로 고르고 ⟨held⟩편을 떼어 두었습니다. SmolLM2는 번호 ⟨smol_new⟩개, GPT-2는 ⟨gpt_new⟩개를 넘겼고, 떼어 둔 글의 토큰이 각각 ⟨smol_ours⟩%와 ⟨gpt_ours⟩% 줄었습니다. 같은 글에서 병합을 이어서 배우면 ⟨smol_bpe⟩%와 ⟨gpt_bpe⟩%입니다. 길어진 문서는 ⟨longer⟩편입니다. 조건에 맞는 줄 ⟨free⟩개 가운데 번호가 그대로인 것은 ⟨same⟩개입니다. 토큰 수는 모두 `tokenizers`로 셌습니다. 모델이 새 조각을 얼마나 잘 쓰는지는 여기서 재지 않았습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-measured -->
+# ## What was measured, and on what
+#
+# In the profile ⟨profile⟩, the choice was made on ⟨train⟩ documents of ⟨domain_en⟩, and ⟨held⟩ were kept aside. SmolLM2 gave ⟨smol_new⟩ ids to new pieces, GPT-2 ⟨gpt_new⟩; the held-out text takes ⟨smol_ours⟩% and ⟨gpt_ours⟩% fewer tokens. Merges continued on the same text save ⟨smol_bpe⟩% and ⟨gpt_bpe⟩%. Documents that became longer: ⟨longer⟩. Of ⟨free⟩ lines that meet the condition, ⟨same⟩ have the same ids. All tokens were counted by `tokenizers`. How well a model uses the new pieces was not measured here.
