@@ -148,12 +148,14 @@ def closed_rows(
     - `zeros`.
     - `constituents`: $\\frac1k \\sum_{j=1}^{k} e_{t_j}$, the mean of the rows of the
       old tokens $t_1 \\dots t_k$ that spelled the piece (Gee et al. 2022, "Fast
-      Vocabulary Transfer", section 3).
+      Vocabulary Transfer", section 3); $\\bar e$ for a byte that nothing spelled.
 
     >>> table = torch.tensor([[0.0, 2.0], [2.0, 0.0], [4.0, 4.0]])
     >>> closed_rows(table, [[0, 1], [2]], "constituents").tolist()
     [[1.0, 1.0], [4.0, 4.0]]
-    >>> closed_rows(table, [[0, 1]], "mean").tolist()
+    >>> closed_rows(table, [[0, 1], []], "mean").tolist()
+    [[2.0, 2.0], [2.0, 2.0]]
+    >>> closed_rows(table, [[]], "constituents").tolist()
     [[2.0, 2.0]]
 
     Raises
@@ -171,7 +173,8 @@ def closed_rows(
     if strategy == "zeros":
         return table.new_zeros(shape)
     if strategy == "constituents":
-        means = [table[list(spelling)].mean(0) for spelling in spellings]
+        means = [(table[list(spelling)] if spelling else table).mean(0)
+                 for spelling in spellings]
         return torch.stack(means) if means else table.new_zeros(shape)
     raise ValueError(
         f"init_strategy {strategy!r} is not known; use one of {', '.join(STRATEGIES)}"
