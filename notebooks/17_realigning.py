@@ -35,6 +35,7 @@ documents = None  # Korean documents to measure on; None: the profile
 letters = None  # of each English document; None: the profile
 passes = None  # of the distillation; None: the profile
 read = None  # documents that hidden_states reads; None: the profile
+layers = None  # of the model, from the first; None: the profile
 seed = 0  # of the random rows and of the batches of hidden_states
 device = "auto"  # auto, cpu, cuda or mps
 
@@ -50,10 +51,11 @@ from lib.profile import settings
 from lib.results import record
 
 use_style()
-names = ("reviews", "pieces", "documents", "letters", "passes", "read")
+names = ("reviews", "pieces", "documents", "letters", "passes", "read",
+         "layers")
 smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
-    (200, 24, 2, 60, 1, 4), (4000, 400, 16, 300, 16, 100),
-    (40_000, 2000, 400, 600, 40, 2000)))
+    (200, 24, 2, 60, 1, 4, 2), (4000, 400, 16, 300, 16, 100, 30),
+    (40_000, 2000, 400, 600, 40, 2000, 30)))
 given = {name: globals()[name] for name in names}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
@@ -130,6 +132,7 @@ from lib.bits import bits_per_byte
 from lib.vocabulary_align import load_model, untie
 
 model = load_model(str(data.path("smollm2"))).to(cfg.device)
+model.model.layers = model.model.layers[:cfg.layers]
 untie(model)  # two tables, with the same numbers so far
 
 
@@ -138,6 +141,7 @@ def measure(model, tokenizer):
             for texts in (held, prose)]
 
 
+# %%
 before, before_en = measure(model, original)
 same, same_en = measure(model, unigram)
 raw, raw_en = measure(model, remapped)
@@ -332,7 +336,7 @@ pd.DataFrame({
     "확률의 평균 | mean probability": {
         name: f"{m.mean().item():.2g}" for name, m in masses.items()},
     "토큰당 비트 | bits per token": {
-        name: f"{-torch.log2(1 - m).mean().item():.2g}"
+        name: f"{torch.log2(1 / (1 - m)).mean().item():.2g}"
         for name, m in masses.items()}})
 
 # %% [markdown] tags=["lang-ko"]
@@ -516,6 +520,7 @@ pd.DataFrame([
      f"{data.describe('smollm2', 'ko')} | {data.describe('smollm2')}"],
     ["한국어 | Korean",
      f"{data.describe('korean', 'ko')} | {data.describe('korean')}"],
+    ["층 | Layers", cfg.layers],
     ["새 조각 | New pieces", f"{len(change):,}"],
     ["장치 | Device", str(cfg.device)],
     ["torch, transformers",

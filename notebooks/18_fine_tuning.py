@@ -37,6 +37,7 @@ steps = None  # updates of each model; None: the profile
 rows_steps = None  # of them with the new rows alone; None: the profile
 batch = None  # windows of an update; None: the profile
 context = None  # tokens of a window; None: the profile
+layers = None  # of the model, from the first; None: the profile
 strategy = "constituents"  # how the new rows begin
 learning_rate = 3e-4  # of all parameters, at its peak
 rows_learning_rate = 5e-3  # of the new rows alone
@@ -58,11 +59,13 @@ from lib.profile import settings
 from lib.results import record
 
 use_style()
+
+# %% tags=["hide-input"]
 names = ("reviews", "pieces", "documents", "passes", "steps", "rows_steps",
-         "batch", "context")
+         "batch", "context", "layers")
 smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
-    (200, 24, 2, 1, 2, 1, 4, 16), (4000, 400, 12, 10, 18, 4, 4, 64),
-    (40_000, 2000, 400, 40, 2000, 200, 32, 256)))
+    (200, 24, 2, 1, 2, 1, 4, 16, 2), (4000, 400, 12, 10, 18, 4, 4, 64, 30),
+    (40_000, 2000, 400, 40, 2000, 200, 32, 256, 30)))
 given = {name: globals()[name] for name in names}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
@@ -146,10 +149,14 @@ from lib.vocabulary_align import (
 
 ids = reassigned(original, remapped).ids
 
+# %%
+points = []  # (model, step, Korean, English)
+
 
 def prepared(name):
     """The model as it was, or with rows for the new pieces."""
     model = load_model(str(data.path("smollm2"))).to(cfg.device)
+    model.model.layers = model.model.layers[:cfg.layers]
     if name == "swapped":
         texts = [*domain[:100], *english[1::9][:8]]
         rows = make_rows(model, original, remapped, strategy, texts=texts)
@@ -165,8 +172,6 @@ def measure(model, name):
 # %%
 from lib.vocabulary_train import fine_tune, phases
 
-points, losses = [], []
-
 
 def tune(name):
     """Fine-tune one of the two; note its bits before, halfway and after."""
@@ -179,7 +184,6 @@ def tune(name):
 
     def told(phase, step):
         at = step.step + (rows_steps if phase == "all" else 0)
-        losses.append((name, phase, at, float(step.loss)))
         if at in (cfg.steps // 2, cfg.steps):
             points.append((name, at, *measure(model, name)))
 
@@ -234,6 +238,8 @@ record(start_ko=start_ko, start_en=start_en, aligned_ko=aligned["Korean"],
 record(**{f"{name}_{kind}": last.loc[name, column]
           for name in ("swapped", "unswapped")
           for kind, column in (("ko", "Korean"), ("en", "English"))})
+record(gap_ko=last.loc["swapped", "Korean"]
+       - last.loc["unswapped", "Korean"])
 for name in ("swapped", "unswapped"):
     change = last.loc[name, "English"] / start_en - 1
     record(f"{name}_lost", change, text=f"{change:+.1%}".replace("-", "−"))
@@ -260,9 +266,13 @@ show(figure, table=curve.round(3).unstack(0))
 # <!-- alt: Two line plots over the number of tokens trained on. On the left, Korean, both lines fall. On the right, English, both lines stay near the dashed line of before. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 바꾸기 전의 모델은 한국어에 바이트당 ⟨start_ko⟩비트를 씁니다. 새 행을 만들어 준 직후에는 ⟨aligned_ko⟩비트입니다. 같은 예산을 쓰고 나면 바꾼 쪽이 ⟨swapped_ko⟩비트, 바꾸지 않은 쪽이 ⟨unswapped_ko⟩비트입니다. 영어는 바꾸기 전 ⟨start_en⟩비트에서 각각 ⟨swapped_en⟩비트(⟨swapped_lost⟩), ⟨unswapped_en⟩비트(⟨unswapped_lost⟩)가 되었습니다.
+# 바꾸기 전의 모델은 한국어에 바이트당 ⟨start_ko⟩비트를 씁니다. 새 행을 만들어 준 직후에는 ⟨aligned_ko⟩비트입니다. 같은 예산을 쓰고 나면 바꾼 쪽이 ⟨swapped_ko⟩비트, 바꾸지 않은 쪽이 ⟨unswapped_ko⟩비트입니다. 차이는 ⟨gap_ko⟩비트이고, 음수라면 바꾼 쪽이 낫습니다. 영어는 바꾸기 전 ⟨start_en⟩비트에서 각각 ⟨swapped_en⟩비트(⟨swapped_lost⟩), ⟨unswapped_en⟩비트(⟨unswapped_lost⟩)가 되었습니다.
+#
+# 예산이 작을수록 바꾼 쪽이 불리합니다. 바꾸지 않은 모델은 이미 잘 아는 토큰 몇백 개로 한글을 한 바이트씩 적는 법만 다듬으면 되지만, 바꾼 모델은 새 조각마다 언제 부를지를 따로 배워야 합니다. 드문 조각은 이만한 글에는 한두 번밖에 나오지 않습니다. 그 대신 글을 쓰고 읽을 때의 토큰 수는 첫 걸음부터 줄어 있습니다.
 # %% [markdown] tags=["lang-en"]
-# Before the change the model spends ⟨start_ko⟩ bits a byte on Korean, and ⟨aligned_ko⟩ once the new rows are made. After the same budget the swapped model spends ⟨swapped_ko⟩ and the untouched one ⟨unswapped_ko⟩. English went from ⟨start_en⟩ to ⟨swapped_en⟩ (⟨swapped_lost⟩) and ⟨unswapped_en⟩ (⟨unswapped_lost⟩).
+# Before the change the model spends ⟨start_ko⟩ bits a byte on Korean, and ⟨aligned_ko⟩ once the new rows are made. After the same budget the swapped model spends ⟨swapped_ko⟩ and the untouched one ⟨unswapped_ko⟩. English went from ⟨start_en⟩ to ⟨swapped_en⟩ (⟨swapped_lost⟩) and ⟨unswapped_en⟩ (⟨unswapped_lost⟩). In Korean they differ by ⟨gap_ko⟩ bits; a negative number is in favour of the swap.
+#
+# The smaller the budget, the harder it is on the swapped model. The untouched one has only to polish how it spells Hangul byte by byte, with a few hundred tokens that it knows well; the swapped one has to learn for each new piece when to call it, and so little text shows a rare piece once or twice. What it has from the first step on is the smaller number of tokens, in reading and in writing.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-published -->
@@ -476,6 +486,7 @@ pd.DataFrame([
      f"{data.describe('smollm2', 'ko')} | {data.describe('smollm2')}"],
     ["한국어 | Korean",
      f"{data.describe('korean', 'ko')} | {data.describe('korean')}"],
+    ["층 | Layers", cfg.layers],
     ["걸음 × 창 × 토큰 | Steps × windows × tokens",
      f"{cfg.steps} × {cfg.batch} × {cfg.context}"],
     ["장치 | Device", str(cfg.device)],
