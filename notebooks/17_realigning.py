@@ -304,12 +304,12 @@ show(figure, table=table.round(3).unstack())
 # <!-- label: realign-mass -->
 # ## 부르지 않은 자리에 나타나는 행
 #
-# 영어의 값은 왜 달라질까요? 소프트맥스의 분모에 새 행이 들어 있기 때문입니다. 새 행들이 어느 자리에서 확률 $m$을 가져가면 다른 토큰의 확률은 모두 $1-m$배가 되고, 그 자리에서 $-\log_2(1-m)$비트를 더 냅니다.
+# 영어의 값은 두 길로 달라집니다. 하나는 새 조각이 영어에도 나오는 것입니다. 한국어 글에서 고른 조각에는 앞에 빈칸이 붙은 숫자 따위도 있어서, 이 영어 글에도 새 조각이 ⟨en_uses⟩번 나옵니다. 다른 하나는 소프트맥스의 분모입니다. 부르지 않은 새 행도 거기에 들어 있습니다. 새 행들이 어느 자리에서 확률 $m$을 가져가면 다른 토큰의 확률은 모두 $1-m$배가 되고, 그 자리에서 $-\log_2(1-m)$비트를 더 냅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-mass -->
 # ## Rows that turn up uncalled
 #
-# Why do the bits of English change? The new rows stand in the denominator of the softmax. Where they take the probability $m$, every other token is left with $1-m$ times its own, which costs $-\log_2(1-m)$ bits at that place.
+# The bits of English change in two ways. New pieces occur in English too: those chosen from Korean text include, say, digits with a blank before them, and in this English text new pieces come ⟨en_uses⟩ times. And the new rows stand in the denominator of the softmax, called or not. Where they take the probability $m$, every other token is left with $1-m$ times its own, which costs $-\log_2(1-m)$ bits at that place.
 
 # %%
 put_rows(model, change.ids, old_rows, old_rows)
@@ -329,7 +329,10 @@ def mass(strategy):
     return (hidden @ head.T).softmax(-1)[:, change.ids].sum(-1)
 
 # %%
+new = set(change.ids)
+uses = sum(i in new for text in prose for i in remapped.encode(text).ids)
 masses = {name: mass(name) for name in CLOSED}
+record(en_uses=uses)
 for name, m in masses.items():
     record(f"mass_{name}", m.mean(), text=f"{m.mean().item():.2g}")
 pd.DataFrame({
