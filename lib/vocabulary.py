@@ -86,8 +86,8 @@ class Options:
 #: The names of all options.
 NAMES = tuple(field.name for field in fields(Options))
 #: What the profile `smoke` makes of an option that was left at its default.
-SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents": 400,
-         "passes": 2, "made_items": 20, "share": 0.002, "general_mb": 0.2,
+SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents": 200,
+         "passes": 2, "made_items": 20, "share": 0.002, "general_mb": 0.05,
          "align_documents": 8, "rows_steps": 2, "train_steps": 3, "batch_size": 2,
          "context": 32, "held_out_documents": 4}
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
 from lib.cache import ROOT, say
-from lib.download import bar, sha256_of
+from lib.download import sha256_of
 from lib.raw_corpora import ENDINGS, NEWLINE, clean, documents, pieces
 from lib.stages import TREE, Room, StageError, command, shown
 from lib.vocabulary_original import gather_original, original_tokenizer, write_tokenizer
@@ -261,6 +262,10 @@ def _told(target: Path) -> dict | None:
             "sha256": sha256_of(target)}
 
 
+def _bar(total: int, label: str) -> tqdm:
+    return tqdm(total=total, desc=label, unit="B", unit_scale=True, leave=False)
+
+
 def _clean_file(file: Path, target: Path, options: Any, room: Room) -> dict[str, Any]:
     """Write the clean documents of a raw file; return what the index tells of them."""
     draft = room.make(shown(target, room.root))
@@ -268,7 +273,7 @@ def _clean_file(file: Path, target: Path, options: Any, room: Room) -> dict[str,
     with (
         open(file, "rb") as raw,
         open(draft, "w", encoding="utf-8", newline="\n") as out,
-        bar(file.stat().st_size, file.name) as progress,
+        _bar(file.stat().st_size, file.name) as progress,
     ):
         for text in documents(raw, file, options.text_key, options.encoding):
             before = count
@@ -316,7 +321,7 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
     documents, length = 0, sum(file.stat().st_size for file in files)
     sequences = room.make(f"{TREE.REPORTS}/bpe_token_id_sequences.txt")
     with open(sequences, "w", encoding="ascii", newline="\n") as out, \
-            bar(length, "analyze") as progress:
+            _bar(length, "analyze") as progress:
         for batch in _batches(cleaned(room.root)):
             found = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
             every = [encoded.ids for encoded in found]

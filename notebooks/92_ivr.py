@@ -75,9 +75,10 @@ from lib import vocabulary
 from lib.data import ROOT
 from lib.figures import COLOURS, show, use_style
 from lib.profile import settings
-from lib.results import as_text, record, wrote
+from lib.results import record, wrote
 from lib.stages import TREE, shown
 from lib.vocabulary_corpus import cleaned
+from lib.vocabulary_report import report
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -94,14 +95,10 @@ def stage(name):
     """Run a stage if it is wanted; show its report."""
     if name not in wanted:
         return None
-    done[name] = told = vocabulary.run(name, options)
-    results = {f"{name}_{key}": value
-               for key, value in told["results"].items()}
-    record(**results)
-    rows = {key: as_text(value) for key, value in told["results"].items()}
-    rows |= {"seconds": as_text(told["seconds"]),
-             "files": as_text(len(told["outputs"]))}
-    return pd.Series(rows, name=name).to_frame()
+    done[name] = vocabulary.run(name, options)
+    record(**{f"{name}_{key}": value
+              for key, value in done[name]["results"].items()})
+    return report(done[name])
 
 
 # %% [markdown] tags=["lang-ko"]
@@ -385,3 +382,53 @@ pd.DataFrame(
 # ```
 #
 # `--multi_gpu` is needed without a GPU too: accelerate starts several processes only when it is given. With a GPU, leave `device` at `auto`.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: ivr-measured -->
+# ## 무엇을 무엇으로 쟀는가
+#
+# | 잰 것 | 결과 |
+# |---|---|
+# | 문서, BPE 토큰 | ⟨init_documents⟩, ⟨analyze_tokens⟩ |
+# | BPE 토큰 하나의 바이트 | ⟨analyze_bytes_per_token⟩ |
+# | 서로 다른 프리토큰(pre-token), 그 가운데 점수만으로 틀린 것 | ⟨distill_types⟩, ⟨distill_wrong_types⟩ |
+# | 새 조각에 넘겨준 번호 | ⟨select_reassigned⟩ |
+# | 따로 둔 글에서 줄어든 토큰(%) | ⟨select_held_out_saved⟩ |
+# | 그 글에서 길어진 문서 | ⟨select_held_out_longer⟩ |
+# | 바이트당 비트, 학습 전과 뒤 | ⟨train_bits_aligned⟩, ⟨train_bits_trained⟩ |
+#
+# 책에 실린 이 페이지는 모든 크기를 줄여 한 번 실행한 것이고, 학습은 ⟨train_steps⟩단계뿐입니다. 얼마나 좋아질 수 있는지를 보이는 수가 아니라, 일곱 단계가 이어져 돈다는 것을 보이는 수입니다. 제대로 잰 값은 [재할당(reassignment)](16_reassigning.ipynb), [재정렬(realignment)](17_realigning.ipynb), [미세 조정(fine-tuning)](18_fine_tuning.ipynb) 장에 있습니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라집니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: ivr-measured -->
+# ## What was measured, and on what
+#
+# | measured | result |
+# |---|---|
+# | Documents, BPE tokens | ⟨init_documents⟩, ⟨analyze_tokens⟩ |
+# | Bytes a BPE token | ⟨analyze_bytes_per_token⟩ |
+# | Different pre-tokens, and those wrong by scores alone | ⟨distill_types⟩, ⟨distill_wrong_types⟩ |
+# | Ids given to new pieces | ⟨select_reassigned⟩ |
+# | Tokens saved on held-out text (%) | ⟨select_held_out_saved⟩ |
+# | Documents of it that became longer | ⟨select_held_out_longer⟩ |
+# | Bits per byte, before and after training | ⟨train_bits_aligned⟩, ⟨train_bits_trained⟩ |
+#
+# This page of the book was run once with every size lowered, and trains for ⟨train_steps⟩ steps only. The numbers show that the seven stages run one after another, not how good the result can be. For that see the chapters on [reassigning](16_reassigning.ipynb), [realigning](17_realigning.ipynb) and [fine-tuning](18_fine_tuning.ipynb). Seconds depend on what else the computer was doing.
+
+# %% tags=["remove-input"]
+import tokenizers
+import torch
+import transformers
+
+versions = ", ".join(
+    package.__version__ for package in (tokenizers, torch, transformers))
+pd.DataFrame([
+    ["모델 | Model", options.model],
+    ["단계 | Stages", stages],
+    ["바꾸는 비율 | Share", f"{options.share:g}"],
+    ["배우는 횟수 | Passes", str(options.passes)],
+    ["시드 | Seed", str(options.seed)],
+    ["장치 | Device", str(cfg.device)],
+    ["tokenizers, torch, transformers", versions],
+    ["프로필 | Profile", cfg.profile],
+], columns=["재료 | made with", "이 실행 | this run"]).set_index(
+    "재료 | made with")
