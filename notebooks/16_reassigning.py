@@ -469,18 +469,24 @@ pd.DataFrame(checks)
 # The theorem is checked on text as well: of the lines of the general text, those that meet its condition are encoded before and after. Decoding is tried on characters drawn at random from all of Unicode, too.
 
 # %%
+from lib.distill import to_chars
+
 before, after = unigrams["SmolLM2"], remapped["SmolLM2"]
-news, taken = {r.new for r in rules}, {r.id for r in rules}
-lengths_of_new = sorted({len(new) for new in news})
+news, taken = {to_chars(r.new) for r in rules}, {r.id for r in rules}
+sizes_of_new = sorted({len(new) for new in news})
 
 
 def has_new(line):
     """Whether a new piece stands in a pre-token of the line."""
-    return any(word[i:i + n] in news for word in count_words(before, [line])
-               for n in lengths_of_new for i in range(len(word) - n + 1))
+    words = before.pre_tokenizer.pre_tokenize_str(line)
+    return any(word[i:i + n] in news for word, _ in words
+               for n in sizes_of_new for i in range(len(word) - n + 1))
 
 
 some = [line for text in general[:150] for line in text.splitlines()[:20]]
+
+
+# %%
 old = [e.ids for e in before.encode_batch(some)]
 free = [k for k, line in enumerate(some)
         if not taken & set(old[k]) and not has_new(line)]
@@ -514,15 +520,15 @@ pd.DataFrame({"줄 | lines": {
 def strip(axes, y, tokenizer, text, colour):
     """One text as a row of boxes; reassigned ids are filled."""
     cut, x = tokenizer.encode(text), 0
-    table = unigram_pieces(unigrams["SmolLM2"])
     byte_of = {r.id: r.new for r in rules} if tokenizer is after else {}
     for i in cut.ids:
-        width = len(byte_of.get(i, table[i]))
+        width = len(byte_of.get(i, old_pieces[i]))
         axes.barh(y, width, 0.36, x, edgecolor=COLOURS["grey"], lw=0.6,
                   color=colour if i in byte_of else "none")
         x += width
 
 
+old_pieces = unigram_pieces(before)
 shorts = [t for t in held if 40 <= len(t.encode()) <= 90][:6]
 fig, axes = plt.subplots(figsize=(6.6, 3.6))
 for n, line in enumerate(shorts):

@@ -17,6 +17,7 @@ from lib.distill import (
     count_words,
     distill,
     piece_bytes,
+    to_chars,
     unigram_tokenizer,
     whole_pieces,
 )
@@ -53,7 +54,7 @@ def gpt2():
 @cache
 def gpt2_rules():
     pieces = unigram_pieces(gpt2())
-    new = ["영화", " 영화", "정말", "재미", "있어요", "ㅋㅋㅋ", "요", "qz", " 10점"]
+    new = ["영화", " 영화", "정말", "재미", "있어요", "ㅋㅋㅋ", "요", "qz", " 최고"]
     new = [piece.encode() for piece in new] + ["뷁".encode()[:2]]
     old = [i for i in range(50256, 0, -1) if len(pieces[i]) > 4][:len(new)]
     return tuple(Rule(i, pieces[i], piece) for i, piece in zip(old, new, strict=True))
@@ -170,7 +171,7 @@ def test_rules_that_are_written_are_read_again(tmp_path):
         read = read_rules(tmp_path / "rules.yaml", toy_tokenizer())
         assert [(r.id, r.old, r.new) for r in read] == [
             (r.id, r.old, r.new) for r in rules]
-        assert [r.line for r in read] == [7, 8, 9, 10]
+        assert [r.line for r in read] == [6, 7, 8, 9]
         assert text.count("!bytes \"") == (len(new) if new is parts else 0)
 
 
@@ -216,8 +217,9 @@ def uses_none(text):
     """Whether the text has neither a given-up id nor a new piece in its words."""
     if {rule.id for rule in gpt2_rules()} & set(gpt2().encode(text).ids):
         return False
-    words = count_words(gpt2(), [text])
-    return not any(rule.new in word for rule in gpt2_rules() for word in words)
+    words = [word for word, _ in gpt2().pre_tokenizer.pre_tokenize_str(text)]
+    return not any(to_chars(rule.new) in word for rule in gpt2_rules()
+                   for word in words)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True,

@@ -14,6 +14,7 @@ from lib import data
 from lib.distill import bpe_cuts, count_words, piece_bytes, to_chars, viterbi
 from lib.exercises.reassign import toy_tokenizer
 from lib.vocabulary_baselines import continued_bpe, continued_merges, tokens_of
+from lib.vocabulary_bound import fewest_possible
 from lib.vocabulary_remap import remap_tokenizer, unigram_pieces, unigram_scores
 from lib.vocabulary_search import (
     fewest_tokens,
@@ -109,6 +110,16 @@ def test_candidates_are_whole_characters_or_beginnings_of_one():
                if len(piece) != 2)
     assert found[0] == "영".encode()[:2] or found[0] == "영".encode()
     assert b"\xff\xfe" not in found and b" " not in found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_choice_gets_below_the_bound_and_it_is_near_the_best(seed):
+    words = made_words(seed, letters="ab", most=6, count=25)
+    candidates = find_candidates(words, BYTES, least=3)[:11]
+    best = min(by_hand(words, {*BYTES, *some})
+               for some in itertools.combinations(candidates, 4))
+    bound = fewest_possible(words, BYTES, candidates, 4, best, steps=300, bar=False)
+    assert 0.85 * best < bound <= best + 1e-6
 
 
 # --- BPE's own merges ------------------------------------------------------------
@@ -270,8 +281,8 @@ def test_the_stages_write_what_they_promise(tmp_path):
     made, reports = told["select"]["results"], tmp_path / "analysis/reports"
     assert made["reassigned"] > 0 and made["held_out_longer"] == 0
     assert made["held_out_saved"] > 0
-    table = (reports / "replacement_candidates.csv").read_text("utf-8").splitlines()
-    assert len(table) == made["reassigned"] + 1
+    table = (reports / "replacement_candidates.csv").read_text("utf-8")
+    assert table.count("\n") == made["reassigned"] + 1
     assert f"{made['reassigned']} tokens are given up" in (
         reports / "selection_log.md").read_text("utf-8")
     loaded = AutoTokenizer.from_pretrained(tmp_path / "tokenizers/remapped")
