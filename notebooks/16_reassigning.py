@@ -420,8 +420,8 @@ for kind, content in broken.items():
         read_rules(file, unigram)
     except RuleError as error:
         sentences[kind] = str(error)
-pd.DataFrame({"문장 | the sentence": sentences}).style.set_properties(
-    **{"text-align": "left"})
+pd.set_option("display.max_colwidth", None)  # sentences are shown whole
+pd.DataFrame({"문장 | the sentence": sentences})
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-same -->

@@ -111,7 +111,7 @@ def test_texts_that_pay_are_accepted(text):
 
 @pytest.mark.parametrize("text, hint", [
     (None, "There is no answer yet"), ("", "not an empty one"), (3, "Give a text"),
-    ("banana", "become 1"), ("nab", 'such as "bana"'),
+    ("banana", "2 before and 1 after"), ("nab", 'such as "bana"'),
 ])
 def test_texts_that_do_not_pay_get_a_hint(text, hint):
     turned_down(check_paid(text, toy_tokenizer(), reassigned()), hint)

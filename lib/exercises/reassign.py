@@ -161,13 +161,13 @@ def check_paid(text: Any, before: Any, after: Any) -> Verdict:
                 for tokenizer in (before, after))
     if new > old:
         return correct(f"맞았습니다. 토큰 {old}개가 {new}개가 되었습니다.",
-                       f"Correct: {old} tokens have become {new}.")
+                       f"Correct: {new} tokens instead of {old}.")
     same, gone = new == old, _some(before, after)
     return not_yet(
         f"토큰 {old}개가 {'그대로 남습니다' if same else f'{new}개로 줄어듭니다'}. "
         f"내놓은 조각 {gone} 같은 것을 쓰십시오.",
-        f"{old} tokens {'stay as many' if same else f'become {new}'}; use what was "
-        f"given up, such as {gone}.")
+        f"It takes {old} before and {new} after; use what was given up, such as "
+        f"{gone}.")
 
 
 def _some(before: Any, after: Any) -> str:
