@@ -165,9 +165,9 @@ pd.DataFrame(
            "새 어휘, 옛 행 | new vocabulary, old rows"]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 같은 글 ⟨n_bytes⟩바이트가 ⟨tokens_before⟩토큰에서 ⟨tokens_after⟩토큰으로 줄었습니다. 그러나 새 번호의 행이 엉뚱한 옛 조각을 뜻하므로 모델의 앎은 나빠졌습니다. 바이트당 ⟨before⟩비트이던 것이 ⟨raw⟩비트입니다. 가운데 줄은 증류만 한 것입니다. 이 장의 증류는 작고 짧아서 글이 옛 토크나이저와 똑같이 잘리지는 않습니다. 영어가 ⟨before_en⟩비트에서 ⟨same_en⟩비트가 된 것은 그 몫입니다.
+# 같은 글 ⟨n_bytes⟩바이트가 ⟨tokens_before⟩토큰에서 ⟨tokens_after⟩토큰으로 줄었습니다. 그러나 새 번호의 행이 엉뚱한 옛 조각을 뜻하므로 모델의 앎은 나빠졌습니다. 바이트당 ⟨before⟩비트이던 것이 ⟨raw⟩비트입니다. 가운데 줄은 증류만 한 것입니다. 이 장의 증류는 작고 짧아서 글이 옛 토크나이저와 꼭 같게 잘린다는 보장이 없으므로, 그 몫을 따로 보려고 적었습니다. 영어는 증류 전 ⟨before_en⟩비트, 증류 뒤 ⟨same_en⟩비트입니다.
 # %% [markdown] tags=["lang-en"]
-# The same ⟨n_bytes⟩ bytes went from ⟨tokens_before⟩ tokens to ⟨tokens_after⟩. But the rows of the new ids mean something else, so the model knows the text less well: ⟨before⟩ bits per byte have become ⟨raw⟩. The row between is distillation alone. That of this chapter is small and short, so text is not cut quite as before: this is what took English from ⟨before_en⟩ bits to ⟨same_en⟩.
+# The same ⟨n_bytes⟩ bytes went from ⟨tokens_before⟩ tokens to ⟨tokens_after⟩. But the rows of the new ids mean something else, so the model knows the text less well: ⟨before⟩ bits per byte have become ⟨raw⟩. The row between is distillation alone. That of this chapter is small and short, and nothing promises that it cuts all text as before, so its part is shown by itself: English takes ⟨before_en⟩ bits before distillation and ⟨same_en⟩ after.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-strategies -->

@@ -12,7 +12,7 @@
 # <!-- label: tune-top -->
 # # 미세 조정: 새 행 먼저, 그다음 모두
 #
-# 어휘(vocabulary)를 바꾸고 [새 행을 만들어 주면](17_realigning.ipynb) 모델은 곧바로 쓸 만합니다. 남은 것은 조금 배우는 일입니다. 이 장에서는 어휘를 바꾼 모델과 바꾸지 않은 모델을 **같은 계산량**으로 미세 조정(fine-tuning)하고, 얻은 것과 잃은 것을 바이트당 비트(bits per byte)로 견줍니다.
+# 어휘(vocabulary)를 바꾸고 [새 행을 만들어 주면](17_realigning.ipynb) 모델은 새 조각을 어느 정도 부를 줄 알게 됩니다. 나머지는 배워야 합니다. 이 장에서는 어휘를 바꾼 모델과 바꾸지 않은 모델을 **같은 계산량**으로 미세 조정(fine-tuning)하고, 얻은 것과 잃은 것을 바이트당 비트(bits per byte)로 견줍니다.
 #
 # - **할 수 있게 되는 것.** 임베딩(embedding) 표의 몇 행만 배우게 하고, 다른 글을 섞어 잊지 않게 하고, 두 모델을 같은 토큰(token) 예산에서 공정하게 견줍니다.
 # - **걸리는 시간.** 읽기 30분, 연습 문제 25분.
@@ -21,7 +21,7 @@
 # <!-- label: tune-top -->
 # # Fine-tuning: the new rows first, then all
 #
-# With [rows made for the new pieces](17_realigning.ipynb), a model with another vocabulary is of use at once. What is left is a little learning. This chapter fine-tunes the swapped model and the untouched one on **equal compute** and compares what they gain and what they lose in bits per byte.
+# With [rows made for the new pieces](17_realigning.ipynb), a model can call them to some degree. The rest has to be learned. This chapter fine-tunes the swapped model and the untouched one on **equal compute** and compares what they gain and what they lose in bits per byte.
 #
 # - **You will be able to** train a few rows of an embedding table alone, mix in other text so that nothing is forgotten, and compare two models fairly on one budget of tokens.
 # - **Time.** 30 minutes to read, 25 for the exercises.
