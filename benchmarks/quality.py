@@ -88,7 +88,8 @@ def run(size: str, name: str, seed: int, rate: float, text: str, device: str) ->
     return {
         "size": size, "name": name, "attention": config.attention,
         "coordinates": None if name == "dot" else config.coordinates,
-        "looking": config.looking, "sign": config.sign, "seed": seed, "learning_rate": rate,
+        "looking": config.looking, "sign": config.sign, "seed": seed,
+        "learning_rate": rate,
         "parameters": parameters(model), "steps": recipe.steps,
         "tokens": recipe.steps * recipe.batch * recipe.context,
         "valid": evaluate(model, ids[cut:], config.context),
