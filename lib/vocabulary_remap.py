@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -264,6 +264,16 @@ def _before_bytes(tokenizer: Tokenizer) -> Tokenizer:
     return Tokenizer.from_str(json.dumps(bare))
 
 
+def words_of(tokenizer: Tokenizer) -> Callable[[str], list[str]]:
+    """The words into which a text is cut before pieces are looked for.
+
+    A new piece of which this makes more than one word would never be used.
+    """
+    cut = _before_bytes(tokenizer).pre_tokenizer.pre_tokenize_str
+    return lambda text: [to_bytes(chars).decode(errors="replace")
+                         for chars, _ in cut(text)]
+
+
 def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,
                 name: str = "the rules", most: int | None = None) -> None:
     """Raise where a rule cannot be carried out, or contradicts one before it.
@@ -277,7 +287,7 @@ def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,
     ids = {piece: index for index, piece in enumerate(pieces) if piece}
     special = {index: token.content for index, token
                in tokenizer.get_added_tokens_decoder().items()}
-    cut = _before_bytes(tokenizer).pre_tokenizer
+    cut = words_of(tokenizer)
     olds: dict[int, Rule] = {}
     news: dict[bytes, Rule] = {}
     if not rules:
@@ -323,9 +333,7 @@ def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,
         if token := next((t for t in special.values() if t in text), None):
             fail(f"{shown_piece(rule.new)} holds the special token {token}, which is "
                  "cut out of every text before; write another piece")
-        parts = [to_bytes(chars).decode(errors="replace")
-                 for chars, _ in cut.pre_tokenize_str(text)]
-        if len(parts) > 1:
+        if len(parts := cut(text)) > 1:
             fail(f"{shown_piece(rule.new)} would never be used, because text is cut "
                  f"into {' | '.join(parts)} before pieces are looked for; write a "
                  "piece without such a border")

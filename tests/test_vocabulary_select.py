@@ -238,6 +238,24 @@ def test_a_selection_makes_its_domain_shorter_and_nothing_else_longer():
     assert again == chosen
 
 
+def test_a_piece_that_text_is_cut_in_before_is_never_chosen():
+    spec = json.loads(toy_tokenizer().to_str())
+    rule = {"type": "Split", "pattern": {"Regex": "co(?=coa(?![a-z]))"},
+            "behavior": "Isolated", "invert": False}
+    spec["pre_tokenizer"] = {"type": "Sequence",
+                             "pretokenizers": [rule, spec["pre_tokenizer"]]}
+    toy = Tokenizer.from_str(json.dumps(spec))
+    domain = count_words(toy, ["cocoas cocoat cocoar"] * 20)
+
+    def chosen(tokenizer):
+        return select_pieces(tokenizer, domain, {}, share=0.004, least=5, bar=False)
+
+    assert [rule.new for rule in chosen(toy_tokenizer()).rules] == [b"cocoa"]
+    (other,) = chosen(toy).rules
+    assert other.new != b"cocoa"
+    remap_tokenizer(toy, [other])
+
+
 def test_a_selection_needs_words_and_a_share():
     toy = toy_tokenizer()
     with pytest.raises(ValueError, match="at least one word is needed"):
