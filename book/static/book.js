@@ -56,11 +56,13 @@
   const language = one(".language");
   const target = language.getAttribute("href").split("#")[0];
   const place = () => {
-    let current = null;
+    let current = null, landed = null; // a heading at the top wins over one just below
     for (const section of sections) {
-      const heading = section.firstElementChild;
-      if (heading && heading.getBoundingClientRect().top < innerHeight * 0.35) current = section;
+      const y = section.firstElementChild?.getBoundingClientRect().top ?? Infinity;
+      if (y < innerHeight * 0.35) current = section;
+      if (y >= 0 && y < 128) landed ??= section;
     }
+    current = landed ?? current;
     const top = sections[0];
     const id = current && current !== top ? current.id : "";
     language.setAttribute("href", target + (id ? "#" + id : ""));
