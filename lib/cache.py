@@ -20,6 +20,8 @@ from lib.download import (
     DataError,
     DiskFull,
     Refused,
+    Unreachable,
+    WrongBytes,
     copy,
     disk_is_full,
     download,
@@ -223,18 +225,21 @@ def _unwritable(name: str, error: OSError) -> DataError:
 def _fetch(name: str, origins: list[dict]) -> None:
     """Try the origins in order; publish the first that gives verified data."""
     part = CACHE / f".part-{name}"
-    tried = []
+    tried, wrong = [], False
     try:
         for origin in origins:
             _drop(part)
             part.mkdir(parents=True)
+            arrived = False
             try:
                 expect_room(part, origin.get("needs", 0))
                 GATHER[origin["origin"]](origin, part)
+                arrived = True
                 _build(name, origin, part)
                 _publish(name, origin, part)
             except Refused as reason:
                 tried.append(f"{origin['origin']} ({reason})")
+                wrong |= arrived or isinstance(reason, WrongBytes)
                 continue
             passed = [reason for reason in tried if "is not set" not in reason]
             if passed:
@@ -246,7 +251,7 @@ def _fetch(name: str, origins: list[dict]) -> None:
         _drop(part)
     (mirror,) = _origins(name, "mirror")
     wanted = ", ".join(file["path"] for file in mirror["files"])
-    raise DataError(
+    raise (DataError if wrong else Unreachable)(
         f"{name} could not be fetched: {'; '.join(tried)}. Connect to the network, or "
         f"set {MIRROR} to a folder that holds {wanted}, and run: "
         f"python -m lib.data {name}"

@@ -29,12 +29,13 @@ from pathlib import Path
 
 from lib import cache
 from lib.cache import CACHE, ROOT
-from lib.download import DataError
+from lib.download import DataError, Unreachable
 
 __all__ = [
     "CACHE",
     "ROOT",
     "DataError",
+    "Unreachable",
     "describe",
     "fetch",
     "fingerprint",

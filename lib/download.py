@@ -37,6 +37,14 @@ class Refused(Exception):
     """One origin did not give the data; the message is the short reason."""
 
 
+class WrongBytes(Refused):
+    """An origin answered, and what it gave is not what is pinned."""
+
+
+class Unreachable(DataError):
+    """No origin answered at all: nothing that came was wrong."""
+
+
 class DiskFull(DataError):
     """The disk holds no more; trying another origin would not help."""
 
@@ -68,12 +76,12 @@ def disk_is_full(error: OSError, folder: Path) -> DiskFull | None:
 
 
 def verify(path: Path, bytes: int | None = None, sha256: str | None = None) -> None:
-    """Raise `Refused` if the file has another size or hash than expected."""
+    """Raise `WrongBytes` if the file has another size or hash than expected."""
     size = path.stat().st_size
     if bytes and size != bytes:
-        raise Refused(f"{path.name} has {size:,} bytes, not {bytes:,}")
+        raise WrongBytes(f"{path.name} has {size:,} bytes, not {bytes:,}")
     if sha256 and (found := sha256_of(path)) != sha256:
-        raise Refused(f"{path.name} has sha256 {found[:12]}…, not {sha256[:12]}…")
+        raise WrongBytes(f"{path.name} has sha256 {found[:12]}…, not {sha256[:12]}…")
 
 
 def copy(source: Path, target: Path, **expected) -> None:

@@ -4,18 +4,16 @@ They have the names and defaults of leetae9yu/newton-gravity-transformer; where 
 differ, `Options` says so. `lib.ngt` trains with them.
 """
 
-import ast
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lib.checkpoint import INDEX, CheckpointError, describe
 from lib.data import ROOT
 from lib.gravity import CUTOFFS, KERNELS
 from lib.gravity_layers import COORDINATES
 from lib.keep import KEPT, Keep
-from lib.profile import pick_device
+from lib.profile import given_by, pick_device
 from lib.text_tokenizers import KINDS
 from lib.texts import DATASETS
 
@@ -243,19 +241,7 @@ def parsed(words: list[str]) -> Options:
     >>> parsed(["max_steps=9", "kernel=gaussian"]).kernel
     'gaussian'
     """
-    given: dict[str, Any] = {}
-    for word in words:
-        name, sign, value = word.partition("=")
-        if not sign or name not in NAMES:
-            raise ValueError(
-                f"{word!r} is no option; write name=value, with one of "
-                f"{', '.join(NAMES)}"
-            )
-        try:
-            given[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            given[name] = value
-    return Options(**given)
+    return Options(**given_by(words, NAMES))
 
 
 def place_of(options: Options) -> Path | None:

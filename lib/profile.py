@@ -1,6 +1,8 @@
 """Profiles: the same chapter as a test of seconds, a book page, a GPU experiment."""
 
+import ast
 import os
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,3 +130,31 @@ def _kind(value: object) -> str:
     kinds = {bool: "True or False", int: "a number", float: "a number", str: "text",
              list: "a list", tuple: "a list", dict: "a table"}
     return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def given_by(words: Sequence[str], names: Collection[str]) -> dict[str, Any]:
+    """Options from the words `name=value` of a command line, by name.
+
+    A value is a Python literal where it reads as one, else the text itself.
+
+    Raises
+    ------
+    ValueError
+        If a word has no sign `=` or its name is none of `names`.
+
+    >>> given_by(["steps=9", "kernel=gaussian"], ("steps", "kernel"))
+    {'steps': 9, 'kernel': 'gaussian'}
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or name not in names:
+            raise ValueError(
+                f"{word!r} is no option; write name=value, with one of "
+                f"{', '.join(names)}"
+            )
+        try:
+            given[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            given[name] = value
+    return given

@@ -11,7 +11,6 @@ What they read and leave lies under one folder, `artifacts/`; see `lib.stages`.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import sys
 from dataclasses import dataclass, fields, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.cache import ROOT
+from lib.profile import given_by
 from lib.stages import Room, StageError, Step, carry_out
 from lib.vocabulary_corpus import fill, raw_files
 from lib.vocabulary_original import model_files
@@ -225,19 +225,12 @@ def parsed(words: list[str]) -> Options:
     StageError
         If a word is no option.
     """
-    given: dict[str, Any] = {}
-    for word in words:
-        name, sign, value = word.partition("=")
-        if not sign or name not in NAMES:
-            raise StageError(
-                f"{word!r} is no option; write name=value, with one of "
-                f"{', '.join(NAMES)}"
-            )
-        try:
-            given[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            given[name] = value
-    return settled(given)
+    try:
+        return settled(given_by(words, NAMES))
+    except StageError:
+        raise
+    except ValueError as error:
+        raise StageError(str(error)) from None
 
 
 def main(words: list[str] | None = None) -> int:

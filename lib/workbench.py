@@ -9,7 +9,6 @@ model of transformers trained by `lib.trainer`. Both start from the same weights
 see the same rows in the same order. `lib.workbench_files` writes what they leave.
 """
 
-import ast
 import json
 import os
 import shutil
@@ -34,7 +33,7 @@ from lib.huggingface import make_dataset, save, translate, wrap_tokenizer
 from lib.keep import Keep
 from lib.memory import OutOfMemory, is_out_of_memory, within_memory
 from lib.models import quiet
-from lib.profile import pick_device
+from lib.profile import given_by, pick_device
 from lib.running import deterministic, own_randomness
 from lib.schedules import SCHEDULES
 from lib.train import PRECISIONS, Recipe, Step, Wandb, fit, learning_rate, token_loss
@@ -594,19 +593,7 @@ def main(words: list[str]) -> int:
 
 def _parsed(words: list[str]) -> Options:
     """Options from `name=value`; a value is Python where it is, else text."""
-    given = {}
-    for word in words:
-        name, sign, value = word.partition("=")
-        if not sign or name not in NAMES:
-            raise ValueError(
-                f"{word!r} is no option; write name=value, with one of "
-                f"{', '.join(NAMES)}"
-            )
-        try:
-            given[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            given[name] = value
-    return Options(**given)
+    return Options(**given_by(words, NAMES))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from lib.data import DataError, language_model, path
+from lib.data import language_model, path
+from tests.real_data import real
 
 CHAPTER = Path(__file__).parent.parent / "notebooks/07_smollm2_from_scratch.py"
 TEXTS = {
@@ -45,10 +46,7 @@ def chapter(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def theirs():
-    try:
-        return language_model()
-    except DataError as error:
-        pytest.skip(f"the language model is not here: {error}")
+    return real(language_model)
 
 
 @pytest.fixture(scope="module")

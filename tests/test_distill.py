@@ -12,7 +12,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from lib import data
 from lib.certificates import Demand, all_cuts, demands, is_tie, opposite, total
 from lib.distill import (
     QUANTUM,
@@ -40,6 +39,7 @@ from lib.lattice import (
     sweep,
     wrong_words,
 )
+from tests.real_data import gpt2
 
 TEXTS = [
     "안녕하세요, 토크나이저 증류입니다.", "👋🏽 naïve café — ﷽",
@@ -49,14 +49,6 @@ TEXTS = [
 ]
 PATTERN = (r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+"
            r"|\s+(?!\S)|\s+")
-
-
-@cache
-def gpt2() -> Tokenizer:
-    try:
-        return data.gpt2_tokenizer()
-    except data.DataError as error:
-        pytest.skip(f"the GPT-2 vocabulary cannot be had here: {error}")
 
 
 @cache

@@ -28,6 +28,7 @@ from lib.gather import made
 from lib.lattice import build_lattices, build_trie, rival_paths, wrong_words
 from lib.neighbours import Neighbours
 from lib.recombine import recombined
+from tests.real_data import real
 
 MERGES = ("a+a", "b+a", "aa+b", "c+b", "ba+aa", "Ġ+a", "aa+aa", "b+c", "Ġa+b", "'+'",
           ".+'")
@@ -198,10 +199,7 @@ def test_words_are_counted_alike_by_both_ways():
 
 
 def test_twenty_certificates_among_words_of_gpt2_add_up_exactly():
-    try:
-        gpt2 = data.gpt2_tokenizer()
-    except data.DataError as error:
-        pytest.skip(f"the GPT-2 vocabulary cannot be had here: {error}")
+    gpt2 = real(data.gpt2_tokenizer)
     known = piece_bytes(gpt2)
     spelled = {piece for piece in known if piece}
     text = made("runs", 300, 3).text + made("numbers", 4000, 3).text

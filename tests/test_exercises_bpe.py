@@ -1,13 +1,11 @@
 """The checks of chapter 14 accept what is right, however written, and nothing else."""
 
 from collections import Counter
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 
-import pytest
 from exercise_cases import accepts, chapter, hints, stubs
 
-from lib import data
 from lib.certificates import all_cuts
 from lib.distill import merge_table, piece_bytes
 from lib.exercises.bpe import (
@@ -16,14 +14,7 @@ from lib.exercises.bpe import (
     check_merge,
     check_pairs,
 )
-
-
-@cache
-def gpt2():
-    try:
-        return data.gpt2_tokenizer()
-    except data.DataError as error:
-        pytest.skip(f"the GPT-2 vocabulary cannot be had here: {error}")
+from tests.real_data import gpt2
 
 
 def by_index(cut, pair):

@@ -1,10 +1,9 @@
 """The checks of chapter 15: stubs and typical slips rejected, right answers not."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import pytest
 
-from lib import data
 from lib.certificates import all_cuts
 from lib.exercises.distill import (
     check_opposite,
@@ -13,14 +12,7 @@ from lib.exercises.distill import (
     check_update,
     check_viterbi,
 )
-
-
-@cache
-def gpt2():
-    try:
-        return data.gpt2_tokenizer()
-    except data.DataError as error:
-        pytest.skip(f"the GPT-2 vocabulary cannot be had here: {error}")
+from tests.real_data import gpt2
 
 
 def forward(word, scores):

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import data
-from lib.download import DataError
 from lib.text_tokenizers import (
     BpeTokens,
     CharTokens,
@@ -16,6 +15,7 @@ from lib.text_tokenizers import (
     tokens_of,
 )
 from lib.texts import Text, ids_of, load_text, pieces
+from tests.real_data import real
 
 PLAY = data.text("tinyshakespeare")
 STRINGS = ("", "Hello, world!", "안녕하세요", "🌌 stars", "a\n\n b\t c  \n", "don't",
@@ -39,10 +39,7 @@ def test_a_file_is_a_text_of_its_own(tmp_path):
 
 
 def test_wikitext2_says_which_of_its_texts_it_learns_from():
-    try:
-        text = load_text("wikitext2")
-    except DataError as error:
-        pytest.skip(f"no origin has it here: {error}")
+    text = real(load_text, "wikitext2")
     assert (len(text.train.encode()), len(text.valid.encode())) == (1256449, 1121681)
     assert "test text" in text.name and "validation text" in text.name
 

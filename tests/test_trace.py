@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.attention import causal_mask, masked_softmax
-from lib.data import DataError, gpt2_tokenizer, language_model
+from lib.data import gpt2_tokenizer, language_model
 from lib.explorer import (
     STEPS,
     Sentence,
@@ -20,16 +20,14 @@ from lib.explorer import (
     token_labels,
 )
 from lib.trace import head_outputs, recompute, recompute_attention, trace
+from tests.real_data import real
 
 SENTENCES = ("고양이가 물을 마신다.", "The cat drank the water.")
 
 
 @pytest.fixture(scope="module")
 def loaded():
-    try:
-        return language_model()
-    except DataError as error:
-        pytest.skip(f"the language model is not here: {error}")
+    return real(language_model)
 
 
 @pytest.fixture(scope="module")
@@ -214,10 +212,7 @@ def weights_of(layers, heads, n, seed=0):
 
 @pytest.fixture(scope="module")
 def gpt2():
-    try:
-        return gpt2_tokenizer()
-    except DataError as error:
-        pytest.skip(f"GPT-2's tokenizer is not here: {error}")
+    return real(gpt2_tokenizer)
 
 
 @given(text=st.text(max_size=30))

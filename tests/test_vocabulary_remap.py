@@ -34,6 +34,7 @@ from lib.vocabulary_remap import (
     unigram_scores,
     write_rules,
 )
+from tests.real_data import real
 
 KOREAN = "영화가 정말 재미있어요. 이 영화 최고! ㅋㅋㅋ 10점 만점에 10점"
 
@@ -41,10 +42,7 @@ KOREAN = "영화가 정말 재미있어요. 이 영화 최고! ㅋㅋㅋ 10점 �
 @cache
 def gpt2():
     """GPT-2's pieces with closed-form scores: a Unigram without any learning."""
-    try:
-        teacher = data.gpt2_tokenizer()
-    except data.DataError as error:
-        pytest.skip(f"the GPT-2 vocabulary cannot be had here: {error}")
+    teacher = real(data.gpt2_tokenizer)
     counts = count_words(teacher, [KOREAN, "the cat"])
     start = closed_form_scores(teacher, counts, [[0]] * len(counts))
     scores = whole_pieces(piece_bytes(teacher), start["-log(rank + 300)"])

@@ -29,6 +29,7 @@ from lib.vocabulary_select import (
     spare_tokens,
     uses_of,
 )
+from tests.real_data import real
 
 BYTES = [bytes([byte]) for byte in range(256)]
 
@@ -272,10 +273,7 @@ def test_missing_bytes_are_those_that_utf8_uses():
 
 def test_korean_reviews_are_shorter_than_by_merges_of_bpe():
     """The claim of the chapter, small: held-out text, as many pieces, both ways."""
-    try:
-        teacher = data.gpt2_tokenizer()
-    except data.DataError as error:
-        pytest.skip(f"the GPT-2 vocabulary cannot be had here: {error}")
+    teacher = real(data.gpt2_tokenizer)
     lines = data.text("korean").splitlines()[:1500]
     words = count_words(teacher, lines[300:])
     held, pieces = count_words(teacher, lines[:300]), piece_bytes(teacher)
