@@ -207,6 +207,22 @@ def align_words(table: Tag) -> None:
                 cell["class"] = [*cell.get("class", []), "words"]
 
 
+def join_head(table: Tag) -> None:
+    """Move the name of the index, which pandas puts in a row of its own, up a row."""
+    rows = table.select("thead > tr")[-2:]
+    if len(rows) < 2:
+        return
+    cells = [row.find_all(["th", "td"], recursive=False) for row in rows]
+    named = [cell.get_text(strip=True) for cell in cells[1]]
+    empty = [not cell.get_text(strip=True) for cell in cells[0]]
+    if len(named) == len(empty) and all(
+            not name or free for name, free in zip(named, empty, strict=True)):
+        for upper, lower in zip(*cells, strict=True):
+            if lower.get_text(strip=True):
+                upper.replace_with(lower.extract())
+        rows[1].decompose()
+
+
 def edition_html(text: str, lang: str) -> str:
     """Keep one language of an HTML output and let wide tables scroll."""
     if "data-lang" not in text and "<table" not in text:
@@ -231,6 +247,7 @@ def edition_html(text: str, lang: str) -> str:
             "class": "table-wrap", "tabindex": "0", "role": "region",
             "aria-label": WORDS[lang]["scroll"],
         }))
+        join_head(table)
         align_words(table)
     for style in soup.select("style"):
         if style.string and "dataframe" in style.string:

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -178,3 +179,10 @@ def test_columns_of_words_are_told_from_columns_of_numbers():
         "<tr><th>1</th><td>newton</td><td>−2.0e-05</td></tr></tbody></table>", "en")
     words = BeautifulSoup(html, "html.parser").select(".words")
     assert [cell.get_text() for cell in words] == ["model", "dot", "newton"]
+
+
+def test_the_name_of_an_index_stands_in_the_row_of_the_columns():
+    frame = pd.DataFrame({"값 | value": [1]}, index=pd.Index(["a"], name="종류 | kind"))
+    rows = BeautifulSoup(edition_html(frame.to_html(), "en"), "html.parser")
+    assert [[cell.get_text() for cell in row.select("th")]
+            for row in rows.select("thead tr")] == [["kind", "value"]]

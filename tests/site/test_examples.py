@@ -4,7 +4,12 @@ choose a layer and a head, change the temperature, step through training."""
 import pytest
 
 QKV, TRAINING = "02_qkv_tracing", "05_training"
-LANGS = pytest.mark.parametrize("lang", ["ko", "en"])
+
+
+def both(name):
+    """Open the page once in each language, for all the tests that move it."""
+    return pytest.mark.parametrize(
+        "filed", [f"{lang}/{name}.html" for lang in ("ko", "en")], indirect=True)
 
 
 def set_range(slider, value):
@@ -37,10 +42,9 @@ def along(seen, section, count):
     return shown
 
 
-@LANGS
-def test_a_layer_and_a_head_are_chosen(site, visit, lang):
-    seen = visit((site / lang / f"{QKV}.html").as_uri()).scroll_through()
-    figure = seen.page.locator("[data-figure]").first
+@both(QKV)
+def test_a_layer_and_a_head_are_chosen(filed):
+    figure = filed.page.locator("[data-figure]").first
     told = set()
     for layer, head in ((0, 0), (16, 0), (29, 8)):
         set_range(figure.locator("[data-ax=layer]"), layer)
@@ -48,25 +52,34 @@ def test_a_layer_and_a_head_are_chosen(site, visit, lang):
         assert figure.locator("output").all_inner_texts()[:2] == [str(layer), str(head)]
         told.add(figure.locator(".ax-view").inner_html())
     assert len(told) == 3
-    assert seen.errors == []
+    assert filed.errors == []
 
 
-@LANGS
-def test_a_higher_temperature_spreads_the_weights(site, visit, lang):
-    seen = visit((site / lang / f"{QKV}.html").as_uri()).scroll_through()
-    cold, _, hot = along(seen, "qkv-temperature", 3)
+@both(QKV)
+def test_a_higher_temperature_spreads_the_weights(filed):
+    cold, _, hot = along(filed, "qkv-temperature", 3)
     for state in (cold, hot):
         assert sum(state["traces"][0]) == pytest.approx(1, abs=1e-5)
     assert max(hot["traces"][0]) < max(cold["traces"][0])
-    assert seen.errors == []
+    assert filed.errors == []
 
 
-@LANGS
-def test_training_is_stepped_through(site, visit, lang):
-    seen = visit((site / lang / f"{TRAINING}.html").as_uri()).scroll_through()
-    states = along(seen, "train-steps", 3)
+@both(QKV)
+def test_the_attention_explorer_moves_by_keyboard(filed):
+    slider = filed.page.locator("[data-figure] input[type=range]").first
+    figure = slider.locator("xpath=ancestor::*[@data-figure]")
+    set_range(slider, 0)
+    before = figure.inner_html()
+    slider.focus()
+    slider.press("ArrowRight")
+    assert figure.inner_html() != before
+
+
+@both(TRAINING)
+def test_training_is_stepped_through(filed):
+    states = along(filed, "train-steps", 3)
     assert len({str(state["traces"]) for state in states}) >= 2
     for state in states:
         for row in state["traces"][0]:
             assert sum(row) == pytest.approx(1, abs=0.01)  # shown in thousandths
-    assert seen.errors == []
+    assert filed.errors == []
