@@ -1,7 +1,8 @@
 """Newton's gravity a block of the table at a time, with gradients of its own.
 
 The weight m_j^β / (r²_ij + ε)^p is a power of a dot product, so a block of it is one
-matrix product and three passes; nothing of size (seq, seq) is ever kept.
+matrix product and one pass (`lib.gravity_kernels`); nothing of size
+(seq, seq) is ever kept.
 """
 
 import math
@@ -12,8 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lib.gravity_kernels import weigh, weigh_back
+
 # A block of the table, HEADS heads deep: 2 MiB in float32, for the cores' own caches.
-HEADS, QUERIES, KEYS = 8, 128, 512
+HEADS, QUERIES, KEYS = 8, 256, 256
 NARROW = 40.0  # largest spread of β log m for which exp needs no running maximum
 
 
@@ -33,17 +36,15 @@ def augmented(
     tensor([[ 1., 19.],
             [19.,  1.]])
     """
-    origin = z[..., :1, :].detach()
+    origin, coord = z[..., :1, :].detach(), z.shape[-1]
     z, y = z - origin, None if looking is None else looking - origin
-    coord = z.shape[-1]
-    norm = z.square().sum(-1, keepdim=True) / coord
+    norm = torch.linalg.vecdot(z, z)[..., None] / coord
     one = torch.ones_like(norm)
     key = torch.cat((z, one, norm), -1)
     if y is not None:
-        z, norm = y, y.square().sum(-1, keepdim=True) / coord
-    return (
-        torch.cat((z * (-2 / coord / eps), (norm + eps) / eps, one / eps), -1), key
-    )
+        z, norm = y, torch.linalg.vecdot(y, y)[..., None] / coord
+    query = z * (-2 / coord / eps), (norm + eps) / eps, one / eps
+    return torch.cat(query, -1), key
 
 
 def newton_fused(
@@ -107,7 +108,7 @@ def tiles(seq: int) -> Iterator[tuple[slice, slice]]:
     """The blocks of a causal table: up to `QUERIES` queries by `KEYS` keys.
 
     >>> [(rows.start, columns.stop) for rows, columns in tiles(300)]
-    [(0, 128), (128, 256), (256, 300)]
+    [(0, 256), (256, 256), (256, 300)]
     """
     for at in parts(seq, QUERIES):
         for to in parts(at.stop, KEYS):
@@ -126,136 +127,92 @@ class _Powers(torch.autograd.Function):
 
     and dz from dq and dk as `augmented` makes them of z. Nothing of size (seq, seq) is
     kept: the table is made again for the gradients. Where y = z the diagonal, a
-    difference of large numbers that is 1, is put in exactly. Where points lie so `far`
-    apart that rounding may take q_i·k_j below 1, u is held at its least value.
+    difference of large numbers that is 1, is put in exactly; elsewhere rounding may
+    take q_i·k_j below 1, and u is held at its least value.
     """
 
     @staticmethod
     def forward(ctx, z, b, p, v, y, eps):
         q, k = augmented(z, eps, y)
-        longest = torch.maximum(k[..., -1].amax(), q[..., -2].amax() * eps)
-        far = bool(longest * 1e-6 > 0.1 * eps)
         heavy = torch.exp(-b / p[:, None])  # m_j^(−β/p), also the least u of a column
-        k = k * heavy[..., None]
+        k.mul_(heavy[..., None])
         out, total = torch.empty_like(v), torch.empty_like(b)
         for own in parts(len(q), HEADS):
-            heads = _Heads(q[own], k[own], heavy[own], p[own], far, y is None, 0)
+            heads = _Heads(q[own], k[own], rooms=1)
             for at in parts(q.shape[1], QUERIES):
                 mixed = torch.zeros_like(v[own, at])
                 mass = torch.zeros_like(b[own, at])
                 for to in parts(at.stop, KEYS):
-                    w = heads.distances(at, to)[0]
-                    w.log_().mul_(heads.power).exp_()
-                    heads.hide_later(w, at, to)
-                    mass += w.sum(-1)
+                    (w,) = heads.distances(at, to)
+                    past = at.start - to.start
+                    weigh(w, heavy[own, to], p[own], past, y is None, mass)
                     mixed.baddbmm_(w, v[own, to])
-                out[own, at], total[own, at] = mixed.div_(mass[..., None]), mass
+                torch.div(mixed, mass[..., None], out=out[own, at])
+                total[own, at] = mass
         ctx.save_for_backward(q, k, b, p, v, heavy, out, total)
-        ctx.far, ctx.eps, ctx.same = far, eps, y is None
+        ctx.eps, ctx.same = eps, y is None
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         q, k, b, p, v, heavy, out, total = ctx.saved_tensors
-        e = grad / total[..., None]
-        e_d = torch.cat((e, -(e * out).sum(-1, keepdim=True)), -1)
-        v_1 = torch.cat((v, torch.ones_like(v[..., :1])), -1)
-        dq, dk, db, dp, dv = map(torch.zeros_like, (q, k, b, p, v))
+        mean, scale = torch.linalg.vecdot(grad, out), 1 / total
+        dq, dp = torch.zeros_like(q), torch.zeros_like(p)
+        dk, dv, db = map(torch.empty_like, (k, v, b))
         for own in parts(len(q), HEADS):
-            given = q[own], k[own], heavy[own], p[own]
-            heads = _Heads(*given, ctx.far, ctx.same, spare=3)
+            heads = _Heads(q[own], k[own], rooms=2)
             for keys in parts(q.shape[1], KEYS):
-                dk_, dv_ = (torch.zeros_like(x[own, keys]) for x in (k, v))
+                sums = [torch.zeros_like(x[own, keys]) for x in (k, v, b)]
                 first = keys.start // QUERIES * QUERIES
                 for at in parts(q.shape[1], QUERIES, first):
                     to = slice(keys.start, min(keys.stop, at.stop))
-                    wide = to.stop - to.start
-                    u, log, w, g = heads.distances(at, to)
-                    torch.log(u, out=log)
-                    torch.mul(log, heads.power, out=w).exp_()
-                    heads.hide_later(w, at, to)
-                    _add(dv_, wide, w.mT, e[own, at])
-                    torch.bmm(e_d[own, at], v_1[own, to].mT, out=g)
-                    w *= g
-                    db[own, to].add_(w.sum(1))
-                    dp[own].add_(torch.mul(w, log, out=g).flatten(1).sum(1))
-                    if ctx.far:
-                        w.masked_fill_(u <= heavy[own, None, to], 0)
-                    w /= u
-                    if ctx.same:
-                        heads.diagonal(w, at, to).zero_()
-                    dq[own, at].add_(torch.bmm(w, k[own, to]))
-                    _add(dk_, wide, w.mT, q[own, at])
-                dk[own, keys], dv[own, keys] = dk_, dv_
+                    dk_, dv_, db_ = (x[:, : to.stop - to.start] for x in sums)
+                    w, g = heads.distances(at, to)
+                    torch.bmm(grad[own, at], v[own, to].mT, out=g)
+                    weigh_back(
+                        w, g, heavy[own, to], p[own], at.start - to.start, ctx.same,
+                        scale[own, at], mean[own, at], db_, dp[own],
+                    )
+                    dv_.baddbmm_(w.mT, grad[own, at])
+                    dk_.baddbmm_(g.mT, q[own, at])
+                    dq[own, at] += torch.bmm(g, k[own, to])
+                dk[own, keys], dv[own, keys], db[own, keys] = sums
         dp = -dp - (b * db).sum(-1) / p
-        dq *= -p[:, None, None]
-        dk *= -p[:, None, None] * heavy[..., None]
-        dz, dy = _unaugmented(q, k / heavy[..., None], dq, dk, ctx.eps)
+        dz, dy = _unaugmented(q, k, dq, dk, heavy, p, ctx.eps)
         if ctx.same:
-            dz, dy = dz + dy, None
+            dz, dy = dz.add_(dy), None
         return dz, db, dp, dv, dy, None
 
 
 def _unaugmented(
-    q: Tensor, k: Tensor, dq: Tensor, dk: Tensor, eps: float
+    q: Tensor, k: Tensor, dq: Tensor, dk: Tensor, heavy: Tensor, p: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """dz of dk and dy of dq; y comes back out of q, z out of k.
+    """dz of k = heavy · [z, 1, ‖z‖²/C] and dy of q, written over dk and dq.
 
-    dz_j = dk_j + (2/C) dk_j,norm z_j     dy_i = −2 dq_i/(Cε) + (2/(Cε)) dq_i,norm y_i
+    dz_j = −p (heavy_j dk_j + (2/C) dk_j,norm k_j)
+    dy_i = −p (−2 dq_i/(Cε) + (2/(Cε)) dq_i,norm y_i),    q_i = −2 y_i/(Cε)
     """
-    coord = q.shape[-1] - 2
-    scale = -2 / coord / eps
-    dz = torch.addcmul(
-        dk[..., :coord], k[..., :coord], dk[..., coord + 1, None], value=2 / coord
-    )
-    dy = scale * dq[..., :coord]
-    return dz, dy.addcmul_(q[..., :coord], dq[..., coord, None], value=-1)
+    coord, power = q.shape[-1] - 2, -p[:, None, None]
+    dz, dy = dk[..., :coord], dq[..., :coord]
+    dz *= heavy[..., None]
+    dz.addcmul_(k[..., :coord], dk[..., coord + 1, None], value=2 / coord)
+    dy *= -2 / coord / eps
+    dy.addcmul_(q[..., :coord], dq[..., coord, None], value=-1)
+    return dz.mul_(power), dy.mul_(power)
 
 
 class _Heads:
-    """Some heads' rows and columns, and room for one block of their tables."""
+    """Some heads' rows and columns, and room for blocks of their tables."""
 
-    def __init__(self, q, k, heavy, p, far, same, spare):
-        self.q, self.keys, self.heavy = q, k.mT, heavy
-        self.far, self.same = far, same
-        self.power = -p[:, None, None]
-        wide = min(QUERIES, q.shape[1])
-        size = len(q) * wide * min(KEYS, q.shape[1])
-        self.room = q.new_empty(1 + spare, size)
-        self.earlier = q.new_ones(wide, wide).tril_()  # 1 where a key is not later
+    def __init__(self, q: Tensor, k: Tensor, rooms: int):
+        self.q, self.keys = q, k.mT
+        size = len(q) * min(QUERIES, q.shape[1]) * min(KEYS, q.shape[1])
+        self.room = q.new_empty(rooms, size)
 
     def distances(self, at: slice, to: slice) -> tuple[Tensor, ...]:
-        """u of a block, and the spare blocks of its shape."""
+        """u of a block, and the other blocks of its shape."""
         shape = len(self.q), at.stop - at.start, to.stop - to.start
         blocks = self.room[:, : math.prod(shape)].view(-1, *shape).unbind()
-        u = torch.bmm(self.q[:, at], self.keys[..., to], out=blocks[0])
-        if self.far:
-            torch.maximum(u, self.heavy[:, None, to], out=u)
-        own = self.diagonal(u, at, to)
-        if self.same and own.numel():
-            own.copy_(self.heavy[:, to.stop - own.shape[1] : to.stop])
+        torch.bmm(self.q[:, at], self.keys[..., to], out=blocks[0])
         return blocks
-
-    @staticmethod
-    def diagonal(table: Tensor, at: slice, to: slice) -> Tensor:
-        """The cells of a block in which a token meets itself, maybe none."""
-        first = max(at.start, to.start)
-        return table[:, first - at.start :, first - to.start :].diagonal(0, 1, 2)
-
-    def hide_later(self, table: Tensor, at: slice, to: slice) -> None:
-        """Set to zero what lies after each query: cells of a block on the diagonal."""
-        if to.stop > at.start:
-            first = max(at.start, to.start)
-            earlier = self.earlier[: at.stop - at.start]
-            earlier = earlier[:, first - at.start : to.stop - at.start]
-            table[..., first - to.start :].mul_(earlier)
-
-
-def _add(sums: Tensor, wide: int, a: Tensor, b: Tensor) -> None:
-    """Add a @ b to the first `wide` rows of the sums; in one go where that is all."""
-    if wide == sums.shape[1]:
-        sums.baddbmm_(a, b)
-    else:
-        sums[:, :wide].add_(torch.bmm(a, b))
-
