@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress, islice
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
-from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
 from lib.bytelevel import (
     count_words,
@@ -28,15 +28,15 @@ from lib.bytelevel import (
     to_bytes,
     to_chars,
 )
-from lib.exactness import mend, with_rules
+from lib.exactness import foreseen, mend, with_rules
 from lib.gather import MADE, made
-from lib.lattice import (
-    Lattices,
-    build_lattices,
-    build_trie,
-    margins,
-    sweep,
-    wrong_words,
+from lib.lattice import build_lattices, build_trie, wrong_words
+from lib.learning import (
+    QUANTUM,
+    STAGES,
+    Distilled,
+    learn_scores,
+    whole_pieces,
 )
 from lib.recombine import recombined
 
@@ -47,12 +47,17 @@ __all__ = ["LONGEST", "QUANTUM", "STAGES",
            "unigram_cuts", "unigram_tokenizer", "viterbi", "whole_pieces"]
 
 LONGEST = 128  # bytes of the longest word that takes part in learning
+_AT_ONCE = 100_000  # words whose encodings are held at once
+_FORESEEN = 20_000  # made words that scores get wrong, for which rules are looked for
 
 
 def _cuts(tokenizer: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
     bare = Tokenizer(tokenizer.model)  # no pre-tokenizer: one word stays one word
-    encodings = bare.encode_batch_fast([to_chars(word) for word in words])
-    return [encoding.ids for encoding in encodings]
+    cuts: list[list[int]] = []
+    for low in range(0, len(words), _AT_ONCE):
+        chars = [to_chars(word) for word in words[low:low + _AT_ONCE]]
+        cuts += [encoding.ids for encoding in bare.encode_batch_fast(chars)]
+    return cuts
 
 
 def bpe_cuts(teacher: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
@@ -124,118 +129,6 @@ def closed_form_scores(
     }
 
 
-@dataclass(frozen=True)
-class Distilled:
-    """Learned scores, and what each pass over the words met."""
-
-    scores: np.ndarray
-    history: list[dict[str, float | int]] = field(default_factory=list)
-
-
-#: Margin, largest step and share of the passes, one row a stage.
-STAGES = ((0.3, 1.0, 0.25), (0.1, 0.1, 0.25), (0.03, 0.01, 0.25), (0.01, 0.002, 0.25))
-
-#: Scores are multiples of this: their sums are exact in float64, in any order, and
-#: so few decimal digits survive every JSON parser.
-QUANTUM = 2.0**-10
-
-
-def learn_scores(
-    words: Lattices,
-    start: np.ndarray,
-    passes: int = 60,
-    seed: int = 0,
-    stages: Sequence[tuple[float, float, float]] = STAGES,
-    give_up: float = 0.1,
-    watch: Callable[[np.ndarray], float] | None = None,
-    bar: bool = True,
-) -> Distilled:
-    """Learn scores for which the best path of each word is its gold path.
-
-    Margin and step shrink from stage to stage. Words far from their margin are
-    looked at again every eighth pass only. From the half of the passes on, words
-    whose gold path loses by more than ``give_up`` are left alone: no scores can
-    please them all. The result is the mean over the last 30 % of the passes.
-
-    Parameters
-    ----------
-    words
-        Lattices with gold paths.
-    start
-        Scores to begin with, for instance a closed form.
-    passes
-        Passes over the words.
-    seed
-        Order of the words.
-    stages
-        Margin, largest step and share of the passes, one row a stage.
-    give_up
-        See above.
-    watch
-        Called with the scores after every fourth pass; what it returns stands in
-        the history under ``"watched"``.
-    bar
-        Show a progress bar.
-
-    Raises
-    ------
-    ValueError
-        If there are no words or no passes.
-    """
-    if not len(words) or passes < 1:
-        raise ValueError(
-            f"{len(words)} words and {passes} passes came; learning needs at least one "
-            "of each."
-        )
-    rng = np.random.default_rng(seed)
-    scores = start.astype(np.float64).copy()
-    total, summed = np.zeros_like(scores), 0
-    seen = np.full(len(words), -np.inf)
-    history: list[dict[str, float | int]] = []
-    bounds = np.cumsum([share for *_, share in stages]) * passes
-    active = np.arange(len(words))
-    for n in tqdm(range(passes), desc="scores", disable=not bar, leave=False):
-        stage = min(int(np.searchsorted(bounds, n, side="right")), len(stages) - 1)
-        margin, rate, _ = stages[stage]
-        if n % 8 == 0:
-            active = np.arange(len(words))
-        elif n % 8 == 1:
-            active = np.flatnonzero(seen < 10 * margin + 0.1)
-        off = give_up if 2 * n >= passes else np.inf
-        moved = sweep(words, rng.permutation(active), scores, margin, rate, off, seen)
-        history.append({"pass": n + 1, "margin": margin, "step": rate, "moved": moved,
-                        "wrong": int((seen <= 0).sum())})
-        if watch is not None and n % 4 == 3:
-            history[-1]["watched"] = watch(scores)
-        if n >= 0.7 * passes:
-            total, summed = total + scores, summed + 1
-    return Distilled(total / max(summed, 1), history)
-
-
-def whole_pieces(
-    pieces: Sequence[bytes], scores: np.ndarray, margin: float = 4 * QUANTUM
-) -> np.ndarray:
-    """Round to `QUANTUM`, and raise scores until every piece is cut into itself.
-
-    A piece can only be beaten by shorter ones, so one pass by length is enough:
-    each piece gets at least the best score of its parts plus ``margin``, which is a
-    multiple of the quantum.
-    """
-    fixed = np.round(scores / QUANTUM) * QUANTUM
-    trie = build_trie(pieces)
-    by_length: dict[int, list[int]] = {}
-    for index, piece in enumerate(pieces):
-        by_length.setdefault(len(piece), []).append(index)
-    for length in sorted(by_length):
-        if length < 2:
-            continue
-        same = by_length[length]
-        words = build_lattices(trie, [pieces[i] for i in same], [[i] for i in same])
-        short = margin - margins(words, fixed)
-        fixed[same] += np.maximum(short, 0)
-    return fixed
-
-
 def unigram_tokenizer(teacher: Tokenizer, scores: np.ndarray) -> Tokenizer:
     """The teacher with its merges taken out and one score a piece put in.
 
@@ -279,6 +172,7 @@ class Distillation:
 def distill(
     teacher: Tokenizer, texts: Iterable[str], *, passes: int = 60,
     made_items: int = 20_000, seed: int = 0, bar: bool = True, layer: bool = True,
+    new_words: int | None = None, threads: int | None = None,
 ) -> Distillation:
     """A Unigram tokenizer that cuts as the byte-level BPE ``teacher`` does.
 
@@ -291,15 +185,20 @@ def distill(
     passes
         Passes over the words while learning.
     made_items
-        Made items of each kind (numbers, addresses, …) that join the words, and
-        twelve times as many words made of parts of those in the texts.
+        Made items of each kind (numbers, addresses, …) that join the words.
     seed
         Of the made items and of the order of the words.
     bar
         Show a progress bar.
     layer
         Mend the words of ``texts`` that scores get wrong by the sound cuts of
-        `lib.exactness`.
+        `lib.exactness`, and made ones while the file stays smaller than the teacher's.
+    new_words
+        How many words made of parts of those in the texts join them; None: twelve
+        times the made items, but at most twice as many as the texts hold.
+    threads
+        While learning; the result is the same for any number. None: all cores, or
+        ``OMP_NUM_THREADS``.
 
     Raises
     ------
@@ -311,38 +210,55 @@ def distill(
     counts = count_words(teacher, texts)
     if not counts:
         raise ValueError("the texts hold no words; pass at least one document.")
-    start = -np.log(merge_ranks(teacher) + 300)
-    plain = (word.decode("utf-8", "ignore").strip() for word in counts)
-    plain = sorted({word for word in plain if word.isalpha() and len(word) > 2})
-    more: Counter[bytes] = Counter()
-    for kind in MADE:
-        more += count_words(teacher, [made(kind, made_items, seed + 1, plain).text])
-    known = sorted(word.decode("utf-8", "ignore") for word in counts)
-    new = recombined(known, min(2 * len(known), 12 * made_items), seed)
-    spelled = (word.translate(None, never)
-               for word in [*counts, *more, *(w.encode() for w in new), *pieces])
-    words = [w for w in dict.fromkeys(spelled) if 0 < len(w) <= LONGEST]
+    words = _words(teacher, counts, made_items, new_words, seed)
     lattices = build_lattices(build_trie(pieces), words, bpe_cuts(teacher, words))
-    learned = learn_scores(lattices, start, passes, seed, bar=bar)
+    start = -np.log(merge_ranks(teacher) + 300)
+    learned = learn_scores(lattices, start, passes, seed, bar=bar, threads=threads)
     scores = whole_pieces(pieces, learned.scores)
-    wrong = {w for w, bad in zip(words, wrong_words(lattices, scores), strict=True)
-             if bad}
+    wrong = dict.fromkeys(compress(words, wrong_words(lattices, scores)))
     student = unigram_tokenizer(teacher, scores)
     long = [w for w in (word.translate(None, never) for word in counts)
             if len(w) > LONGEST]
     cuts = zip(long, bpe_cuts(teacher, long), unigram_cuts(student, long), strict=True)
-    wrong |= {word for word, gold, ours in cuts if gold != ours}
+    wrong |= dict.fromkeys(word for word, gold, ours in cuts if gold != ours)
+    ours = [word for word in wrong if word in counts]
     report = {
         "types": len(counts), "occurrences": counts.total(), "words": len(words),
-        "wrong_types": len(wrong & counts.keys()),
-        "wrong_occurrences": sum(counts[word] for word in wrong),
+        "wrong_types": len(ours),
+        "wrong_occurrences": sum(counts[word] for word in ours),
     }
     if layer:
-        wrong &= counts.keys()
-        rules, left = mend(teacher, student, [word.decode() for word in wrong])
-        student = with_rules(student, rules)
-        report |= {"rules": len(rules), "unmended": len(left)}
+        rules, left = mend(teacher, student, [word.decode() for word in ours])
+        room = len(teacher.to_str()) - len(with_rules(student, rules).to_str())
+        others = (word.decode("utf-8", "ignore") for word in wrong
+                  if word not in counts)
+        more = foreseen(teacher, student, islice(filter(None, others), _FORESEEN), room)
+        both = list(dict.fromkeys([*rules, *more]))
+        student = with_rules(student, both)
+        report |= {"rules": len(both), "foreseen": len(both) - len(rules),
+                   "unmended": len(left)}
     return Distillation(student, scores, report)
+
+
+def _words(teacher: Tokenizer, counts: Counter[bytes], made_items: int,
+           new_words: int | None, seed: int) -> list[bytes]:
+    """The words to learn from: those of the texts, made ones, and the pieces."""
+    pieces = piece_bytes(teacher)
+    never = dropped_bytes(pieces)
+    plain = (word.decode("utf-8", "ignore").strip() for word in counts)
+    plain = sorted({word for word in plain if word.isalpha() and len(word) > 2})
+    made_words: Counter[bytes] = Counter()
+    for kind in MADE:
+        made_words += count_words(
+            teacher, [made(kind, made_items, seed + 1, plain).text])
+    known = sorted(word.decode("utf-8", "ignore") for word in counts)
+    if new_words is None:
+        new_words = min(2 * len(known), 12 * made_items)
+    new = (word.encode() for word in recombined(known, new_words, seed))
+    spelled = (word.translate(None, never)
+               for word in chain(counts, made_words, new, pieces))
+    return [w for w in dict.fromkeys(spelled) if 0 < len(w) <= LONGEST]
+
 
 def save_unigram(student: Tokenizer, folder: Path) -> Path:
     """Write ``tokenizer.json`` into the folder, whole or not at all."""

@@ -14,6 +14,7 @@ a token across the place, no word has one. That is a finite check (`lib.neighbou
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,8 +24,8 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from lib.bytelevel import merge_table, piece_bytes, to_chars
 from lib.neighbours import Neighbours
 
-__all__ = ["Rule", "breaks", "kind_of", "mend", "rule_for", "rules_pattern",
-           "with_rules"]
+__all__ = ["Rule", "breaks", "foreseen", "kind_of", "mend", "rule_for",
+           "rules_pattern", "with_rules"]
 
 #: Where a word of each kind ends.
 _END = {"letters": r"(?!\p{L})", "digits": r"(?!\p{N})",
@@ -38,6 +39,7 @@ _WORDS = r" ?(?:\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|\s+(?!\S)|\s+"
 
 
 _TRIED = 8  # places of one word for which rules are compared
+_GROUP = 6  # bytes of the brackets and the ranges that lead to one rule, on average
 
 
 def kind_of(word: str) -> str:
@@ -161,6 +163,44 @@ def rules_pattern(rules: Iterable[Rule]) -> str:
     return "|".join([_CONTRACTED, *middle, _WORDS])
 
 
+_BARE = len(rules_pattern([]).encode())
+
+
+class _Mender:
+    """Finds for words that a student cuts wrongly the rule that helps them most."""
+
+    def __init__(self, teacher: Tokenizer, student: Tokenizer):
+        self.pieces = piece_bytes(teacher)
+        self.known = Neighbours(self.pieces, merge_table(teacher))
+        self.models = Tokenizer(teacher.model), Tokenizer(student.model)
+
+    def cuts(self, texts: list[str]) -> tuple[list[list[int]], list[bool]]:
+        """The teacher's ids of each text, and whether the student's are the same."""
+        chars = [to_chars(text.encode()) for text in texts]
+        gold, ours = ([encoding.ids for encoding in model.encode_batch_fast(chars)]
+                      for model in self.models)
+        return gold, [a == b for a, b in zip(gold, ours, strict=True)]
+
+    def best(self, words: Iterable[str]) -> dict[str, Rule | None]:
+        """A rule for each of the words that is wrong; None where no rule reaches."""
+        words = list(dict.fromkeys(words))
+        gold, right = self.cuts(words)
+        places = {word: breaks(word, [len(self.pieces[n]) for n in path])
+                  for word, path, fine in zip(words, gold, right, strict=True)
+                  if not fine}
+        parts = list({part for word, at in places.items() for n in at
+                      for part in (word[:n], word[n:])})
+        fine = dict(zip(parts, self.cuts(parts)[1], strict=True))
+        found: dict[str, Rule | None] = {}
+        for word, at in places.items():
+            starts = [n for n in at if fine[word[:n]]]
+            both = [n for n in starts if fine[word[n:]]] or starts[-1:]
+            rules = [rule_for(word, n, self.known) for n in both[:_TRIED]]
+            found[word] = min(rules, default=None,
+                              key=lambda r: (r.whole, len(r.prefix + r.context)))
+        return found
+
+
 def mend(
     teacher: Tokenizer, student: Tokenizer, words: Iterable[str]
 ) -> tuple[list[Rule], list[str]]:
@@ -177,42 +217,50 @@ def mend(
     left
         Words that BPE breaks inside characters only, where no rule reaches.
     """
-    pieces = piece_bytes(teacher)
-    known = Neighbours(pieces, merge_table(teacher))
-    bare, model = Tokenizer(teacher.model), Tokenizer(student.model)
-
-    def cuts(texts: list[str]) -> tuple[list[list[int]], list[bool]]:
-        chars = [to_chars(text.encode()) for text in texts]
-        gold = [encoding.ids for encoding in bare.encode_batch_fast(chars)]
-        ours = [encoding.ids for encoding in model.encode_batch_fast(chars)]
-        return gold, [a == b for a, b in zip(gold, ours, strict=True)]
-
+    mender = _Mender(teacher, student)
     rules: dict[Rule, None] = {}
     lost: dict[str, None] = {}
     words = list(dict.fromkeys(words))
     while words:
         split = pre_tokenizers.Split(Regex(rules_pattern(rules)), "isolated")
         tails = {word: split.pre_tokenize_str(word)[-1][0] for word in words}
-        todo = list(dict.fromkeys(tails.values()))
-        gold, right = cuts(todo)
-        wrong = {tail: path for tail, path, fine in zip(todo, gold, right, strict=True)
-                 if not fine and tail not in lost}
-        words = [word for word in words if tails[word] in wrong]
-        places = {tail: breaks(tail, [len(pieces[n]) for n in path])
-                  for tail, path in wrong.items()}
-        parts = list({part for tail, at in places.items() for n in at
-                      for part in (tail[:n], tail[n:])})
-        fine = dict(zip(parts, cuts(parts)[1], strict=True))
-        for tail, at in places.items():
-            starts = [n for n in at if fine[tail[:n]]]
-            if not starts:
-                lost[tail] = None
-                continue
-            both = [n for n in starts if fine[tail[n:]]] or starts[-1:]
-            found = [rule_for(tail, n, known) for n in both[:_TRIED]]
-            best = min(found, key=lambda r: (r.whole, len(r.prefix + r.context)))
-            rules[best] = None
+        found = mender.best(tail for tail in tails.values() if tail not in lost)
+        words = [word for word in words if found.get(tails[word])]
+        lost |= dict.fromkeys(tail for tail, rule in found.items() if not rule)
+        rules |= dict.fromkeys(rule for rule in found.values() if rule)
     return list(rules), list(lost)
+
+
+def foreseen(
+    teacher: Tokenizer, student: Tokenizer, words: Iterable[str], room: int
+) -> list[Rule]:
+    """Rules for words that may come up: those that serve most words, while they fit.
+
+    Parameters
+    ----------
+    teacher, student
+        As for `mend`.
+    words
+        Those that the student cuts wrongly; a rule is looked for once for each.
+    room
+        Bytes that the rules may take up in the file, about.
+
+    Returns
+    -------
+    rules
+        All sound, none for a single word, the most useful ones first.
+    """
+    found = Counter(rule for rule in _Mender(teacher, student).best(words).values()
+                    if rule and not rule.whole)
+    order = sorted(found, key=lambda r: (-found[r], len(r.prefix + r.context), r.prefix,
+                                         r.context))
+    kept, used = [], 0
+    for rule in order:
+        used += len(rules_pattern([rule]).encode()) - _BARE + _GROUP
+        if used > room:
+            break
+        kept.append(rule)
+    return kept
 
 
 def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:

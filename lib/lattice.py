@@ -27,13 +27,14 @@ __all__ = ["Lattices", "Trie", "best_paths", "build_lattices", "build_trie",
            "margins", "rival_paths", "sweep", "wrong_words"]
 
 def compiled(function: Callable) -> Callable:
-    """Compile a kernel; keep the machine code on disk for the next session.
+    """Compile a kernel that threads may share; keep the machine code on disk.
 
     Kept under the module's one name only: a cache written under another (as by
     `python -m doctest lib/lattice.py`) could not be read back. Wrappers that a
     test run puts around every function stay outside.
     """
-    return njit(cache=__name__ == "lib.lattice")(inspect.unwrap(function))
+    return njit(cache=__name__ == "lib.lattice", nogil=True)(
+        inspect.unwrap(function))
 
 
 @dataclass(frozen=True)

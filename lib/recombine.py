@@ -1,53 +1,77 @@
 """Words that might have been in the text: parts of known words in new company.
 
 Labels cost nothing, so a student can be taught words that nobody has written. Those
-that resemble what other files will hold are made of the words at hand.
+that resemble what other files will hold are made of the words at hand. Of the words in
+another file that scores get wrong, a third are two known words glued together, and a
+quarter a known word with another ending, in another case, or with a blank in front.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
-__all__ = ["recombined"]
+__all__ = ["endings", "recombined"]
+
+
+def endings(words: Sequence[str], count: int = 40) -> list[str]:
+    """The endings that most often make one word of another.
+
+    >>> endings(["light", "lights", "house", "houses", "housing"], 1)
+    ['s']
+    """
+    known = {word.strip().lower() for word in words if word.strip().isalpha()}
+    found = Counter(word[-n:] for word in known for n in range(1, 6)
+                    if len(word) > n + 2 and word[:-n] in known)
+    return sorted(found, key=lambda ending: (-found[ending], ending))[:count]
+
+
+def _cased(word: str, style: int) -> str:
+    return (word.lower(), word.capitalize(), word.upper(), word)[style]
+
+
+def _glued(rng: random.Random, words: list[str]) -> str:
+    """Two words, now and then three, glued together in one of five cases."""
+    parts = [rng.choice(words).strip() for _ in range(2 + (rng.random() < 0.2))]
+    style = rng.randrange(5)
+    if style == 4:  # lowerUpper
+        return parts[0].lower() + "".join(part.capitalize() for part in parts[1:])
+    return "".join(_cased(part, style) for part in parts)
 
 
 def recombined(words: Sequence[str], count: int, seed: int) -> list[str]:
     """Make ``count`` words out of ``words``, each a single pre-token of one kind.
 
-    A head of one word with a tail of another, two words glued together in one of four
-    cases, or a word with another one's ending.
+    Two words glued together; a word with another ending; a word in another case; a head
+    of one word with a tail of another. Half of them with a blank in front.
 
     >>> recombined([" light", " house"], 3, seed=1)
-    [' lighht', ' HouseHouse', ' houseight']
+    ['lighs', ' HOUSE', ' Light']
     """
     rng = random.Random(seed)
     letters = [word for word in words if len(word) > 2 and word.strip().isalpha()]
     signs = [word for word in words if len(word) > 2 and not any(
         char.isalnum() or char.isspace() for char in word[1:])]
+    tails = endings(letters) or ["s"]
     made: list[str] = []
     while len(made) < count and letters:
-        pool = signs if signs and rng.random() < 0.08 else letters
-        one, two = rng.choice(pool), rng.choice(pool).strip()
-        shape = rng.random()
-        if shape < 0.5:
-            one = one[:rng.randint(2, len(one))]
-            two = two[rng.randrange(len(two)):]
-        elif shape < 0.8 and pool is letters:
-            blank = " " if one[0] == " " else ""
-            one = one.strip()
-            style = rng.randrange(4)
-            if style == 0:
-                one, two = one.capitalize(), two.capitalize()
-            elif style == 1:
-                one, two = one.lower(), two.capitalize()
-            elif style == 2:
-                one, two = one.lower(), two.lower()
-            else:
-                one, two = one.upper(), two.upper()
-            one = blank + one
+        blank = rng.choice(["", " "])
+        if signs and rng.random() < 0.06:
+            one, two = rng.choice(signs).strip(), rng.choice(signs).strip()
+            new = one[:rng.randint(1, len(one))] + two[rng.randrange(len(two)):]
         else:
-            two = two[-rng.randint(1, 4):]
-        if len(one) + len(two) <= 40:
-            made.append(one + two)
+            shape, one = rng.random(), rng.choice(letters).strip()
+            if shape < 0.4:
+                new = _glued(rng, letters)
+            elif shape < 0.6:
+                stem = one[:len(one) - rng.choice([0, 0, 1, 2])]
+                new = stem + rng.choice(tails)
+            elif shape < 0.8:
+                new = _cased(one, rng.randrange(3))
+            else:
+                two = rng.choice(letters).strip()
+                new = one[:rng.randint(2, len(one))] + two[rng.randrange(len(two)):]
+        if len(new) <= 40:
+            made.append(blank + new)
     return made
