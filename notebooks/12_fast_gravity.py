@@ -678,7 +678,7 @@ check_power_vectors(vectors_solution)
 # 이제 표를 통째로 둘 까닭이 없습니다. 헤드 ⟨tile_heads⟩개씩, 쿼리 ⟨tile_rows⟩개와 키 ⟨tile_keys⟩개의 블록 하나만큼 자리를 잡아 두고 그 자리를 계속 다시 씁니다. 블록마다 하는 일은 넷입니다.
 #
 # 1. 행렬곱 한 번으로 $u$를 채웁니다.
-# 2. 그 자리에서 로그를 구하고, $-p$를 곱하고, 지수를 구합니다. $w$가 됩니다.
+# 2. 그 자리에서 로그를 구하고, $-p$를 곱하고, 지수를 구합니다. $w$가 됩니다. PyTorch의 연산으로 하나씩 하면 블록을 세 번 훑지만, `lib.gravity_kernels`는 numba로 컴파일한 반복문에서 수 하나를 읽어 셋을 다 하고 씁니다. 메모리를 오가는 일이 계산보다 비싸기 때문입니다.
 # 3. 대각선에 걸린 블록에서는 미래를 0으로 지웁니다. 완전히 미래인 블록은 들르지 않습니다.
 # 4. $Z$에 행의 합을, 출력에 $w\,v$를 더합니다. 나누기는 맨 끝에 한 번 합니다.
 # %% [markdown] tags=["lang-en"]
@@ -688,7 +688,7 @@ check_power_vectors(vectors_solution)
 # Nothing now calls for the whole table. Room is set aside for one block of ⟨tile_rows⟩ queries by ⟨tile_keys⟩ keys, ⟨tile_heads⟩ heads deep, and used over and over. Each block takes four steps.
 #
 # 1. One matrix product fills it with $u$.
-# 2. In place, take the logarithm, multiply by $-p$, take the exponential. That is $w$.
+# 2. In place, take the logarithm, multiply by $-p$, take the exponential. That is $w$. PyTorch's operations would go over the block three times; the loop that numba compiles in `lib.gravity_kernels` reads a number, does all three and writes it, because the way to memory and back costs more than the arithmetic.
 # 3. In a block on the diagonal, set what is later to 0. Blocks that are later altogether are never visited.
 # 4. Add the row sums to $Z$ and $w\,v$ to the output. Division comes once, at the end.
 
