@@ -3,6 +3,7 @@
     python -m benchmarks.tokenizers                      a table
     python -m benchmarks.tokenizers --json               one JSON object a row
     python -m benchmarks.tokenizers --size 4 --passes 12 --teachers gpt2
+    python -m benchmarks.tokenizers --keep DIR           reads what is there already
 
 The corpus is gathered on the machine (`lib.gather`). The distillation runs in a process
 of its own, which tells its peak memory. Then the files are read by plain `tokenizers`,
@@ -36,6 +37,8 @@ from lib.gather import FOUND, MADE, Document, gather, made
 
 TEACHERS = ("gpt2", "smollm2")
 FORMS = ("bpe", "scores", "rules")
+#: What a distillation depends on, and stands in its rows.
+SETTINGS = ("size", "passes", "made", "new", "seed", "threads")
 
 
 def teacher(name: str) -> Tokenizer:
@@ -59,16 +62,18 @@ def peak_mb() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def learn(name: str, size: int, passes: int, items: int, seed: int, folder: str
+def learn(name: str, given: argparse.Namespace, folder: str
           ) -> dict[str, float | None]:
     """Gather, distill and write the three forms; in a process of its own."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    os.environ["RAYON_NUM_THREADS"] = str(given.threads)
     clock, work = time.perf_counter(), time.process_time()
-    train, _ = gather(size)
+    train, _ = gather(int(given.size * 1e6))
     gathered = time.process_time() - work
     bpe = teacher(name)
-    done: Distillation = distill(bpe, (d.text for d in train), passes=passes,
-                                 made_items=items, seed=seed, bar=False)
+    done: Distillation = distill(
+        bpe, (d.text for d in train), passes=given.passes, made_items=given.made,
+        seed=given.seed, bar=False, new_words=given.new, threads=given.threads)
     report = done.report | {
         "gather_cpu_seconds": gathered,
         "distill_seconds": time.perf_counter() - clock,
@@ -81,13 +86,29 @@ def learn(name: str, size: int, passes: int, items: int, seed: int, folder: str
     return report
 
 
+def learned(name: str, given: argparse.Namespace, folder: Path
+            ) -> dict[str, float | None]:
+    """What `learn` reports; read from the folder if it is there for this work."""
+    settings = {key: getattr(given, key) for key in SETTINGS}
+    kept = folder / "report.json"
+    if kept.exists():
+        report = json.loads(kept.read_text("utf-8"))
+        if report.pop("settings") == settings:
+            return report
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        report = pool.submit(learn, name, given, str(folder)).result()
+    kept.write_text(json.dumps(report | {"settings": settings}), "utf-8")
+    return report
+
+
 def held_words(name: str, train: list[Document], held: list[Document], items: int
                ) -> dict[str, Counter[bytes]]:
     """The words of the held-out files by kind, and of text made from another seed."""
     bpe = teacher(name)
     words: dict[str, Counter[bytes]] = {kind: Counter() for kind in FOUND}
     for document in held:
-        words[document.kind] += count_words(bpe, [document.text])
+        words[document.kind].update(count_words(bpe, [document.text]))
     plain = sorted({word for d in train[::20] for word in d.text.split()
                     if word.isalpha() and len(word) > 2})
     for kind in MADE:
@@ -106,15 +127,16 @@ def speed(chunks: list[Compared]) -> dict[str, float]:
 
 def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, object]]:
     """The three forms of one teacher."""
-    with tempfile.TemporaryDirectory() as folder:
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            report = pool.submit(learn, name, int(given.size * 1e6), given.passes,
-                                 given.made, given.seed, folder).result()
+    with tempfile.TemporaryDirectory() as passing:
+        folder = Path(given.keep or passing) / name
+        report = learned(name, given, folder)
+        if given.only:
+            return
         train, held = gather(int(given.size * 1e6))
         words = held_words(name, train, held, 2_000)
         tokenizers, load, size = {}, {}, {}
         for form in FORMS:
-            path = Path(folder, f"{form}.json")
+            path = folder / f"{form}.json"
             size[form] = path.stat().st_size
             clock = time.process_time()
             tokenizers[form] = Tokenizer.from_file(str(path))
@@ -122,7 +144,7 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, object]]:
     bpe = tokenizers["bpe"]
     common = {
         "tokenizer": name, "date": datetime.date.today().isoformat(),
-        "passes": given.passes, "made": given.made, "seed": given.seed,
+        **{key: getattr(given, key) for key in SETTINGS},
         "train_mb": sum(len(d.text.encode()) for d in train) / 1e6,
         "held_mb": sum(len(d.text.encode()) for d in held) / 1e6, **report}
     pieces = [(n, piece.decode()) for n, piece in enumerate(piece_bytes(bpe))
@@ -168,15 +190,25 @@ def main(arguments: list[str] | None = None) -> int:
     """Print a row for each form of each teacher."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.tokenizers", description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=float, default=60, help="MB to gather")
-    parser.add_argument("--passes", type=int, default=120, help="passes of learning")
+    parser.add_argument("--size", type=float, default=100, help="MB to gather")
+    parser.add_argument("--passes", type=int, default=60, help="passes of learning")
+    parser.add_argument("--new", type=int, default=3_000_000,
+                        help="words made of parts of known ones")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1,
+                        help="while distilling")
+    parser.add_argument("--keep", help="folder of the tokenizers: distilled now, or "
+                        "read if they are there with these settings")
+    parser.add_argument("--only", action="store_true",
+                        help="distill and keep, measure later")
     parser.add_argument("--made", type=int, default=60_000, help="made items a kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=TEACHERS)
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     given = parser.parse_args(arguments)
-    if given.size <= 0 or given.passes < 1 or given.made < 1:
-        parser.error("--size, --passes and --made are positive numbers")
+    if given.size <= 0 or min(given.passes, given.made, given.new, given.threads) < 1:
+        parser.error("--size, --passes, --made, --new and --threads are positive")
+    if given.only and not given.keep:
+        parser.error("--only distills into a folder: name it with --keep")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:
         for name in given.teachers:

@@ -44,7 +44,8 @@ def recombined(words: Sequence[str], count: int, seed: int) -> list[str]:
     """Make ``count`` words out of ``words``, each a single pre-token of one kind.
 
     Two words glued together; a word with another ending; a word in another case; a head
-    of one word with a tail of another. Half of them with a blank in front.
+    of one word with a tail of another, of signs and digits too. Half of them get a
+    blank in front.
 
     >>> recombined([" light", " house"], 3, seed=1)
     ['lighs', ' HOUSE', ' Light']
@@ -53,12 +54,15 @@ def recombined(words: Sequence[str], count: int, seed: int) -> list[str]:
     letters = [word for word in words if len(word) > 2 and word.strip().isalpha()]
     signs = [word for word in words if len(word) > 2 and not any(
         char.isalnum() or char.isspace() for char in word[1:])]
+    digits = [word for word in words if word.strip().isdecimal()]
+    others = [pool for pool in (signs, digits) if pool]
     tails = endings(letters) or ["s"]
     made: list[str] = []
     while len(made) < count and letters:
         blank = rng.choice(["", " "])
-        if signs and rng.random() < 0.06:
-            one, two = rng.choice(signs).strip(), rng.choice(signs).strip()
+        if others and rng.random() < 0.15:
+            pool = rng.choice(others)
+            one, two = rng.choice(pool).strip(), rng.choice(pool).strip()
             new = one[:rng.randint(1, len(one))] + two[rng.randrange(len(two)):]
         else:
             shape, one = rng.random(), rng.choice(letters).strip()

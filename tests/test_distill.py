@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -226,6 +227,20 @@ def test_learning_makes_every_word_right_that_scores_can_make_right():
     again = learn_scores(lattices, start, passes=24, seed=1, bar=False)
     assert np.array_equal(again.scores, learned.scores)
     assert np.array_equal(start, before)  # the given scores are left alone
+
+
+def test_scores_do_not_depend_on_the_number_of_threads():
+    teacher = toy_teacher("a+b", "b+c", "ab+c", "c+a", "bc+a", "a+a")
+    words = ["".join(word).encode() for n in range(2, 7)
+             for word in product("abc", repeat=n)]
+    lattices = toy_lattices(teacher, words)
+    start = -np.log(merge_ranks(teacher) + 300)
+    one, two, five = (learn_scores(lattices, start, 16, bar=False, threads=threads)
+                      for threads in (1, 2, 5))
+    assert not np.array_equal(one.scores, start)
+    for other in (two, five):
+        assert np.array_equal(one.scores, other.scores)
+        assert one.history == other.history
 
 
 def test_learning_watches_the_scores_every_fourth_pass():

@@ -22,7 +22,15 @@ from lib.bytelevel import (
 )
 from lib.certificates import Demand, all_cuts, certificates, total
 from lib.distill import bpe_cuts, distill, unigram_tokenizer, whole_pieces
-from lib.exactness import Rule, breaks, kind_of, mend, rule_for, with_rules
+from lib.exactness import (
+    Rule,
+    breaks,
+    foreseen,
+    kind_of,
+    mend,
+    rule_for,
+    with_rules,
+)
 from lib.fidelity import compare, differing, share_wrong
 from lib.gather import made
 from lib.lattice import build_lattices, build_trie, rival_paths, wrong_words
@@ -154,6 +162,25 @@ def test_the_most_general_rule_has_the_shortest_context_that_is_sound():
     assert neighbours().sound(b"b", rule.context.encode())
 
 
+def test_foreseen_rules_are_sound_and_few_enough_for_the_room():
+    student = unigram_tokenizer(toy(), -np.ones(len(pieces())))
+    words = ["".join(word) for n in range(2, 7) for word in product("abc", repeat=n)]
+    wrong = {word.decode() for word in differing(
+        toy(), student, [word.encode() for word in words])}
+    every = foreseen(toy(), student, sorted(wrong), 10_000)
+    assert len(every) > 5 and not any(rule.whole for rule in every)
+    for rule in every:
+        assert neighbours().sound(rule.prefix.encode(), rule.context.encode())
+    exact = with_rules(student, every)
+    still = differing(toy(), exact, [word.encode() for word in words])
+    assert {word.decode() for word in still} < wrong
+    few = foreseen(toy(), student, sorted(wrong), 60)
+    assert few == every[:len(few)] and 0 < len(few) < len(every)
+    assert len(with_rules(student, few).to_str()) <= 60 + len(
+        with_rules(student, []).to_str())
+    assert foreseen(toy(), student, sorted(wrong), -1) == []
+
+
 def test_places_inside_a_character_are_no_breaks():
     assert breaks("가나a", [3, 1, 2, 1]) == [1, 2]
     assert breaks("가나", [1, 4, 1]) == []
@@ -241,9 +268,12 @@ def test_the_rival_path_is_the_best_of_the_other_cuts():
 
 
 def test_recombined_words_are_new_company_for_old_parts():
-    words = recombined([" light", "house", "=="], 50, seed=3)
-    assert words == recombined([" light", "house", "=="], 50, seed=3)
-    assert len(words) == 50 and len(set(words)) > 20
+    known = [" light", "house", "houses", "==", "2024"]
+    words = recombined(known, 600, seed=3)
+    assert words == recombined(known, 600, seed=3)
+    assert len(words) == 600 and len(set(words)) > 80
+    assert {"lightHouse", " Light", " lights"} <= set(words)
+    assert {kind_of(word) for word in words} == {"letters", "digits", "signs"}
     assert recombined([], 5, seed=0) == []
     for word in words:
         assert len(count_words(toy(), [word])) == 1
