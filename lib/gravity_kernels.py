@@ -8,6 +8,7 @@ other, each through memory. Other numbers and devices take those passes.
 import inspect
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numba
 import numpy as np
@@ -64,12 +65,12 @@ def _widest(_):
     return types.none(), build
 
 
-def _compiled(function: Callable, **options) -> Callable:
-    """Compile for several cores; sums of a row may be taken in any order."""
+def _compiled(function: Callable, signature=None, **options) -> Callable:
+    """Compile; sums of a row may be taken in any order."""
     free = {"contract", "reassoc", "nsz", "arcp"}
     return numba.njit(
-        cache=__name__ == "lib.gravity_kernels", fastmath=free, error_model="numpy",
-        **options,
+        signature, cache=__name__ == "lib.gravity_kernels", fastmath=free,
+        error_model="numpy", **options,
     )(inspect.unwrap(function))
 
 
@@ -154,8 +155,18 @@ def _weigh_rows_back(u, g, least, p, past, same, scale, mean, db, dp):
         dp[h] += slope * _F(math.log(2))
 
 
-_rows = _compiled(_weigh_rows, parallel=True)
-_rows_back = _compiled(_weigh_rows_back, parallel=True)
+_TABLE, _ROWS, _ONE = (types.Array(types.float32, n, layout)
+                       for n, layout in ((3, "C"), (2, "A"), (1, "A")))
+
+
+@cache
+def _kernel(back: bool) -> Callable:
+    """The compiled pass for all shapes and strides; made when first called for."""
+    function = _weigh_rows_back if back else _weigh_rows
+    given = (_TABLE, *(_TABLE,) * back, _ROWS, _ONE, types.int64, types.boolean, _ROWS)
+    if back:
+        given += (_ROWS, _ROWS, _ONE)
+    return _compiled(function, given, parallel=True)
 
 
 def _takes(block: Tensor) -> bool:
@@ -187,7 +198,7 @@ def weigh(
              [3., 4.]]]), tensor([[6., 7.]]))
     """
     if _takes(u):
-        _rows(*map(_array, (u, least, p)), past, same, _array(mass))
+        _kernel(back=False)(*map(_array, (u, least, p)), past, same, _array(mass))
         return
     hidden = _prepare(u, least, past, same)
     u.log_().mul_(-p[:, None, None]).exp_().masked_fill_(hidden, 0)
@@ -212,8 +223,8 @@ def weigh_back(
     there it does not depend on the distance. The rest as in `weigh`.
     """
     if _takes(u):
-        _rows_back(*map(_array, (u, g, least, p)), past, same,
-                   *map(_array, (scale, mean, db, dp)))
+        _kernel(back=True)(*map(_array, (u, g, least, p)), past, same,
+                           *map(_array, (scale, mean, db, dp)))
         return
     hidden = _prepare(u, least, past, same)
     log = u.log()

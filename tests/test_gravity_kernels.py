@@ -94,3 +94,15 @@ def test_float32_on_a_cpu_takes_the_compiled_pass():
     taken = [gravity_kernels._takes(torch.zeros(1, 1, 1, dtype=kind))
              for kind in (torch.float32, torch.float64, torch.bfloat16)]
     assert taken == [True, False, False]
+
+
+def test_no_shape_and_no_stride_is_compiled_for_anew():
+    back(*block(2, 3, 0, 1.0), 1, True, torch.float32)
+    kernels = [gravity_kernels._kernel(back=which) for which in (False, True)]
+    for heads, queries, keys in ((1, 1, 1), (2, 1, 7), (3, 5, 1)):
+        u = torch.rand(heads, queries, keys) + 1
+        least, p = torch.full((keys, heads), 0.5).mT, torch.ones(2 * heads)[::2]
+        mass = torch.zeros(queries, heads).mT
+        weigh(u, least, p, 2, False, mass)
+        torch.testing.assert_close(mass, u.sum(-1))
+    assert [len(kernel.signatures) for kernel in kernels] == [1, 1]
