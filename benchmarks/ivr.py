@@ -6,20 +6,29 @@
 
 SmolLM2-135M gets pieces for Korean film reviews. `align`: every strategy, with the new
 rows in the input table only, in the output table only, and in both. `train`: the
-swapped model and the untouched one, fine-tuned on as many tokens. Each measurement is a
-line of benchmarks/results/ivr.jsonl, written when it is done; what stands there with
-the same settings is not measured again. See benchmarks/README.md.
+swapped model and the untouched one, fine-tuned on as many tokens: some rows of the
+table, at a rate of their own, and additions of low rank to the matrices. The untouched
+one learns as many rows, those of the tokens that its domain uses most. With --validate
+other documents are measured, for choosing numbers by. Each measurement is a line of
+benchmarks/results/ivr.jsonl, written when it is done; what stands there with the same
+settings is not measured again. See benchmarks/README.md.
 """
 
 import argparse
+import dataclasses
 import datetime
+import heapq
+import importlib
 import inspect
 import json
 import random
+import sched
+import shlex
 import statistics
 import sys
 import textwrap
 import time
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -39,8 +48,17 @@ from lib.vocabulary_small import small_swap
 from lib.vocabulary_train import Mixed, fine_tune, phases, windows
 
 RESULTS = Path(__file__).parent / "results" / "ivr.jsonl"
-#: Modules of the standard library whose source is the code of the measurement.
-CODE = (textwrap, statistics, random, argparse, inspect, json)
+#: Modules of the standard library whose source is the code of the measurement, and of
+#: the one that numbers are chosen by.
+CODE = {False: (textwrap, statistics, random, argparse, inspect, json),
+        True: (dataclasses, heapq, sched, shlex)}
+#: Others, whose source is read and replayed beside the prose.
+REPLAYED = (
+    "ast", "calendar", "collections", "csv", "datetime", "difflib", "doctest",
+    "fractions", "functools", "http.client", "ipaddress", "locale", "logging", "os",
+    "pathlib", "pickle", "shutil", "socket", "string", "subprocess", "tarfile",
+    "threading", "tokenize", "traceback", "typing", "uuid", "warnings", "zipfile",
+)
 
 
 def paragraphs(name: str, size: int) -> list[str]:
@@ -49,26 +67,44 @@ def paragraphs(name: str, size: int) -> list[str]:
     return [line[:size] for line in lines if len(line) > 200]
 
 
-def code(count: int, size: int) -> list[str]:
+def code(modules, count: int, size: int) -> list[str]:
     """Pieces of Python source."""
     found = []
-    for module in CODE:
+    for module in modules:
         source = inspect.getsource(module)
         found += [source[i:i + size] for i in range(0, len(source) - size, 3 * size)]
     return found[::max(1, len(found) // count)][:count]
 
 
-def texts(documents: int) -> dict[str, list[str]]:
-    """The documents of the measurement, by kind; none of them is trained on."""
+def texts(documents: int, validate: bool) -> dict[str, list[str]]:
+    """The documents of the measurement, by kind; none of them is trained on.
+
+    Prose and code are kinds that are replayed; the plays are not.
+    """
     lines = data.path("nsmc_valid").read_text("utf-8").splitlines()
     reviews = [json.loads(line)["review"] for line in lines]
+    reviews = [review for review in reviews if review.strip()]
     prose = paragraphs("wikitext2_valid", 600)
-    count = max(2, documents // 5)
+    plays = data.text("tinyshakespeare")
+    plays = [plays[i:i + 600] for i in range(0, len(plays), 600)]
+    start, count = (1, 10) if validate else (0, 10)
     return {
-        "domain": [review for review in reviews if review.strip()][:documents],
-        "prose": prose[::max(1, len(prose) // count)][:count],
-        "code": code(count, 600),
+        "domain": reviews[-documents:] if validate else reviews[:documents],
+        "prose": prose[start::len(prose) // count][:count],
+        "code": code(CODE[validate], count, 600),
+        "plays": plays[start::len(plays) // 6][:6],
     }
+
+
+def replayed() -> list[str]:
+    """Prose and code, by turns."""
+    parts = []
+    for name in REPLAYED:
+        source = inspect.getsource(importlib.import_module(name))
+        parts += [source[i:i + 1500] for i in range(0, len(source), 1500)]
+    random.Random(0).shuffle(parts)
+    prose = paragraphs("wikitext2_test", 2000)
+    return [text for pair in zip(prose, parts, strict=False) for text in pair]
 
 
 class Bench:
@@ -79,15 +115,16 @@ class Bench:
         self.place = str(data.path("smollm2"))
         self.original = Tokenizer.from_file(f"{self.place}/tokenizer.json")
         self.reviews = data.text("korean").splitlines()
-        self.replay = paragraphs("wikitext2_test", 2000)
+        self.replay = replayed()
         self.unigram, self.remapped = small_swap(
-            self.original, self.reviews[:given.distill], self.replay, given.pieces)
+            self.original, self.reviews[:given.distill], self.replay, given.pieces,
+            layer=True)
         self.ids = reassigned(self.original, self.remapped).ids
-        self.texts = texts(given.documents)
+        self.texts = texts(given.documents, given.validate)
         self.settings = {
             "pieces": len(self.ids), "documents": given.documents,
             "precision": given.precision, "seed": given.seed,
-        }
+        } | ({"validate": True} if given.validate else {})
         self.done = self._read()
 
     def _read(self) -> list[dict]:
@@ -116,10 +153,16 @@ class Bench:
         print(json.dumps(row), file=sys.stderr)
 
     def model(self) -> torch.nn.Module:
-        """The model as it was published."""
-        return load_model(self.place).to(self.given.device)
+        """The model as it was published, in the precision of the measurement."""
+        model = load_model(self.place).to(self.given.device)
+        if self.given.precision == "bf16":
+            model.to(torch.bfloat16)
+        if self.given.device == "cpu":  # short windows: the faster of the two there
+            model.set_attn_implementation("eager")
+        return model
 
-    def bits(self, model, tokenizer: Tokenizer, kinds=("domain", "prose", "code")):
+    def bits(self, model, tokenizer: Tokenizer,
+             kinds=("domain", "prose", "code", "plays")):
         """Bits per byte of each kind, and the tokens of the domain."""
         found = {}
         for kind in kinds:
@@ -129,6 +172,12 @@ class Bench:
             if kind == "domain":
                 found |= {"domain_tokens": told.tokens, "domain_bytes": told.bytes}
         return found
+
+    def most_used(self) -> list[int]:
+        """As many ids as were reassigned: those that spell most of the domain."""
+        some = self.original.encode_batch(self.reviews[:5000])
+        used = Counter(index for encoding in some for index in encoding.ids)
+        return [index for index, _ in used.most_common(len(self.ids))]
 
     def autocast(self):
         """The precision of everything that is measured or trained."""
@@ -198,7 +247,8 @@ class Curve:
         at = len(self.losses)
         if at == self.steps or (at % self.every == 0
                                 and at + self.every // 2 < self.steps):
-            self.point(step.model, at, phase=phase,
+            step.model.write()
+            self.point(step.model.model, at, phase=phase,
                        loss=round(statistics.mean(self.losses[-self.every:]), 4))
 
     def point(self, model, at: int, **more) -> None:
@@ -219,15 +269,17 @@ def train(bench: Bench) -> None:
     given = bench.given
     budget = {"steps": given.steps, "rows_steps": given.rows_steps,
               "batch": given.batch, "context": given.context, "rate": given.rate,
-              "rows_rate": given.rows_rate, "share": given.share}
-    for name in ("unswapped", *given.strategies):
+              "rows_rate": given.rows_rate, "share": given.share, "rank": given.rank}
+    for name in given.models:
         if bench.has(part="train", name=name, last=True, **budget):
             continue
         began, model = time.perf_counter(), bench.model()
         steps, reading = given.steps, 0
-        tokenizer, rows_steps = bench.original, 0
+        tokenizer, rows_steps, ids = bench.original, 0, bench.most_used()
+        rows_rate = given.rate  # its rows are not new
         if name != "unswapped":
             tokenizer, rows_steps = bench.remapped, given.rows_steps
+            ids, rows_rate = bench.ids, given.rows_rate
             with bench.autocast():
                 rows = make_rows(model, bench.original, bench.remapped, name,
                                  texts=mixed(bench), seed=given.seed)
@@ -235,8 +287,8 @@ def train(bench: Bench) -> None:
             reading = rows.about.get("read", 0) // 3
             steps -= round(reading / given.batch / given.context)
         plan = phases(rows_steps=rows_steps, steps=steps - rows_steps,
-                      batch=given.batch, rows_rate=given.rows_rate, rate=given.rate,
-                      precision=given.precision, seed=given.seed)
+                      batch=given.batch, rows_rate=rows_rate, rate=given.rate,
+                      precision=given.precision, seed=given.seed, rank=given.rank)
         need = given.steps * given.batch
         batches = Mixed(windows(tokenizer, bench.reviews, given.context, need),
                         windows(tokenizer, bench.replay, given.context, need),
@@ -244,7 +296,7 @@ def train(bench: Bench) -> None:
         curve = Curve(bench, tokenizer, began, steps, reading,
                       {"part": "train", "name": name, **budget})
         curve.point(model, 0)
-        fine_tune(model, bench.ids, batches, plan, on_step=curve)
+        fine_tune(model, ids, batches, plan, on_step=curve)
 
 
 PARTS = {"before": before, "align": align, "train": train}
@@ -255,20 +307,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.ivr", description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES,
-                        default=["constituents", "hidden_states"], help="to train")
-    parser.add_argument("--pieces", type=int, default=2000, help="reassigned ids")
+    parser.add_argument("--models", nargs="+", choices=("unswapped", *STRATEGIES),
+                        default=["unswapped", "constituents", "hidden_states"],
+                        help="to train")
+    parser.add_argument("--pieces", type=int, default=400, help="reassigned ids")
     parser.add_argument("--distill", type=int, default=20_000, help="reviews")
-    parser.add_argument("--read", type=int, default=500, help="by hidden_states")
-    parser.add_argument("--documents", type=int, default=80, help="to measure on")
-    parser.add_argument("--steps", type=int, default=80, help="updates of each run")
-    parser.add_argument("--rows-steps", type=int, default=12, help="of them rows only")
+    parser.add_argument("--read", type=int, default=100, help="by hidden_states")
+    parser.add_argument("--documents", type=int, default=260, help="to measure on")
+    parser.add_argument("--steps", type=int, default=32, help="updates of each run")
+    parser.add_argument("--rows-steps", type=int, default=0, help="of them rows only")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--context", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--context", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--rows-rate", type=float, default=5e-3)
     parser.add_argument("--share", type=float, default=0.25, help="of replay")
-    parser.add_argument("--points", type=int, default=4, help="of the curve")
+    parser.add_argument("--rank", type=int, default=16, help="of the additions")
+    parser.add_argument("--validate", action="store_true",
+                        help="measure on other documents than the published ones")
+    parser.add_argument("--points", type=int, default=2, help="of the curve")
     parser.add_argument("--precision", choices=("no", "bf16"), default="bf16")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--seed", type=int, default=0)

@@ -19,6 +19,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import shutil
 import time
@@ -148,8 +149,20 @@ class Room:
         """Flush what was made, give it its names, write the manifest; return that.
 
         results: the key results of the stage. about: more for the manifest.
+
+        Raises
+        ------
+        StageError
+            If an output was not made, or a result is a number that JSON has not.
         """
         made = {}
+        for name, value in (results or {}).items():
+            number = value.item() if hasattr(value, "item") else value
+            if isinstance(number, float) and not math.isfinite(number):
+                raise StageError(
+                    f"{self.stage} got {name} = {number}, which is no result; change "
+                    f"its options and run {command(self.stage)} again"
+                )
         for output, draft in self._drafts.items():
             if not draft.exists():
                 raise StageError(
@@ -177,7 +190,8 @@ class Room:
             "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
         }
         draft = manifest.with_name(f".{manifest.name}.part")
-        text = json.dumps(told, indent=1, ensure_ascii=False, default=_number)
+        text = json.dumps(told, indent=1, ensure_ascii=False, default=_number,
+                          allow_nan=False)
         draft.write_text(text + "\n", "utf-8")
         _flush(draft)
         os.replace(draft, manifest)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
@@ -14,7 +15,7 @@ from lib.distill import bpe_cuts, count_words, distill, piece_bytes
 from lib.vocabulary_remap import Rule, remap_tokenizer
 from lib.vocabulary_search import find_candidates, search_pieces
 
-__all__ = ["rarest", "small_swap"]
+__all__ = ["KoreanSwap", "korean_swap", "rarest", "small_swap"]
 
 
 def rarest(
@@ -51,6 +52,7 @@ def small_swap(
     size: int,
     *,
     passes: int = 12,
+    layer: bool = False,
     seed: int = 0,
     bar: bool = False,
 ) -> tuple[Tokenizer, Tokenizer]:
@@ -63,11 +65,14 @@ def small_swap(
     domain
         Documents from which the new pieces come.
     other
-        Documents whose tokens are to stay.
+        Documents whose tokens are to stay; what occurs in them becomes no new piece.
     size
         How many ids.
     passes
         Of the distillation.
+    layer
+        Whether all of these texts are to be cut exactly as before; see
+        `lib.exactness`.
 
     Returns
     -------
@@ -76,13 +81,57 @@ def small_swap(
     """
     texts = [*domain, *other]
     unigram = distill(original, texts, passes=passes, made_items=500, seed=seed,
-                      layer=False, bar=bar).tokenizer
+                      layer=layer, bar=bar).tokenizer
     words = count_words(original, domain)
     pieces = piece_bytes(original)
     candidates = find_candidates(words, {piece for piece in pieces if piece})
+    kept = "\n".join(other).encode()
+    candidates = [piece for piece in candidates[:5 * size] if piece not in kept]
     found = search_pieces(words, pieces, candidates[:4 * size], size, steps=0,
                           seed=seed, bar=bar).pieces
     given = rarest(original, texts, len(found))
     rules = [Rule(index, pieces[index], new)
              for index, new in zip(given, found, strict=True)]
     return unigram, remap_tokenizer(unigram, rules)
+
+
+@dataclass(frozen=True)
+class KoreanSwap:
+    """SmolLM2's tokenizer, one with pieces for Korean, and what they are measured on.
+
+    domain and english are to learn from; held and prose, none of which is in those,
+    to measure on.
+    """
+
+    original: Tokenizer
+    unigram: Tokenizer
+    remapped: Tokenizer
+    domain: list[str]
+    english: list[str]
+    held: list[str]
+    prose: list[str]
+
+
+def korean_swap(
+    *, reviews: int, pieces: int, documents: int, letters: int = 300,
+    passes: int = 12, seed: int = 0,
+) -> KoreanSwap:
+    """The swap of the chapters: pieces of Korean reviews in the tokenizer of SmolLM2.
+
+    reviews: that the pieces come from. documents: reviews to measure on; of English
+    a quarter as many, of so many letters each. pieces, passes, seed: see `small_swap`.
+    """
+    from lib import data
+
+    original = Tokenizer.from_file(str(data.path("smollm2") / "tokenizer.json"))
+    korean = [line for line in data.text("korean").splitlines() if line.strip()]
+    held = korean[::len(korean) // documents][:documents]
+    away = set(held)
+    domain = [line for line in korean if line not in away]
+    lines = (line.strip() for line in data.text("wikitext2_valid").splitlines())
+    lines = [line for line in lines if len(line) > 200]
+    english = lines[1::9]
+    prose = [line[:letters] for line in lines[::9][:documents // 4 + 1]]
+    unigram, remapped = small_swap(original, domain[:reviews], english, pieces,
+                                   passes=passes, seed=seed)
+    return KoreanSwap(original, unigram, remapped, domain, english, held, prose)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ from lib.bits import bits_per_byte, start_token
 from lib.keep import Keep
 from lib.models import quiet
 from lib.train import History, Recipe, Step, fit, token_loss
+from lib.vocabulary_light import Light
 
-__all__ = ["Mixed", "Phase", "fine_tune", "next_token_loss", "only_rows", "phases",
-           "train", "windows"]
+__all__ = ["Mixed", "Phase", "fine_tune", "next_token_loss", "phases", "train",
+           "windows"]
 
 
 def windows(
@@ -95,48 +97,29 @@ def next_token_loss(model: nn.Module, batch: Tensor) -> tuple[Tensor, Tensor]:
     return token_loss(logits.float(), batch[:, 1:])
 
 
-@contextmanager
-def only_rows(model: nn.Module, ids: Sequence[int]) -> Iterator[None]:
-    """Let nothing but these rows of the tables learn, for the block.
-
-    The gradient of every other row is set to zero before an optimizer sees it, so no
-    bit of them changes as long as there is no weight decay.
-    """
-    learn = {id(module.weight): module.weight for module in
-             (model.get_input_embeddings(), model.get_output_embeddings())}
-    before = {p: p.requires_grad for p in model.parameters()}
-    hooks = []
-    for parameter in before:
-        parameter.requires_grad_(id(parameter) in learn)
-    for weight in learn.values():
-        mask = torch.zeros(len(weight), 1, device=weight.device)
-        mask[list(ids)] = 1
-        hooks.append(weight.register_hook(lambda grad, mask=mask: grad * mask))
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for parameter, learned in before.items():
-            parameter.requires_grad_(learned)
-
-
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the training: `rows` alone learn, or everything."""
+    """A stretch of the training: `rows` alone learn, or everything.
+
+    rank: where it is not 0, `all` means the rows and additions of this rank to the
+    matrices of the model, the rows `faster` times as fast; see `lib.vocabulary_light`.
+    """
 
     name: str  # rows or all
     recipe: Recipe
+    rank: int = 0
+    faster: float = 1.0
 
 
 def phases(
     *, rows_steps: int, steps: int, batch: int, rows_rate: float, rate: float,
-    accumulation: int = 1, precision: str = "no", seed: int = 0,
+    accumulation: int = 1, precision: str = "no", seed: int = 0, rank: int = 0,
 ) -> list[Phase]:
     """The two phases; one without steps is left out.
 
     Only the rows: a large rate and no weight decay. All: a warm-up and a cosine to a
-    tenth.
+    tenth; where `rank` is not 0, the rows keep a rate of their own, whose peak is
+    `rows_rate`.
 
     Raises
     ------
@@ -156,7 +139,8 @@ def phases(
         )
     if steps:
         found.append(Phase("all", Recipe(
-            steps=steps, learning_rate=rate, warmup=max(1, steps // 20), **shared)))
+            steps=steps, learning_rate=rate, warmup=max(1, steps // 20), **shared),
+            rank, rows_rate / rate if rank else 1.0))
     return found
 
 
@@ -181,7 +165,8 @@ def fine_tune(
     plan
         See `phases`.
     on_step
-        Told the name of the phase and the step after each update.
+        Told the name of the phase and the step after each update. `step.model` is
+        what learns: the model, or a `Light` around it.
     folder
         Where checkpoints go. A run that finds some there goes on from them.
     every
@@ -191,9 +176,9 @@ def fine_tune(
     for phase in plan:
         keep = Keep(folder / phase.name, every=every) if folder else None
         hooks = [lambda step, name=phase.name: on_step(name, step)] if on_step else []
-        with _learning(model, ids, phase.name):
+        with _learning(model, ids, phase) as learner:
             told[phase.name] = fit(
-                model, _From(batches, done), phase.recipe, loss=next_token_loss,
+                learner, _From(batches, done), phase.recipe, loss=next_token_loss,
                 on_step=hooks, name=phase.name, keep=keep, resume=keep is not None,
             )
         done += phase.recipe.steps
@@ -203,12 +188,17 @@ def fine_tune(
 
 
 @contextmanager
-def _learning(model: nn.Module, ids: Sequence[int], name: str) -> Iterator[None]:
-    if name == "rows":
-        with only_rows(model, ids):
-            yield
-    else:
-        yield
+def _learning(model: nn.Module, ids: Sequence[int], phase: Phase) -> Iterator[Any]:
+    """What is trained; at the end of the block all of it is in the model."""
+    if phase.name != "rows" and not phase.rank:
+        yield model
+        return
+    light = Light(model, ids, rank=0 if phase.name == "rows" else phase.rank,
+                  faster=phase.faster, seed=phase.recipe.seed)
+    try:
+        yield light
+    finally:
+        light.close()
 
 
 class _From:
@@ -289,6 +279,14 @@ def train(options: Any, room: Any) -> dict[str, Any]:
     log = room.scratch / "log.jsonl"
 
     def note(phase: str, step: Step) -> None:
+        if not math.isfinite(step.loss):
+            room.clear()  # nothing to go on with
+            raise StageError(
+                f"the training diverged: at step {step.step} of the phase {phase} the "
+                f"loss is {float(step.loss)}; lower rows_learning_rate "
+                f"({options.rows_learning_rate}) or learning_rate "
+                f"({options.learning_rate}) and run ./setup_and_run.sh run train"
+            )
         with log.open("a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(_line(phase, step)))  # after a cut-off line
 

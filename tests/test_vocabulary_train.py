@@ -14,13 +14,12 @@ from test_vocabulary_align import MODELS, TEXTS, gpt2, llama, room_with, tokeniz
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lib.bits import start_token
-from lib.stages import TREE, Room
+from lib.stages import TREE, Room, StageError
 from lib.vocabulary_align import align, reassigned
+from lib.vocabulary_light import matrices
 from lib.vocabulary_train import (
     Mixed,
     fine_tune,
-    next_token_loss,
-    only_rows,
     phases,
     replay_texts,
     train,
@@ -93,17 +92,49 @@ def test_in_the_first_phase_nothing_but_the_new_rows_moves(kind):
         assert parameter.requires_grad
 
 
-def test_the_block_of_only_rows_leaves_no_hook_behind():
+@pytest.mark.parametrize("kind", MODELS)
+def test_light_training_ends_in_the_model_and_matrices_move_by_a_low_rank(kind):
     ids, batches = setting()
-    model = llama()
-    with only_rows(model, ids):
-        assert not model.model.norm.weight.requires_grad
-    total, tokens = next_token_loss(model, next(iter(batches)))
-    (total / tokens).backward()
-    grad = model.get_input_embeddings().weight.grad
+    model, row = MODELS[kind](), next(iter(batches))
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    last = []
+
+    def told(phase, step):
+        if step.step == 4:
+            last.append(step.model(input_ids=row).logits.detach())
+
+    fine_tune(model, ids, batches, plan(rows_steps=0, steps=4, rank=2), on_step=told)
+    assert torch.allclose(model(input_ids=row).logits, last[0], atol=1e-4)
     stay = [i for i in range(300) if i not in ids]
-    assert grad[stay].abs().sum() > 0
-    assert model.model.norm.weight.grad.abs().sum() > 0
+    tables = {id(model.get_input_embeddings().weight),
+              id(model.get_output_embeddings().weight)}
+    moved = set()
+    for name, parameter in model.named_parameters():
+        change = (parameter - before[name]).detach()
+        if id(parameter) in tables:
+            assert not change[stay].any()
+            assert change[ids].any(1).all()
+        elif change.any():
+            assert torch.linalg.matrix_rank(change, rtol=1e-3) <= 2
+            moved.add(name)
+        assert parameter.requires_grad
+    matrix = {f"{model.base_model_prefix}.{name}.weight" for name in matrices(model)}
+    assert moved == matrix
+
+
+def test_rows_learn_as_many_times_as_fast_as_the_rest_as_they_are_told_to():
+    ids, batches = setting()
+    steps = {}
+    for rate in (0.01, 0.03):
+        model = llama()
+        old = model.get_input_embeddings().weight[ids].detach().clone()
+        fine_tune(model, ids, batches,
+                  plan(rows_steps=0, steps=1, rank=2, rate=0.01, rows_rate=rate))
+        new = model.get_input_embeddings().weight[ids].detach()
+        steps[rate] = (new - old).abs().median().item()
+    # the first step of Adam moves a number by the rate
+    assert steps[0.01] == pytest.approx(0.01, rel=0.01)
+    assert steps[0.03] == pytest.approx(0.03, rel=0.01)
 
 
 def test_both_phases_together_learn_the_text():
@@ -236,6 +267,55 @@ def test_a_stage_goes_on_where_it_stopped_and_logs_every_step_once(tmp_path):
     lines = [json.loads(line) for line in kept]
     assert [line["step"] for line in lines] == [1, 2, 3, 1, 2, 3, 4]
     assert all(json.dumps(line) in first for line in lines[:5])  # not made again
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+def test_a_killed_run_that_goes_on_has_logged_from_the_first_step_on(tmp_path):
+    script = f"""
+import json, shutil, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from test_vocabulary_train import *
+from kills import killed
+start = Path({str(tmp_path)!r}) / "start"
+def work(root):
+    room = Room(root, "train")
+    room.finish(train(options(save_every=1), room))
+def log(root):
+    return (root / TREE.TRAINING / "training_log.jsonl").read_text()
+aligned(start, llama())
+whole = start.with_name("whole")
+shutil.copytree(start, whole)
+changes, told = killed(lambda: work(whole), whole, -1), []
+for part in (0.3, 0.8):
+    root = start.with_name(str(part))
+    shutil.copytree(start, root)
+    killed(lambda: work(root), root, int(part * changes))
+    kept = sum(1 for _ in root.rglob("checkpoint.json"))
+    killed(lambda: work(root), root, -1)
+    told.append([kept > 0, log(root) == log(whole), len(log(root).splitlines())])
+print("told", json.dumps(told))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True,
+                          text=True, check=False,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.split("told ")[1]) == [[True, True, 7]] * 2
+
+
+def test_a_training_that_diverges_ends_in_a_sentence(tmp_path):
+    room = aligned(tmp_path, llama())
+    with pytest.raises(StageError, match=r"diverged: at step \d of the phase all the "
+                       r"loss is (nan|inf); lower rows_learning_rate \(0.05\) or"):
+        train(options(learning_rate=1e30), room)
+    assert not any((tmp_path / TREE.SCRATCH).glob("*"))
+    assert not (tmp_path / TREE.TRAINING).exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), torch.tensor(float("inf"))])
+def test_a_result_that_is_no_number_leaves_no_manifest(tmp_path, value):
+    with pytest.raises(StageError, match=r"train got bits = (nan|inf), which"):
+        Room(tmp_path, "train").finish({"steps": 3, "bits": value})
+    assert not (tmp_path / TREE.MANIFESTS).exists()
 
 
 @pytest.mark.parametrize(
