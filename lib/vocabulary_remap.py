@@ -44,8 +44,8 @@ _HEAD = """\
 # Which ids are reassigned: id, the piece it has meant, the piece it is to mean.
 # Edit it by hand as you like, then run: {command}
 # Put pieces in double quotes: a blank at the beginning is a part of the piece.
-# !bytes stands before a piece that is no whole text; it is written in the characters
-# of byte-level vocabularies. Of two equally good cuts, earlier rules have the better.
+# !bytes stands before a piece that is no whole text: one letter for each byte, as
+# in byte-level vocabularies. Of equally good cuts, earlier rules have the better.
 """
 
 

@@ -284,8 +284,8 @@ fig, both = plt.subplots(1, 2, figsize=(6.4, 3), sharey=True)
 for axes, taught in zip(both, heard, strict=True):
     for read, colour in (("English", "attention"), ("Korean", "gravity")):
         axes.plot(curves[taught, read], c=COLOURS[colour])
-        axes.text(len(curves[taught, read]), curves[taught, read][-1],
-                  f" {read}", color=COLOURS[colour], va="center")
+        axes.text(1.04 * few, curves[taught, read][-1], read,
+                  color=COLOURS[colour], va="center")
     axes.set(title=f"merges learned from {taught}", xlabel="merges")
     axes.set_xlim(0, 1.4 * few)
 both[0].set_ylabel("bytes a piece")
@@ -384,7 +384,7 @@ record(merges=len(ranks), checked_ids=sum(row[1] for row in rows.values()),
 pd.DataFrame(rows, index=[
     "글자 수 | characters", "토큰 수 | tokens",
     "tokenizers와 다른 번호 | ids unlike tokenizers",
-    "tiktoken과 다른 번호 | ids unlike tiktoken"]).T
+    "tiktoken과 다른 번호 | ids unlike tiktoken"]).T.map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # 번호 ⟨checked_ids⟩개 가운데 다른 것은 ⟨wrong_ids⟩개입니다.
@@ -549,8 +549,8 @@ for n in range(2, cfg.longest + 1):
             counts["bpe"] += cut == output
             counts["pairs"] += right
             disagree += right != (cut == output)
-    rows.append((n, 2**n, *(f"{counts[k]:,}" for k in
-                            ("cuts", "bpe", "pairs"))))
+    rows.append((n, *(f"{k:,}" for k in (
+        2**n, counts["cuts"], counts["bpe"], counts["pairs"]))))
 record(longest=cfg.longest, toy_disagree=disagree)
 pd.DataFrame(rows, columns=[
     "글자 수 | letters", "글 | texts", "자르는 모든 방법 | all cuts",
@@ -582,7 +582,7 @@ for _ in range(cfg.samples):
 record(whole=whole, n_pieces=len(ids), n_samples=cfg.samples,
        both_right=judged[True, True],
        gpt2_disagree=judged[True, False] + judged[False, True])
-pd.DataFrame([[judged[whole, pairs] for pairs in (True, False)]
+pd.DataFrame([[f"{judged[whole, pairs]:,}" for pairs in (True, False)]
               for whole in (True, False)],
              index=["전체가 맞음 | whole right", "전체가 틀림 | whole wrong"],
              columns=["쌍이 모두 맞음 | all pairs right",
@@ -631,7 +631,7 @@ cuts = {cut: math.prod(p[t] for t in cut) for cut in all_cuts(b"father", p)}
 ranked = sorted(cuts, key=cuts.get, reverse=True)
 record(hand_pieces=len(hand), hand_cuts=len(cuts), best_cut=shown(ranked[0]),
        best_share=100 * cuts[ranked[0]] / sum(cuts.values()))
-pd.DataFrame([(f"{sum(s[t] for t in cut):.3f}", f"{cuts[cut]:.1e}",
+pd.DataFrame([(f"−{-sum(s[t] for t in cut):.3f}", f"{cuts[cut]:.1e}",
                f"{100 * cuts[cut] / sum(cuts.values()):.1f}%")
               for cut in ranked[:6]], index=[shown(c) for c in ranked[:6]],
              columns=["log P", "P", "낱말 안에서의 몫 | share of the word"])
@@ -702,7 +702,7 @@ for i, j in np.argwhere(np.isfinite(cells)):
         (j - 0.46, i - 0.42), 0.92, 0.84, lw=2.5 if on else 0,
         fc=COLOURS["tokens"] if top else COLOURS["grey"],
         ec=COLOURS["gravity"], alpha=0.3 if top else 0.12))
-    axes.text(j, i, f"{shown([b'father'[i:j]])}\n{cells[i, j]:.2f}",
+    axes.text(j, i, f"{shown([b'father'[i:j]])}\n−{-cells[i, j]:.2f}",
               ha="center", va="center", fontsize=9)
     if on:
         axes.add_patch(plt.Rectangle((j - 0.46, i - 0.42), 0.92, 0.84, lw=2.5,
@@ -710,7 +710,8 @@ for i, j in np.argwhere(np.isfinite(cells)):
 axes.set(xlim=(0.4, 6.6), ylim=(5.6, -0.6), xlabel="end j", ylabel="start i")
 axes.spines[["left", "bottom"]].set_visible(False)
 axes.tick_params(length=0)
-show(fig, table=pd.DataFrame(cells[:, 1:], columns=range(1, 7)).round(2))
+written = np.where(np.isnan(cells), "", np.char.mod("−%.2f", -cells))
+show(fig, table=pd.DataFrame(written[:, 1:], columns=range(1, 7)))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # `father`의 비터비 표. 칸 하나가 조각 하나이고, 수는 $\operatorname{best}(i) + s(w_{i:j})$입니다. 열마다 가장 큰 칸(청록)이 $\operatorname{best}(j)$가 됩니다. 마지막 열의 청록 칸에서 시작해, 그 칸의 행 번호와 같은 번호의 열로 거슬러 가면 테두리를 두른 경로가 나옵니다.
@@ -800,7 +801,7 @@ record(em_gap=max(abs(counts[t] - listed[t]) for t in hand),
        z_gap=abs(log_z - math.log(sum(cuts.values()))))
 pd.DataFrame({"전방–후방 | forward–backward": [counts[t] for t in hand],
               "모두 늘어놓기 | all cuts listed": [listed[t] for t in hand]},
-             index=[shown([t]) for t in hand]).T.round(3)
+             index=[shown([t]) for t in hand]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 조각마다 기대 횟수가 두 방법에서 같습니다(가장 큰 차이 ⟨em_gap⟩). 이제 낱말 하나가 아니라 희곡 전체입니다. 씨앗이 되는 조각은 두 번 이상 나온 글자열 가운데 글을 많이 덮는 것들입니다. 횟수에 길이를 곱해 순서를 매깁니다.
@@ -925,8 +926,8 @@ every = {*words, *held}
 alike = sum(viterbi(word, scores)[0] == their_cut(fast, word)
             for word in every)
 record(viterbi_asked=len(every), viterbi_alike=alike)
-pd.DataFrame({"낱말 | words": [len(every)],
-              "같게 잘린 낱말 | cut alike": [alike]},
+pd.DataFrame({"낱말 | words": [f"{len(every):,}"],
+              "같게 잘린 낱말 | cut alike": [f"{alike:,}"]},
              index=["비터비 = tokenizers | Viterbi = tokenizers"])
 
 # %% [markdown] tags=["lang-ko"]

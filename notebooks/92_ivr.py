@@ -12,16 +12,16 @@
 # <!-- label: ivr-workbench -->
 # # 실험대: 어휘를 제자리에서 바꾸기
 #
-# 사전 학습된 언어 모델(language model)의 토크나이저(tokenizer)를 BPE에서 유니그램(Unigram)으로 옮기고, 드물게 쓰이는 토큰(token)의 번호를 새 조각에 넘겨주고, 임베딩(embedding)을 고친 다음 다시 학습시키는 일곱 단계를 차례로 실행하는 곳입니다. 설명은 [토크나이저 증류(distillation)](15_tokenizer_distillation.ipynb)부터 이어지는 장들에 있고, 여기에는 손잡이가 모두 모여 있습니다.
+# 사전 학습된 언어 모델(language model)의 어휘(vocabulary)를 크기는 그대로 둔 채 바꿉니다. 글을 자르는 토크나이저(tokenizer)를 BPE에서 유니그램(Unigram)으로 옮기고, 드물게 쓰이는 토큰(token)의 번호를 새 조각에 넘겨주고, 그 번호의 임베딩(embedding)을 고친 다음 더 학습시킵니다. 이 페이지에서는 이 일을 하는 일곱 단계를 차례로 실행합니다. 설명은 [14장](14_bpe_and_unigram.ipynb)부터 [18장](18_fine_tuning.ipynb)까지에 있고, 여기에는 손잡이가 모두 모여 있습니다.
 #
 # - **할 수 있게 되는 것.** 모델과 말뭉치(corpus)를 골라 일곱 단계를 처음부터 끝까지, 또는 한 단계씩 실행하고, 중단된 곳부터 다시 시작하고, 만들어진 파일이 무엇으로 만들어졌는지 확인할 수 있습니다.
 # - **걸리는 시간.** 읽기 15분, 실험은 원하는 만큼.
-# - **필요한 것.** [토크나이저 증류](15_tokenizer_distillation.ipynb). 명령을 실행해 보려면 터미널.
+# - **필요한 것.** [토크나이저 증류(distillation)](15_tokenizer_distillation.ipynb). 명령을 실행해 보려면 터미널.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-workbench -->
 # # Workbench: a vocabulary changed in place
 #
-# Seven stages turn the tokenizer of a pretrained language model from BPE to Unigram, give the ids of rarely used tokens to new pieces, mend the embeddings and train on. The explanations are in the chapters from [tokenizer distillation](15_tokenizer_distillation.ipynb) on; here all the knobs are in one place.
+# The vocabulary of a pretrained language model changes here and keeps its size. Seven stages turn its tokenizer from BPE to Unigram, give the ids of rarely used tokens to new pieces, mend the embeddings of these ids, and train on. The explanations are in chapters [14](14_bpe_and_unigram.ipynb) to [18](18_fine_tuning.ipynb); here all the knobs are in one place.
 #
 # - **You will be able to** run the stages on a model and a corpus of your choice, all of them or one at a time, start again where a run was cut off, and see what each file was made from.
 # - **Time.** 15 minutes to read; experiments as long as you like.
@@ -199,12 +199,12 @@ stage("init")
 # <!-- label: ivr-analyze -->
 # ## analyze
 #
-# 코어를 모두 써서 말뭉치를 자르고, 문서마다 토큰의 번호를 한 줄에 적습니다. 표에는 한 번도 쓰이지 않은 토큰까지 모두 들어 있습니다. 내줄 토큰을 고를 때 필요한 것은 바로 이 0들입니다.
+# 코어를 모두 써서 말뭉치를 자르고, 문서마다 토큰의 번호를 한 줄에 적습니다. 표에는 한 번도 쓰이지 않은 토큰까지 모두 들어 있습니다. 내줄 토큰은 바로 이 0들 가운데에서 고릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-analyze -->
 # ## analyze
 #
-# All cores cut the corpora; the ids of each document go on one line. The table has every token of the vocabulary, those that never occur too: the zeros are what the choice of tokens to give up needs.
+# All cores cut the corpora; the ids of each document go on one line. The table has every token of the vocabulary, those that never occur too: the tokens to give up are chosen among these zeros.
 
 # %%
 stage("analyze")
@@ -213,12 +213,12 @@ stage("analyze")
 # <!-- label: ivr-distill -->
 # ## distill
 #
-# 병합(merge) 규칙 없이도 같은 번호를 내는 유니그램을 배웁니다. 병합이 없어야 조각 하나를 바꾸어도 다른 조각이 무너지지 않습니다.
+# 병합(merge) 규칙 없이도 같은 번호를 내는 유니그램을 배웁니다. 병합이 없어야 조각 하나를 바꾸어도 다른 조각이 무너지지 않습니다. 조각마다의 점수만으로 BPE와 똑같이 자를 수 없는 프리토큰(pre-token)이 조금 남는데, **정확도 층**(exactness layer)의 규칙이 그런 것을 미리 끊어 바로잡습니다([15장](15_tokenizer_distillation.ipynb)).
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-distill -->
 # ## distill
 #
-# Scores are learned for a Unigram model that gives the same ids without merges. Without merges a piece can be replaced and no other falls with it.
+# Scores are learned for a Unigram model that gives the same ids without merges. Without merges a piece can be replaced and no other falls with it. For a few pre-tokens no scores can do it; the rules of the **exactness layer** cut these beforehand where BPE would ([chapter 15](15_tokenizer_distillation.ipynb)).
 
 # %%
 stage("distill")
@@ -227,7 +227,7 @@ stage("distill")
 # <!-- label: ivr-select -->
 # ## select
 #
-# 어휘(vocabulary)의 `share`만큼을 한도로, 이 말뭉치에서 드물게 쓰이는 토큰과 토큰 수를 많이 줄여 주는 새 조각을 짝지어 규칙으로 적습니다. `remap_rules.yaml`은 사람이 고쳐도 됩니다. 고친 규칙은 `remap`이 한 줄씩 확인합니다.
+# 어휘의 `share`만큼을 한도로, 이 말뭉치에서 드물게 쓰이는 토큰과 토큰 수를 많이 줄여 주는 새 조각을 짝지어 규칙으로 적습니다. `remap_rules.yaml`은 사람이 고쳐도 됩니다. 고친 규칙은 `remap`이 한 줄씩 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-select -->
 # ## select
@@ -284,10 +284,10 @@ if cut:
     show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 말뭉치에 있는 글 하나, “⟨sample⟩”을 세 토크나이저로 자른 모습입니다. 칸 하나가 토큰 하나이고 너비는 바이트 수입니다. BPE는 ⟨sample_bpe⟩개, 유니그램은 ⟨sample_unigram⟩개, 어휘를 바꾼 뒤에는 ⟨sample_remapped⟩개입니다. 위의 두 줄은 같은 자리에서 잘립니다.
+# 말뭉치에 있는 글 하나, “⟨sample⟩”을 세 토크나이저로 자른 모습입니다. 칸 하나가 토큰 하나이고 너비는 바이트 수이며, 색은 이웃한 칸을 가르려고 번갈아 칠했습니다. BPE는 ⟨sample_bpe⟩개, 유니그램은 ⟨sample_unigram⟩개, 어휘를 바꾼 뒤에는 ⟨sample_remapped⟩개입니다. 위의 두 줄은 같은 자리에서 잘립니다.
 # <!-- alt: 세 줄의 칸. BPE와 유니그램은 같은 자리에서 잘게 잘리고, 어휘를 바꾼 뒤의 줄은 칸이 더 넓고 적다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# One text of the corpus, “⟨sample⟩”, as three tokenizers cut it. Each box is a token, as wide as it has bytes: ⟨sample_bpe⟩ of them with BPE, ⟨sample_unigram⟩ with Unigram, ⟨sample_remapped⟩ once the vocabulary has been changed. The upper two rows are cut at the same places.
+# One text of the corpus, “⟨sample⟩”, as three tokenizers cut it. Each box is a token, as wide as it has bytes; colours alternate to tell neighbours apart. There are ⟨sample_bpe⟩ of them with BPE, ⟨sample_unigram⟩ with Unigram, ⟨sample_remapped⟩ once the vocabulary has been changed. The upper two rows are cut at the same places.
 # <!-- alt: Three rows of boxes. BPE and Unigram are cut finely and at the same places; with the changed vocabulary the boxes are wider and fewer. -->
 
 # %% [markdown] tags=["lang-ko"]
@@ -331,8 +331,8 @@ if "train" in done:
     show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 학습 단계에 따른 손실(loss). 점선 왼쪽에서는 새 행만, 오른쪽에서는 모든 것이 배웁니다. 배치마다 글이 다르므로 오르내립니다.
-# <!-- alt: 학습 단계에 따른 손실의 꺾은선. 새 행만 배우는 구간과 모두 배우는 구간이 점선으로 나뉘어 있다. -->
+# 학습 스텝에 따른 손실(loss). 점선 왼쪽에서는 새 행만, 오른쪽에서는 모든 것이 배웁니다. 배치마다 글이 다르므로 오르내립니다.
+# <!-- alt: 학습 스텝에 따른 손실의 꺾은선. 새 행만 배우는 구간과 모두 배우는 구간이 점선으로 나뉘어 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The loss against the step. Left of the dotted line the new rows alone learn, right of it everything does. Batches hold different text, so it goes up and down.
 # <!-- alt: A line of the loss against the training step; a dotted line parts the steps of the new rows from those of everything. -->
@@ -354,7 +354,7 @@ left = [(name, options.root / output) for name, told in done.items()
 wrote(shown(file, ROOT) for _, file in left)
 pd.DataFrame(
     [[name, shown(file, options.root),
-      f"{file.stat().st_size / 1e6:.2f} MB"] for name, file in left],
+      f"{file.stat().st_size / 1e3:,.1f} kB"] for name, file in left],
     columns=["단계 | stage", "파일 | file", "크기 | size"],
 ).set_index("단계 | stage")
 
@@ -391,13 +391,13 @@ pd.DataFrame(
 # |---|---|
 # | 문서, BPE 토큰 | ⟨init_documents⟩, ⟨analyze_tokens⟩ |
 # | BPE 토큰 하나의 바이트 | ⟨analyze_bytes_per_token⟩ |
-# | 서로 다른 프리토큰(pre-token), 그 가운데 점수만으로 틀린 것 | ⟨distill_types⟩, ⟨distill_wrong_types⟩ |
+# | 서로 다른 프리토큰, 그 가운데 점수만으로는 틀린 것 | ⟨distill_types⟩, ⟨distill_wrong_types⟩ |
 # | 새 조각에 넘겨준 번호 | ⟨select_reassigned⟩ |
 # | 따로 둔 글에서 줄어든 토큰(%) | ⟨select_held_out_saved⟩ |
 # | 그 글에서 길어진 문서 | ⟨select_held_out_longer⟩ |
 # | 바이트당 비트, 학습 전과 뒤 | ⟨train_bits_aligned⟩, ⟨train_bits_trained⟩ |
 #
-# 책에 실린 이 페이지는 모든 크기를 줄여 한 번 실행한 것이고, 학습은 ⟨train_steps⟩단계뿐입니다. 얼마나 좋아질 수 있는지를 보이는 수가 아니라, 일곱 단계가 이어져 돈다는 것을 보이는 수입니다. 제대로 잰 값은 [재할당(reassignment)](16_reassigning.ipynb), [재정렬(realignment)](17_realigning.ipynb), [미세 조정(fine-tuning)](18_fine_tuning.ipynb) 장에 있습니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라집니다.
+# 책에 실린 이 페이지는 모든 크기를 줄여 한 번 실행한 것이고, 학습은 ⟨train_steps⟩스텝뿐입니다. 얼마나 좋아질 수 있는지를 보이는 수가 아니라, 일곱 단계가 이어져 돈다는 것을 보이는 수입니다. 제대로 잰 값은 [재할당(reassignment)](16_reassigning.ipynb), [재정렬(realignment)](17_realigning.ipynb), [미세 조정(fine-tuning)](18_fine_tuning.ipynb) 장에 있습니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라집니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-measured -->
 # ## What was measured, and on what

@@ -116,7 +116,7 @@ def check_loss(answer: Callable[[dict[str, int], set[str], str], int]) -> Verdic
                 return not_yet("부호를 뒤집으십시오. 늘어난 수를 묻습니다.",
                                "Turn the sign round: it asks how many more.")
             return not_yet(
-                f"{piece}: {got!r}이(가) 아니라 {want}개 늘어납니다. 단어마다 가장 "
+                f"{piece}: {got!r}이(가) 아니라 {want}개 늘어납니다. 낱말마다 가장 "
                 "적은 토큰 수를 두 번 구해 빼십시오.",
                 f"{piece}: {want} more, not {got!r}; take the fewest tokens of each "
                 "word twice and subtract.")
