@@ -29,6 +29,7 @@ NAMES = {
     "wrong_types": "점수만으로는 틀린 것 | wrong by scores alone",
     "wrong_occurrences": "그것이 나온 횟수 | occurrences of these",
     "rules": "정확도 층의 규칙 | rules of the exactness layer",
+    "foreseen": "그 가운데 글에 없던 말의 것 | of these, for words not in the texts",
     "unmended": "규칙으로도 못 고친 것 | mended by no rule",
     "reassigned": "넘겨준 번호 | ids reassigned",
     "candidates": "후보 조각 | candidate pieces",

@@ -51,7 +51,7 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from lib import data
-from lib.figures import COLOURS, show, use_style
+from lib.figures import COLOURS, PAPER, show, use_style
 from lib.gather import gather
 from lib.profile import settings
 from lib.results import record
@@ -73,12 +73,16 @@ record(share=100 * share, profile=cfg.profile)
 # <!-- label: reassign-price -->
 # ## 한 글자의 값
 #
-# 글은 세 가지입니다. 짧아지기를 바라는 **분야**의 글은 ⟨domain_ko⟩입니다. 스무 편에 한 편은 떼어 두고 마지막에만 씁니다. 손해를 보지 않아야 할 **일반** 글은 이 컴퓨터에 있는 소스 코드, 문서, 희곡, 여러 언어의 글을 [15장](#distill-corpus)처럼 모은 것입니다.
+# 글은 두 가지입니다. 짧아지기를 바라는 **분야**의 글은 ⟨domain_ko⟩입니다. 스무 편에 한 편은 떼어 두고 재는 데에만 씁니다. 손해를 보지 않아야 할 **일반** 글은 이 컴퓨터에 있는 소스 코드, 문서, 희곡, 여러 언어의 글을 [15장](#distill-corpus)처럼 모은 것입니다.
+#
+# 먼저 두 토크나이저가 떼어 둔 한국어 글과 셰익스피어의 희곡에서 한 글자에 토큰을 몇 개나 쓰는지 셉니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-price -->
 # ## The price of a character
 #
-# There are three texts. Text of the **domain**, which is to become shorter, is ⟨domain_en⟩; one document in twenty is kept aside and used at the end only. **General** text, which must not suffer, is what this machine has: source code, documentation, plays and other languages, gathered as in [chapter 15](#distill-corpus).
+# There are two kinds of text. That of the **domain**, which is to become shorter, is ⟨domain_en⟩; one document in twenty is kept aside and only measured on. **General** text, which must not suffer, is what this machine has: source code, documentation, plays and other languages, gathered as in [chapter 15](#distill-corpus).
+#
+# First, how many tokens do the two tokenizers take for a character, in the Korean text kept aside and in Shakespeare's plays?
 
 # %%
 lines = data.text("korean").splitlines()[:cfg.documents]
@@ -102,26 +106,29 @@ def per_character(tokenizer, texts):
 
 
 plays = data.text("tinyshakespeare").split("\n\n")
-pd.DataFrame({name: {
+prices = pd.DataFrame({name: {
     "한국어 | Korean": per_character(teacher, held),
     "희곡 | plays": per_character(teacher, plays[::20]),
-} for name, teacher in teachers.items()}).T.round(2)
+} for name, teacher in teachers.items()}).T
+dear, cheap = prices.loc["SmolLM2"]
+record(dearer=f"{dear / cheap:.1f}")
+prices.round(2)
 
 # %% [markdown] tags=["lang-ko"]
-# 한 글자에 드는 토큰 수입니다. 같은 문맥 길이에 한국어는 희곡의 몇 분의 일밖에 들어가지 않고, 글 하나를 쓰는 데 드는 계산도 그만큼 많습니다.
+# 글자당 토큰은 한국어가 희곡의 ⟨dearer⟩배입니다(SmolLM2). 같은 문맥 길이에 들어가는 글자가 그만큼 적고, 글자 하나를 쓰는 데 드는 계산은 그만큼 많습니다.
 # %% [markdown] tags=["lang-en"]
-# These are tokens for each character. In a context of the same length a fraction as much Korean has room, and writing a text takes as much more computation.
+# A character of Korean takes ⟨dearer⟩ times the tokens of one in the plays (SmolLM2). So much less of it fits into a context of the same length, and so much more computation goes into writing it.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-chains -->
 # ## BPE에서는 왜 안 되는가
 #
-# 바이트 쌍 인코딩(byte pair encoding, BPE)의 조각은 앞선 조각 둘을 붙인 것입니다. 그래서 조각 하나를 빼면 그 조각을 거쳐 만들어지던 조각도 모두 만들 수 없게 됩니다. 아래는 조각마다 그런 조각이 몇 개인지를 센 것입니다.
+# 바이트 쌍 인코딩(byte pair encoding, BPE)의 조각은 앞선 조각 둘을 붙인 것입니다. 그래서 조각 하나를 빼면 그 조각을 거쳐 만들어지던 조각도 모두 만들 수 없게 됩니다. 아래의 `made_by_way_of`는 그런 조각이 몇 개인지를 조각마다 셉니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-chains -->
 # ## Why a BPE cannot do it
 #
-# A piece of a byte pair encoding (BPE) is two earlier pieces joined. Take one out, and no piece that is made by way of it can be made any more. Here is how many those are, for each piece.
+# A piece of a byte pair encoding (BPE) is two earlier pieces joined. Take one out, and no piece that is made by way of it can be made any more. For each piece, `made_by_way_of` counts how many those are.
 
 # %%
 from lib.distill import merge_table, piece_bytes
@@ -160,14 +167,14 @@ for name, teacher in teachers.items():
     rows[name] = {"안 쓰인 조각 | never used": len(idle),
                   "그래도 필요한 | needed all the same":
                   sum(needed[p] > 0 for p in idle)}
-pd.DataFrame(rows).T
+pd.DataFrame(rows).T.map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
-# 첫 열은 일반 글에도 한국어 글에도 나오지 않은 조각의 수, 둘째 열은 그 가운데 다른 조각으로 가는 길목이어서 뺄 수 없는 것의 수입니다. 들일 때는 더합니다. ‘영화’ 하나를 병합(merge)으로 만들려면 바이트에서 여기까지 오는 중간 조각이 모두 번호를 하나씩 차지해야 합니다.
+# 첫 열은 일반 글에도 고르는 데 쓰는 한국어 글에도 나오지 않은 조각의 수, 둘째 열은 그 가운데 다른 조각으로 가는 길목이어서 뺄 수 없는 것의 수입니다. 들일 때는 더합니다. ‘영화’ 하나를 병합(merge)으로 만들려면 바이트에서 여기까지 오는 중간 조각이 모두 번호를 하나씩 차지해야 합니다.
 #
 # 유니그램(Unigram)에는 길목이 없습니다. 조각은 저마다 점수를 가질 뿐이고, 하나를 바꾸면 그 하나만 바뀝니다. 그래서 먼저 두 토크나이저를 유니그램으로 [증류](15_tokenizer_distillation.ipynb)(distillation)합니다.
 # %% [markdown] tags=["lang-en"]
-# The first column counts the pieces that neither the general nor the Korean text uses; the second, those among them that cannot go, because the way to other pieces leads through them. Taking pieces in is worse still: for merges to make one Korean word, every piece on the way from its bytes must take an id of its own.
+# The first column counts the pieces that neither the general text nor the Korean text to choose from uses; the second, those among them that cannot go, because the way to other pieces leads through them. Taking pieces in is worse still: for merges to make one Korean word, every piece on the way from its bytes must take an id of its own.
 #
 # A Unigram has no such ways. Each piece has a score of its own, and changing one changes that one. So the two tokenizers are [distilled](15_tokenizer_distillation.ipynb) into Unigrams first.
 
@@ -184,22 +191,26 @@ pd.DataFrame({name: {
     "떼어 둔 글의 토큰, BPE | held-out tokens, BPE":
     lengths(teachers[name], held).sum(),
     "유니그램 | Unigram": lengths(unigram, held).sum(),
-} for name, unigram in unigrams.items()}).T
+} for name, unigram in unigrams.items()}).T.map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
+# 어휘의 크기와 번호는 그대로입니다. 떼어 둔 글의 토큰 수가 나란한 두 열에서 거의 같은 것은, 유니그램이 BPE처럼 자르도록 점수를 배웠기 때문입니다.
+#
 # <!-- label: reassign-spare -->
 # ## 무엇을 내놓을까
 #
-# 유니그램에서 어떤 조각이 ‘필요하다’는 것은 글에 달렸습니다. 일반 글에서 조각 $p$가 $n_p$번 쓰인다면, 내놓았을 때 늘어나는 토큰은
+# 유니그램에서 어떤 조각이 ‘필요한지’는 글에 달렸습니다. 일반 글에서 조각 $p$가 $n_p$번 쓰이고, 어휘 $V$에서 $p$를 뺀 나머지로 $p$를 자른 것이 $\operatorname{cut}_{V\setminus p}(p)$라면, 내놓았을 때 늘어나는 토큰은
 #
 # $$ \operatorname{cost}(p) = n_p\,\bigl(|\operatorname{cut}_{V\setminus p}(p)| - 1\bigr) $$
 #
 # 개입니다. 쓰이던 자리마다 남은 조각으로 다시 자르기 때문입니다. 그 조각들은 이제 더 자주 쓰이므로 더 필요해집니다. 값이 싼 것부터 하나씩 내놓고, 값이 같으면 번호가 큰 것, 곧 가장 늦게 병합된 것부터 내놓습니다. 특수 토큰(special token)과 한 바이트짜리 조각은 내놓지 않습니다. 뒤의 것이 모두 있어야 어떤 글이든 적을 수 있습니다.
 # %% [markdown] tags=["lang-en"]
+# The size of the vocabulary and its ids are as before. On the text kept aside both take nearly the same number of tokens, because the scores were learned so that the Unigram cuts as the BPE does.
+#
 # <!-- label: reassign-spare -->
 # ## What to give up
 #
-# In a Unigram, whether a piece is “needed” is a matter of text. If general text uses piece $p$ in $n_p$ places, giving it up costs
+# In a Unigram, whether a piece is “needed” is a matter of text. If general text uses piece $p$ in $n_p$ places, and $\operatorname{cut}_{V\setminus p}(p)$ is how the rest of the vocabulary $V$ cuts $p$, giving it up costs
 #
 # $$ \operatorname{cost}(p) = n_p\,\bigl(|\operatorname{cut}_{V\setminus p}(p)| - 1\bigr) $$
 #
@@ -212,9 +223,12 @@ from lib.vocabulary_select import spare_tokens, uses_of
 unigram = unigrams["SmolLM2"]
 pieces, scores = unigram_pieces(unigram), unigram_scores(unigram)
 uses = uses_of(pieces, scores, count_words(unigram, general))
-cheapest = spare_tokens(pieces, scores, uses, len(pieces) // 3)
+idle = int((uses == 0).sum())
+many = idle + 3 * (len(pieces) - idle) // 5
+cheapest = spare_tokens(pieces, scores, uses, many)
 costs = np.cumsum([token.cost for token in cheapest]) / uses.sum()
-fig, axes = plt.subplots(figsize=(6, 2.8))
+record(idle_share=f"{100 * idle / len(pieces):.0f}")
+fig, axes = plt.subplots(figsize=(6.4, 2.8))
 axes.plot(np.arange(len(costs)) / len(pieces) * 100, 100 * costs,
           color=COLOURS["tokens"])
 axes.axvline(100 * share, color=COLOURS["grey"], ls=":")
@@ -223,24 +237,24 @@ axes.set(xlabel="given up, % of the vocabulary",
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# SmolLM2의 어휘를 싼 것부터 내놓을 때 일반 글이 길어지는 비율입니다. 점선이 이 장에서 내놓는 양입니다.
-# <!-- alt: 가로축은 내놓은 어휘의 비율, 세로축은 일반 글이 길어지는 비율이다. 청록색 선이 한동안 바닥에 붙어 있다가 오른쪽으로 갈수록 가파르게 올라간다. 왼쪽에 점선 하나가 서 있다. -->
+# SmolLM2의 어휘를 싼 것부터 내놓을 때 일반 글이 길어지는 비율. 점선이 이 장에서 내놓는 양입니다. 어휘의 ⟨idle_share⟩%는 이 일반 글에 한 번도 나오지 않아서, 거기까지는 한 토큰도 늘지 않습니다. 글을 더 모으면 이 몫은 줄어듭니다.
+# <!-- alt: 가로축은 내놓은 어휘의 비율, 세로축은 일반 글이 길어지는 비율이다. 청록색 선이 절반을 넘도록 바닥에 붙어 있다가 오른쪽으로 갈수록 가파르게 올라간다. 왼쪽 끝 가까이에 점선 하나가 서 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# How much longer general text becomes as SmolLM2's vocabulary is given up, the cheapest first. The dotted line is how much this chapter gives up.
-# <!-- alt: The share of the vocabulary given up runs to the right, the growth of general text upwards. A teal line stays at the bottom for a while and then rises ever more steeply. A dotted line stands on the left. -->
+# How much longer general text becomes as SmolLM2's vocabulary is given up, the cheapest first. The dotted line is how much this chapter gives up. ⟨idle_share⟩% of the vocabulary never occurs in this general text, and so far no token is lost; with more text that share is smaller.
+# <!-- alt: The share of the vocabulary given up runs to the right, the growth of general text upwards. A teal line stays at the bottom for more than half of the way and then rises ever more steeply. A dotted line stands near the left end. -->
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-overlap -->
 # ## 무엇을 들일까
 #
-# 자주 나오는 글자열을 차례로 들이면 될 것 같지만, 조각은 서로 겹칩니다. 작은 말뭉치(corpus)로 봅니다. 조각 집합 $S$가 있을 때 단어마다 가장 적은 토큰 수로 자른 합을 $T(S)$라고 합니다.
+# 자주 나오는 글자열을 차례로 들이면 될 것 같지만, 조각은 서로 겹칩니다. 작은 말뭉치(corpus)로 봅니다. 조각 집합 $S$가 있을 때 낱말 $w$, 곧 프리토큰(pre-token)마다 가장 적은 토큰으로 자르고 나온 횟수 $n_w$를 곱해 더한 것을 $T(S)$라고 합니다.
 #
 # $$ T(S) = \sum_w n_w \min_{y \in \operatorname{cuts}_S(w)} |y| $$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-overlap -->
 # ## What to take in
 #
-# Why not take in the most frequent strings, in turn? Because pieces overlap. A small corpus shows it. With a set $S$ of pieces, let each word be cut into the fewest tokens, and call the sum $T(S)$.
+# Why not take in the most frequent strings, in turn? Because pieces overlap. A small corpus shows it. With a set $S$ of pieces, let each word $w$ (a pre-token) be cut into the fewest tokens; $T(S)$ is the sum of these over all words, each as often as it occurs, $n_w$ times.
 #
 # $$ T(S) = \sum_w n_w \min_{y \in \operatorname{cuts}_S(w)} |y| $$
 
@@ -265,13 +279,13 @@ pd.DataFrame({name: {
 } for name in names}).T
 
 # %% [markdown] tags=["lang-ko"]
-# 표는 줄어드는 토큰 수입니다. ‘영화’와 ‘영화관’은 같은 자리를 두고 다투므로, 다른 하나가 있으면 값이 떨어집니다. 그래서 조각마다 따로 매긴 값을 더하지 않고, 집합 전체로 $T$를 셉니다. 가장 좋은 집합을 찾는 일은 NP-난해이지만([참고 문헌](#references-tokens)), 조각 하나를 넣거나 뺐을 때의 변화는 그 조각이 든 단어만 다시 자르면 정확히 알 수 있습니다.
+# 표는 줄어드는 토큰 수입니다. ‘영화’와 ‘영화관’은 같은 자리를 두고 다투므로, 다른 하나가 있으면 값이 떨어집니다. 그래서 조각마다 따로 매긴 값을 더하지 않고, 집합 전체로 $T$를 셉니다. 가장 좋은 집합을 빠르게 찾는 방법은 알려져 있지 않지만(NP-난해, [참고 문헌](#references-tokens)), 조각 하나를 넣거나 뺐을 때의 변화는 그 조각이 든 낱말만 다시 자르면 정확히 알 수 있습니다.
 #
 # 1. 후보를 모두 넣습니다. 후보는 여러 번 나온 글자열과, 드문 글자를 싸게 적을 글자의 앞부분 바이트입니다.
 # 2. 빠져도 토큰이 가장 적게 늘어나는 조각을 몇 퍼센트씩 뺍니다. 뺄 때마다 다시 셉니다.
 # 3. 남은 것과 빠진 것을 하나씩 맞바꿉니다. 한 번 옮긴 것은 잠시 묶어 두어, 제자리를 맴돌지 않게 합니다.
 # %% [markdown] tags=["lang-en"]
-# The table counts the tokens saved. 영화 (film) and 영화관 (cinema) compete for the same places, so either is worth less where the other is. Nothing is added up piece by piece, therefore; $T$ is counted for the set as a whole. To find the best set is NP-hard ([references](#references-tokens)), but what changes when one piece comes or goes is known exactly: the words in which it stands are cut again.
+# The table counts the tokens saved. 영화 (film) and 영화관 (cinema) compete for the same places, so either is worth less where the other is. Nothing is added up piece by piece, therefore; $T$ is counted for the set as a whole. No quick way to the best set is known (the problem is NP-hard, see the [references](#references-tokens)), but what changes when one piece comes or goes is known exactly: the words in which it stands are cut again.
 #
 # 1. All candidates are in: strings that occur several times, and the first bytes of characters, which spell rare ones at a lower price.
 # 2. The pieces whose absence costs the fewest tokens go, a few per cent at a time, and all is counted again.
@@ -291,7 +305,7 @@ pd.DataFrame({name: {
     "없던 바이트 | bytes that were missing": len(chosen.missing),
     "내놓은 것 가운데 쓰이던 것 | given up although used":
     sum(token.uses > 0 for token in chosen.given_up),
-} for name, chosen in selections.items()})
+} for name, chosen in selections.items()}).map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # SmolLM2의 어휘에는 UTF-8이 쓰는 바이트 가운데 ⟨missing⟩개가 없어서, 그 바이트가 든 글자는 아무 말 없이 사라집니다. 새 조각의 첫 자리는 이 바이트들이 차지합니다.
@@ -342,35 +356,34 @@ record(missing=len(selections["SmolLM2"].missing), greedy_merges=many,
 pd.DataFrame(results, index=ways).round(2)
 
 # %% [markdown] tags=["lang-ko"]
-# 떼어 둔 ⟨held⟩편에서 본래의 BPE보다 줄어든 토큰의 비율(%)입니다. 이 장의 선택은 병합을 이어서 배우는 것보다 SmolLM2에서 ⟨smol_more⟩점, GPT-2에서 ⟨gpt_more⟩점 더 줄입니다. 아래 그림은 들이는 조각의 수에 따라 고르는 데 쓴 글이 얼마나 짧아지는지입니다.
+# 떼어 둔 ⟨held⟩편에서 본래의 BPE보다 줄어든 토큰의 비율(%)입니다. 이 장의 선택은 병합을 이어서 배우는 것보다 SmolLM2에서 ⟨smol_more⟩%포인트, GPT-2에서 ⟨gpt_more⟩%포인트 더 줄입니다. 번호를 더 쓸 수 있다면 차이는 어떻게 될까요? 아래 그림은 이 장의 양에서 시작해, 들이는 조각을 늘려 가며 고르는 데 쓴 글에서 잰 것입니다.
 # %% [markdown] tags=["lang-en"]
-# Per cent of the tokens saved on the ⟨held⟩ held-out documents, against the original BPE. This chapter's choice saves ⟨smol_more⟩ points more than continued merges for SmolLM2, and ⟨gpt_more⟩ points more for GPT-2. The picture below shows how much shorter the text of the selection becomes, by the number of pieces taken in.
+# Per cent of the tokens saved on the ⟨held⟩ held-out documents, against the original BPE. This chapter's choice saves ⟨smol_more⟩ percentage points more than continued merges for SmolLM2, and ⟨gpt_more⟩ more for GPT-2. What if more ids could be used? The picture below starts from as many as this chapter takes and goes on, measured on the text chosen from.
 
 # %% tags=["hide-input"]
 name, teacher = "SmolLM2", teachers["SmolLM2"]
 seen = count_words(teacher, train)
 before, size = tokens_of(teacher, seen), len(selections[name].rules)
-sizes = [size * k // 6 for k in range(1, 7)] + [many]
+sizes = [size, (2 * size + many) // 3, (size + 2 * many) // 3, many]
 bpe = [tokens_of(continued_bpe(teacher, merges[name][:n]), seen)
        for n in sizes]
 ours = pd.Series(dict(selections[name].found.history))
-ours = ours[ours.index <= 2 * many]
+ours = ours[ours.index <= 1.02 * many]
 fig, axes = plt.subplots(figsize=(6.4, 3.4))
 axes.plot(ours.index, 100 * (1 - ours / before), color=COLOURS["tokens"],
           label="chosen together")
 axes.plot(sizes, 100 * (1 - np.array(bpe) / before), "o--", ms=4,
           color=COLOURS["gravity"], label="merges continued")
-axes.axvline(size, color=COLOURS["grey"], ls=":")
 axes.set(xlabel="new pieces", ylabel="tokens saved, %")
-axes.legend()
+axes.legend(loc="lower right")
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# SmolLM2가 고르는 데 쓴 한국어 글에서 줄어든 토큰. 점선은 번호의 ⟨share⟩%입니다.
-# <!-- alt: 새 조각의 수가 늘수록 줄어든 토큰의 비율이 처음에는 빠르게, 뒤에는 천천히 오르는 두 곡선. 함께 고른 조각의 청록색 선이 병합을 이어서 배운 갈색 점선보다 위에 있다. 세로 점선이 쓸 수 있는 번호의 수를 가리킨다. -->
+# SmolLM2의 어휘에 새 조각을 들일 때, 고르는 데 쓴 한국어 글에서 줄어드는 토큰. 왼쪽 끝이 번호의 ⟨share⟩%입니다.
+# <!-- alt: 새 조각의 수가 늘수록 줄어든 토큰의 비율이 천천히 오르는 두 곡선. 함께 고른 조각의 청록색 선이 병합을 이어서 배운 갈색 점선보다 처음부터 끝까지 위에 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Tokens saved by SmolLM2 on the Korean text of the selection. The dotted line marks ⟨share⟩% of the ids.
-# <!-- alt: Two curves of tokens saved against the number of new pieces, rising fast at first and slowly later. The teal line of pieces chosen together lies above the brown dashed line of continued merges. A dotted vertical line marks how many ids there are. -->
+# Tokens saved on the Korean text chosen from, as SmolLM2's vocabulary takes in new pieces. The left end is ⟨share⟩% of the ids.
+# <!-- alt: Two curves of tokens saved that rise slowly with the number of new pieces. The teal line of pieces chosen together lies above the brown dashed line of continued merges from end to end. -->
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-rules -->
@@ -390,7 +403,7 @@ unigram, rules = unigrams["SmolLM2"], selections["SmolLM2"].rules
 folder = Path(tempfile.mkdtemp())
 write_rules(rules, folder / "remap_rules.yaml")
 text = (folder / "remap_rules.yaml").read_text("utf-8")
-print("\n".join(text.splitlines()[:24]))
+print("\n".join(text.splitlines()[:20]))
 
 # %% [markdown] tags=["lang-ko"]
 # 손으로 고치다 보면 틀립니다. 규칙은 쓰이기 전에 모두 검사하고, 하나라도 틀리면 몇째 줄이 왜 틀렸고 어떻게 할지를 한 문장으로 말한 뒤 아무것도 쓰지 않습니다. 첫 규칙을 여러 가지로 망가뜨려 봅니다.
@@ -429,9 +442,9 @@ pd.DataFrame({"문장 | the sentence": sentences})
 #
 # 새 조각은 거의 같은 점수 $c$를 받습니다. 새 조각 하나가 옛 조각 둘을 이기고($c > 2\max s$), 옛 조각 하나가 새 조각 둘을 이기는($2c < \min s$) 값이라, 토큰이 적은 쪽이 이깁니다. 남은 조각의 점수는 건드리지 않습니다. 그러면 다음이 성립합니다.
 #
-# > 본래 분할에 내놓은 번호가 없고 프리토큰(pre-token) 안에 새 조각이 들어 있지 않은 글은, 번호 하나 다르지 않게 전과 같이 잘립니다.
+# > 본래 분할에 내놓은 번호가 없고 프리토큰 안에 새 조각이 들어 있지 않은 글은, 번호 하나 다르지 않게 전과 같이 잘립니다.
 #
-# 증명은 짧습니다. 그런 프리토큰의 격자(lattice)에는 새 호가 없고, 사라진 호는 최적 경로에 있던 것이 아닙니다. 비터비(Viterbi)는 마디마다 합이 가장 큰 호 가운데 첫째를 남깁니다. 최적 경로의 마디에서 그 호는 같은 합으로 아직 있고, 앞의 호는 합이 더 낮았으며, 뒤의 호는 더 높지 않았습니다. 호를 빼서 합이 커지는 일은 없으니 남는 호도 같습니다. 왼쪽 끝에서부터 이를 되풀이하면 경로 전체가 같습니다.
+# 증명은 짧습니다. [15장](15_tokenizer_distillation.ipynb)의 격자(lattice)로 봅니다. 글자와 글자 사이가 마디, 조각이 호이고, 자르기는 왼쪽 끝에서 오른쪽 끝까지 가는 경로입니다. 그런 프리토큰의 격자에는 새 호가 없고, 사라진 호는 최적 경로에 있던 것이 아닙니다. 비터비(Viterbi)는 마디마다 합이 가장 큰 호 가운데 첫째를 남깁니다. 최적 경로의 마디에서 그 호는 같은 합으로 아직 있고, 앞의 호는 합이 더 낮았으며, 뒤의 호는 더 높지 않았습니다. 호를 빼서 합이 커지는 일은 없으니 남는 호도 같습니다. 왼쪽 끝에서부터 이를 되풀이하면 경로 전체가 같습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-same -->
 # ## What stays
@@ -440,7 +453,7 @@ pd.DataFrame({"문장 | the sentence": sentences})
 #
 # > Text whose old cut has no given-up id, and in whose pre-tokens no new piece stands, is cut as before, the same in every id.
 #
-# The proof is short. The lattice of such a pre-token has no new arc, and the arcs that are gone were not on the best path. Viterbi keeps, at each node, the first of the arcs with the highest sum. At a node of the best path that arc is still there with the same sum; those before it had lower sums, those after it no higher ones. Taking arcs away raises no sum, so the same arc is kept; from the left end on, the whole path is the same.
+# The proof is short. Take the lattice of [chapter 15](15_tokenizer_distillation.ipynb): a node between any two letters, an arc for each piece, and a cut is a path from the left end to the right. The lattice of such a pre-token has no new arc, and the arcs that are gone were not on the best path. Viterbi keeps, at each node, the first of the arcs with the highest sum. At a node of the best path that arc is still there with the same sum; those before it had lower sums, those after it no higher ones. Taking arcs away raises no sum, so the same arc is kept; from the left end on, the whole path is the same.
 
 # %%
 checks = {}
@@ -453,15 +466,16 @@ for name, after in remapped.items():
     new = set(after.get_vocab()) - set(before.get_vocab())
     checks[name] = {
         "어휘 | vocabulary": after.get_vocab_size(),
-        "그대로인 번호 | ids that stay": kept, "남은 번호 | others": len(same),
-        "넘긴 번호 | reassigned": len(new),
-        "길어진 문서 | documents longer": int(longer.sum()),
-        "되돌아온 문서 | documents decoded": sum(
+        "넘긴 번호 | reassigned": len(new), "나머지 번호 | others": len(same),
+        "그 가운데 그대로인 것 | of these as before": kept,
+        "떼어 둔 글 | held-out documents": len(held),
+        "길어진 것 | that became longer": int(longer.sum()),
+        "글로 되돌아온 것 | that decode to themselves": sum(
             after.decode(c.ids) == t for c, t in zip(cut, held, strict=True)),
     }
-lengthened = "길어진 문서 | documents longer"
+lengthened = "길어진 것 | that became longer"
 record(longer=sum(column[lengthened] for column in checks.values()))
-pd.DataFrame(checks)
+pd.DataFrame(checks).map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # 정리도 글로 확인합니다. 일반 글의 줄 가운데 조건에 맞는 것을 골라 앞뒤의 번호를 견줍니다. 되돌리기는 유니코드 전체에서 무작위로 뽑은 글자로도 봅니다.
@@ -500,19 +514,19 @@ same = sum(e.ids == old[k] for k, e in zip(free, now, strict=True))
 back = [after.decode(e.ids) for e in after.encode_batch(wild)] == wild
 record(free=len(free), same=same)
 pd.DataFrame({"줄 | lines": {
-    "살펴본 줄 | looked at": len(some),
-    "조건에 맞는 줄 | condition met": len(free),
-    "같은 번호 | same ids": same,
+    "살펴본 줄 | looked at": f"{len(some):,}",
+    "조건에 맞는 줄 | condition met": f"{len(free):,}",
+    "같은 번호 | same ids": f"{same:,}",
     "무작위 글자가 되돌아옴 | random characters come back": "✓" if back else "✗"}})
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-strips -->
-# ## 글 한 편, 앞과 뒤
+# ## 글 여섯 편, 앞과 뒤
 #
 # 떼어 둔 글 여섯 편을 SmolLM2로 자른 모습입니다. 칸 하나가 토큰 하나이고, 너비는 바이트 수입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-strips -->
-# ## A text, before and after
+# ## Six texts, before and after
 #
 # Six held-out documents, cut by SmolLM2. Each box is a token, as wide as its bytes are many.
 
@@ -523,8 +537,9 @@ def strip(axes, y, tokenizer, text, colour):
     byte_of = {r.id: r.new for r in rules} if tokenizer is after else {}
     for i in cut.ids:
         width = len(byte_of.get(i, old_pieces[i]))
-        axes.barh(y, width, 0.36, x, edgecolor=COLOURS["grey"], lw=0.6,
-                  color=colour if i in byte_of else "none")
+        new = i in byte_of
+        axes.barh(y, width, 0.36, x, color=colour if new else "none",
+                  edgecolor=PAPER if new else COLOURS["grey"], lw=0.8)
         x += width
 
 
@@ -534,7 +549,7 @@ fig, axes = plt.subplots(figsize=(6.6, 3.6))
 for n, line in enumerate(shorts):
     strip(axes, -n + 0.2, before, line, COLOURS["grey"])
     strip(axes, -n - 0.2, after, line, COLOURS["tokens"])
-axes.set(yticks=[], xlabel="bytes", ylabel="documents")
+axes.set(yticks=[], xlim=(0, None), xlabel="bytes", ylabel="documents")
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
@@ -548,12 +563,12 @@ show(fig)
 # <!-- label: reassign-given -->
 # ## 무엇을 내놓았는가
 #
-# 공짜는 아닙니다. 내놓은 토큰을 쓰는 글은 길어집니다. 내놓은 것 가운데 가장 긴 조각들이 이제 몇 토큰인지 봅니다. 글을 잃지는 않습니다. 길어질 뿐입니다.
+# 공짜는 아닙니다. 내놓은 토큰을 쓰는 글은 길어집니다. 내놓은 것 가운데 글자가 가장 많은 조각들이 이제 몇 토큰인지, 그 번호에 무엇을 들였는지 봅니다. 글을 잃지는 않습니다. 길어질 뿐입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-given -->
 # ## What was given up
 #
-# It is not free: text that uses what was given up becomes longer. Here are the longest of the pieces given up, and how many tokens they take now. No text is lost; it takes more tokens.
+# It is not free: text that uses what was given up becomes longer. Here are the longest of the pieces given up, the tokens they take now, and what came in with their ids. No text is lost; it takes more tokens.
 
 # %%
 letters_only = [r for r in rules if r.old.decode(errors="replace")
@@ -568,7 +583,7 @@ pd.DataFrame([{
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-shakespeare -->
-# ## 영어의 다른 분야라면: 셰익스피어
+# ## 분야가 영어라면: 셰익스피어
 #
 # 어휘가 이미 영어로 차 있으면 얼마나 줄일 수 있을까요? 같은 일을 희곡으로 되풀이합니다.
 # %% [markdown] tags=["lang-en"]
@@ -589,14 +604,15 @@ scene = remap_tokenizer(unigram, bard.rules)
 old, new = lengths(teachers["SmolLM2"], aside), lengths(scene, aside)
 record(bard_new=len(bard.rules), bard_longer=int((new > old).sum()),
        bard_saved=f"{100 * (1 - new.sum() / old.sum()):.2f}")
-first = ", ".join(shown_piece(rule.new) for rule in bard.rules
-                  if rule.new not in bard.missing[:8])
-print(first[:280], "…")
+first = [shown_piece(rule.new) for rule in bard.rules
+         if rule.new not in bard.missing]
+for k in range(0, 20, 4):
+    print(", ".join(first[k:k + 4]))
 
 # %% [markdown] tags=["lang-ko"]
-# 새 조각 ⟨bard_new⟩개로 떼어 둔 희곡의 토큰이 ⟨bard_saved⟩% 줄고, 대사 가운데 길어진 것은 ⟨bard_longer⟩개입니다. 영어 낱말은 이미 대부분 한 토큰이라 남은 몫이 인물의 이름과 옛말에 있습니다. 어휘가 맞지 않는 글일수록 재할당으로 얻는 것이 많습니다.
+# 위는 들인 조각 가운데 앞의 것들입니다. 새 조각 ⟨bard_new⟩개로 떼어 둔 희곡(대사 스무 토막에 하나)의 토큰이 ⟨bard_saved⟩% 줄고, 대사 가운데 길어진 것은 ⟨bard_longer⟩개입니다. 영어 낱말은 이미 대부분 한 토큰이라 남은 몫이 인물의 이름과 옛말에 있습니다. 어휘가 맞지 않는 글일수록 재할당으로 얻는 것이 많습니다.
 # %% [markdown] tags=["lang-en"]
-# With ⟨bard_new⟩ new pieces the held-out plays take ⟨bard_saved⟩% fewer tokens; ⟨bard_longer⟩ of the speeches became longer. Most English words are one token already, and what is left lies in names of persons and old words. The worse a vocabulary fits a text, the more there is to gain from reassigning it.
+# Above are the first of the pieces taken in. With ⟨bard_new⟩ of them the held-out plays (one speech in twenty) take ⟨bard_saved⟩% fewer tokens; ⟨bard_longer⟩ of the speeches became longer. Most English words are one token already, and what is left lies in names of persons and old words. The worse a vocabulary fits a text, the more there is to gain from reassigning it.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-exercises -->
@@ -613,7 +629,7 @@ print(first[:280], "…")
 # <!-- label: reassign-exercise-fewest -->
 # ### 1. 가장 적은 토큰 (★, 10분)
 #
-# 단어와 조각 집합을 받아, 단어를 적는 데 드는 가장 적은 조각 수를 돌려주는 함수를 쓰십시오. 힌트: 앞에서부터 자리마다 가장 적은 수를 적어 나갑니다.
+# 낱말과 조각 집합을 받아, 낱말을 적는 데 드는 가장 적은 조각 수를 돌려주는 함수를 쓰십시오. 힌트: 앞에서부터 자리마다 가장 적은 수를 적어 나갑니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-exercise-fewest -->
 # ### 1. The fewest tokens (★, 10 minutes)
@@ -645,7 +661,7 @@ check_fewest(its_fewest)
 # <!-- label: reassign-exercise-loss -->
 # ### 2. 빠지면 얼마나 늘어나나 (★★, 15분)
 #
-# 단어의 횟수, 조각 집합, 그 가운데 한 조각을 받아, 그 조각이 빠질 때 늘어나는 토큰 수를 돌려주는 함수를 쓰십시오. 글자 하나하나는 언제나 조각입니다. 힌트: 앞 문제의 함수를 두 번 씁니다.
+# 낱말의 횟수, 조각 집합, 그 가운데 한 조각을 받아, 그 조각이 빠질 때 늘어나는 토큰 수를 돌려주는 함수를 쓰십시오. 글자 하나하나는 언제나 조각입니다. 힌트: 앞 문제의 함수를 두 번 씁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-exercise-loss -->
 # ### 2. What its absence costs (★★, 15 minutes)
