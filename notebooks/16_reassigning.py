@@ -370,8 +370,8 @@ bpe = [tokens_of(continued_bpe(teacher, merges[name][:n]), seen)
 ours = pd.Series(dict(selections[name].found.history))
 ours = ours[ours.index <= 1.02 * many]
 fig, axes = plt.subplots(figsize=(6.4, 3.4))
-axes.plot(ours.index, 100 * (1 - ours / before), color=COLOURS["tokens"],
-          label="chosen together")
+axes.plot(ours.index, 100 * (1 - ours / before), "o-", ms=4,
+          color=COLOURS["tokens"], label="chosen together")
 axes.plot(sizes, 100 * (1 - np.array(bpe) / before), "o--", ms=4,
           color=COLOURS["gravity"], label="merges continued")
 axes.set(xlabel="new pieces", ylabel="tokens saved, %")
