@@ -268,7 +268,7 @@ def test_the_rival_path_is_the_best_of_the_other_cuts():
 
 
 def test_recombined_words_are_new_company_for_old_parts():
-    known = [" light", "house", "houses", "==", "2024"]
+    known = [" light", "house", "houses", "===", "2024"]
     words = recombined(known, 600, seed=3)
     assert words == recombined(known, 600, seed=3)
     assert len(words) == 600 and len(set(words)) > 80
