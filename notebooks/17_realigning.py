@@ -43,7 +43,6 @@ device = "auto"  # auto, cpu, cuda or mps
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
-from tokenizers import Tokenizer
 
 from lib import data
 from lib.figures import COLOURS, show, use_style
@@ -54,7 +53,7 @@ use_style()
 names = ("reviews", "pieces", "documents", "letters", "passes", "read",
          "layers")
 smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
-    (200, 24, 2, 60, 1, 4, 2), (4000, 400, 16, 300, 16, 100, 30),
+    (200, 24, 2, 60, 1, 4, 2), (4000, 400, 12, 240, 12, 70, 30),
     (40_000, 2000, 400, 600, 40, 2000, 30)))
 given = {name: globals()[name] for name in names}
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
@@ -64,27 +63,21 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # <!-- label: realign-swap -->
 # ## 바뀐 어휘
 #
-# 모델은 SmolLM2-135M-Instruct이고 분야는 한국어 글입니다. `small_swap`은 앞선 두 단계를 작은 규모로 합니다. BPE를 같은 번호의 유니그램으로 증류한 다음, 거의 쓰이지 않는 번호 ⟨n_new⟩개에 한국어 글의 토큰(token)을 가장 많이 줄이는 조각을 앉힙니다. 어휘의 크기는 그대로입니다.
+# 모델은 SmolLM2-135M-Instruct이고 분야는 한국어 글입니다. `korean_swap`은 앞선 두 단계를 작은 규모로 합니다. BPE를 같은 번호의 유니그램으로 증류한 다음, 거의 쓰이지 않는 번호 ⟨n_new⟩개에 한국어 글의 토큰(token)을 가장 많이 줄이는 조각을 앉힙니다. 어휘의 크기는 그대로입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-swap -->
 # ## The vocabulary that changed
 #
-# The model is SmolLM2-135M-Instruct, the domain Korean text. `small_swap` does the two stages before this one at small scale: it distills the BPE into a Unigram with the same ids, and then gives ⟨n_new⟩ ids that are hardly used to the pieces that save most tokens of the Korean text. The size of the vocabulary stays.
+# The model is SmolLM2-135M-Instruct, the domain Korean text. `korean_swap` does the two stages before this one at small scale: it distills the BPE into a Unigram with the same ids, and then gives ⟨n_new⟩ ids that are hardly used to the pieces that save most tokens of the Korean text. The size of the vocabulary stays.
 
 # %%
-from lib.vocabulary_small import small_swap
+from lib.vocabulary_small import korean_swap
 
-original = Tokenizer.from_file(
-    str(data.path("smollm2") / "tokenizer.json"))
-korean = [line for line in data.text("korean").splitlines() if line.strip()]
-held = korean[::len(korean) // cfg.documents][:cfg.documents]
-domain = [line for line in korean[1:cfg.reviews + 1] if line not in held]
-english = [line.strip() for line in
-           data.text("wikitext2_valid").splitlines() if len(line) > 200]
-prose = [line[:cfg.letters] for line in english[::9][:cfg.documents // 4 + 1]]
-unigram, remapped = small_swap(
-    original, domain, english[1::9], cfg.pieces, passes=cfg.passes,
-    seed=seed)
+swap = korean_swap(
+    reviews=cfg.reviews, pieces=cfg.pieces, documents=cfg.documents,
+    letters=cfg.letters, passes=cfg.passes, seed=seed)
+original, unigram, remapped = swap.original, swap.unigram, swap.remapped
+held, prose = swap.held, swap.prose
 
 # %%
 from lib.vocabulary_align import reassigned
@@ -202,8 +195,8 @@ pd.DataFrame(
 from lib.vocabulary_align import make_rows, put_rows
 
 old_rows = model.get_input_embeddings().weight[change.ids].detach().clone()
-reading = [*domain[:cfg.read],
-           *(text[:300] for text in english[1::9][:cfg.read // 8])]
+reading = [*swap.domain[:cfg.read],
+           *(text[:300] for text in swap.english[:cfg.read // 8])]
 
 
 def sides(strategy):

@@ -39,19 +39,20 @@ batch = None  # windows of an update; None: the profile
 context = None  # tokens of a window; None: the profile
 layers = None  # of the model, from the first; None: the profile
 strategy = "constituents"  # how the new rows begin
-learning_rate = 3e-4  # of all parameters, at its peak
-rows_learning_rate = 5e-3  # of the new rows alone
+rank = 16  # of the additions that learn in the second phase
+learning_rate = 1e-3  # of the additions, at its peak
+rows_learning_rate = 5e-3  # of the new rows, at its peak
 replay_share = 0.25  # of each batch is other text
 seed = 0  # of the batches
 device = "auto"  # auto, cpu, cuda or mps
 
 # %% tags=["hide-input"]
 import json
+from collections import Counter
 
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
-from tokenizers import Tokenizer
 
 from lib import data
 from lib.figures import COLOURS, show, use_style
@@ -74,27 +75,21 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # <!-- label: tune-equal -->
 # ## 무엇이 같아야 공정한가
 #
-# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 걸음 수도, 한 걸음의 토큰 수도, 학습률(learning rate)도 같습니다. 다른 것은 하나, 그 토큰들이 나르는 글의 양입니다.
+# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 걸음 수도, 한 걸음의 토큰 수도, 배우는 수의 개수도 같습니다. 학습률(learning rate)은 바꾼 모델의 새 행에서만 더 큽니다. 나머지 다른 것은 하나, 그 토큰들이 나르는 글의 양입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-equal -->
 # ## What must be equal to be fair
 #
-# The compute that a Transformer spends on a token does not depend on how many bytes of text the token carries. So **equal compute is an equal number of tokens**. Both models take as many steps, with as many tokens each, at the same learning rate. One thing differs: how much text those tokens carry.
+# The compute that a Transformer spends on a token does not depend on how many bytes of text the token carries. So **equal compute is an equal number of tokens**. Both models take as many steps, with as many tokens each, and learn as many numbers; the learning rate is larger for the new rows of the swapped model alone. Else one thing differs: how much text those tokens carry.
 
 # %%
-from lib.vocabulary_small import small_swap
+from lib.vocabulary_small import korean_swap
 
-original = Tokenizer.from_file(
-    str(data.path("smollm2") / "tokenizer.json"))
-korean = [line for line in data.text("korean").splitlines() if line.strip()]
-held = korean[::len(korean) // cfg.documents][:cfg.documents]
-domain = [line for line in korean[1:] if line not in held]
-english = [line.strip() for line in
-           data.text("wikitext2_valid").splitlines() if len(line) > 200]
-prose = [line[:300] for line in english[::9][:max(2, cfg.documents // 3)]]
-unigram, remapped = small_swap(
-    original, domain[:cfg.reviews], english[1::9], cfg.pieces,
+swap = korean_swap(
+    reviews=cfg.reviews, pieces=cfg.pieces, documents=cfg.documents,
     passes=cfg.passes, seed=seed)
+original, remapped = swap.original, swap.remapped
+held, prose = swap.held, swap.prose
 
 # %%
 from lib.vocabulary_train import Mixed, windows
@@ -104,7 +99,7 @@ replay = [part for part in data.text("tinyshakespeare").split("\n\n") if part]
 batches = {}
 for name, tokenizer in (("unswapped", original), ("swapped", remapped)):
     batches[name] = Mixed(
-        windows(tokenizer, domain, cfg.context, need),
+        windows(tokenizer, swap.domain, cfg.context, need),
         windows(tokenizer, replay, cfg.context, need),
         cfg.batch, replay_share, seed)
 size = {name: sum(len(e.ids) for e in tokenizer.encode_batch(held))
@@ -123,20 +118,20 @@ record(n_bytes=sum(len(text.encode()) for text in held),
 # <!-- label: tune-rows -->
 # ## 새 행만 배우기
 #
-# 새 행은 아직 서투르고 나머지는 이미 잘 배웠습니다. 처음부터 모두를 배우게 하면 서투른 행이 만든 큰 기울기(gradient)가 나머지를 흔듭니다. 그래서 첫 단계에서는 새 행만 배웁니다. 표의 기울기 $G$에서 새 행이 아닌 행을 0으로 만들면 됩니다.
+# 새 행은 아직 서투르고 나머지는 이미 잘 배웠습니다. 처음부터 모두를 배우게 하면 서투른 행이 만든 큰 기울기(gradient)가 나머지를 흔듭니다. 그래서 첫 단계에서는 새 행만 배웁니다. 표의 기울기 $G$에서 새 행이 아닌 행을 0으로 만드는 것과 같습니다.
 #
 # $$G_r \leftarrow \begin{cases} G_r & r\text{이 새 번호} \\ 0 & \text{그 밖}\end{cases}$$
 #
-# 기울기가 늘 0인 행은 AdamW의 두 평균도 0이고, 가중치 감쇠(weight decay)까지 끄면 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
+# `lib.vocabulary_light`는 새 행들을 표 밖에 따로 두고 걸음마다 표에 끼워 넣습니다. 그러면 AdamW의 두 평균도 이 행들의 것만 있으면 되고, 다른 행은 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-rows -->
 # ## The new rows alone
 #
-# The new rows are clumsy still, all else has been learned well. If everything learned from the start, the large gradients that clumsy rows cause would shake the rest. So in the first phase only the new rows learn: in the gradient $G$ of the table, every other row is set to zero.
+# The new rows are clumsy still, all else has been learned well. If everything learned from the start, the large gradients that clumsy rows cause would shake the rest. So in the first phase only the new rows learn: it is as if every other row of the table's gradient $G$ were set to zero.
 #
 # $$G_r \leftarrow \begin{cases} G_r & r\text{ is a new id} \\ 0 & \text{otherwise}\end{cases}$$
 #
-# A row whose gradient is always zero has zeros for both averages of AdamW, and with weight decay off not one bit of it changes. The new rows are few, so their learning rate can be large.
+# `lib.vocabulary_light` keeps the new rows outside of the table and puts them in at each step. AdamW then needs its two averages for these rows only, and not one bit of any other changes. The new rows are few, so their learning rate can be large.
 
 # %%
 from lib.bits import bits_per_byte
@@ -148,6 +143,10 @@ from lib.vocabulary_align import (
 )
 
 ids = reassigned(original, remapped).ids
+used = Counter(index for encoding in original.encode_batch(swap.domain[:1000])
+               for index in encoding.ids)
+learning = {"swapped": ids,
+            "unswapped": [i for i, _ in used.most_common(len(ids))]}
 
 # %%
 points = []  # (model, step, Korean, English)
@@ -158,7 +157,7 @@ def prepared(name):
     model = load_model(str(data.path("smollm2"))).to(cfg.device)
     model.model.layers = model.model.layers[:cfg.layers]
     if name == "swapped":
-        texts = [*domain[:100], *english[1::9][:8]]
+        texts = [*swap.domain[:100], *swap.english[:8]]
         rows = make_rows(model, original, remapped, strategy, texts=texts)
         put_rows(model, ids, rows.wte, rows.lm_head)
     return model
@@ -168,6 +167,25 @@ def measure(model, name):
     tokenizer = remapped if name == "swapped" else original
     return [bits_per_byte(model, tokenizer, texts, tokens=1024).per_byte
             for texts in (held, prose)]
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-light -->
+# ## 나머지는 가볍게
+#
+# 둘째 단계에서는 나머지도 배웁니다. 그러나 모든 행렬을 그대로 배우게 하면 한 걸음이 비쌉니다. 행렬마다 기울기를 만들고 AdamW의 평균 둘을 지녀야 하기 때문입니다. 배운 것을 잊기도 쉽습니다. 그래서 행렬 $W$는 붙들어 두고, 계수(rank)가 작은 곱 하나를 더해 그것만 배웁니다(LoRA, Hu 등, 2021).
+#
+# $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
+#
+# $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 학습률만큼 움직이므로, 행을 $e+fz$로 적고 $z$를 배우면 $f$배 빨리 움직입니다. 다 배우면 곱과 행을 모두 모델에 합칩니다. 바꾸지 않은 모델도 똑같이 배웁니다. 새 행이 없으니 한국어에 가장 많이 쓰는 토큰의 행을 같은 수만큼 배웁니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-light -->
+# ## The rest, lightly
+#
+# In the second phase the rest learns too. To train every matrix as it is would make a step expensive, with a gradient for each matrix and two averages of AdamW, and would make it easy to forget. So each matrix $W$ is held fixed, a product of low rank is added, and only that learns (LoRA, Hu et al., 2021).
+#
+# $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
+#
+# $B$ starts at 0, so nothing is different at first. The new rows have to learn fast in this phase as well. Adam moves each number by about its rate, so a row written as $e+fz$, of which $z$ learns, moves $f$ times as fast. At the end the products and the rows become part of the model. The untouched model learns in the same way; having no new rows, it learns as many of the tokens that Korean uses most.
 
 # %%
 from lib.vocabulary_train import fine_tune, phases
@@ -179,15 +197,17 @@ def tune(name):
     points.append((name, 0, *measure(model, name)))
     rows_steps = cfg.rows_steps if name == "swapped" else 0
     plan = phases(rows_steps=rows_steps, steps=cfg.steps - rows_steps,
-                  batch=cfg.batch, rows_rate=rows_learning_rate,
-                  rate=learning_rate, seed=seed)
+                  batch=cfg.batch, rate=learning_rate, rank=rank, seed=seed,
+                  rows_rate=(rows_learning_rate if name == "swapped"
+                             else learning_rate))
 
     def told(phase, step):
         at = step.step + (rows_steps if phase == "all" else 0)
         if at in (cfg.steps // 2, cfg.steps):
+            step.model.write()  # the rows, as they are now
             points.append((name, at, *measure(model, name)))
 
-    fine_tune(model, ids, batches[name], plan, on_step=told)
+    fine_tune(model, learning[name], batches[name], plan, on_step=told)
     return model
 
 # %% [markdown] tags=["lang-ko"]
@@ -278,12 +298,12 @@ show(figure, table=curve.round(3).unstack(0))
 # <!-- label: tune-published -->
 # ## 더 큰 예산
 #
-# `python -m benchmarks.ivr`은 같은 것을 더 많은 조각과 걸음으로 잽니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과이고, 코드는 되새기지 않은 종류의 글입니다.
+# `python -m benchmarks.ivr`은 같은 것을 더 많은 조각과 걸음으로 잽니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과와 코드이고, 셰익스피어의 희곡은 되새기지 않은 종류의 글입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-published -->
 # ## A larger budget
 #
-# `python -m benchmarks.ivr` measures the same with more pieces and more steps, and leaves each measurement as a line of `benchmarks/results/ivr.jsonl`. Below is the curve of the largest budget in that file. Replay is Wikipedia there, and code is a kind of text that is not replayed.
+# `python -m benchmarks.ivr` measures the same with more pieces and more steps, and leaves each measurement as a line of `benchmarks/results/ivr.jsonl`. Below is the curve of the largest budget in that file. Replay is Wikipedia and code there, and the plays of Shakespeare are a kind of text that is not replayed.
 
 # %% tags=["hide-input"]
 lines = (data.ROOT / "benchmarks/results/ivr.jsonl").read_text("utf-8")
@@ -291,16 +311,24 @@ rows = pd.DataFrame([json.loads(line) for line in lines.splitlines()])
 trained = rows[rows["part"] == "train"]
 largest = trained["steps"] * trained["batch"] * trained["context"]
 trained = trained[largest == largest.max()]
-published = trained.set_index(["name", "tokens"])[["domain", "prose", "code"]]
+published = trained.set_index(["name", "tokens"])[["domain", "prose", "code", "plays"]]
 record(big_pieces=int(trained["pieces"].iloc[0]),
        big_budget=int(largest.max()),
        big_bytes=int(trained["domain_bytes"].iloc[0]))
 ends = published.groupby("name", sort=False).agg(["first", "last"]).round(3)
+final = published.groupby("name").last()["domain"]
+plain = rows[(rows["part"] == "before")
+             & (rows["documents"] == trained["documents"].iloc[0])]
+plain = plain.set_index("name")["plays"]
+record(big_unswapped=final["unswapped"],
+       big_swapped=final.drop("unswapped").min(),
+       big_gap=final.drop("unswapped").min() - final["unswapped"],
+       plays_before=plain["original"], plays_distilled=plain["distilled"])
 ends.columns = [f"{kind}, {when}" for kind, when in ends.columns]
 ends.rename_axis("모델 | model")
 
 # %% tags=["hide-input"]
-figure, axes = plt.subplots(1, 3, figsize=(7.4, 3.2))
+figure, axes = plt.subplots(1, 4, figsize=(7.6, 3.2))
 colours = dict(zip(trained["name"].unique(),
                    ("gravity", "attention", "tokens"), strict=False))
 for axis, kind in zip(axes, published, strict=True):
@@ -315,11 +343,16 @@ figure.legend(*axes[0].get_legend_handles_labels(), ncols=3,
 show(figure, table=published.round(3))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 조각 ⟨big_pieces⟩개를 바꾼 모델과 바꾸지 않은 모델, 예산 ⟨big_budget⟩토큰. 왼쪽부터 영화평, 영어 위키백과, 파이썬 코드입니다. 글을 읽기만 한 토큰은 3분의 1로 쳐서 예산에 넣었습니다.
-# <!-- alt: 선 그래프 세 개. 가로축은 토큰 수, 세로축은 바이트당 비트. 모델마다 선이 하나씩 있다. 영화평에서는 선들이 내려가고, 위키백과와 코드에서는 거의 수평이다. -->
+# 조각 ⟨big_pieces⟩개를 바꾼 모델과 바꾸지 않은 모델, 예산 ⟨big_budget⟩토큰. 왼쪽부터 영화평, 영어 위키백과, 파이썬 코드, 셰익스피어입니다. 글을 읽기만 한 토큰은 3분의 1로 쳐서 예산에 넣었습니다.
+# <!-- alt: 선 그래프 네 개. 가로축은 토큰 수, 세로축은 바이트당 비트. 모델마다 선이 하나씩 있다. 영화평에서는 선들이 내려가고, 나머지에서는 훨씬 덜 움직인다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Models with ⟨big_pieces⟩ pieces swapped, and the untouched one, on ⟨big_budget⟩ tokens. From the left: film reviews, English Wikipedia, Python code. A token that was only read counts as a third of one that was trained on.
-# <!-- alt: Three line plots, tokens across and bits per byte up, one line a model. For film reviews the lines fall; for Wikipedia and code they are nearly level. -->
+# Models with ⟨big_pieces⟩ pieces swapped, and the untouched one, on ⟨big_budget⟩ tokens. From the left: film reviews, English Wikipedia, Python code, Shakespeare. A token that was only read counts as a third of one that was trained on.
+# <!-- alt: Four line plots, tokens across and bits per byte up, one line a model. For film reviews the lines fall; for the others they move far less. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 영화평은 바꾸지 않은 모델이 ⟨big_unswapped⟩비트, 바꾼 모델 가운데 나은 쪽이 ⟨big_swapped⟩비트입니다. 차이 ⟨big_gap⟩비트가 양수이면 바꾼 쪽이 아직 따라잡지 못한 것입니다. 희곡의 값은 학습하기 전에 이미 달라져 있습니다. 여기의 증류(distillation)는 희곡을 읽지 않아서 희곡을 옛 토크나이저(tokenizer)와 다르게 자르기도 하기 때문입니다. 증류만 해도 ⟨plays_before⟩비트이던 것이 ⟨plays_distilled⟩비트가 됩니다.
+# %% [markdown] tags=["lang-en"]
+# Film reviews take ⟨big_unswapped⟩ bits with the untouched model and ⟨big_swapped⟩ with the better of the swapped ones. As long as the difference, ⟨big_gap⟩ bits, is positive, the swapped one has not caught up. The plays have changed before any training: the distillation here never read them and cuts some of them in another way than the old tokenizer. By distillation alone, ⟨plays_before⟩ bits become ⟨plays_distilled⟩.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-processes -->
@@ -464,7 +497,7 @@ check_bytes(bytes_solution)
 # | 영어, 학습 전 | ⟨aligned_en⟩비트 | ⟨start_en⟩비트 |
 # | 영어, ⟨budget⟩토큰 뒤 | ⟨swapped_en⟩비트 | ⟨unswapped_en⟩비트 |
 #
-# 시드(seed) 하나, 학습률 하나, 몇 쪽 안 되는 글에서 잰 값입니다. 두 모델의 학습률을 따로 고르지 않았으니 어느 쪽에도 가장 좋은 값은 아닐 수 있습니다. 이 모델은 한국어를 거의 배우지 않았습니다. 한국어를 잘하는 모델이라면 옛 어휘로 쌓은 앎이 더 크므로 따라잡는 데 더 오래 걸릴 것입니다. 이것은 재지 않았습니다.
+# 시드(seed) 하나, 학습률 한 벌, 몇 쪽 안 되는 글에서 잰 값입니다. 두 모델의 학습률을 따로 고르지 않았으니 어느 쪽에도 가장 좋은 값은 아닐 수 있습니다. 이 모델은 한국어를 거의 배우지 않았습니다. 한국어를 잘하는 모델이라면 옛 어휘로 쌓은 앎이 더 크므로 따라잡는 데 더 오래 걸릴 것입니다. 이것은 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-measured -->
 # ## What was measured, and on what
@@ -476,7 +509,7 @@ check_bytes(bytes_solution)
 # | English, before training | ⟨aligned_en⟩ bits | ⟨start_en⟩ bits |
 # | English, after ⟨budget⟩ tokens | ⟨swapped_en⟩ bits | ⟨unswapped_en⟩ bits |
 #
-# One seed, one learning rate, a few pages of text. The rate was not chosen for each model by itself, so it may be the best for neither. This model learned hardly any Korean. One that knows the language well has more to lose with its old vocabulary and would take longer to catch up; that was not measured.
+# One seed, one set of learning rates, a few pages of text. The rate was not chosen for each model by itself, so it may be the best for neither. This model learned hardly any Korean. One that knows the language well has more to lose with its old vocabulary and would take longer to catch up; that was not measured.
 
 # %% tags=["remove-input"]
 import transformers
