@@ -60,7 +60,7 @@ from lib.results import record
 cfg = settings(
     profile,
     smoke={"documents": 500, "general_mb": 0.2, "passes": 2, "least": 4},
-    book={"documents": 20_000, "general_mb": 5, "passes": 16, "least": 10},
+    book={"documents": 16_000, "general_mb": 4, "passes": 12, "least": 10},
     gpu={"documents": 60_056, "general_mb": 40, "passes": 60, "least": 20},
     given={"documents": documents, "general_mb": general_mb,
            "passes": passes, "least": least},
