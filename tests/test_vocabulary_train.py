@@ -181,36 +181,39 @@ def test_accumulation_changes_no_loss():
 # several processes
 
 
-def test_two_processes_train_to_the_loss_of_one(tmp_path):
+def test_two_processes_run_the_stage_to_the_losses_of_one(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(f"""
-import json, sys
+import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from test_vocabulary_train import *
 import torch.distributed as dist
-ids, batches = setting()
-losses = []
-fine_tune(gpt2(), ids, batches, plan(),
-          on_step=lambda phase, step: losses.append(float(step.loss)))
-if losses:
-    json.dump([dist.get_world_size(), losses], open({str(tmp_path / "a.json")!r}, "w"))
+room = Room({str(tmp_path / "two")!r}, "train")
+results = train(options(), room)
+if room.first:
+    room.finish(results | {{"world": dist.get_world_size()}})
 dist.destroy_process_group()
 """, encoding="utf-8")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu",
               "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
               "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
               "--main_process_port", "0", str(script)]
-    done = subprocess.run(launch, capture_output=True, text=True, check=False,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[-2000:]
-    world, losses = json.loads((tmp_path / "a.json").read_text())
-    alone, (ids, batches) = [], setting()
-    fine_tune(gpt2(), ids, batches, plan(),
-              on_step=lambda phase, step: alone.append(float(step.loss)))
-    assert world == 2
+    told = {}
+    for name in ("one", "two"):
+        room = aligned(tmp_path / name, gpt2())
+        if name == "one":
+            room.finish(train(options(), room))
+        else:
+            done = subprocess.run(launch, capture_output=True, text=True, check=False,
+                                  env=os.environ | {"OMP_NUM_THREADS": "1"})
+            assert done.returncode == 0, done.stderr[-2000:]
+            manifest = tmp_path / name / TREE.MANIFESTS / "train.json"
+            assert json.loads(manifest.read_text())["results"]["world"] == 2
+        log = tmp_path / name / TREE.TRAINING / "training_log.jsonl"
+        told[name] = [json.loads(line)["loss"] for line in log.read_text().splitlines()]
     # float32, gradients summed in another order
-    assert losses == pytest.approx(alone, abs=1e-4)
-    assert len(losses) == 6
+    assert told["two"] == pytest.approx(told["one"], abs=1e-4)
+    assert len(told["two"]) == 7
 
 
 # the stage
