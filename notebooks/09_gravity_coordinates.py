@@ -381,7 +381,7 @@ show(fig)
 # %% [markdown] tags=["lang-ko", "caption"]
 # 같은 순서의 배치로 배우는 네 모델의 검증 손실(validation loss). 시드(seed)마다 선 하나입니다. 낮을수록 좋습니다.
 #
-# <!-- alt: 학습 단계에 따른 네 모델의 검증 손실 곡선. 모두 오른쪽으로 갈수록 내려가며, 마지막 값은 아래 표에 있다. -->
+# <!-- alt: 학습 스텝에 따른 네 모델의 검증 손실 곡선. 모두 오른쪽으로 갈수록 내려가며, 마지막 값은 아래 표에 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Validation loss of the four models over the same sequence of batches, one line a seed. Lower is better.
 #
@@ -421,9 +421,9 @@ pd.DataFrame({
 }).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1의 손실에서 +1의 손실을 뺀 값)는 ⟨sign_gap⟩ nats이고, 내적의 손실에서 `⟨kernel⟩`의 손실을 뺀 차이는 ⟨dot_gap⟩ nats입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 쪽이 이번 실행에서 나았다는 뜻입니다.
+# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1의 손실에서 +1의 손실을 뺀 값)는 ⟨sign_gap⟩내트이고, 내적의 손실에서 `⟨kernel⟩`의 손실을 뺀 차이는 ⟨dot_gap⟩내트입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 쪽이 이번 실행에서 나았다는 뜻입니다.
 #
-# 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩단계, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 시드가 하나뿐이면 시드에 따라 손실이 얼마나 흔들리는지도 알 수 없습니다. 그러니 이 표만으로 순위를 가려서는 안 됩니다. 시드 셋으로 따로 잰 값은 [실험 일지](#lab-log-sign)에 있습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
+# 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩스텝, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 시드가 하나뿐이면 시드에 따라 손실이 얼마나 흔들리는지도 알 수 없습니다. 그러니 이 표만으로 순위를 가려서는 안 됩니다. 시드 셋으로 따로 잰 값은 [실험 일지](#lab-log-sign)에 있습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
 # %% [markdown] tags=["lang-en"]
 # In this run the losses, lowest first, come out as ⟨ranking⟩. The two models that differ in nothing but the sign lie ⟨sign_gap⟩ nats apart (−1 minus +1); the dot product minus `⟨kernel⟩` is ⟨dot_gap⟩ nats. Where the first is positive, attraction did better in this run; where the second is, gravity did.
 #
@@ -483,13 +483,13 @@ record("know_gap", blind - mean[kernel], text=f"{blind - mean[kernel]:+.3f}")
 record(blind_fewer=parameters(runs[kernel, seed][0])
        - parameters(runs[blind_name, seed][0]))
 pd.DataFrame({
-    "단계 | step": runs[kernel, seed][1].step,
+    "스텝 | step": runs[kernel, seed][1].step,
     "토큰 + 위치 | token + position": runs[kernel, seed][1].valid,
     "위치만 | position only": runs[blind_name, seed][1].valid,
 }).style.hide(axis="index").format(precision=3)
 
 # %% [markdown] tags=["lang-ko"]
-# 학습 도중 작은 표본에서 잰 검증 손실입니다. 끝난 뒤에 다시 재면 토큰과 위치를 아는 쪽이 ⟨loss_kernel⟩, 위치만 아는 쪽이 ⟨loss_position⟩입니다(차이 ⟨know_gap⟩ nats, 매개변수는 위치만 아는 쪽이 ⟨blind_fewer⟩개 적습니다). 차이가 음수이면 위치만 아는 쪽이 이번 실행에서 나았다는 뜻입니다.
+# 학습 도중 작은 표본에서 잰 검증 손실입니다. 끝난 뒤에 다시 재면 토큰과 위치를 아는 쪽이 ⟨loss_kernel⟩, 위치만 아는 쪽이 ⟨loss_position⟩입니다(차이 ⟨know_gap⟩내트, 매개변수는 위치만 아는 쪽이 ⟨blind_fewer⟩개 적습니다). 차이가 음수이면 위치만 아는 쪽이 이번 실행에서 나았다는 뜻입니다.
 #
 # 토큰을 아는 좌표가 언제나 이롭지는 않습니다. 위치만 아는 좌표도 층을 지날 때마다 어텐션 출력을 따라 움직이므로 둘째 층부터는 글자를 알고, 첫 층에서는 ‘몇 글자 앞’만 가리면 됩니다. 배울 것이 적은 쪽이 짧은 학습에서는 빨리 자리를 잡는 것으로 보입니다. 까닭을 따로 재지는 않았습니다.
 # %% [markdown] tags=["lang-en"]
@@ -501,7 +501,7 @@ pd.DataFrame({
 # <!-- label: gravity-start -->
 # ### 부호의 판정은 조건을 탑니다
 #
-# 학습 곡선에서 두 `potential`의 순서는 도중에 바뀔 수 있습니다. ⟨early_step⟩단계에서 −1의 손실에서 +1의 손실을 뺀 값은 ⟨early_gap⟩ nats이고(작은 표본), 끝에서는 ⟨sign_gap⟩ nats입니다. 두 수의 부호가 다르면, 어디서 멈추느냐가 판정을 뒤집는다는 뜻입니다.
+# 학습 곡선에서 두 `potential`의 순서는 도중에 바뀔 수 있습니다. ⟨early_step⟩스텝에서 −1의 손실에서 +1의 손실을 뺀 값은 ⟨early_gap⟩내트이고(작은 표본), 끝에서는 ⟨sign_gap⟩내트입니다. 두 수의 부호가 다르면, 어디서 멈추느냐가 판정을 뒤집는다는 뜻입니다.
 #
 # 까닭을 자기 자신에게서 찾아봅니다. 자기 자신과의 거리는 언제나 0입니다. 당기는 힘은 거기서 가장 세고, 밀어내는 힘은 거기서 가장 약합니다. 학습 전과 후에 자기 자신이 받는 가중치의 평균을 잽니다.
 # %% [markdown] tags=["lang-en"]
@@ -531,7 +531,7 @@ pd.DataFrame(own, index=["학습 전 | before", "학습 뒤 | after"]).T.round(3
 # %% [markdown] tags=["lang-ko"]
 # 학습을 시작할 때 당기는 `potential`은 자기 자신에게 ⟨own_attract⟩만큼, 밀어내는 쪽은 ⟨own_repel⟩만큼, `⟨kernel⟩`은 ⟨own_kernel⟩만큼 줍니다. 당기는 `potential`은 다른 토큰의 자리를 끌어오기 전에는 남을 보기 어렵고, 밀어내는 쪽은 처음부터 남을 봅니다. 로그를 쓰는 `newton`은 그 사이에 있습니다. 당기는 쪽이 늦게 출발하는 것은 이 때문으로 보입니다.
 #
-# 좌표의 시작 값을 바꾸었을 때 순서가 뒤집힌 기록도 [실험 일지](#lab-log-start)에 있습니다. 그러니 ‘끌어당기면 낫다’를 법칙으로 읽지 마십시오. 모델의 크기, 단계의 수, 출발점과 함께 읽어야 하는 결과입니다.
+# 좌표의 시작 값을 바꾸었을 때 순서가 뒤집힌 기록도 [실험 일지](#lab-log-start)에 있습니다. 그러니 ‘끌어당기면 낫다’를 법칙으로 읽지 마십시오. 모델의 크기, 스텝의 수, 출발점과 함께 읽어야 하는 결과입니다.
 # %% [markdown] tags=["lang-en"]
 # When training begins, the attracting `potential` gives ⟨own_attract⟩ to the token itself, the repelling one ⟨own_repel⟩, and `⟨kernel⟩` ⟨own_kernel⟩. Until it has drawn other tokens near, the attracting `potential` can hardly see them, while the repelling one sees others from the start; `newton`, with its logarithm, stands between the two. That seems to be why attraction starts late.
 #
@@ -849,7 +849,7 @@ check_mended_cutoff(cutoff_solution)
 # <!-- label: gravity-radius -->
 # ### 배운 반지름
 #
-# 학습된 `⟨kernel⟩` 모델을 두 벌 복사해 ⟨n_more⟩단계를 더 학습합니다. 한쪽은 그대로 두고, 한쪽에는 반지름이 ⟨radius_start⟩에서 시작하는 `⟨cutoff⟩` 컷오프를 켭니다. 헤드마다 반지름이 얼마가 되고 쌍을 얼마나 끊는지 봅니다.
+# 학습된 `⟨kernel⟩` 모델을 두 벌 복사해 ⟨n_more⟩스텝을 더 학습합니다. 한쪽은 그대로 두고, 한쪽에는 반지름이 ⟨radius_start⟩에서 시작하는 `⟨cutoff⟩` 컷오프를 켭니다. 헤드마다 반지름이 얼마가 되고 쌍을 얼마나 끊는지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-radius -->
 # ### Radii that were learned
@@ -908,7 +908,7 @@ heads.style.hide(axis="index").format(precision=2)
 #
 # $$L_{\text{rep}}=\lambda\cdot\operatorname*{mean}_{i\ne j}\ \frac{m_im_j}{\max(r_{ij},\,d_{\min})^2}$$
 #
-# 학습된 모델을 한 번 더 복사해, 이번에는 이 항을 더한 채 ⟨n_more⟩단계를 학습합니다. 앞에서 그대로 더 배운 모델과 나란히 놓고, 토큰마다 가장 가까운 이웃까지의 거리를 잽니다.
+# 학습된 모델을 한 번 더 복사해, 이번에는 이 항을 더한 채 ⟨n_more⟩스텝을 학습합니다. 앞에서 그대로 더 배운 모델과 나란히 놓고, 토큰마다 가장 가까운 이웃까지의 거리를 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-repulsion -->
 # ## Repulsion: not all in one place
@@ -1004,8 +1004,8 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-failures -->
 # ## 잘되지 않은 것
 #
-# - **밀어내는 부호.** 당기는 쪽과의 손실 차이는 ⟨sign_gap⟩ nats였습니다. 부호만 바로잡으면 될 일이 아니었습니다. 판정은 [조건을 탑니다](#gravity-start).
-# - **토큰을 아는 좌표.** 이 크기와 이 단계에서는 위치만 아는 좌표와의 차이가 ⟨know_gap⟩ nats였습니다. 음수이면 위치만 아는 쪽이 나았다는 뜻입니다.
+# - **밀어내는 부호.** 당기는 쪽과의 손실 차이는 ⟨sign_gap⟩내트였습니다. 부호만 바로잡으면 될 일이 아니었습니다. 판정은 [조건을 탑니다](#gravity-start).
+# - **토큰을 아는 좌표.** 이 크기와 이 스텝 수에서는 위치만 아는 좌표와의 차이가 ⟨know_gap⟩내트였습니다. 음수이면 위치만 아는 쪽이 나았다는 뜻입니다.
 # - **아주 작은 $\varepsilon$만으로 막은 퍼텐셜.** 겹친 토큰 하나의 가중치가 ⟨attract_self⟩입니다.
 # - **점수에 곱하는 컷오프.** 끊으려던 토큰의 몫이 0이 되지 않았습니다. 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩입니다.
 # - **반발.** 없을 때와 있을 때 가장 가까운 이웃까지 거리의 중앙값은 ⟨near_without⟩, ⟨near_with⟩이고 손실은 ⟨loss_without⟩, ⟨loss_with_repulsion⟩입니다. 점들이 벌어진 만큼 손실이 나아졌는지 견주어 보십시오.
@@ -1025,7 +1025,7 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-measured -->
 # ## 무엇을 무엇으로 쟀는가
 #
-# 데이터는 아래 표에 적힌 글의 글자 ⟨n_chars⟩개(종류는 ⟨vocab⟩가지)이며, 뒤쪽 10%에 해당하는 ⟨n_valid⟩글자를 검증에 썼습니다. 모델은 층 ⟨n_layers⟩개, 폭 ⟨d_model⟩, 문맥 ⟨n_context⟩글자이고, 모델마다 ⟨n_steps⟩단계를 시드 ⟨n_seeds⟩개로 학습했습니다. 마지막 손실은 검증 창 ⟨n_windows⟩개의 평균 교차 엔트로피(cross-entropy)입니다. 이 값들은 모두 이번 실행에서 나온 것이고, 어디에서 돌렸는지는 표에 있습니다.
+# 데이터는 아래 표에 적힌 글의 글자 ⟨n_chars⟩개(종류는 ⟨vocab⟩가지)이며, 뒤쪽 10%에 해당하는 ⟨n_valid⟩글자를 검증에 썼습니다. 모델은 층 ⟨n_layers⟩개, 폭 ⟨d_model⟩, 문맥 ⟨n_context⟩글자이고, 모델마다 ⟨n_steps⟩스텝을 시드 ⟨n_seeds⟩개로 학습했습니다. 마지막 손실은 검증 창 ⟨n_windows⟩개의 평균 교차 엔트로피(cross-entropy)입니다. 이 값들은 모두 이번 실행에서 나온 것이고, 어디에서 돌렸는지는 표에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-measured -->
 # ## What was measured, and on what

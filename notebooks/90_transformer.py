@@ -138,7 +138,7 @@ record(n_train=len(task.train), n_eval=len(task.valid),
 #
 # 과제는 5장과 같습니다. 날짜와 수를 영어와 한국어 사이에서 옮깁니다. 학습에 쓰는 쌍은 ⟨n_train⟩개, 학습에서 한 번도 보지 않은 쌍은 ⟨n_eval⟩개입니다. 토크나이저(tokenizer)의 어휘(vocabulary)는 ⟨n_vocab⟩개이고, `vocab_size`는 넘지 말아야 할 수입니다.
 #
-# 두 구현을 견주려면 다른 것이 모두 같아야 합니다. 그래서 처음 가중치가 같고, 배치에 담기는 쌍과 그 순서가 같고, 옵티마이저와 학습률도 단계마다 같습니다. 남는 차이는 코드뿐입니다.
+# 두 구현을 견주려면 다른 것이 모두 같아야 합니다. 그래서 처음 가중치가 같고, 배치에 담기는 쌍과 그 순서가 같고, 옵티마이저와 학습률도 스텝마다 같습니다. 남는 차이는 코드뿐입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-training -->
 # ## The same start, the same order
@@ -161,7 +161,7 @@ if visualize and any(len(run.curve) for run in runs):
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 두 구현의 손실. 점선은 학습 손실, 실선은 학습에 쓰지 않은 쌍에서 잰 검증 손실(validation loss)입니다. 넓은 선이 PyTorch, 좁은 선이 Hugging Face입니다. 두 구현이 같은 계산을 한다면 두 선이 겹칩니다.
-# <!-- alt: 학습 단계에 따른 두 구현의 학습 손실과 검증 손실 곡선. 모두 오른쪽으로 갈수록 내려간다. -->
+# <!-- alt: 학습 스텝에 따른 두 구현의 학습 손실과 검증 손실 곡선. 모두 오른쪽으로 갈수록 내려간다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The loss of the two implementations: dotted on the training pairs, solid the validation loss on pairs never trained on. The wide lines are PyTorch, the narrow ones Hugging Face. If both compute the same, the lines lie on each other.
 # <!-- alt: Training and validation loss of the two implementations against the training step. All curves descend to the right. -->
@@ -197,7 +197,7 @@ if len(runs) == 2 and all(len(run.curve) for run in runs):
            gap_most=gaps.max())
 
 # %% [markdown] tags=["lang-ko"]
-# 두 검증 손실의 차이는 학습하기 전에 ⟨gap_first⟩, ⟨n_steps⟩단계를 마친 뒤에 ⟨gap_last⟩이고, 가장 크게 벌어졌을 때 ⟨gap_most⟩입니다. 두 코드는 같은 식을 다른 순서로 더하므로 끝자리가 조금씩 다르고, 이 차이가 학습하는 동안 커집니다. 그러니 위의 표에서 두 구현이 이만큼 다른 것은 어느 쪽이 낫다는 뜻이 아닙니다. 두 모델을 비교할 때도 이보다 작은 차이는 우연으로 보아야 합니다.
+# 두 검증 손실의 차이는 학습하기 전에 ⟨gap_first⟩, ⟨n_steps⟩스텝을 마친 뒤에 ⟨gap_last⟩이고, 가장 크게 벌어졌을 때 ⟨gap_most⟩입니다. 두 코드는 같은 식을 다른 순서로 더하므로 끝자리가 조금씩 다르고, 이 차이가 학습하는 동안 커집니다. 그러니 위의 표에서 두 구현이 이만큼 다른 것은 어느 쪽이 낫다는 뜻이 아닙니다. 두 모델을 비교할 때도 이보다 작은 차이는 우연으로 보아야 합니다.
 #
 # 학습이 끝나면 두 모델에 글을 한 토큰(token)씩 짓게 합니다. 이제까지 지은 것만 보고 다음 토큰을 정하는 자기회귀(autoregressive) 방식입니다. 글자 하나까지 맞아야 맞은 것으로 칩니다. 날짜는 ⟨ours_date⟩와 ⟨theirs_date⟩, 수는 ⟨ours_number⟩와 ⟨theirs_number⟩가 맞았습니다(앞이 PyTorch). 걸린 시간은 들여다보는 데 쓴 시간을 빼고 ⟨ours_seconds⟩초와 ⟨theirs_seconds⟩초입니다.
 # %% [markdown] tags=["lang-en"]
@@ -259,7 +259,7 @@ if drawn:
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 어텐션(attention) 종류마다 한 줄. 굵은 선은 층의 평균, 옅은 선은 층 하나하나입니다.
-# <!-- alt: 인코더, 디코더, 크로스 어텐션에서 Q, K, V의 길이, 퍼진 정도, 토큰 사이의 코사인, 앞 기록과의 코사인을 학습 단계에 따라 그린 선 그래프. -->
+# <!-- alt: 인코더, 디코더, 크로스 어텐션에서 Q, K, V의 길이, 퍼진 정도, 토큰 사이의 코사인, 앞 기록과의 코사인을 학습 스텝에 따라 그린 선 그래프. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # One row for each kind of attention. Strong lines are means over layers, faint ones the layers.
 # <!-- alt: Line plots over training steps of the length, spread, cosine between tokens and cosine with the record before of Q, K and V, for encoder, decoder and cross-attention. -->
@@ -268,7 +268,7 @@ if drawn:
 # <!-- label: bench-attention -->
 # ### 어텐션 지도
 #
-# 디코더(decoder)의 마지막 크로스 어텐션(cross-attention)이 원문의 어디를 보는지입니다. 메뉴에서 헤드를 고르고 슬라이더로 학습 단계를 옮겨 보십시오. 연도는 영어에서는 맨 뒤에, 한국어에서는 맨 앞에 있으므로 순서가 바뀌는 것이 보여야 합니다.
+# 디코더(decoder)의 마지막 크로스 어텐션(cross-attention)이 원문의 어디를 보는지입니다. 메뉴에서 헤드를 고르고 슬라이더로 학습 스텝을 옮겨 보십시오. 연도는 영어에서는 맨 뒤에, 한국어에서는 맨 앞에 있으므로 순서가 바뀌는 것이 보여야 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-attention -->
 # ### Attention maps
@@ -281,8 +281,8 @@ if drawn:
          table=five.as_matrix(drawn["attention"]).round(3))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 행은 지금 짓고 있는 글의 토큰, 열은 원문의 토큰입니다. 색이 진할수록 가중치가 큽니다. 표는 마지막 단계, 0번 헤드의 것입니다.
-# <!-- alt: 한국어 날짜를 짓는 동안 영어 날짜의 어느 토큰을 보는지 나타낸 히트맵. 메뉴와 슬라이더로 헤드와 학습 단계를 고른다. -->
+# 행은 지금 짓고 있는 글의 토큰, 열은 원문의 토큰입니다. 색이 진할수록 가중치가 큽니다. 표는 마지막 스텝, 0번 헤드의 것입니다.
+# <!-- alt: 한국어 날짜를 짓는 동안 영어 날짜의 어느 토큰을 보는지 나타낸 히트맵. 메뉴와 슬라이더로 헤드와 학습 스텝을 고른다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Rows are the tokens being written, columns those of the source; darker is more weight. The table is of head 0 at the last step.
 # <!-- alt: A heatmap of which token of the English date is looked at while the Korean date is written. A menu and a slider choose the head and the training step. -->
@@ -304,7 +304,7 @@ if drawn:
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 왼쪽부터 0보다 큰 비율, 제곱합을 실질적으로 나누어 지는 유닛의 비율, 표준편차. 넓은 선은 활성화 함수(activation function)를 지나기 전, 좁은 선은 지난 뒤입니다.
-# <!-- alt: 인코더와 디코더의 피드포워드에서 켜진 비율, 유효 비율, 표준편차를 학습 단계에 따라 그린 선 그래프. -->
+# <!-- alt: 인코더와 디코더의 피드포워드에서 켜진 비율, 유효 비율, 표준편차를 학습 스텝에 따라 그린 선 그래프. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # From left: the share above zero, the share of units that really carry the sum of squares, the standard deviation. The wide line is before the activation function, the narrow one after it.
 # <!-- alt: Line plots over training steps of the active share, the effective share and the standard deviation of the feed-forward networks of encoder and decoder. -->
@@ -415,7 +415,7 @@ found.set_axis(["파일 | files", "크기 | size", "모두 열림 | all open"],
 # <!-- label: bench-defaults -->
 # ## 바꾼 기본값
 #
-# 옵션의 이름과 기본값은 튜토리얼의 것을 그대로 두었습니다. 그대로 두면 잘 배우지 못하는 것만 바꾸었습니다. 학습률은 튜토리얼의 `1e-4`를 열 배로 올렸습니다. 두 학습률로 한 바퀴(⟨epoch_steps⟩단계)씩 학습시키고, 그때의 검증 손실을 견주어 봅니다. 처음 가중치와 배치의 순서는 같습니다.
+# 옵션의 이름과 기본값은 튜토리얼의 것을 그대로 두었습니다. 그대로 두면 잘 배우지 못하는 것만 바꾸었습니다. 학습률은 튜토리얼의 `1e-4`를 열 배로 올렸습니다. 두 학습률로 한 바퀴(⟨epoch_steps⟩스텝)씩 학습시키고, 그때의 검증 손실을 견주어 봅니다. 처음 가중치와 배치의 순서는 같습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-defaults -->
 # ## Defaults that were changed
@@ -480,7 +480,7 @@ pd.Series(trials, name="검증 손실 | validation loss",
 # | 학습에 걸린 초, PyTorch와 Hugging Face | ⟨ours_seconds⟩, ⟨theirs_seconds⟩ |
 # | 한 바퀴 뒤의 검증 손실, 이 페이지의 학습률과 1e-4 | ⟨trial_here⟩, ⟨trial_rate⟩ |
 #
-# 시드 하나로 한 번 학습시킨 결과입니다. 배치 하나에 쌍 ⟨batch⟩개, ⟨n_epochs⟩바퀴, 모두 ⟨n_steps⟩단계입니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라지므로, 어느 구현이 빠른지를 이 수로 가릴 수는 없습니다.
+# 시드 하나로 한 번 학습시킨 결과입니다. 배치 하나에 쌍 ⟨batch⟩개, ⟨n_epochs⟩바퀴, 모두 ⟨n_steps⟩스텝입니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라지므로, 어느 구현이 빠른지를 이 수로 가릴 수는 없습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-measured -->
 # ## What was measured, and on what

@@ -148,7 +148,7 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # <!-- label: ngtbench-training -->
 # ## 글과 모델
 #
-# 배우는 글은 ⟨data⟩이고 토크나이저는 ⟨tokens⟩입니다. 토큰 ⟨n_train⟩개로 배우고, 한 번도 배우지 않은 ⟨n_valid⟩개로 시험합니다. 단계마다 글의 아무 데서나 창 ⟨batch⟩개를 잘라 옵니다. 어디를 자를지는 시드(seed)와 단계의 번호만으로 정해지므로, 중단했다가 이어도 같은 창을 같은 순서로 봅니다.
+# 배우는 글은 ⟨data⟩이고 토크나이저는 ⟨tokens⟩입니다. 토큰 ⟨n_train⟩개로 배우고, 한 번도 배우지 않은 ⟨n_valid⟩개로 시험합니다. 스텝마다 글의 아무 데서나 창 ⟨batch⟩개를 잘라 옵니다. 어디를 자를지는 시드(seed)와 스텝의 번호만으로 정해지므로, 중단했다가 이어도 같은 창을 같은 순서로 봅니다.
 #
 # NGT에는 쿼리(query)와 키(key)가 없고, 그 자리에 질량과 좌표가 있습니다. `coord_dim`을 적지 않으면 두 모델의 매개변수 수가 같아지도록 정합니다. 크기가 다른 모델을 견주면 무엇 때문에 이겼는지 알 수 없기 때문입니다.
 # %% [markdown] tags=["lang-en"]
@@ -199,8 +199,8 @@ axis.legend()
 show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 학습 단계에 따른 손실(loss). 반발(repulsion)은 빼고 교차 엔트로피(cross-entropy)만 그렸습니다. 굵은 실선은 고르게 뽑은 창에서 잰 검증 손실(validation loss)이고, 가로선은 앞을 보지 않고 토큰이 얼마나 자주 나오는지만 세었을 때의 손실입니다. 곡선이 이 선 아래로 내려가야 앞의 글을 읽는 것입니다.
-# <!-- alt: 학습 단계에 따른 학습 손실과 검증 손실의 곡선. 오른쪽으로 갈수록 내려가며, 토큰을 세기만 했을 때의 손실을 나타내는 가로선이 함께 있다. -->
+# 학습 스텝에 따른 손실(loss). 반발(repulsion)은 빼고 교차 엔트로피(cross-entropy)만 그렸습니다. 굵은 실선은 고르게 뽑은 창에서 잰 검증 손실(validation loss)이고, 가로선은 앞을 보지 않고 토큰이 얼마나 자주 나오는지만 세었을 때의 손실입니다. 곡선이 이 선 아래로 내려가야 앞의 글을 읽는 것입니다.
+# <!-- alt: 학습 스텝에 따른 학습 손실과 검증 손실의 곡선. 오른쪽으로 갈수록 내려가며, 토큰을 세기만 했을 때의 손실을 나타내는 가로선이 함께 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The loss against the step: cross-entropy alone, without repulsion. The wide solid line is the validation loss on evenly spread windows. The level line is the loss of counting how often each token occurs, without a look at what came before; a curve below it shows that the model reads.
 # <!-- alt: Training and validation loss against the training step, descending to the right, with a level line at the loss of counting tokens. -->
@@ -256,7 +256,7 @@ show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 검증 글의 한 창에서 잰 값. 모든 층과 헤드의 평균입니다. 엔트로피가 작을수록 한 토큰이 몇 안 되는 토큰만 끌어당기고, 세기가 클수록 가까운 토큰으로 쏠립니다. 반발은 마지막 층의 좌표에서 잰 m m / r²의 평균입니다. 보통의 모델에는 엔트로피만 있습니다.
-# <!-- alt: 학습 단계에 따른 엔트로피, 중력의 세기, 평균 거리, 반발의 선 그래프. 컷오프가 있으면 반지름과 잘려 나간 비율도 있다. -->
+# <!-- alt: 학습 스텝에 따른 엔트로피, 중력의 세기, 평균 거리, 반발의 선 그래프. 컷오프가 있으면 반지름과 잘려 나간 비율도 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Measured on one window of the validation text, means over layers and heads. The lower the entropy, the fewer tokens a token draws on; the larger the strength, the more it leans to those nearby. Repulsion is the mean of m m / r² over the coordinates of the last layer. The vanilla model has an entropy only.
 # <!-- alt: Line plots against the step of entropy, strength, mean distance and repulsion; with a cutoff also of the radius and the share cut off. -->
@@ -393,7 +393,7 @@ pd.DataFrame({
 # | 매개변수, 같은 옵션의 NGT와 보통의 모델 | ⟨n_ngt⟩, ⟨n_vanilla⟩ |
 # | 학습에 걸린 초 | ⟨seconds⟩ |
 #
-# 모델 하나(⟨model⟩)를 시드 하나로 한 번, 창 ⟨batch⟩개씩 ⟨n_steps⟩단계를 학습시킨 결과입니다. 손실의 단위는 토큰당 내트입니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라집니다.
+# 모델 하나(⟨model⟩)를 시드 하나로 한 번, 창 ⟨batch⟩개씩 ⟨n_steps⟩스텝을 학습시킨 결과입니다. 손실의 단위는 토큰당 내트입니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라집니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngtbench-measured -->
 # ## What was measured, and on what
