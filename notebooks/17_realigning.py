@@ -114,7 +114,7 @@ pd.DataFrame(
 # <!-- label: realign-bits -->
 # ## A ruler that fits every tokenizer: bits per byte
 #
-# Loss per token cannot compare the two. Who cuts coarser has fewer tokens, each of them harder to predict. The length of the text in bytes depends on no tokenizer, so the surprise of all tokens of each document $d$ is added up and divided by bytes.
+# Loss per token cannot compare the two. A tokenizer that cuts more coarsely needs fewer tokens, but each is harder to predict. The length of the text in bytes depends on no tokenizer, so the surprise of all tokens of each document $d$ is added up and divided by bytes.
 #
 # $$\mathrm{bpb}=\frac{1}{\ln 2}\cdot\frac{-\sum_d\sum_i \ln p(t_i\mid \text{start},t_1,\dots,t_{i-1})}{\sum_d \text{bytes}(d)}$$
 #
@@ -377,12 +377,12 @@ pd.DataFrame({
 # <!-- label: realign-exercises -->
 # ## 연습 문제
 #
-# 빈칸(`...`)을 채운 다음 바로 아래 셀을 실행하면 답이 맞는지 알 수 있습니다.
+# 빈칸(`...`)을 채운 다음 바로 아래 셀을 실행하면 답이 맞는지 알 수 있습니다. 풀이는 접어 두었습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-exercises -->
 # ## Exercises
 #
-# Fill in the gap (`...`) and run the next cell: it tells you whether the answer holds.
+# Fill in the gap (`...`) and run the next cell: it tells you whether the answer holds. Solutions are folded.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-exercise-bits -->

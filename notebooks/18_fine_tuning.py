@@ -75,7 +75,7 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # <!-- label: tune-equal -->
 # ## 무엇이 같아야 공정한가
 #
-# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 걸음 수도, 한 걸음의 토큰 수도, 배우는 수의 개수도 같습니다. 학습률(learning rate)은 바꾼 모델의 새 행에서만 더 큽니다. 나머지 다른 것은 하나, 그 토큰들이 나르는 글의 양입니다.
+# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 스텝 수도, 한 스텝의 토큰 수도, 배우는 수의 개수도 같습니다. 학습률(learning rate)은 바꾼 모델의 새 행에서만 더 큽니다. 나머지 다른 것은 하나, 그 토큰들이 나르는 글의 양입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-equal -->
 # ## What must be equal to be fair
@@ -122,7 +122,7 @@ record(n_bytes=sum(len(text.encode()) for text in held),
 #
 # $$G_r \leftarrow \begin{cases} G_r & r\text{이 새 번호} \\ 0 & \text{그 밖}\end{cases}$$
 #
-# `lib.vocabulary_light`는 새 행들을 표 밖에 따로 두고 걸음마다 표에 끼워 넣습니다. 그러면 AdamW의 두 평균도 이 행들의 것만 있으면 되고, 다른 행은 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
+# `lib.vocabulary_light`는 새 행들을 표 밖에 따로 두고 스텝마다 표에 끼워 넣습니다. 그러면 AdamW의 두 평균도 이 행들의 것만 있으면 되고, 다른 행은 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-rows -->
 # ## The new rows alone
@@ -172,7 +172,7 @@ def measure(model, name):
 # <!-- label: tune-light -->
 # ## 나머지는 가볍게
 #
-# 둘째 단계에서는 나머지도 배웁니다. 그러나 모든 행렬을 그대로 배우게 하면 한 걸음이 비쌉니다. 행렬마다 기울기를 만들고 AdamW의 평균 둘을 지녀야 하기 때문입니다. 배운 것을 잊기도 쉽습니다. 그래서 행렬 $W$는 붙들어 두고, 계수(rank)가 작은 곱 하나를 더해 그것만 배웁니다(LoRA, Hu 등, 2021).
+# 둘째 단계에서는 나머지도 배웁니다. 그러나 모든 행렬을 그대로 배우게 하면 한 스텝이 비쌉니다. 행렬마다 기울기를 만들고 AdamW의 평균 둘을 지녀야 하기 때문입니다. 배운 것을 잊기도 쉽습니다. 그래서 행렬 $W$는 붙들어 두고, 계수(rank)가 작은 곱 하나를 더해 그것만 배웁니다(LoRA, Hu 등, 2021).
 #
 # $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
 #
@@ -211,7 +211,7 @@ def tune(name):
     return model
 
 # %% [markdown] tags=["lang-ko"]
-# `fine_tune`은 `lib.train.fit`을 두 번 부를 뿐입니다. 혼합 정밀도(mixed precision), 기울기 누적(gradient accumulation), 체크포인트(checkpoint), 이어서 하기는 모두 [5장](05_training.ipynb)의 것입니다. 먼저 한 걸음을 떼어, 새 행 말고는 정말 그대로인지 봅니다.
+# `fine_tune`은 `lib.train.fit`을 두 번 부를 뿐입니다. 혼합 정밀도(mixed precision), 기울기 누적(gradient accumulation), 체크포인트(checkpoint), 이어서 하기는 모두 [5장](05_training.ipynb)의 것입니다. 먼저 한 스텝만 학습시켜, 새 행 말고는 정말 그대로인지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # `fine_tune` does no more than call `lib.train.fit` twice: mixed precision, accumulation, checkpoints and resuming are those of [chapter 05](05_training.ipynb). First a single step, to see that nothing but the new rows moves.
 
@@ -237,12 +237,12 @@ del model, before
 # <!-- label: tune-both -->
 # ## 같은 예산, 두 모델
 #
-# 이제 두 모델을 ⟨n_steps⟩걸음씩 학습시킵니다. 한 쪽의 예산으로는 아주 작습니다. 그래도 방향은 보입니다.
+# 이제 두 모델을 ⟨n_steps⟩스텝씩 학습시킵니다. 이 페이지에서 쓸 수 있는 예산은 아주 작지만 방향은 보입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-both -->
 # ## One budget, two models
 #
-# Now both models are trained for ⟨n_steps⟩ steps. That is a very small budget, of a page; the direction shows all the same.
+# Now both models are trained for ⟨n_steps⟩ steps. That is as small a budget as a page can spend; the direction shows all the same.
 
 # %%
 model = tune("unswapped")
@@ -288,7 +288,7 @@ show(figure, table=curve.round(3).unstack(0))
 # %% [markdown] tags=["lang-ko"]
 # 바꾸기 전의 모델은 한국어에 바이트당 ⟨start_ko⟩비트를 씁니다. 새 행을 만들어 준 직후에는 ⟨aligned_ko⟩비트입니다. 같은 예산을 쓰고 나면 바꾼 쪽이 ⟨swapped_ko⟩비트, 바꾸지 않은 쪽이 ⟨unswapped_ko⟩비트입니다. 차이는 ⟨gap_ko⟩비트이고, 음수라면 바꾼 쪽이 낫습니다. 영어는 바꾸기 전 ⟨start_en⟩비트에서 각각 ⟨swapped_en⟩비트(⟨swapped_lost⟩), ⟨unswapped_en⟩비트(⟨unswapped_lost⟩)가 되었습니다.
 #
-# 예산이 작을수록 바꾼 쪽이 불리합니다. 바꾸지 않은 모델은 이미 잘 아는 토큰 몇백 개로 한글을 한 바이트씩 적는 법만 다듬으면 되지만, 바꾼 모델은 새 조각마다 언제 부를지를 따로 배워야 합니다. 드문 조각은 이만한 글에는 한두 번밖에 나오지 않습니다. 그 대신 글을 쓰고 읽을 때의 토큰 수는 첫 걸음부터 줄어 있습니다.
+# 예산이 작을수록 바꾼 쪽이 불리합니다. 바꾸지 않은 모델은 이미 잘 아는 토큰 몇백 개로 한글을 한 바이트씩 적는 법만 다듬으면 되지만, 바꾼 모델은 새 조각마다 언제 부를지를 따로 배워야 합니다. 드문 조각은 이만한 글에는 한두 번밖에 나오지 않습니다. 그 대신 글을 쓰고 읽을 때의 토큰 수는 첫 스텝부터 줄어 있습니다.
 # %% [markdown] tags=["lang-en"]
 # Before the change the model spends ⟨start_ko⟩ bits a byte on Korean, and ⟨aligned_ko⟩ once the new rows are made. After the same budget the swapped model spends ⟨swapped_ko⟩ and the untouched one ⟨unswapped_ko⟩. English went from ⟨start_en⟩ to ⟨swapped_en⟩ (⟨swapped_lost⟩) and ⟨unswapped_en⟩ (⟨unswapped_lost⟩). In Korean they differ by ⟨gap_ko⟩ bits; a negative number is in favour of the swap.
 #
@@ -298,7 +298,7 @@ show(figure, table=curve.round(3).unstack(0))
 # <!-- label: tune-published -->
 # ## 더 큰 예산
 #
-# `python -m benchmarks.ivr`은 같은 것을 더 많은 조각과 걸음으로 잽니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과와 코드이고, 셰익스피어의 희곡은 되새기지 않은 종류의 글입니다.
+# `python -m benchmarks.ivr`은 같은 것을 더 많은 조각과 스텝으로 잽니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과와 코드이고, 셰익스피어의 희곡은 되새기지 않은 종류의 글입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-published -->
 # ## A larger budget
@@ -383,12 +383,12 @@ show(figure, table=published.round(3))
 # <!-- label: tune-exercises -->
 # ## 연습 문제
 #
-# 빈칸(`...`)을 채운 다음 바로 아래 셀을 실행하면 답이 맞는지 알 수 있습니다.
+# 빈칸(`...`)을 채운 다음 바로 아래 셀을 실행하면 답이 맞는지 알 수 있습니다. 풀이는 접어 두었습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-exercises -->
 # ## Exercises
 #
-# Fill in the gap (`...`) and run the next cell: it tells you whether the answer holds.
+# Fill in the gap (`...`) and run the next cell: it tells you whether the answer holds. Solutions are folded.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-exercise-mask -->
@@ -520,7 +520,7 @@ pd.DataFrame([
     ["한국어 | Korean",
      f"{data.describe('korean', 'ko')} | {data.describe('korean')}"],
     ["층 | Layers", cfg.layers],
-    ["걸음 × 창 × 토큰 | Steps × windows × tokens",
+    ["스텝 × 창 × 토큰 | Steps × windows × tokens",
      f"{cfg.steps} × {cfg.batch} × {cfg.context}"],
     ["장치 | Device", str(cfg.device)],
     ["torch, transformers",
