@@ -20,11 +20,11 @@
 #
 # 이 장을 마치면 다음을 할 수 있습니다.
 #
-# - 한 단어를 BPE와 유니그램으로 각각 손으로 자르고, 두 방법이 갈라지는 곳을 짚습니다.
+# - 한 낱말을 BPE와 유니그램으로 각각 손으로 자르고, 두 방법이 갈라지는 곳을 짚습니다.
 # - 점수를 공식으로 정하고, 또 데이터에서 배우고, 그 차이를 잽니다.
 # - 병합이 없는 `tokenizer.json` 하나를 쓰고, 떼어 둔 글에서 얼마나 같은지 잽니다.
-# - 어떤 점수로도 BPE처럼 자를 수 없는 단어가 있음을 정수 덧셈으로 증명합니다.
-# - 언제나 옳은 규칙으로 단어를 미리 끊어, 배운 글은 모두 교사와 같은 번호로 바꿉니다.
+# - 어떤 점수로도 BPE처럼 자를 수 없는 낱말이 있음을 정수 덧셈으로 증명합니다.
+# - 언제나 옳은 규칙으로 낱말을 미리 끊어, 배운 글은 모두 교사와 같은 번호로 바꿉니다.
 #
 # 읽는 데 60분, 연습 문제에 70분쯤 걸립니다. 파이썬과 선형대수의 기초가 필요하고,
 # GPU는 쓰지 않습니다.
@@ -83,7 +83,7 @@ use_style()
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-by-hand -->
-# ## 단어 하나를 두 번 자르기
+# ## 낱말 하나를 두 번 자르기
 #
 # BPE는 병합 순위(merge rank)가 앞서는 쌍부터 붙이고 되돌리지 않습니다
 # ([14장](14_bpe_and_unigram.ipynb#bpe-encoding)). 실제 GPT-2의 병합 ⟨merges⟩개로 `hugs`를
@@ -130,7 +130,8 @@ def shown(path):
 
 
 def table(rows, *columns):
-    """A data frame whose first column heads the rows."""
+    """A data frame whose first column heads the rows, with nothing cut off."""
+    pd.set_option("display.max_colwidth", None)
     frame = pd.DataFrame(rows, columns=columns).set_index(columns[0])
     return frame.rename_axis(index=None, columns=columns[0])
 
@@ -144,7 +145,7 @@ table([(rank, shown([left, right]), shown(parts))
 # <!-- label: distill-sum -->
 # ### 유니그램은 합을 봅니다
 #
-# 유니그램에는 순서가 없습니다. 조각 $t$마다 점수(score) $s(t)$가 있고, 단어를
+# 유니그램에는 순서가 없습니다. 조각 $t$마다 점수(score) $s(t)$가 있고, 낱말을
 # 조각으로 나누는 분할(segmentation) $y = (t_1, \dots, t_k)$의 값은 점수의 합입니다.
 #
 # $$ S(y) = \sum_{i=1}^{k} s(t_i), \qquad \hat y = \arg\max_y S(y) $$
@@ -185,7 +186,7 @@ pd.DataFrame(rows).T.round(2)
 
 # %% [markdown] tags=["lang-ko"]
 # 화살표가 붙은 행이 BPE의 분할입니다. 합이 가장 큰 행을 고르는데, $-1$은 조각 수만 세므로
-# 두 분할이 동점(tie)이고, $-r$은 순위가 0인 바이트로만 자르려 합니다. $-\log(r+300)$은 이 단어를 BPE처럼 자릅니다.
+# 두 분할이 동점(tie)이고, $-r$은 순위가 0인 바이트로만 자르려 합니다. $-\log(r+300)$은 이 낱말을 BPE처럼 자릅니다.
 # 글자 사이를 마디로 하고 조각을 호로 하는 격자(lattice)를 그리면, 분할은 왼쪽 끝에서
 # 오른쪽 끝까지 가는 경로입니다. 그 가운데 최적 경로는
 # [비터비(Viterbi)](14_bpe_and_unigram.ipynb#bpe-viterbi)가 찾습니다.
@@ -274,14 +275,14 @@ show(fig)
 # 그래서 말뭉치(corpus)는 이 책을 설치한 컴퓨터에 이미 있는 것으로 모읍니다. 설치된
 # 파이썬 패키지의 소스와 문서, 여러 언어로 번역된 메시지, 희곡과 한국어 글입니다.
 # 여기에 시드(seed)에서 만든 숫자, 웹 주소, 이어 붙인 말, 반복, 무작위 글자를 더하고,
-# 배우는 쪽에는 있을 법한 새 단어도 더합니다. 다른 파일에서 틀리는 단어를 살펴보면, 아는 낱말
-# 둘을 붙여 쓴 것, 아는 낱말의 어미나 대소문자만 달라진 것이 많습니다. 그래서 새 단어도 그렇게
+# 배우는 쪽에는 있을 법한 새 낱말도 더합니다. 다른 파일에서 틀리는 낱말을 살펴보면, 아는 낱말
+# 둘을 붙여 쓴 것, 아는 낱말의 어미나 대소문자만 달라진 것이 많습니다. 그래서 새 낱말도 그렇게
 # 만듭니다.
 # 찾은 글은 파일 단위로 나누어 일부를 떼어 두고, 만든 글은 시드를 달리합니다. 한 파일뿐인
 # 희곡과 한국어 글은 줄 끝에서 토막 내어 토막 하나를 파일 하나로 칩니다.
 #
 # BPE도 유니그램도 먼저 정규식으로 나눈 프리토큰(pre-token) 안에서만 자릅니다. 그러니
-# 서로 다른 프리토큰을 한 번씩만 보면 됩니다. 앞으로 단어라고 하면 프리토큰 하나를 말합니다.
+# 서로 다른 프리토큰을 한 번씩만 보면 됩니다. 앞으로 낱말이라고 하면 프리토큰 하나를 말합니다.
 # 아래에서 ‘출현’은 글에 나온 횟수이고
 # ‘종류’는 서로 다른 프리토큰의 수입니다.
 # %% [markdown] tags=["lang-en"]
@@ -459,7 +460,7 @@ pd.DataFrame(
 # <!-- label: distill-learning -->
 # ## 점수를 배우기
 #
-# 정답 경로를 알고 있으니 점수를 배울 수 있습니다. 단어 하나의 정답 경로를 $y$,
+# 정답 경로를 알고 있으니 점수를 배울 수 있습니다. 낱말 하나의 정답 경로를 $y$,
 # 정답이 아닌 경로 가운데 합이 가장 큰 경쟁 경로를 $\hat y$라 합시다. 둘의 차이가
 # 마진(margin) $m$이고, 조각마다 $y$에 나온 횟수에서 $\hat y$에 나온 횟수를 뺀 벡터가
 # $\Delta$입니다.
@@ -519,16 +520,16 @@ met = {f"{n + 1}": [learn_one(w, gold[w], s) for w in toy]
 pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 행은 단어의 정답 경로, 열은 몇 번째로 훑었는지, 값은 그때 만난 마진입니다. 처음에는
-# 모든 점수가 $-1$이라 마진이 모자란 단어가 있지만, 몇 번 훑고 나면 모두
-# $M = 0.1$ 이상이 되고 점수는 더 움직이지 않습니다. 한 단어를 고치면 그 조각을 함께 쓰는
-# 다른 단어의 마진도 달라집니다.
+# 행은 낱말의 정답 경로, 열은 몇 번째로 훑었는지, 값은 그때 만난 마진입니다. 처음에는
+# 모든 점수가 $-1$이라 마진이 모자란 낱말이 있지만, 몇 번 훑고 나면 모두
+# $M = 0.1$ 이상이 되고 점수는 더 움직이지 않습니다. 한 낱말을 고치면 그 조각을 함께 쓰는
+# 다른 낱말의 마진도 달라집니다.
 #
-# 실제 어휘에는 항목이 ⟨vocab_size⟩개 있고, 배울 단어는 ⟨words⟩개입니다. `lib.lattice`는 단어마다
+# 실제 어휘에는 항목이 ⟨vocab_size⟩개 있고, 배울 낱말은 ⟨words⟩개입니다. `lib.lattice`는 낱말마다
 # 격자의 호를 미리 늘어놓고, 경쟁 경로를 동적 계획법으로 정확히 찾습니다. 상태는
 # (위치, 정답 경로를 벗어났는가) 둘뿐입니다. 훑을수록 $M$과 $\eta$를 줄이고, 마지막 30%
-# 동안의 점수를 평균합니다. 절반이 지나면 어떤 점수로도 맞출 수 없어 보이는 단어, 곧
-# 크게 지는 단어는 놓아줍니다. 마진이 모자란 단어를 찾는 일은 여러 스레드(thread)가 묶음마다
+# 동안의 점수를 평균합니다. 절반이 지나면 어떤 점수로도 맞출 수 없어 보이는 낱말, 곧
+# 크게 지는 낱말은 놓아줍니다. 마진이 모자란 낱말을 찾는 일은 여러 스레드(thread)가 묶음마다
 # 나누어 하고, 점수를 옮기는 일은 한 스레드가 차례로 합니다. 그래서 스레드가 몇이든 배운 점수는
 # 똑같습니다.
 # %% [markdown] tags=["lang-en"]
@@ -675,7 +676,7 @@ table([(NAMES[kind], *(f"{x:.2f}" for x in (
 # 앞의 두 열이 배운 점수이고, 나머지 네 열은 공식마다 틀린 출현의 비율입니다. 떼어 둔
 # 파일에서 배운 점수는 출현의 ⟨learned_right⟩%를 교사와 같게 자릅니다. 틀린 출현은 가장 나은
 # 공식의 ⟨fewer⟩분의 1입니다. 그래도 처음부터 끝까지 같은
-# 번호로 바뀌는 파일은 ⟨same_files⟩%입니다. 단어 하나만 달라도 파일은 달라지기 때문입니다.
+# 번호로 바뀌는 파일은 ⟨same_files⟩%입니다. 낱말 하나만 달라도 파일은 달라지기 때문입니다.
 # 한국어에서는 배운 점수가 ⟨korean_wrong⟩%, 공식이 ⟨korean_closed⟩%로, 공식보다 나아진 것이
 # 거의 없습니다. 까닭은 [뒤에서](#distill-limits) 봅니다. 아래쪽의 만든 글은 일부러 어렵게 고른 것입니다. 특히 같은 글자가
 # 되풀이되는 글과 낱말을 이어 붙인 글에서는 여전히 많이 틀립니다.
@@ -683,7 +684,7 @@ table([(NAMES[kind], *(f"{x:.2f}" for x in (
 # 파일의 크기는 ⟨file_mb⟩ MB입니다. 어휘 ⟨vocab_size⟩개 가운데 ⟨same_ids⟩개의 번호가 교사와
 # 같고, 특수 토큰을 뺀 조각 ⟨vocab_pieces⟩개 가운데 ⟨whole⟩개가 한 조각으로 남습니다. 번호로 바꾸었다가
 # 되돌린 글은 ⟨asked_trip⟩편 가운데 ⟨round_trip⟩편이 원래 글과 같습니다. 우리가 쓴 비터비와
-# `tokenizers`의 비터비는 단어 ⟨asked_viterbi⟩개 가운데 ⟨same_viterbi⟩개를 같게 자릅니다.
+# `tokenizers`의 비터비는 낱말 ⟨asked_viterbi⟩개 가운데 ⟨same_viterbi⟩개를 같게 자릅니다.
 # %% [markdown] tags=["lang-en"]
 # The first two columns are the learned scores, the other four the occurrences wrong
 # under each formula. In held-out files the learned scores cut ⟨learned_right⟩% of the
@@ -729,9 +730,9 @@ show(fig, table=pd.DataFrame(
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-look -->
-# ## 단어를 골라 견주기
+# ## 낱말을 골라 견주기
 #
-# 단어를 고르면 BPE, 공식, 배운 점수가 자른 조각이 색띠로 나옵니다. BPE와 같으면 ✓,
+# 낱말을 고르면 BPE, 공식, 배운 점수가 자른 조각이 색띠로 나옵니다. BPE와 같으면 ✓,
 # 다르면 ✗입니다. 빈칸은 ␣, 줄바꿈은 ↵로 적었고, 글자 하나가 되지 못한 바이트는
 # 십육진수로, 길게 되풀이되는 글자는 `×`와 횟수로 적었습니다.
 # %% [markdown] tags=["lang-en"]
@@ -787,14 +788,14 @@ for example in examples:
     panels.append(HTML(f"<table style='color:var(--ink,inherit)'>{body}"
                        "</table>"))
 dropdown = Dropdown(options=[shown([e.encode()]) for e in examples], index=1,
-                    description="단어 | word")
+                    description="낱말 | word")
 stack = Stack(panels, selected_index=1)
 jslink((dropdown, "index"), (stack, "selected_index"))
 VBox([dropdown, stack])
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 단어 하나를 BPE, 공식, 배운 점수가 자른 모습입니다. 목록에서 다른 단어를 골라 보십시오.
-# <!-- alt: 단어를 고르는 목록과, 그 단어를 세 방법이 자른 조각을 두 색으로 번갈아 칠한 표. 행마다 BPE와 같으면 체크, 다르면 가위표가 붙는다. -->
+# 낱말 하나를 BPE, 공식, 배운 점수가 자른 모습입니다. 목록에서 다른 낱말을 골라 보십시오.
+# <!-- alt: 낱말을 고르는 목록과, 그 낱말을 세 방법이 자른 조각을 두 색으로 번갈아 칠한 표. 행마다 BPE와 같으면 체크, 다르면 가위표가 붙는다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # One word as BPE, the formula and the learned scores cut it. Pick another in the list.
 # <!-- alt: A list to pick a word from, and a table of its pieces under the three methods, tinted in two colours by turns. Each row has a check mark where it equals BPE and a cross where it does not. -->
@@ -825,8 +826,8 @@ both[1].set_title("learned", weight="bold")
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 떼어 둔 글의 단어 `⟨mended⟩`. 위가 BPE, 아래가 유니그램이며 오른쪽에서는 둘이 같은 곳에서 끊깁니다.
-# <!-- alt: 한 단어의 격자 두 개가 나란히 있다. 왼쪽에서는 위의 청록색 호와 아래의 주황색 호가 서로 다른 마디에서 끊기고, 오른쪽에서는 아래 호가 위 호를 거울에 비춘 모양이 된다. -->
+# 떼어 둔 글의 낱말 `⟨mended⟩`. 위가 BPE, 아래가 유니그램이며 오른쪽에서는 둘이 같은 곳에서 끊깁니다.
+# <!-- alt: 한 낱말의 격자 두 개가 나란히 있다. 왼쪽에서는 위의 청록색 호와 아래의 주황색 호가 서로 다른 마디에서 끊기고, 오른쪽에서는 아래 호가 위 호를 거울에 비춘 모양이 된다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The held-out word `⟨mended⟩`: BPE above, Unigram below. On the right both break at the same places.
 # <!-- alt: Two lattices of one word side by side. On the left the teal arcs above and the orange arcs below break at different nodes; on the right the arcs below mirror those above. -->
@@ -872,7 +873,7 @@ for word in (b"ppp", b"'''", b"\n\n\n"):
     ties = [d for d in demands(gold_path(word), vocabulary) if is_tie(d)]
     rows.append((shown([word]), shown(gold_path(word)), shown(ties[0].rival),
                  *(shown(cut_by(draw, word)) for draw in draws)))
-table(rows, "단어 | word", "BPE",
+table(rows, "낱말 | word", "BPE",
       "같은 조각의 다른 순서 | same pieces, other order",
       *(f"무작위 점수 {n} | random scores {n}" for n in (1, 2, 3)))
 
@@ -880,8 +881,8 @@ table(rows, "단어 | word", "BPE",
 # <!-- label: distill-opposite -->
 # ### 서로 반대되는 요구
 #
-# 단어마다 정답 경로가 경쟁 경로를 이겨야 합니다. 이것을 경쟁 경로마다 부등식 하나로 쓴 것이
-# 그 단어의 요구입니다. 두 단어가
+# 낱말마다 정답 경로가 경쟁 경로를 이겨야 합니다. 이것을 경쟁 경로마다 부등식 하나로 쓴 것이
+# 그 낱말의 요구입니다. 두 낱말이
 # 정반대의 부등식을 요구하면, 둘을 더했을 때 모든 점수가 지워지고 $0 > 0$이 남습니다.
 # 점수의 값은 계산에 나오지도 않으므로 어떤 점수로도 피할 수 없습니다. GPT-2의 실제
 # 어휘에서 숫자 두 개가 그렇습니다. 아래 계산은 정수와 분수로만 합니다.
@@ -944,7 +945,7 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
 # 남은 오류에서도 이런 증명을 찾을 수 있습니다. 파르카스 보조정리(Farkas' lemma)에 따르면,
 # 어떤 점수로도 함께 채울 수 없는 요구들에는 반드시 양수 가중치가 있어서 그만큼씩 더하면
 # $0 > 0$이 됩니다. 그 가중치가 불가능의 증명서(certificate)입니다. 배운 점수가 틀린
-# 단어의 요구에, 아슬아슬하게 지켜진 요구를 하나나 둘 보태어, 더하면 점수가 모두 지워지는
+# 낱말의 요구에, 아슬아슬하게 지켜진 요구를 하나나 둘 보태어, 더하면 점수가 모두 지워지는
 # 묶음을 찾습니다.
 # 찾은 묶음은 모두 분수로 더해 확인합니다.
 # %% [markdown] tags=["lang-en"]
@@ -992,7 +993,7 @@ record(chosen=len(chosen))
 table([(", ".join(shown([b"".join(d.gold)]) for d in proof),
         " · ".join(map(str, proof)) if len(proof) > 1 else
         f"{shown(proof[0].gold)} = {shown(proof[0].rival)}")
-       for proof in chosen], "단어 | words", "요구 | demands")
+       for proof in chosen], "낱말 | words", "요구 | demands")
 
 # %% [markdown] tags=["lang-ko"]
 # 배운 점수가 틀린 요구 ⟨lost⟩개 가운데 ⟨proofs⟩개에서 증명서를 찾았고, 그중 ⟨ties⟩개가
@@ -1044,15 +1045,15 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # <!-- label: distill-layer -->
 # ## 점수 밖에서 끊기
 #
-# BPE에는 점수에 없는 성질이 있습니다. 단어를 BPE의 경계 하나에서 둘로 나누면, 두 부분을
+# BPE에는 점수에 없는 성질이 있습니다. 낱말을 BPE의 경계 하나에서 둘로 나누면, 두 부분을
 # 따로 잘라 이어 붙인 것이 전체를 자른 것과 같습니다. 그 경계를 넘는 병합이 한 번도 없었기
 # 때문입니다. 그러니 모델이 보기 전에 프리토큰을 그 자리에서 미리 끊어도 됩니다. 점수가 틀리던
-# 단어는 이렇게 고칠 수 있습니다. 맞던 단어는 그대로 맞습니다. 최적 경로가 이미 그 경계를
+# 낱말은 이렇게 고칠 수 있습니다. 맞던 낱말은 그대로 맞습니다. 최적 경로가 이미 그 경계를
 # 지나고 있었으니까요.
 #
-# 어디서 끊을지는 규칙으로 적습니다. 규칙 $p\,|\,q$는 $pq$로 시작하는 단어를 모두 $p$
-# 다음에서 끊습니다. 그런 단어를 BPE가 언제나 거기서 끊는다면 그 규칙은 안전합니다(sound).
-# 단어는 끝이 없지만 확인은 유한합니다. 다음 정리 덕분입니다.
+# 어디서 끊을지는 규칙으로 적습니다. 규칙 $p\,|\,q$는 $pq$로 시작하는 낱말을 모두 $p$
+# 다음에서 끊습니다. 그런 낱말을 BPE가 언제나 거기서 끊는다면 그 규칙은 안전합니다(sound).
+# 낱말은 끝이 없지만 확인은 유한합니다. 다음 정리 덕분입니다.
 #
 # > 조각의 열은, 이웃한 두 조각마다 그 둘을 붙인 것을 BPE로 자른 결과가 바로 그 두 조각일 때,
 # > 그리고 그때에만 BPE의 결과입니다.
@@ -1098,9 +1099,9 @@ table([(shown(cut), ", ".join(
 
 # %% [markdown] tags=["lang-ko"]
 # 이웃이 모두 맞는 행은 하나뿐이고, 그것이 BPE의 분할입니다. 이제 배우는 글에서 점수가 틀리는
-# 단어마다 규칙을 찾습니다. BPE의 경계 가운데 양쪽이 모두 바르게 잘리는 자리를 고르고, 그
-# 자리에서 안전한 가장 짧은 $q$를 찾습니다. 짧을수록 더 많은 단어에 들어맞습니다. 안전한 $q$가
-# 없으면 규칙을 그 단어 하나에만 씁니다. 끊고 남은 뒷부분이 또 틀리면 되풀이합니다.
+# 낱말마다 규칙을 찾습니다. BPE의 경계 가운데 양쪽이 모두 바르게 잘리는 자리를 고르고, 그
+# 자리에서 안전한 가장 짧은 $q$를 찾습니다. 짧을수록 더 많은 낱말에 들어맞습니다. 안전한 $q$가
+# 없으면 규칙을 그 낱말 하나에만 씁니다. 끊고 남은 뒷부분이 또 틀리면 되풀이합니다.
 # %% [markdown] tags=["lang-en"]
 # One row only has all its neighbours right, and it is BPE's cut. Now for the rules: one
 # for each word of the training text that the scores get wrong. Among BPE's boundaries we
@@ -1135,12 +1136,12 @@ short = sorted((r for r in rules if not r.whole and fitting(r)),
 table([(f"{shown([r.prefix.encode()])} | {shown([r.context.encode()])}",
         shown([fitting(r)]), shown(cut_by(student, fitting(r))),
         shown([pieces[i] for i in exact.encode(fitting(r).decode()).ids]))
-       for r in short], "규칙 | rule", "단어 | word",
+       for r in short], "규칙 | rule", "낱말 | word",
       "점수만 | scores alone", "규칙과 함께 | with rules")
 
 # %% [markdown] tags=["lang-ko"]
-# 배우는 글에서 틀리던 ⟨bad_words⟩종에 규칙 ⟨rules⟩개를 만들었고, 그 가운데 ⟨general⟩개는 단어
-# 하나에 매이지 않는 일반 규칙입니다. 규칙으로 닿지 못한 단어는 ⟨unmended⟩개, 고친 뒤에도 틀리는
+# 배우는 글에서 틀리던 ⟨bad_words⟩종에 규칙 ⟨rules⟩개를 만들었고, 그 가운데 ⟨general⟩개는 낱말
+# 하나에 매이지 않는 일반 규칙입니다. 규칙으로 닿지 못한 낱말은 ⟨unmended⟩개, 고친 뒤에도 틀리는
 # 배우는 종류는 ⟨still⟩개입니다.
 #
 # 규칙이 많아도 느려지지 않게 하는 일이 남았습니다. `tokenizers`의 전처리 단계는 하나 늘 때마다
@@ -1196,7 +1197,7 @@ table([(NAMES[kind], f"{wrong['learned'][kind][0]:.3f}",
 # <!-- label: distill-residue -->
 # ### 무엇이 남는가
 #
-# 남은 것은 배우는 글에 없던 단어입니다. 아래는 떼어 둔 파일에서 자주 나온 것들입니다.
+# 남은 것은 배우는 글에 없던 낱말입니다. 아래는 떼어 둔 파일에서 자주 나온 것들입니다.
 # %% [markdown] tags=["lang-en"]
 # Of every eighth training document, ⟨checked⟩ in all and compared from end to end,
 # ⟨checked_same⟩ become the same ids. In held-out files ⟨exact_wrong⟩% of the occurrences
@@ -1213,7 +1214,7 @@ table([(NAMES[kind], f"{wrong['learned'][kind][0]:.3f}",
 top = sorted(off["found"], key=lambda w: (-found[w], w))[:12]
 table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
         shown([pieces[i] for i in exact.encode(w.decode()).ids]), found[w])
-       for w in top], "단어 | word", "BPE", "유니그램 | Unigram",
+       for w in top], "낱말 | word", "BPE", "유니그램 | Unigram",
       "출현 | occurrences")
 
 # %% [markdown] tags=["lang-ko"]
@@ -1224,8 +1225,8 @@ table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
 # ### 크게 돌린 결과
 #
 # 이 쪽은 작은 말뭉치로 돕니다. 더 큰 말뭉치로 두 교사를 증류하고, 배운 문서 전부를
-# 처음부터 끝까지 견준 결과가 `benchmarks/tokenizers.py`의 기록에 있습니다. 거기서는 만든 단어에서도
-# 규칙을 찾습니다. 여러 단어에 쓸모 있는 것부터, 파일이 BPE의 것보다 커지지 않을 만큼만 더합니다.
+# 처음부터 끝까지 견준 결과가 `benchmarks/tokenizers.py`의 기록에 있습니다. 거기서는 만든 낱말에서도
+# 규칙을 찾습니다. 여러 낱말에 쓸모 있는 것부터, 파일이 BPE의 것보다 커지지 않을 만큼만 더합니다.
 # 비율은 같은 글을 교사 BPE가 자르는 속도에 대한 것입니다.
 # %% [markdown] tags=["lang-en"]
 # Many are names glued together. BPE is busy joining pairs it learned early and steps over
@@ -1415,9 +1416,9 @@ check_tie(its_tie, teacher)
 # <!-- label: distill-exercise-opposite -->
 # ### 5. 반대되는 두 수 (★★★, 25분)
 #
-# `" 00822280"`과 `" 00828082"`처럼 서로 반대되는 요구를 하는 두 단어를 찾으십시오. 요구에
+# `" 00822280"`과 `" 00828082"`처럼 서로 반대되는 요구를 하는 두 낱말을 찾으십시오. 요구에
 # 나오는 조각이 본문의 네 조각과는 달라야 합니다. 답은 문자열 두 개의
-# 튜플입니다. 손으로 찾기보다 숫자로 된 단어를 여럿 만들어 `demands`와 `opposite`로 찾는 편이
+# 튜플입니다. 손으로 찾기보다 숫자로 된 낱말을 여럿 만들어 `demands`와 `opposite`로 찾는 편이
 # 빠릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-exercise-opposite -->
@@ -1452,7 +1453,7 @@ check_opposite(its_pair, teacher)
 # ## 무엇을 무엇으로 쟀는가
 #
 # 교사는 GPT-2의 실제 어휘 ⟨vocab_size⟩개와 병합 ⟨merges⟩개입니다. ⟨profile⟩ 프로필에서
-# 단어 ⟨words⟩개, 호 ⟨arcs⟩개를 ⟨passes⟩번 훑었고, 배우는 데 CPU(⟨device⟩) 시간으로
+# 낱말 ⟨words⟩개, 호 ⟨arcs⟩개를 ⟨passes⟩번 훑었고, 배우는 데 CPU(⟨device⟩) 시간으로
 # ⟨learning_seconds⟩초가 걸렸습니다. 떼어 둔 파일에서 틀린 출현은 빈도로
 # ⟨frequency_wrong⟩%, 가장 나은 공식으로 ⟨closed_wrong⟩%, 배운 점수로 ⟨learned_wrong⟩%입니다. 충실도는 모두 저장한 `tokenizer.json`을 `tokenizers`로 다시 읽어
 # 쟀습니다. 파일 단위로 나누었으므로, 한 패키지의 서로 닮은 파일이 양쪽에 있을 수 있습니다.

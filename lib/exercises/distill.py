@@ -78,7 +78,7 @@ def check_update(answer: Any) -> Verdict:
                if not math.isclose(got[piece], want[piece], abs_tol=1e-9)]
         if off and m >= margin:
             return not_yet(
-                "마진이 이미 충분한 단어에서는 점수를 그대로 두어야 합니다.",
+                "마진이 이미 충분한 낱말에서는 점수를 그대로 두어야 합니다.",
                 "A word whose margin is wide enough must leave the scores alone.",
             )
         if off:
@@ -121,16 +121,16 @@ def check_tie(word: Any, teacher: Any) -> Verdict:
 def check_opposite(words: Any, teacher: Any) -> Verdict:
     """Two words with opposite demands, other than the pair of the chapter."""
     if not isinstance(words, (tuple, list)) or len(words) != 2:
-        return not_yet("단어 두 개를 튜플로 주십시오.", "Give a tuple of two words.")
+        return not_yet("낱말 두 개를 튜플로 주십시오.", "Give a tuple of two words.")
     first, second = words
     if any(len(word.encode()) > 12 for word in words):
-        return not_yet("12바이트보다 긴 단어는 경로가 너무 많습니다.",
+        return not_yet("12바이트보다 긴 낱말은 경로가 너무 많습니다.",
                        "A word longer than 12 bytes has too many paths.")
     found = opposite(_demands(first, teacher)[0], _demands(second, teacher)[0])
     if found is None:
         return not_yet(
-            "두 단어의 요구를 더해도 0 > 0이 되지 않습니다. 숫자 0, 2, 5, 8로 된 "
-            "단어를 여럿 만들어 견주어 보십시오.",
+            "두 낱말의 요구를 더해도 0 > 0이 되지 않습니다. 숫자 0, 2, 5, 8로 된 "
+            "낱말을 여럿 만들어 견주어 보십시오.",
             "No two demands of these words add up to 0 > 0. Make many words of the "
             "digits 0, 2, 5, 8 and compare them.",
         )
