@@ -279,6 +279,11 @@ def test_transformers_loads_what_was_saved(tmp_path):
 def test_a_learned_teacher_with_its_layer_can_be_reassigned():
     unigram = distill(data.gpt2_tokenizer(), [KOREAN] * 3, passes=2, made_items=5,
                       bar=False).tokenizer
-    after = remap_tokenizer(unigram, gpt2_rules())
+    # the layer foresees runs of one sign, and cuts them before pieces are looked for
+    runs = "ㅋㅋㅋ".encode()
+    with pytest.raises(RuleError, match=r"cut into ㅋㅋ \| ㅋ before"):
+        remap_tokenizer(unigram, gpt2_rules())
+    rules = tuple(rule for rule in gpt2_rules() if rule.new != runs)
+    after = remap_tokenizer(unigram, rules)
     assert after.decode(after.encode(KOREAN).ids) == KOREAN
     assert len(after.encode(KOREAN).ids) < len(unigram.encode(KOREAN).ids)

@@ -99,8 +99,7 @@ class Visit:
         """Pass every part of the page, so that all it draws late is drawn."""
         self.page.evaluate("""async () => {
             const frame = () => new Promise(requestAnimationFrame);
-            const step = innerHeight - 60;  // drawn is what is 600 px below the window
-            for (let y = 0; y < document.documentElement.scrollHeight; y += step) {
+            for (let y = 0; y < document.documentElement.scrollHeight; y += 400) {
                 window.scrollTo({ top: y, behavior: "instant" });
                 await frame(); await frame();
             }
@@ -147,10 +146,3 @@ def served(request, browser, address):
     """A page as served, in light, passed through once for all tests that only look."""
     with visits(browser) as opened:
         yield opened(f"{address}/{request.param}").scroll_through()
-
-
-@pytest.fixture(scope="module")
-def filed(request, browser, site):
-    """A page from its folder, passed through once for all tests that move things."""
-    with visits(browser) as opened:
-        yield opened((site / request.param).as_uri()).scroll_through()

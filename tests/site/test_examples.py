@@ -4,12 +4,7 @@ choose a layer and a head, change the temperature, step through training."""
 import pytest
 
 QKV, TRAINING = "02_qkv_tracing", "05_training"
-
-
-def both(name):
-    """Open the page once in each language, for all the tests that move it."""
-    return pytest.mark.parametrize(
-        "filed", [f"{lang}/{name}.html" for lang in ("ko", "en")], indirect=True)
+LANGS = pytest.mark.parametrize("lang", ["ko", "en"])
 
 
 def set_range(slider, value):
@@ -42,9 +37,10 @@ def along(seen, section, count):
     return shown
 
 
-@both(QKV)
-def test_a_layer_and_a_head_are_chosen(filed):
-    figure = filed.page.locator("[data-figure]").first
+@LANGS
+def test_a_layer_and_a_head_are_chosen(site, visit, lang):
+    seen = visit((site / lang / f"{QKV}.html").as_uri()).scroll_through()
+    figure = seen.page.locator("[data-figure]").first
     told = set()
     for layer, head in ((0, 0), (16, 0), (29, 8)):
         set_range(figure.locator("[data-ax=layer]"), layer)
@@ -52,34 +48,25 @@ def test_a_layer_and_a_head_are_chosen(filed):
         assert figure.locator("output").all_inner_texts()[:2] == [str(layer), str(head)]
         told.add(figure.locator(".ax-view").inner_html())
     assert len(told) == 3
-    assert filed.errors == []
+    assert seen.errors == []
 
 
-@both(QKV)
-def test_a_higher_temperature_spreads_the_weights(filed):
-    cold, _, hot = along(filed, "qkv-temperature", 3)
+@LANGS
+def test_a_higher_temperature_spreads_the_weights(site, visit, lang):
+    seen = visit((site / lang / f"{QKV}.html").as_uri()).scroll_through()
+    cold, _, hot = along(seen, "qkv-temperature", 3)
     for state in (cold, hot):
         assert sum(state["traces"][0]) == pytest.approx(1, abs=1e-5)
     assert max(hot["traces"][0]) < max(cold["traces"][0])
-    assert filed.errors == []
+    assert seen.errors == []
 
 
-@both(QKV)
-def test_the_attention_explorer_moves_by_keyboard(filed):
-    slider = filed.page.locator("[data-figure] input[type=range]").first
-    figure = slider.locator("xpath=ancestor::*[@data-figure]")
-    set_range(slider, 0)
-    before = figure.inner_html()
-    slider.focus()
-    slider.press("ArrowRight")
-    assert figure.inner_html() != before
-
-
-@both(TRAINING)
-def test_training_is_stepped_through(filed):
-    states = along(filed, "train-steps", 3)
+@LANGS
+def test_training_is_stepped_through(site, visit, lang):
+    seen = visit((site / lang / f"{TRAINING}.html").as_uri()).scroll_through()
+    states = along(seen, "train-steps", 3)
     assert len({str(state["traces"]) for state in states}) >= 2
     for state in states:
         for row in state["traces"][0]:
             assert sum(row) == pytest.approx(1, abs=0.01)  # shown in thousandths
-    assert filed.errors == []
+    assert seen.errors == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.site.pages import page_names, told
+from tests.site.pages import page_names
 
 SECTIONED = [name for name in page_names() if name[:2].isdigit()]
 
@@ -24,19 +24,18 @@ def switch_language(page, lang):
 
 
 @pytest.mark.parametrize("name", SECTIONED)
-def test_language_switch_keeps_page_and_section(address, visit, name):
-    seen = visit(f"{address}/ko/{name}.html")
-    for end, place in (("en", 1 / 2), ("ko", 1 / 3)):
-        page = seen.scroll_through().page
-        sections = page.eval_on_selector_all(
-            "article section section[id]", "(all) => all.map((section) => section.id)")
-        section = sections[int(place * len(sections))]
-        scroll_to(page, section)
-        switch_language(page, end)
-        assert page.url == f"{address}/{end}/{name}.html#{section}"
-        page.evaluate("() => document.fonts.ready.then(() => true)")
-        box = page.locator(f"[id='{section}']").first.bounding_box()
-        assert -5 <= box["y"] <= 430
+@pytest.mark.parametrize(("start", "end"), [("ko", "en"), ("en", "ko")])
+def test_language_switch_keeps_page_and_section(address, visit, name, start, end):
+    page = visit(f"{address}/{start}/{name}.html").scroll_through().page
+    sections = page.eval_on_selector_all(
+        "article section section[id]", "(all) => all.map((section) => section.id)")
+    section = sections[len(sections) // 2]
+    scroll_to(page, section)
+    switch_language(page, end)
+    assert page.url == f"{address}/{end}/{name}.html#{section}"
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+    box = page.locator(f"[id='{section}']").first.bounding_box()
+    assert -5 <= box["y"] <= 430
 
 
 def test_language_switch_works_from_a_folder(site, visit):
@@ -83,33 +82,25 @@ QKV, GRAVITY, TOKENS = (
     "02_qkv_tracing", "09_gravity_coordinates", "15_tokenizer_distillation")
 
 
-QUERIES = {
-    "ko": [("질량", GRAVITY), ("질량을", GRAVITY), ("어텐션은", QKV), ("쿼리", QKV),
-           ("토크나이저에서", TOKENS), ("softmax", QKV), ("좌표가", GRAVITY),
-           ("유니그램으로", TOKENS)],
-    "en": [("mass", GRAVITY), ("queries", QKV), ("attention", QKV),
-           ("tokenizer", TOKENS), ("softmax", QKV), ("Unigram", TOKENS)],
-}
-
-
 @pytest.mark.parametrize("from_folder", [False, True])
-@pytest.mark.parametrize("lang", QUERIES)
-def test_search_finds_the_page(site, address, visit, lang, from_folder):
+@pytest.mark.parametrize(("lang", "query", "page_name"), [
+    ("ko", "질량", GRAVITY), ("ko", "질량을", GRAVITY), ("ko", "어텐션은", QKV),
+    ("ko", "쿼리", QKV), ("ko", "토크나이저에서", TOKENS), ("ko", "softmax", QKV),
+    ("ko", "좌표가", GRAVITY), ("ko", "유니그램으로", TOKENS),
+    ("en", "mass", GRAVITY), ("en", "queries", QKV), ("en", "attention", QKV),
+    ("en", "tokenizer", TOKENS), ("en", "softmax", QKV), ("en", "Unigram", TOKENS),
+])
+def test_search_finds_the_page(
+    site, address, visit, lang, query, page_name, from_folder
+):
     base = site.as_uri() if from_folder else address
     page = visit(f"{base}/{lang}/index.html").page
-    for query, name in QUERIES[lang]:
-        assert name in results(page, query), query
+    assert page_name in results(page, query)
 
 
 def test_search_says_when_there_is_nothing(address, visit):
     page = visit(f"{address}/ko/index.html").page
     assert results(page, "없는낱말이다") == []
-
-
-def moving(site, kind):
-    """Files of the chapters that hold figures of a kind."""
-    files = [site / "ko" / f"{name}.html" for name in SECTIONED]
-    return [file for file in files if kind in told(file).moving]
 
 
 def sliders(page):
@@ -128,8 +119,8 @@ AT_THE_END = """(node) => {
 
 def test_a_plotly_slider_moves_the_figure_without_a_kernel(site, visit):
     moved = 0
-    for file in moving(site, "plotly"):
-        seen = visit(file.as_uri()).scroll_through()
+    for name in SECTIONED:
+        seen = visit((site / "ko" / f"{name}.html").as_uri()).scroll_through()
         for rail in seen.page.locator(".slider-rail-touch-rect").all():
             rail.scroll_into_view_if_needed()
             picture = rail.locator("xpath=ancestor::*[contains(@class,'plot')][1]")
@@ -150,8 +141,8 @@ def test_a_plotly_slider_moves_the_figure_without_a_kernel(site, visit):
 
 def test_a_linked_widget_moves_without_a_kernel(site, visit):
     moved = 0
-    for file in moving(site, "widget"):
-        seen = visit(file.as_uri()).scroll_through()
+    for name in SECTIONED:
+        seen = visit((site / "ko" / f"{name}.html").as_uri()).scroll_through()
         for select in seen.page.locator(".figure-body.widget select").all():
             widget = select.locator("xpath=ancestor::*[contains(@class,'figure-body')]")
             before = widget.inner_text()
@@ -163,3 +154,13 @@ def test_a_linked_widget_moves_without_a_kernel(site, visit):
             assert widget.inner_text() != before
             moved += 1
     assert moved >= 1
+
+
+def test_the_attention_explorer_moves_by_keyboard(site, visit):
+    seen = visit((site / "en" / f"{QKV}.html").as_uri()).scroll_through()
+    slider = seen.page.locator("[data-figure] input[type=range]").first
+    figure = slider.locator("xpath=ancestor::*[@data-figure]")
+    before = figure.inner_html()
+    slider.focus()
+    slider.press("ArrowRight")
+    assert figure.inner_html() != before
