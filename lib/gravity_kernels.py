@@ -170,10 +170,17 @@ def _kernel(back: bool) -> Callable:
 
 
 def _takes(block: Tensor) -> bool:
-    """Whether the compiled pass is for such a block; sets how many cores it takes."""
+    """Whether the compiled pass is for such a block; sets how many cores it takes.
+
+    The first call starts numba's OpenMP layer, which sets the number of threads of
+    the whole process to the machine's, PyTorch's with it: that one is put back.
+    """
     if block.dtype != torch.float32 or block.device.type != "cpu":
         return False
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
     return True
 
 

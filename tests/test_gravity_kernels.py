@@ -1,11 +1,15 @@
 """The compiled pass over a block does what PyTorch's passes do."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import gravity_kernels
+from lib.data import ROOT
 from lib.gravity_kernels import weigh, weigh_back
 
 HEADS = 3
@@ -88,6 +92,22 @@ def test_one_core_and_two_give_the_same_bits():
         torch.set_num_threads(threads)
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
+
+
+def test_the_first_call_leaves_pytorch_its_number_of_threads():
+    # numba's OpenMP layer, when it starts, sets that of the whole process; with it the
+    # order of every later sum would change, and a resumed run its last bits
+    script = (
+        "import torch; from lib.gravity_kernels import weigh\n"
+        "one, row = torch.ones(1, 1, 4), torch.ones(1, 4)\n"
+        "for count in (1, 2):\n"
+        "    torch.set_num_threads(count)\n"
+        "    weigh(one.clone(), row, torch.ones(1), 4, False, torch.zeros(1, 1))\n"
+        "    print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True,
+                          capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "2"]
 
 
 def test_float32_on_a_cpu_takes_the_compiled_pass():

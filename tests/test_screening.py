@@ -143,18 +143,8 @@ def test_a_screening_that_was_killed_goes_on_and_gives_the_same_losses(
     steps = {"max_steps": 60, "eval_interval": 10, "data_path": excerpt, **TINY}
     script = (
         "import json, sys; from lib.screening import plan, screen\n"
-        "found = screen(plan('smoke', 'vanilla', sys.argv[1],"
-        " **json.loads(sys.argv[2])))\n"
-        "print(json.dumps([found.resumed, found.rows[0]['valid'], found.curves]))"
+        "screen(plan('smoke', 'vanilla', sys.argv[1], **json.loads(sys.argv[2])))"
     )
-
-    def screened(name):
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / name), json.dumps(steps)],
-            cwd=ROOT, check=True, capture_output=True, text=True,
-        )
-        return json.loads(done.stdout.splitlines()[-1])
-
     child = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "cut"), json.dumps(steps)],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -166,10 +156,11 @@ def test_a_screening_that_was_killed_goes_on_and_gives_the_same_losses(
     child.wait()
     plans = plan("smoke", "vanilla", tmp_path / "cut", **steps)
     assert finished(plans["vanilla"]) is None
-    resumed, *found = screened("cut")
-    anew, *straight = screened("straight")
-    assert (resumed, anew) == (["vanilla"], [])
-    assert found == straight
+    found = screen(plans)
+    straight = screen(plan("smoke", "vanilla", tmp_path / "straight", **steps))
+    assert found.resumed == ["vanilla"] and straight.resumed == []
+    assert found.rows[0]["valid"] == straight.rows[0]["valid"]
+    assert found.curves == straight.curves
 
 
 @pytest.mark.parametrize("given, said", [
