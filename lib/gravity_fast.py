@@ -146,7 +146,9 @@ class _Lifted(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z, y, bias, g, width):
         ctx.coord = coord = z.shape[-1]
-        query, key = (z.new_zeros(*z.shape[:-1], width) for _ in range(2))
+        query, key = (z.new_empty(*z.shape[:-1], width) for _ in range(2))
+        for lifted in (query, key):
+            lifted[..., coord + 1 :] = 0
         origin = z[..., :1, :]
         z = torch.sub(z, origin, out=key[..., :coord])
         half = z.square().sum(-1) / 2
@@ -164,10 +166,10 @@ class _Lifted(torch.autograd.Function):
         coord = ctx.coord
         z, dq, h = key[..., :coord], dq[..., :coord], dk[..., coord]
         dg = ((z if y is None else y) * dq).sum((-2, -1)) - (h * half).sum(-1)
-        pulled = z * -h[..., None]
-        dy = None if y is None else g * dq
-        dz = torch.addcmul(dk[..., :coord], dq + pulled if y is None else pulled, g)
-        return dz, dy, h, dg[..., None, None], None
+        dz = torch.addcmul(dk[..., :coord], z, h[..., None] * g, value=-1)
+        if y is None:
+            return dz.addcmul_(dq, g), None, h, dg[..., None, None], None
+        return dz, g * dq, h, dg[..., None, None], None
 
 
 def split(x: Float[Tensor, "*any"], kind: torch.dtype, parts: int) -> list[Tensor]:

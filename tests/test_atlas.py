@@ -301,7 +301,8 @@ def test_moves_are_measured_in_distances_between_points():
 def chromium():
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip("needs Chromium, Chrome or Edge on the PATH")
+        pytest.skip("no Chromium, Chrome or Edge is on the PATH; install one "
+                    "(Debian: chromium)")
     return found
 
 

@@ -15,7 +15,8 @@ COMPILER = "x86_64-w64-mingw32-gcc"
 NEEDED = ("wine", "wineserver", COMPILER)
 MISSING = [tool for tool in NEEDED if not shutil.which(tool)]
 wine = pytest.mark.skipif(
-    bool(MISSING), reason=f"not on this machine: {', '.join(MISSING)}"
+    bool(MISSING), reason=f"not on this machine: {', '.join(MISSING)}; install "
+    "them (Debian: wine, gcc-mingw-w64-x86-64)"
 )
 
 

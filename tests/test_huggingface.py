@@ -394,7 +394,8 @@ def test_arguments_that_cannot_be_are_one_sentence(tmp_path, options, said):
         training_arguments(tmp_path, **options)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA; run it "
+                    "with CUDA_VISIBLE_DEVICES= (empty)")
 def test_cuda_asked_for_and_absent_is_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="'cuda' was asked for"):
         training_arguments(tmp_path, device="cuda")

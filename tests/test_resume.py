@@ -173,7 +173,8 @@ def campaign(folder, seed):
             "whole": hashes(folder / "whole" / "last")}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no "
+                    "processes; run it on Linux or macOS")
 def test_killed_twenty_times_the_run_is_the_one_without_a_kill(tmp_path):
     script = f"""
 import json, sys
@@ -422,7 +423,8 @@ print(load("disk")[1]["step"])
         [*alone, "sh", "-c", mount], cwd=tmp_path, capture_output=True, check=False
     ).returncode == 0
     if not can:
-        pytest.skip("this system lets no process mount a small file system")
+        pytest.skip("this system lets no process mount a small file system; run as "
+                    "root where `unshare -m` works")
     done = subprocess.run(
         [*alone, "sh", "-c", f'{mount} && exec "$0" -c "$1"', sys.executable, script],
         cwd=tmp_path, capture_output=True, text=True, check=False,

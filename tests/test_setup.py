@@ -17,7 +17,8 @@ import pytest
 from book import cli, environment
 
 if os.name == "nt":
-    pytest.skip("setup_and_run.sh is for Linux and macOS", allow_module_level=True)
+    pytest.skip("setup_and_run.sh is for Linux and macOS; on Windows run "
+                "tests/test_bat.py", allow_module_level=True)
 
 NAME = "새 폴더 한글 space"
 
@@ -354,7 +355,8 @@ def mounted(script: str, **env: str) -> subprocess.CompletedProcess:
     if not shutil.which("unshare") or subprocess.run(
         probe, capture_output=True, check=False
     ).returncode:
-        pytest.skip("this machine lets nobody mount a small disk (unshare -m)")
+        pytest.skip("this machine lets nobody mount a small disk; run as root where "
+                    "`unshare -m` works")
     return subprocess.run(
         [*private, "sh", "-ec", script],
         env=dict(os.environ, PYTHONUTF8="1", **env),
@@ -559,7 +561,7 @@ def test_clean_removes_what_was_built_and_keeps_what_was_computed(home, path):
 
 def test_the_shell_scripts_pass_shellcheck():
     if not shutil.which("shellcheck"):
-        pytest.skip("shellcheck is not installed")
+        pytest.skip("shellcheck is not here; install the package of that name")
     scripts = ["setup_and_run.sh", ".ci/run"]
     done = subprocess.run(
         ["shellcheck", *scripts],

@@ -267,7 +267,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
 
     steps = with_function("gather", fills)
     if not Path("/dev/full").exists():
-        pytest.skip("this system has no full device")
+        pytest.skip("this system has no /dev/full; run it on Linux")
     with pytest.raises(StageError, match="is full; free some space and run again"):
         run(tmp_path, "gather", steps=steps, force=True)
     assert listing(tmp_path) == before
@@ -317,7 +317,8 @@ def half_written(root, finals):
             and data not in finals.get(name, ())]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no "
+                    "processes; run it on Linux or macOS")
 def test_killed_at_any_moment_nothing_is_half_written_and_the_next_run_mends_it(
     tmp_path
 ):

@@ -166,7 +166,8 @@ def outputs(manifest):
             if not name.endswith("training_log.jsonl")}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no "
+                    "processes; run it on Linux or macOS")
 def test_killed_in_any_stage_the_next_run_keeps_what_was_done_and_ends_the_same(
     tmp_path
 ):

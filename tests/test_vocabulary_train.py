@@ -272,7 +272,8 @@ def test_a_stage_goes_on_where_it_stopped_and_logs_every_step_once(tmp_path):
     assert all(json.dumps(line) in first for line in lines[:5])  # not made again
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no "
+                    "processes; run it on Linux or macOS")
 def test_a_killed_run_that_goes_on_has_logged_from_the_first_step_on(tmp_path):
     script = f"""
 import json, shutil, sys

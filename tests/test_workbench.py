@@ -315,7 +315,8 @@ def test_wrong_use_ends_in_one_sentence_before_any_training(tmp_path, change, se
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA; run it "
+                    "with CUDA_VISIBLE_DEVICES= (empty)")
 def test_cuda_where_there_is_none_is_one_sentence():
     with pytest.raises(ValueError, match="'cuda' was asked for and this machine has"):
         check(Options(device="cuda"))

@@ -61,7 +61,8 @@ def browser():
     """Start a Chromium that is on the machine, with its drawing in software."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip("the site tests need Chromium, Chrome or Edge on the PATH")
+        pytest.skip("no Chromium, Chrome or Edge is on the PATH; install one "
+                    "(Debian: chromium)")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=[
             "--no-sandbox", "--disable-gpu", "--use-gl=angle",
