@@ -1,8 +1,9 @@
 """How the tests share their workers (`-n 2`), and which files are no tests.
 
-A file stays whole: what it loads once (a model, a Wine folder) is loaded once. All of
-`tests/site` goes to one worker, because it reads one build with one browser. What the
-check of the notebooks executed is kept, so that this build need not do it again.
+A file stays whole: what it loads once (a model, a Wine folder) is loaded once; only the
+pages of the site are two halves, one a language. What the check of the notebooks
+executed is kept for the build of the site. One worker builds it while the other goes on
+with the rest; whoever is free then reads the pages.
 """
 
 import pytest
@@ -12,12 +13,15 @@ from xdist.scheduler import LoadFileScheduling
 collect_ignore_glob = ["notebooks/*.py"]
 
 
+BUILDER = "tests/site/test_examples.py"  # a short file, whose first test builds
+
+
 class ByFile(LoadFileScheduling):
-    """One file, one worker; and one worker for the site."""
+    """One file, one worker; a half of the pages, one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        site = nodeid.startswith("tests/site/")
-        return "tests/site" if site else super()._split_scope(nodeid)
+        return super()._split_scope(nodeid) + " en" * ("test_pages.py" in nodeid
+                                                       and "[en/" in nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -28,7 +32,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where nbmake checks notebooks, let it keep for the site what passed."""
+    """The pages last; where nbmake checks notebooks, let it keep what passed."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/site/")
+               and not item.nodeid.startswith(BUILDER))
     if any(getattr(item, "nbmake", False) for item in items):
         from nbmake import pytest_items
 

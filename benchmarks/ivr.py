@@ -36,6 +36,7 @@ from tokenizers import Tokenizer
 
 from lib import data
 from lib.bits import bits_per_byte
+from lib.gather import gather
 from lib.vocabulary_align import (
     STRATEGIES,
     load_model,
@@ -116,14 +117,16 @@ class Bench:
         self.original = Tokenizer.from_file(f"{self.place}/tokenizer.json")
         self.reviews = data.text("korean").splitlines()
         self.replay = replayed()
+        found, _ = gather(int(given.general * 1e6))
+        others = [d.text for d in found if d.kind != "korean"]
         self.unigram, self.remapped = small_swap(
-            self.original, self.reviews[:given.distill], self.replay, given.pieces,
-            layer=True)
+            self.original, self.reviews[:given.distill], [*self.replay, *others],
+            given.pieces, layer=True)
         self.ids = reassigned(self.original, self.remapped).ids
         self.texts = texts(given.documents, given.validate)
         self.settings = {
             "pieces": len(self.ids), "documents": given.documents,
-            "precision": given.precision, "seed": given.seed,
+            "general": given.general, "precision": given.precision, "seed": given.seed,
         } | ({"validate": True} if given.validate else {})
         self.done = self._read()
 
@@ -312,6 +315,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help="to train")
     parser.add_argument("--pieces", type=int, default=400, help="reassigned ids")
     parser.add_argument("--distill", type=int, default=20_000, help="reviews")
+    parser.add_argument("--general", type=float, default=8.0,
+                        help="MB of other text that the distillation reads as well")
     parser.add_argument("--read", type=int, default=100, help="by hidden_states")
     parser.add_argument("--documents", type=int, default=260, help="to measure on")
     parser.add_argument("--steps", type=int, default=32, help="updates of each run")

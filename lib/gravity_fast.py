@@ -146,9 +146,12 @@ class _Lifted(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z, y, bias, g, width):
         ctx.coord = coord = z.shape[-1]
-        query, key = (z.new_empty(*z.shape[:-1], width) for _ in range(2))
-        for lifted in (query, key):
-            lifted[..., coord + 1 :] = 0
+        # the zeros that fill up q_i meet whatever fills up k_j: part of q_i, in fact
+        step = coord + 1 + -(coord + 1) % 16
+        both = z.new_empty(*z.shape[:-1], step + width)
+        key, query = both[..., :width], both[..., step:]
+        both[..., coord + 1 : step] = 0
+        query[..., coord + 1 :] = 0
         origin = z[..., :1, :]
         z = torch.sub(z, origin, out=key[..., :coord])
         half = z.square().sum(-1) / 2
