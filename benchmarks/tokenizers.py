@@ -190,9 +190,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Print a row for each form of each teacher."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.tokenizers", description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=float, default=100, help="MB to gather")
-    parser.add_argument("--passes", type=int, default=50, help="passes of learning")
-    parser.add_argument("--new", type=int, default=1_500_000,
+    parser.add_argument("--size", type=float, default=400, help="MB to gather")
+    parser.add_argument("--passes", type=int, default=60, help="passes of learning")
+    parser.add_argument("--new", type=int, default=3_000_000,
                         help="words made of parts of known ones")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1,
                         help="while distilling")

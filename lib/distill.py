@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress, islice
+from itertools import accumulate, chain, compress, islice
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ from lib.learning import (
     learn_scores,
     whole_pieces,
 )
-from lib.recombine import recombined
+from lib.recombine import recombined, runs
 
 __all__ = ["LONGEST", "QUANTUM", "STAGES",
            "Distillation", "Distilled", "bpe_cuts", "closed_form_scores",
@@ -48,7 +49,7 @@ __all__ = ["LONGEST", "QUANTUM", "STAGES",
 
 LONGEST = 128  # bytes of the longest word that takes part in learning
 _AT_ONCE = 100_000  # words whose encodings are held at once
-_FORESEEN = 20_000  # made words that scores get wrong, for which rules are looked for
+_FORESEEN = 40_000  # made words that scores get wrong, for which rules are looked for
 
 
 def _cuts(tokenizer: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
@@ -135,14 +136,17 @@ def unigram_tokenizer(teacher: Tokenizer, scores: np.ndarray) -> Tokenizer:
     Pre-tokenizer, decoder, special tokens and ids are the teacher's. Special
     tokens get a score far below all others. There is no unknown token: bytes without
     a piece, which the teacher drops, are taken out before the model sees them.
+
+    The file counts scores in `QUANTUM`, which changes no cut: a learned score is a
+    whole number there, half as long as its decimal fraction.
     """
     spec = json.loads(teacher.to_str())
     pieces = piece_bytes(teacher)
     low = float(scores.min()) - 1000.0
     names = {index: token.content
              for index, token in teacher.get_added_tokens_decoder().items()}
-    vocab = [[to_chars(piece), float(scores[index])] if piece else [names[index], low]
-             for index, piece in enumerate(pieces)]
+    vocab = [[to_chars(piece), float(scores[index]) / QUANTUM] if piece
+             else [names[index], low / QUANTUM] for index, piece in enumerate(pieces)]
     spec["model"] = {"type": "Unigram", "unk_id": None, "vocab": vocab,
                      "byte_fallback": False}
     if dropped := dropped_bytes(pieces):
@@ -191,8 +195,9 @@ def distill(
     bar
         Show a progress bar.
     layer
-        Mend the words of ``texts`` that scores get wrong by the sound cuts of
-        `lib.exactness`, and made ones while the file stays smaller than the teacher's.
+        Mend the words of ``texts`` that scores get wrong, and their signs repeated any
+        number of times up to `LONGEST`, by the sound cuts of `lib.exactness`; and made
+        words while the file stays smaller than the teacher's.
     new_words
         How many words made of parts of those in the texts join them; None: twelve
         times the made items, but at most twice as many as the texts hold.
@@ -210,16 +215,20 @@ def distill(
     counts = count_words(teacher, texts)
     if not counts:
         raise ValueError("the texts hold no words; pass at least one document.")
-    words = _words(teacher, counts, made_items, new_words, seed)
+    drawn = [run.encode() for run in runs(map(_text, counts), LONGEST)]
+    asked = dict.fromkeys([*counts, *drawn])  # of these none may stay wrong
+    long = [w for w in (word.translate(None, never) for word in asked)
+            if len(w) > LONGEST]
+    labels = bpe_cuts(teacher, long)
+    words = _words(teacher, counts, made_items, new_words, seed,
+                   chain(drawn, _stretches(long, labels, pieces)))
     lattices = build_lattices(build_trie(pieces), words, bpe_cuts(teacher, words))
     start = -np.log(merge_ranks(teacher) + 300)
     learned = learn_scores(lattices, start, passes, seed, bar=bar, threads=threads)
     scores = whole_pieces(pieces, learned.scores)
     wrong = dict.fromkeys(compress(words, wrong_words(lattices, scores)))
     student = unigram_tokenizer(teacher, scores)
-    long = [w for w in (word.translate(None, never) for word in counts)
-            if len(w) > LONGEST]
-    cuts = zip(long, bpe_cuts(teacher, long), unigram_cuts(student, long), strict=True)
+    cuts = zip(long, labels, unigram_cuts(student, long), strict=True)
     wrong |= dict.fromkeys(word for word, gold, ours in cuts if gold != ours)
     ours = [word for word in wrong if word in counts]
     report = {
@@ -228,10 +237,9 @@ def distill(
         "wrong_occurrences": sum(counts[word] for word in ours),
     }
     if layer:
-        rules, left = mend(teacher, student, [word.decode() for word in ours])
+        rules, left = mend(teacher, student, [w.decode() for w in wrong if w in asked])
         room = len(teacher.to_str()) - len(with_rules(student, rules).to_str())
-        others = (word.decode("utf-8", "ignore") for word in wrong
-                  if word not in counts)
+        others = (_text(word) for word in wrong if word not in asked)
         more = foreseen(teacher, student, islice(filter(None, others), _FORESEEN), room)
         both = list(dict.fromkeys([*rules, *more]))
         student = with_rules(student, both)
@@ -240,23 +248,48 @@ def distill(
     return Distillation(student, scores, report)
 
 
+def _text(word: bytes) -> str:
+    return word.decode("utf-8", "ignore")
+
+
+def _stretches(words: Sequence[bytes], labels: Sequence[Sequence[int]],
+               pieces: Sequence[bytes]) -> Iterator[bytes]:
+    """Parts, `LONGEST` bytes at most, of long words that are not ASCII.
+
+    No rule reaches a place where BPE breaks inside characters alone, so such words have
+    to be learned. They are parted at BPE's own boundaries, where the cuts of a part are
+    those of the whole; each part begins in the middle of the one before.
+    """
+    for word, path in zip(words, labels, strict=True):
+        if word.isascii():
+            continue
+        ends = list(accumulate(len(pieces[index]) for index in path))
+        begin = 0
+        while begin < len(word):
+            end = ends[bisect_right(ends, begin + LONGEST) - 1]
+            yield word[begin:end]
+            if end == len(word) or end <= begin:
+                break
+            begin = next((e for e in ends if e > (begin + end) // 2), end)
+
+
 def _words(teacher: Tokenizer, counts: Counter[bytes], made_items: int,
-           new_words: int | None, seed: int) -> list[bytes]:
-    """The words to learn from: those of the texts, made ones, and the pieces."""
+           new_words: int | None, seed: int, more: Iterable[bytes]) -> list[bytes]:
+    """The words to learn from: those of the texts, made ones, more, and the pieces."""
     pieces = piece_bytes(teacher)
     never = dropped_bytes(pieces)
-    plain = (word.decode("utf-8", "ignore").strip() for word in counts)
+    plain = (_text(word).strip() for word in counts)
     plain = sorted({word for word in plain if word.isalpha() and len(word) > 2})
     made_words: Counter[bytes] = Counter()
     for kind in MADE:
         made_words += count_words(
             teacher, [made(kind, made_items, seed + 1, plain).text])
-    known = sorted(word.decode("utf-8", "ignore") for word in counts)
+    known = {_text(word): n for word, n in counts.items()}
     if new_words is None:
         new_words = min(2 * len(known), 12 * made_items)
     new = (word.encode() for word in recombined(known, new_words, seed))
     spelled = (word.translate(None, never)
-               for word in chain(counts, made_words, new, pieces))
+               for word in chain(counts, made_words, new, more, pieces))
     return [w for w in dict.fromkeys(spelled) if 0 < len(w) <= LONGEST]
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
-__all__ = ["endings", "recombined"]
+__all__ = ["endings", "recombined", "runs"]
 
 
 def endings(words: Sequence[str], count: int = 40) -> list[str]:
@@ -31,51 +32,81 @@ def _cased(word: str, style: int) -> str:
     return (word.lower(), word.capitalize(), word.upper(), word)[style]
 
 
-def _glued(rng: random.Random, words: list[str]) -> str:
+class _Drawer:
+    """Draws words, those that occur often more often: by the root of their counts."""
+
+    def __init__(self, rng: random.Random, counts: Mapping[str, int]):
+        self.rng = rng
+        self.words = sorted(word for word in counts
+                            if len(word) > 2 and word.strip().isalpha())
+        self.sums = list(accumulate(counts[word] ** 0.5 for word in self.words))
+
+    def __call__(self) -> str:
+        return self.rng.choices(self.words, cum_weights=self.sums)[0].strip()
+
+
+def _glued(rng: random.Random, draw: _Drawer) -> str:
     """Two words, now and then three, glued together in one of five cases."""
-    parts = [rng.choice(words).strip() for _ in range(2 + (rng.random() < 0.2))]
+    parts = [draw() for _ in range(2 + (rng.random() < 0.2))]
     style = rng.randrange(5)
     if style == 4:  # lowerUpper
         return parts[0].lower() + "".join(part.capitalize() for part in parts[1:])
     return "".join(_cased(part, style) for part in parts)
 
 
-def recombined(words: Sequence[str], count: int, seed: int) -> list[str]:
-    """Make ``count`` words out of ``words``, each a single pre-token of one kind.
+def recombined(counts: Mapping[str, int], count: int, seed: int) -> list[str]:
+    """Make ``count`` words out of those that occur, each a pre-token of one kind.
 
     Two words glued together; a word with another ending; a word in another case; a head
     of one word with a tail of another, of signs and digits too. Half of them get a
-    blank in front.
+    blank in front. Of words of letters, those that occur often take part more often.
 
-    >>> recombined([" light", " house"], 3, seed=1)
-    ['lighs', ' HOUSE', ' Light']
+    >>> recombined({" light": 9, " house": 4}, 3, seed=4)
+    ['houseHouse', ' lighuse', 'hoght']
     """
     rng = random.Random(seed)
-    letters = [word for word in words if len(word) > 2 and word.strip().isalpha()]
+    draw = _Drawer(rng, counts)
+    words = sorted(counts)
     signs = [word for word in words if len(word) > 2 and not any(
         char.isalnum() or char.isspace() for char in word[1:])]
     digits = [word for word in words if word.strip().isdecimal()]
     others = [pool for pool in (signs, digits) if pool]
-    tails = endings(letters) or ["s"]
+    tails = endings(draw.words) or ["s"]
     made: list[str] = []
-    while len(made) < count and letters:
+    while len(made) < count and draw.words:
         blank = rng.choice(["", " "])
-        if others and rng.random() < 0.15:
-            pool = rng.choice(others)
+        if others and rng.random() < 0.2:
+            pool = others[rng.random() < 0.35 and len(others) > 1]
             one, two = rng.choice(pool).strip(), rng.choice(pool).strip()
             new = one[:rng.randint(1, len(one))] + two[rng.randrange(len(two)):]
         else:
-            shape, one = rng.random(), rng.choice(letters).strip()
+            shape, one = rng.random(), draw()
             if shape < 0.4:
-                new = _glued(rng, letters)
+                new = _glued(rng, draw)
             elif shape < 0.6:
                 stem = one[:len(one) - rng.choice([0, 0, 1, 2])]
                 new = stem + rng.choice(tails)
             elif shape < 0.8:
                 new = _cased(one, rng.randrange(3))
             else:
-                two = rng.choice(letters).strip()
+                two = draw()
                 new = one[:rng.randint(2, len(one))] + two[rng.randrange(len(two)):]
         if len(new) <= 40:
             made.append(blank + new)
     return made
+
+
+def runs(words: Iterable[str], longest: int, least: int = 8) -> list[str]:
+    """Every length of the runs that some word has `least` characters of.
+
+    Of letters and digits none is made: nobody draws a line with them. longest: in
+    characters, a blank in front aside.
+
+    >>> runs(["==========", " ab"], 3)
+    ['=', ' =', '==', ' ==', '===', ' ===']
+    """
+    drawn = sorted({word[-1] for word in words
+                    if len(word) >= least and len(set(word[-least:])) == 1
+                    and not word[-1].isalnum()})
+    return [blank + char * n for char in drawn for n in range(1, longest + 1)
+            for blank in (("",) if char.isspace() else ("", " "))]

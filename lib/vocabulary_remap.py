@@ -94,8 +94,9 @@ def unigram_pieces(tokenizer: Tokenizer) -> list[bytes]:
 
 
 def unigram_scores(tokenizer: Tokenizer) -> np.ndarray:
-    """The score of every piece by id."""
-    return np.array([score for _, score in _model(tokenizer)["model"]["vocab"]])
+    """The score of every piece by id; see `lib.distill.unigram_tokenizer`."""
+    told = [score for _, score in _model(tokenizer)["model"]["vocab"]]
+    return np.array(told) * QUANTUM
 
 
 def kept_text(piece: bytes) -> str | None:
@@ -405,7 +406,8 @@ def remap_tokenizer(unigram: Tokenizer, rules: Sequence[Rule]) -> Tokenizer:
     scores = reassigned_scores(pieces, unigram_scores(unigram),
                                [rule.id for rule in rules])
     for rule in rules:
-        spec["model"]["vocab"][rule.id] = [to_chars(rule.new), float(scores[rule.id])]
+        spec["model"]["vocab"][rule.id] = [to_chars(rule.new),
+                                           float(scores[rule.id]) / QUANTUM]
     made = Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
     if before != dropped_bytes(pieces):
         made.pre_tokenizer = _leave_out(spec["pre_tokenizer"], before,

@@ -330,7 +330,7 @@ for kind in MADE:
 # %%
 from lib.recombine import recombined
 
-known = sorted(word.decode() for word in train_words)
+known = {word.decode(): count for word, count in train_words.items()}
 for word in recombined(known, min(2 * len(known), 12 * cfg.made_items), seed):
     made_words[word.encode()] += 1
 
@@ -606,6 +606,8 @@ show(fig)
 # 안 됩니다. 조각을 이길 수 있는 것은 더 짧은 조각뿐이므로, 짧은 것부터 차례로 점수를
 # 필요한 만큼 올리면 한 번에 끝납니다. 이때 점수를 $2^{-10}$의 배수로 맞춥니다. 그러면
 # 덧셈에 반올림이 없어서, 동점은 참으로 동점이고 파일에 적었다가 읽어도 값이 그대로입니다.
+# 파일에는 점수가 $2^{-10}$의 몇 배인지를 적습니다. 모두 같은 수로 나누었으니 자르는 법은
+# 그대로이고, 소수 대신 정수를 적어 짧아진 만큼 뒤에서 규칙을 더 담을 수 있습니다.
 # 그다음 교사의 `tokenizer.json`에서 모델 부분만
 # 유니그램으로 바꿉니다. 특수 토큰(special token) `<|endoftext|>`는 번호 그대로 두고
 # 점수를 아주 낮게 주며, 모르는 글자를 위한 토큰은 두지 않습니다. 한 바이트짜리 조각
@@ -618,7 +620,9 @@ show(fig)
 # ones. Only shorter pieces can beat a piece, so raising scores as far as needed,
 # shortest first, settles it in one pass. The scores become multiples of $2^{-10}$ on
 # the way: sums are then exact, a tie is truly a tie, and the values come back from the
-# file as they went in. Then the model in the teacher's
+# file as they went in. The file says how many times $2^{-10}$ each score is. All are
+# divided alike, so every cut stays; and whole numbers are shorter than fractions, which
+# leaves more room for rules later on. Then the model in the teacher's
 # `tokenizer.json` is exchanged for a Unigram. The special token `<|endoftext|>` keeps
 # its id and gets a very low score, and there is no token for the unknown: all 256
 # single bytes are pieces, so no text is beyond it.
@@ -1225,8 +1229,8 @@ table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
 # ### 크게 돌린 결과
 #
 # 이 쪽은 작은 말뭉치로 돕니다. 더 큰 말뭉치로 두 교사를 증류하고, 배운 문서 전부를
-# 처음부터 끝까지 견준 결과가 `benchmarks/tokenizers.py`의 기록에 있습니다. 거기서는 만든 낱말에서도
-# 규칙을 찾습니다. 여러 낱말에 쓸모 있는 것부터, 파일이 BPE의 것보다 커지지 않을 만큼만 더합니다.
+# 처음부터 끝까지 견준 결과가 `benchmarks/tokenizers.py`의 기록에 있습니다. 거기서는 `====`처럼
+# 기호 하나를 되풀이한 줄을 길이마다 만들어 함께 배우고, 만든 낱말에서도 규칙을 찾습니다. 여러 낱말에 쓸모 있는 것부터, 파일이 BPE의 것보다 커지지 않을 만큼만 더합니다.
 # 비율은 같은 글을 교사 BPE가 자르는 속도에 대한 것입니다.
 # %% [markdown] tags=["lang-en"]
 # Many are names glued together. BPE is busy joining pairs it learned early and steps over
@@ -1238,6 +1242,7 @@ table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
 #
 # This page works with a small corpus. `benchmarks/tokenizers.py` distills with a larger
 # one and compares all training documents from end to end; its record follows. There,
+# lines drawn of one sign, such as `====`, are made and learned in every length, and
 # rules are looked for in made words too and added while the file stays no larger than
 # BPE's, those that serve most words first. The ratio is to the speed of the teacher's
 # BPE on the same text.
