@@ -319,7 +319,7 @@ def main(arguments: list[str] | None = None) -> int:
                         help="MB of other text that the distillation reads as well")
     parser.add_argument("--read", type=int, default=100, help="by hidden_states")
     parser.add_argument("--documents", type=int, default=260, help="to measure on")
-    parser.add_argument("--steps", type=int, default=32, help="updates of each run")
+    parser.add_argument("--steps", type=int, default=128, help="updates of each run")
     parser.add_argument("--rows-steps", type=int, default=0, help="of them rows only")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--context", type=int, default=64)
@@ -329,7 +329,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rank", type=int, default=16, help="of the additions")
     parser.add_argument("--validate", action="store_true",
                         help="measure on other documents than the published ones")
-    parser.add_argument("--points", type=int, default=2, help="of the curve")
+    parser.add_argument("--points", type=int, default=4, help="of the curve")
     parser.add_argument("--precision", choices=("no", "bf16"), default="bf16")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--seed", type=int, default=0)
