@@ -1264,7 +1264,7 @@ FACTS = {
         f"{r['wrong_found']:.4f} "
         f"({plainly[r['tokenizer']]['wrong_found']:.4f})",
     "같은 코드 파일 % | code files alike %": lambda r:
-        f"{r['held_code_same_percent']:.1f}",
+        f"{r['held_code_same_percent']:.2f}",
 }
 
 # %% tags=["hide-input"]

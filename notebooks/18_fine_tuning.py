@@ -325,9 +325,10 @@ plain = rows[(rows["part"] == "before")
              & (rows["documents"] == trained["documents"].iloc[0])]
 plain = plain.set_index("name")["plays"]
 plays, untouched = swapped["plays"][best], final["domain"]["unswapped"]
-record(big_unswapped=untouched, big_swapped=least, big_gap=least - untouched,
-       plays_before=plain["original"], plays_distilled=plain["distilled"],
-       plays_swapped=plays,
+record(big_unswapped=f"{untouched:.2f}", big_swapped=f"{least:.2f}",
+       big_gap=f"{least - untouched:.2f}", plays_swapped=f"{plays:.2f}",
+       plays_before=f"{plain['original']:.2f}",
+       plays_distilled=f"{plain['distilled']:.2f}",
        plays_change=f"{100 * (plays / plain['original'] - 1):+.1f}%")
 ends.columns = [f"{kind}, {when}" for kind, when in ends.columns]
 ends.rename_axis("모델 | model")

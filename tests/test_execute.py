@@ -230,7 +230,7 @@ def test_what_the_site_would_execute_otherwise_it_does_not_take(checked, case):
 
 def test_the_check_of_the_notebooks_is_one_that_keeps(request):
     class Notebook:
-        nbmake = True
+        nbmake, nodeid = True, "notebooks/01_good.ipynb"
 
     (ours,) = (plugin for plugin in request.config.pluginmanager.get_plugins()
                if getattr(plugin, "__file__", None) == str(ROOT / "conftest.py"))
