@@ -56,9 +56,13 @@ def address(site):
     server.server_close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Start a Chromium that is on the machine, with its drawing in software."""
+    """Start a Chromium that is on the machine, with its drawing in software.
+
+    One a file: Playwright's event loop runs on until it is closed, and tests of other
+    files need their own.
+    """
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip("no Chromium, Chrome or Edge is on the PATH; install one "
