@@ -15,7 +15,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from lib.certificates import Demand, all_cuts, demands, is_tie, opposite, total
 from lib.distill import (
+    LONGEST,
     QUANTUM,
+    _stretches,
     bpe_cuts,
     closed_form_scores,
     count_words,
@@ -390,3 +392,16 @@ def test_made_documents_follow_their_seed():
 def test_wrong_arguments_end_in_one_sentence_that_says_what_works(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_long_words_that_are_not_ascii_are_learned_in_overlapping_parts_of_their_cut():
+    word = "的一是在不了有和人这中大为上个国我以要他时来用们".encode() * 9
+    pieces, (label,) = piece_bytes(gpt2()), bpe_cuts(gpt2(), [word])
+    parts = list(_stretches([word, b"=" * 300], [label, []], pieces))
+    cut, covered = "".join(f"{index} " for index in label), 0
+    for part, own in zip(parts, bpe_cuts(gpt2(), parts), strict=True):
+        assert 0 < len(part) <= LONGEST
+        assert "".join(f"{index} " for index in own) in cut
+        at = next(n for n in range(covered + 1) if word[n:n + len(part)] == part)
+        covered = max(covered, at + len(part))
+    assert word.startswith(parts[0]) and word.endswith(parts[-1]) and len(parts) > 9
