@@ -49,7 +49,7 @@ __all__ = ["LONGEST", "QUANTUM", "STAGES",
 
 LONGEST = 128  # bytes of the longest word that takes part in learning
 _AT_ONCE = 100_000  # words whose encodings are held at once
-_FORESEEN = 40_000  # made words that scores get wrong, for which rules are looked for
+_FORESEEN = 80_000  # made words that scores get wrong, for which rules are looked for
 
 
 def _cuts(tokenizer: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
@@ -238,14 +238,20 @@ def distill(
     }
     if layer:
         rules, left = mend(teacher, student, [w.decode() for w in wrong if w in asked])
-        room = len(teacher.to_str()) - len(with_rules(student, rules).to_str())
+        room = _size(teacher) - _size(with_rules(student, rules))
         others = (_text(word) for word in wrong if word not in asked)
-        more = foreseen(teacher, student, islice(filter(None, others), _FORESEEN), room)
+        others = filter(None, islice(others, _FORESEEN))
+        more = foreseen(teacher, student, others, rules, room)
         both = list(dict.fromkeys([*rules, *more]))
         student = with_rules(student, both)
         report |= {"rules": len(both), "foreseen": len(both) - len(rules),
                    "unmended": len(left)}
     return Distillation(student, scores, report)
+
+
+def _size(tokenizer: Tokenizer) -> int:
+    """Bytes of the file."""
+    return len(tokenizer.to_str().encode())
 
 
 def _text(word: bytes) -> str:

@@ -14,8 +14,9 @@ a token across the place, no word has one. That is a finite check (`lib.neighbou
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import regex
@@ -39,7 +40,6 @@ _WORDS = r" ?(?:\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|\s+(?!\S)|\s+"
 
 
 _TRIED = 8  # places of one word for which rules are compared
-_GROUP = 6  # bytes of the brackets and the ranges that lead to one rule, on average
 
 
 def kind_of(word: str) -> str:
@@ -163,9 +163,6 @@ def rules_pattern(rules: Iterable[Rule]) -> str:
     return "|".join([_CONTRACTED, *middle, _WORDS])
 
 
-_BARE = len(rules_pattern([]).encode())
-
-
 class _Mender:
     """Finds for words that a student cuts wrongly the rule that helps them most."""
 
@@ -232,7 +229,8 @@ def mend(
 
 
 def foreseen(
-    teacher: Tokenizer, student: Tokenizer, words: Iterable[str], room: int
+    teacher: Tokenizer, student: Tokenizer, words: Iterable[str],
+    rules: Sequence[Rule], room: int,
 ) -> list[Rule]:
     """Rules for words that may come up: those that serve most words, while they fit.
 
@@ -241,26 +239,33 @@ def foreseen(
     teacher, student
         As for `mend`.
     words
-        Those that the student cuts wrongly; a rule is looked for once for each.
+        Those that the student may cut wrongly; for each of which it does so with the
+        rules that are there a rule is looked for once.
+    rules
+        Those that are there already.
     room
-        Bytes that the rules may take up in the file, about.
+        Bytes by which they may make a file longer that has those.
 
     Returns
     -------
-    rules
+    more
         All sound, none for a single word, the most useful ones first.
     """
+    words = list(words)
+    mended = with_rules(student, rules)
+    sides = (side.encode_batch_fast(words) for side in (teacher, mended))
+    words = [word for word, gold, ours in zip(words, *sides, strict=True)
+             if gold.ids != ours.ids]
     found = Counter(rule for rule in _Mender(teacher, student).best(words).values()
                     if rule and not rule.whole)
     order = sorted(found, key=lambda r: (-found[r], len(r.prefix + r.context), r.prefix,
                                          r.context))
-    kept, used = [], 0
-    for rule in order:
-        used += len(rules_pattern([rule]).encode()) - _BARE + _GROUP
-        if used > room:
-            break
-        kept.append(rule)
-    return kept
+    def size(count: int) -> int:
+        pattern = rules_pattern([*rules, *order[:count]])
+        return len(json.dumps(pattern, ensure_ascii=False).encode())
+
+    count = bisect_right(range(1, len(order) + 1), room + size(0), key=size)
+    return order[:count]
 
 
 def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:

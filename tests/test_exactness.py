@@ -167,18 +167,23 @@ def test_foreseen_rules_are_sound_and_few_enough_for_the_room():
     words = ["".join(word) for n in range(2, 7) for word in product("abc", repeat=n)]
     wrong = {word.decode() for word in differing(
         toy(), student, [word.encode() for word in words])}
-    every = foreseen(toy(), student, sorted(wrong), 10_000)
+    every = foreseen(toy(), student, sorted(wrong), [], 10_000)
     assert len(every) > 5 and not any(rule.whole for rule in every)
     for rule in every:
         assert neighbours().sound(rule.prefix.encode(), rule.context.encode())
     exact = with_rules(student, every)
     still = differing(toy(), exact, [word.encode() for word in words])
     assert {word.decode() for word in still} < wrong
-    few = foreseen(toy(), student, sorted(wrong), 60)
+    few = foreseen(toy(), student, sorted(wrong), [], 60)
     assert few == every[:len(few)] and 0 < len(few) < len(every)
     assert len(with_rules(student, few).to_str()) <= 60 + len(
         with_rules(student, []).to_str())
-    assert foreseen(toy(), student, sorted(wrong), -1) == []
+    assert foreseen(toy(), student, sorted(wrong), [], -1) == []
+    rest = foreseen(toy(), student, sorted(wrong), few, 60)  # what is there is no news
+    left = [len(differing(toy(), with_rules(student, rules),
+                          [word.encode() for word in words]))
+            for rules in ([], few, [*few, *rest])]
+    assert left[0] > left[1] > left[2]
 
 
 def test_places_inside_a_character_are_no_breaks():
