@@ -21,6 +21,7 @@ import heapq
 import importlib
 import inspect
 import json
+import math
 import random
 import sched
 import shlex
@@ -108,6 +109,10 @@ def replayed() -> list[str]:
     return [text for pair in zip(prose, parts, strict=False) for text in pair]
 
 
+def _none(value) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
 class Bench:
     """The model, the tokenizers, the documents, and the file of results."""
 
@@ -118,10 +123,9 @@ class Bench:
         self.reviews = data.text("korean").splitlines()
         self.replay = replayed()
         found, _ = gather(int(given.general * 1e6))
-        others = [d.text for d in found if d.kind != "korean"]
         self.unigram, self.remapped = small_swap(
-            self.original, self.reviews[:given.distill], [*self.replay, *others],
-            given.pieces, layer=True)
+            self.original, self.reviews[:given.distill], self.replay, given.pieces,
+            general=[d.text for d in found if d.kind != "korean"], layer=True)
         self.ids = reassigned(self.original, self.remapped).ids
         self.texts = texts(given.documents, given.validate)
         self.settings = {
@@ -142,7 +146,8 @@ class Bench:
         return any(wanted.items() <= row.items() for row in self.done)
 
     def write(self, began: float, **row) -> None:
-        """Add a row to the file."""
+        """Add a row to the file; a number that is none, after a divergence, is null."""
+        row = {key: None if _none(value) else value for key, value in row.items()}
         row = self.settings | row | {
             "seconds": round(time.perf_counter() - began, 1),
             "threads": torch.get_num_threads(), "device": self.given.device,
@@ -164,13 +169,12 @@ class Bench:
             model.set_attn_implementation("eager")
         return model
 
-    def bits(self, model, tokenizer: Tokenizer,
-             kinds=("domain", "prose", "code", "plays")):
+    def bits(self, model, tokenizer: Tokenizer) -> dict[str, float]:
         """Bits per byte of each kind, and the tokens of the domain."""
         found = {}
-        for kind in kinds:
+        for kind, documents in self.texts.items():
             with self.autocast():
-                told = bits_per_byte(model, tokenizer, self.texts[kind], tokens=2048)
+                told = bits_per_byte(model, tokenizer, documents, tokens=2048)
             found[kind] = round(told.per_byte, 5)
             if kind == "domain":
                 found |= {"domain_tokens": told.tokens, "domain_bytes": told.bytes}
@@ -315,13 +319,13 @@ def main(arguments: list[str] | None = None) -> int:
                         help="to train")
     parser.add_argument("--pieces", type=int, default=400, help="reassigned ids")
     parser.add_argument("--distill", type=int, default=20_000, help="reviews")
-    parser.add_argument("--general", type=float, default=8.0,
+    parser.add_argument("--general", type=float, default=60.0,
                         help="MB of other text that the distillation reads as well")
     parser.add_argument("--read", type=int, default=100, help="by hidden_states")
     parser.add_argument("--documents", type=int, default=260, help="to measure on")
-    parser.add_argument("--steps", type=int, default=128, help="updates of each run")
+    parser.add_argument("--steps", type=int, default=512, help="updates of each run")
     parser.add_argument("--rows-steps", type=int, default=0, help="of them rows only")
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--context", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--rows-rate", type=float, default=5e-3)

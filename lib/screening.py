@@ -244,10 +244,11 @@ def _run(name: str, options: Options, task: Task, found: Screening) -> dict[str,
     run = train(options, task)
     if not math.isfinite(run.valid):
         raise ValueError(f"the loss is {run.valid}; lower learning_rate")
+    done = options.max_steps - started  # in this run; a speed of none is not told
     row = {
         "variant": name, "parameters": parameters(run.model), "valid": run.valid,
         "perplexity": math.exp(run.valid), "steps": options.max_steps,
-        "steps_per_second": (options.max_steps - started) / max(run.seconds, 1e-9),
+        "steps_per_second": done / max(run.seconds, 1e-9) if done else None,
         "seconds": round(run.seconds, 1), "seed": options.seed,
         "device": _device(options),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -306,13 +307,15 @@ def markdown(found: Screening, title: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, float):
         return f"{value:.4f}" if value < 100 else f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
 
 
 def _cell(value: Any) -> str:
-    text = str(value)
+    text = "" if value is None else str(value)
     return f'"{text}"' if "," in text else text
 
 

@@ -34,9 +34,10 @@ from lib.distill import QUANTUM, dropped_bytes, to_bytes, to_chars
 from lib.lattice import build_lattices, build_trie, margins
 from lib.stages import TREE, Room, StageError, command
 
-__all__ = ["Rule", "RuleError", "Rules", "check_rules", "kept_text", "read_rules",
-           "reassigned_scores", "remap", "remap_tokenizer", "shown_piece",
-           "unigram_pieces", "unigram_scores", "write_rules"]
+__all__ = ["Rule", "RuleError", "Rules", "check_rules", "kept_text", "left_whole",
+           "read_rules", "reassigned_scores", "remap", "remap_tokenizer",
+           "shown_piece", "unigram_pieces", "unigram_scores", "words_of",
+           "write_rules"]
 
 RULES = f"{TREE.REPORTS}/remap_rules.yaml"
 KEYS = ("id", "old", "new")
@@ -273,6 +274,13 @@ def words_of(tokenizer: Tokenizer) -> Callable[[str], list[str]]:
     cut = _before_bytes(tokenizer).pre_tokenizer.pre_tokenize_str
     return lambda text: [to_bytes(chars).decode(errors="replace")
                          for chars, _ in cut(text)]
+
+
+def left_whole(tokenizer: Tokenizer, pieces: Iterable[bytes]) -> list[bytes]:
+    """Those of the pieces that could be used at all: no border is set within them."""
+    cut = words_of(tokenizer)
+    texts = ((piece, kept_text(piece)) for piece in pieces)
+    return [piece for piece, text in texts if text is None or len(cut(text)) == 1]
 
 
 def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -32,11 +32,11 @@ from lib.vocabulary_remap import (
     Rule,
     Rules,
     kept_text,
+    left_whole,
     reassigned_scores,
     remap_tokenizer,
     unigram_pieces,
     unigram_scores,
-    words_of,
     write_rules,
 )
 from lib.vocabulary_search import Found, find_candidates, search_pieces
@@ -153,12 +153,6 @@ def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
     return found
 
 
-def _stays_whole(piece: bytes, cut: Callable[[str], list[str]]) -> bool:
-    """Whether a piece could be used at all: no border is set within it beforehand."""
-    text = kept_text(piece)
-    return text is None or len(cut(text)) == 1
-
-
 def select_pieces(
     unigram: Tokenizer, domain: Mapping[bytes, int], general: Mapping[bytes, int], *,
     share: float = 0.05, least: int = 20, longest: int = 12, seed: int = 0,
@@ -197,10 +191,8 @@ def select_pieces(
     size = int(share * len(pieces))
     missing = missing_bytes(pieces)[:size]
     words = {word: n for word, n in domain.items() if 0 < len(word) <= LONGEST}
-    cut = words_of(unigram)
     known = {*pieces, *missing}
-    candidates = [piece for piece in find_candidates(words, known, least, longest)
-                  if _stays_whole(piece, cut)]
+    candidates = left_whole(unigram, find_candidates(words, known, least, longest))
     found = search_pieces(words, pieces, candidates, size - len(missing), seed=seed,
                           bar=bar)
     new = [*missing, *(piece for piece, saved in

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from lib.distill import bpe_cuts, count_words, distill, piece_bytes
-from lib.vocabulary_remap import Rule, remap_tokenizer
+from lib.vocabulary_remap import Rule, left_whole, remap_tokenizer
 from lib.vocabulary_search import find_candidates, search_pieces
 
 __all__ = ["KoreanSwap", "korean_swap", "rarest", "small_swap"]
@@ -51,6 +51,7 @@ def small_swap(
     other: Sequence[str],
     size: int,
     *,
+    general: Sequence[str] = (),
     passes: int = 12,
     layer: bool = False,
     seed: int = 0,
@@ -68,6 +69,9 @@ def small_swap(
         Documents whose tokens are to stay; what occurs in them becomes no new piece.
     size
         How many ids.
+    general
+        More documents to distill on and to keep tokens for; what occurs in them may
+        still become a new piece.
     passes
         Of the distillation.
     layer
@@ -79,7 +83,7 @@ def small_swap(
     unigram, remapped
         The student before and after.
     """
-    texts = [*domain, *other]
+    texts = [*domain, *other, *general]
     unigram = distill(original, texts, passes=passes, made_items=500, seed=seed,
                       layer=layer, bar=bar).tokenizer
     words = count_words(original, domain)
@@ -87,8 +91,9 @@ def small_swap(
     candidates = find_candidates(words, {piece for piece in pieces if piece})
     kept = "\n".join(other).encode()
     candidates = [piece for piece in candidates[:5 * size] if piece not in kept]
-    found = search_pieces(words, pieces, candidates[:4 * size], size, steps=0,
-                          seed=seed, bar=bar).pieces
+    candidates = left_whole(unigram, candidates[:4 * size])
+    found = search_pieces(words, pieces, candidates, size, steps=0, seed=seed,
+                          bar=bar).pieces
     given = rarest(original, texts, len(found))
     rules = [Rule(index, pieces[index], new)
              for index, new in zip(given, found, strict=True)]

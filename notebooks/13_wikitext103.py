@@ -183,6 +183,7 @@ rows = pd.DataFrame(found.rows).set_index("variant")
 if rows.empty:
     raise RuntimeError("; ".join(f"{name}: {words}" for name, words
                                  in found.failed.items()))
+rows["steps_per_second"] = rows["steps_per_second"].astype(float)
 total = rows["seconds"].sum()
 record(n_variants=len(rows), n_kept=len(found.kept), budget=cfg.budget,
        n_resumed=len(found.resumed), n_failed=len(found.failed),
@@ -208,8 +209,8 @@ for name, curve in found.curves.items():
                  rows.loc[name, "valid"], mark, color=colour,
                  markersize=8)
 axes[0].set(xlabel="step", ylabel="validation loss (nats per token)")
-axes[1].set(xlabel="steps per second", ylabel="final loss (nats)",
-            xlim=(0, rows["steps_per_second"].max() * 1.1))
+axes[1].set(xlabel="steps per second", ylabel="final loss (nats)")
+axes[1].set_xlim(left=0)
 axes[0].legend()
 show(figure, table=rows[["valid", "steps_per_second"]])
 
@@ -268,7 +269,7 @@ def beside(values, name):
     one, base = values[name], values["vanilla"]
     ratio = one["steps_per_second"] / base["steps_per_second"]
     return [f"{one['valid']:.3f}", signed(one["valid"] - base["valid"]),
-            f"{ratio:.2f}×"]
+            "–" if math.isnan(ratio) else f"{ratio:.2f}×"]
 
 
 ours = rows.to_dict("index")

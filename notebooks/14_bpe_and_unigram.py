@@ -123,12 +123,12 @@ pd.DataFrame({
 # <!-- label: bpe-pre-tokens -->
 # ## 먼저 낱말로: 프리토큰
 #
-# 글 전체에서 아무 데나 붙이면 `. The`나 `dog.` 같은 조각이 생깁니다. 그래서 정규식으로 글을 먼저 나누고 그 안에서만 붙입니다. 이렇게 나눈 토막이 프리토큰(pre-token)이고, 이 장에서는 짧게 **낱말**이라고도 합니다. GPT-2의 규칙은 한 줄입니다. 영어의 줄임꼴, 앞에 빈칸이 하나 붙을 수 있는 글자들, 숫자들, 그 밖의 기호들, 그리고 남은 빈칸입니다.
+# 글 전체에서 아무 데나 붙이면 `. The`나 `dog.` 같은 조각이 생깁니다. 그래서 정규식으로 글을 먼저 나누고 그 안에서만 붙입니다. 이렇게 나눈 토막이 프리토큰(pre-token)이고, 이 장에서는 짧게 **낱말**이라고도 합니다. GPT-2의 규칙은 한 줄입니다. 영어의 줄임꼴, 이어진 글자나 숫자나 그 밖의 기호(앞에 빈칸이 하나 붙을 수 있습니다), 그리고 남은 빈칸입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bpe-pre-tokens -->
 # ## Words first: pre-tokens
 #
-# Joining anywhere in a text would make pieces such as `. The` or `dog.`. So a regular expression divides the text first, and pieces are joined only inside the parts. Such a part is a pre-token; in this chapter we also call it a **word**. GPT-2's rule is one line: English contractions; letters, with one space before them or none; digits; other signs; and the blanks that are left.
+# Joining anywhere in a text would make pieces such as `. The` or `dog.`. So a regular expression divides the text first, and pieces are joined only inside the parts. Such a part is a pre-token; in this chapter we also call it a **word**. GPT-2's rule is one line: English contractions; runs of letters, of digits or of other signs, each with one space before it or none; and the blanks that are left.
 
 # %%
 PATTERN = regex.compile(
@@ -303,9 +303,9 @@ for (taught, read), curve in curves.items():
 # <!-- alt: Two line plots. On the left the line of English rises steeply and then more slowly, while that of Korean lies nearly flat close to 1. On the right the line of Korean rises high and that of English stays low. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 영어에서 배운 병합 ⟨few⟩개는 영어를 조각당 ⟨english_on_english⟩바이트까지 묶지만 한국어는 ⟨english_on_korean⟩바이트에 머뭅니다. 한국어에서 배우면 한국어가 ⟨korean_on_korean⟩바이트, 영어가 ⟨korean_on_english⟩바이트입니다. 알고리즘은 같습니다. 다른 것은 **누구의 글을 세었는가**뿐입니다.
+# 영어에서 배운 병합 ⟨few⟩개는 영어를 조각당 ⟨english_on_english⟩바이트까지 묶지만 한국어는 ⟨english_on_korean⟩바이트에 머뭅니다. 한국어에서 배우면 한국어가 ⟨korean_on_korean⟩바이트, 영어가 ⟨korean_on_english⟩바이트입니다. 알고리즘은 같습니다. 다른 것은 **누구의 글을 세었는가**입니다(한국어는 글자 수로 영어의 1/8만 세었습니다).
 # %% [markdown] tags=["lang-en"]
-# ⟨few⟩ merges from English bind English into ⟨english_on_english⟩ bytes a piece and leave Korean at ⟨english_on_korean⟩. Learned from Korean, they give ⟨korean_on_korean⟩ bytes in Korean and ⟨korean_on_english⟩ in English. The algorithm is the same; the difference is **whose text was counted**.
+# ⟨few⟩ merges from English bind English into ⟨english_on_english⟩ bytes a piece and leave Korean at ⟨english_on_korean⟩. Learned from Korean, they give ⟨korean_on_korean⟩ bytes in Korean and ⟨korean_on_english⟩ in English. The algorithm is the same; the difference is **whose text was counted** (of Korean, only 1/8 as many characters).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bpe-encoding -->
@@ -491,7 +491,7 @@ pd.DataFrame({name: [f"{100 * (n == k).mean():.1f}%" for k in (1, 2, 3)]
 #
 # > **정리.** 조각 $t_1, \dots, t_n$은 저마다 따로 자르면 한 조각으로 남는다고 합시다. BPE가 $t_1 t_2 \cdots t_n$을 바로 이 나열로 자를 필요충분조건은, 모든 $i$에 대해 BPE가 $t_i t_{i+1}$을 $[t_i, t_{i+1}]$로 자르는 것입니다.
 #
-# 까닭은 이렇습니다. 낱말의 한 구간을 정하고, **구간의 두 끝을 넘는 병합이 일어나지 않는 동안**만 봅시다. 낱말 전체에서 다음에 붙일 쌍은 순위가 가장 앞선 쌍이고, 같은 쌍이 여럿이면 가장 왼쪽입니다. 그 쌍이 구간 안에 있다면 구간 안에서도 그 쌍이 으뜸입니다. 구간 밖에 있다면 구간 안은 그대로입니다. 그러므로 구간 안에서 병합이 일어나는 차례는 그 구간만 따로 떼어 자를 때와 똑같습니다. 이제 두 방향을 봅시다.
+# 까닭은 이렇습니다. 낱말의 한 구간을 정하고, **구간의 두 끝을 넘는 병합이 일어나지 않는 동안**만 봅시다. 낱말 전체에서 다음에 붙일 쌍은 순위가 가장 앞선 쌍이고, 같은 쌍이 여럿이면 가장 왼쪽입니다. 위의 코드는 같은 쌍을 한꺼번에 붙이지만 결과는 같습니다. 조각마다 만드는 병합이 하나뿐이면, 붙여서 생긴 조각이 드는 쌍은 순위가 언제나 더 뒤이기 때문입니다. 그 쌍이 구간 안에 있다면 구간 안에서도 그 쌍이 으뜸입니다. 구간 밖에 있다면 구간 안은 그대로입니다. 그러므로 구간 안에서 병합이 일어나는 차례는 그 구간만 따로 떼어 자를 때와 똑같습니다. 이제 두 방향을 봅시다.
 #
 # - **둘씩 모두 맞으면 전체도 맞습니다.** 아니라면 전체를 자르다가 토큰의 경계를 넘는 병합이 처음 일어나는 순간이 있습니다. 그 경계가 $t_i$와 $t_{i+1}$ 사이라 합시다. 그때까지 어느 경계도 넘지 않았으므로, 구간 $t_i t_{i+1}$ 안의 일은 따로 자를 때와 같습니다. 그러면 따로 자를 때에도 같은 병합이 경계를 넘고, 붙은 것은 되돌리지 않으니 $[t_i, t_{i+1}]$이 나올 수 없습니다. 모순입니다. 경계를 넘는 병합이 없으므로, 각 $t_i$의 안에서는 따로 자를 때처럼 한 조각으로 붙습니다.
 # - **전체가 맞으면 둘씩도 맞습니다.** 전체를 자르는 동안 어느 경계도 넘지 않았으니, 구간 $t_i t_{i+1}$ 안의 일은 처음부터 끝까지 따로 자를 때와 같습니다. ∎
@@ -503,7 +503,7 @@ pd.DataFrame({name: [f"{100 * (n == k).mean():.1f}%" for k in (1, 2, 3)]
 #
 # > **Theorem.** Let $t_1, \dots, t_n$ be pieces that stay whole when BPE cuts them by themselves. BPE cuts $t_1 t_2 \cdots t_n$ into this sequence if and only if, for every $i$, BPE cuts $t_i t_{i+1}$ into $[t_i, t_{i+1}]$.
 #
-# Here is why. Fix a stretch of the word and look at it **as long as no merge crosses either end of it**. The next pair to be joined in the whole word is the pair of lowest rank, the leftmost where it stands several times. If it lies inside the stretch, it is first inside the stretch too. If it lies outside, the inside stays as it is. So the merges inside the stretch happen in the very order in which they happen when the stretch is cut by itself. Now the two directions.
+# Here is why. Fix a stretch of the word and look at it **as long as no merge crosses either end of it**. The next pair to be joined in the whole word is the pair of lowest rank, the leftmost where it stands several times. (The code above joins all places of a pair at once, with the same result: where each piece is made by one merge only, pairs with the new piece always rank later.) If it lies inside the stretch, it is first inside the stretch too. If it lies outside, the inside stays as it is. So the merges inside the stretch happen in the very order in which they happen when the stretch is cut by itself. Now the two directions.
 #
 # - **If all pairs are right, so is the whole.** If not, there is a first merge, while the whole is cut, that crosses a border between tokens, say between $t_i$ and $t_{i+1}$. No border was crossed before, so within the stretch $t_i t_{i+1}$ all went as when it is cut by itself. Then the same merge crosses the border there as well, and since nothing is taken apart again, $[t_i, t_{i+1}]$ cannot come out: a contradiction. So no merge crosses a border, and inside, each $t_i$ is joined into one piece as it is by itself.
 # - **If the whole is right, so are the pairs.** No border was crossed while the whole was cut, so within $t_i t_{i+1}$ all went, from start to end, as when it is cut by itself. ∎
@@ -558,11 +558,11 @@ pd.DataFrame(rows, columns=[
 ]).set_index("글자 수 | letters").rename_axis(None)
 
 # %% [markdown] tags=["lang-ko"]
-# 두 열은 수만 같은 것이 아니라 나열 하나하나가 같습니다(어긋난 것 ⟨toy_disagree⟩개). 둘째 열과도 같다는 점을 보십시오. **글마다 자르는 방법은 많아도, 모든 쌍이 맞는 것은 꼭 하나뿐입니다.** 그러니 병합을 하나도 하지 않고, 어느 쌍이 맞는지 적은 표만으로도 BPE처럼 자를 수 있습니다. [연습 문제](#bpe-exercise-pairs)에서 해 봅니다.
+# 마지막 두 열은 수만 같은 것이 아니라 나열 하나하나가 같습니다(어긋난 것 ⟨toy_disagree⟩개). 그 수가 ‘글’ 열과도 같다는 점을 보십시오. **글마다 자르는 방법은 많아도, 모든 쌍이 맞는 것은 꼭 하나뿐입니다.** 그러니 병합을 하나도 하지 않고, 어느 쌍이 맞는지 적은 표만으로도 BPE처럼 자를 수 있습니다. [연습 문제](#bpe-exercise-pairs)에서 해 봅니다.
 #
 # GPT-2의 조각으로도 시험합니다. 먼저 조각 하나하나가 자기 자신으로 잘리는지 보고, 짧은 조각을 아무렇게나 골라 다섯 개씩 늘어놓습니다. 한 번은 글 전체를 자르고, 한 번은 쌍만 봅니다.
 # %% [markdown] tags=["lang-en"]
-# The two columns agree not in number only but sequence by sequence (⟨toy_disagree⟩ disagree). Note that they also equal the column of texts: **however many cuts a text has, exactly one of them has all pairs right.** So a table of right pairs is enough to cut as BPE does, without a single merge. An [exercise](#bpe-exercise-pairs) does it.
+# The last two columns agree not in number only but sequence by sequence (⟨toy_disagree⟩ disagree). Note that they also equal the column of texts: **however many cuts a text has, exactly one of them has all pairs right.** So a table of right pairs is enough to cut as BPE does, without a single merge. An [exercise](#bpe-exercise-pairs) does it.
 #
 # Now GPT-2's own pieces. First we see whether each piece, by itself, is cut into itself; then we draw short pieces at random, five in a row, and judge once by cutting the whole and once by the pairs.
 
@@ -756,10 +756,10 @@ pd.DataFrame({
 #
 # 조각의 확률은 어디서 올까요? 글에서 조각을 세고 싶지만, 글은 아직 잘려 있지 않습니다. 자르려면 확률이 있어야 하고, 확률을 얻으려면 잘라야 합니다. 기댓값 최대화(expectation–maximization, EM)는 이 고리를 차례로 풉니다.
 #
-# - **기댓값.** 지금의 확률로 보면 낱말 $w$가 나열 $y$에서 나왔을 확률은 $P(y \mid w) = P(y) / Z_w$입니다. $Z_w$는 $w$가 되는 모든 나열의 확률을 더한 것입니다. 하나를 고르지 않고, 모든 나열에서 조각을 세되 이 확률만큼만 셉니다. $e_t = \sum_w n_w \sum_y P(y \mid w)\, \#_t(y)$
+# - **기댓값.** 지금의 확률로 보면 낱말 $w$가 나열 $y$에서 나왔을 확률은 $P(y \mid w) = P(y) / Z_w$입니다. $Z_w$는 $w$가 되는 모든 나열의 확률을 더한 것입니다. 하나를 고르지 않고, 모든 나열에서 조각을 세되 이 확률만큼만 셉니다. $e_t = \sum_w n_w \sum_y P(y \mid w)\, \#_t(y)$. 여기서 $n_w$는 $w$가 글에 나온 횟수, $\#_t(y)$는 $y$에 $t$가 나온 횟수입니다.
 # - **최대화.** 센 만큼을 새 확률로 삼습니다. $p(t) \leftarrow e_t / \sum_u e_u$
 #
-# 한 번 돌 때마다 글의 확률은 커지거나 그대로입니다. 모든 나열을 늘어놓을 필요는 없습니다. 앞에서부터의 합 $\alpha$와 뒤에서부터의 합 $\beta$만 있으면 됩니다. 비터비에서 최댓값을 합으로 바꾼 것이고, 전방–후방(forward–backward) 알고리즘이라고 부릅니다. $P(i \to j \mid w)$는 낱말 $w$를 자르는 경로가 조각 $w_{i:j}$를 지날 확률입니다.
+# 한 번 돌 때마다 글의 확률은 커지거나 그대로입니다. 모든 나열을 늘어놓을 필요는 없습니다. 앞에서부터의 합 $\alpha$와 뒤에서부터의 합 $\beta$만 있으면 됩니다. 비터비에서 최댓값을 합으로 바꾼 것이고, 전방–후방(forward–backward) 알고리즘이라고 부릅니다. $P(i \to j \mid w)$는 낱말 $w$를 자르는 경로가 조각 $w_{i:j}$를 지날 확률입니다. $n$은 낱말의 길이이고, $\alpha_0 = \beta_n = 1$에서 시작합니다.
 #
 # $$ \alpha_j = \sum_{i<j} \alpha_i\, p(w_{i:j}), \qquad \beta_i = \sum_{j>i} p(w_{i:j})\, \beta_j, \qquad P(i \to j \mid w) = \frac{\alpha_i\, p(w_{i:j})\, \beta_j}{\alpha_n} $$
 # %% [markdown] tags=["lang-en"]
@@ -768,10 +768,10 @@ pd.DataFrame({
 #
 # Where do the probabilities come from? We would like to count pieces in the text, but the text is not cut yet. Cutting takes probabilities, and probabilities take a cut text. Expectation–maximization (EM) goes round this circle by turns.
 #
-# - **Expectation.** Under the present probabilities the word $w$ came from the sequence $y$ with probability $P(y \mid w) = P(y) / Z_w$, where $Z_w$ adds up the probabilities of all sequences that spell $w$. Do not choose one; count the pieces of every sequence, but only as much as it is likely: $e_t = \sum_w n_w \sum_y P(y \mid w)\, \#_t(y)$
+# - **Expectation.** Under the present probabilities the word $w$ came from the sequence $y$ with probability $P(y \mid w) = P(y) / Z_w$, where $Z_w$ adds up the probabilities of all sequences that spell $w$. Do not choose one; count the pieces of every sequence, but only as much as it is likely: $e_t = \sum_w n_w \sum_y P(y \mid w)\, \#_t(y)$. Here $n_w$ is how often $w$ occurs in the text, and $\#_t(y)$ how often $t$ stands in $y$.
 # - **Maximization.** Let these counts be the new probabilities: $p(t) \leftarrow e_t / \sum_u e_u$
 #
-# Each round makes the text as likely as before or likelier. There is no need to list all sequences: sums from the front, $\alpha$, and from the back, $\beta$, are enough. It is Viterbi with sums in place of maxima, called the forward–backward algorithm. $P(i \to j \mid w)$ is the probability that the path of $w$ passes through the piece $w_{i:j}$.
+# Each round makes the text as likely as before or likelier. There is no need to list all sequences: sums from the front, $\alpha$, and from the back, $\beta$, are enough. It is Viterbi with sums in place of maxima, called the forward–backward algorithm. $P(i \to j \mid w)$ is the probability that the path of $w$ passes through the piece $w_{i:j}$. The word has $n$ letters, and $\alpha_0 = \beta_n = 1$ to begin with.
 #
 # $$ \alpha_j = \sum_{i<j} \alpha_i\, p(w_{i:j}), \qquad \beta_i = \sum_{j>i} p(w_{i:j})\, \beta_j, \qquad P(i \to j \mid w) = \frac{\alpha_i\, p(w_{i:j})\, \beta_j}{\alpha_n} $$
 
@@ -804,9 +804,9 @@ pd.DataFrame({"전방–후방 | forward–backward": [counts[t] for t in hand],
              index=[shown([t]) for t in hand]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 조각마다 기대 횟수가 두 방법에서 같습니다(가장 큰 차이 ⟨em_gap⟩). 이제 낱말 하나가 아니라 희곡 전체입니다. 씨앗이 되는 조각은 두 번 이상 나온 글자열 가운데 글을 많이 덮는 것들입니다. 횟수에 길이를 곱해 순서를 매깁니다.
+# 조각마다 기대 횟수가 두 방법에서 같습니다(가장 큰 차이 ⟨em_gap⟩). 이제 낱말 하나가 아니라 앞에서 센 희곡의 낱말 전체입니다. 씨앗이 되는 조각은 두 번 이상 나온 글자열 가운데 글을 많이 덮는 것들입니다. 횟수에 길이를 곱해 순서를 매깁니다.
 # %% [markdown] tags=["lang-en"]
-# Both ways give the same expected counts for the pieces (largest difference ⟨em_gap⟩). Now from one word to the plays. The first pieces are strings that occur twice or more and cover much text; they are ordered by count times length.
+# Both ways give the same expected counts for the pieces (largest difference ⟨em_gap⟩). Now from one word to all the words of the plays that we counted. The first pieces are strings that occur twice or more and cover much text; they are ordered by count times length.
 
 # %%
 def seeds(words, size):
@@ -979,7 +979,7 @@ pd.DataFrame({side: (f"{a:,}", f"{b:,}", f"{same:.1f}%", str(c), str(d))
 #
 # 쓰이지 않은 조각도 다릅니다. 배운 글에서 BPE의 조각 ⟨idle_bpe⟩개는 더 큰 조각으로 가는 **징검다리**였을 뿐 토큰으로는 한 번도 나오지 않습니다. `⟨idle_examples⟩` 같은 것들입니다. 그래도 뺄 수 없습니다. 빼면 그 위의 조각도 만들어지지 않습니다. 유니그램에서 그런 조각은 ⟨idle_uni⟩개입니다.
 #
-# 다르게 잘린 낱말 가운데 흔한 것을 봅시다. 마지막 열은 BPE의 어휘로 가장 적은 조각에 자른 것입니다. 점수를 모두 $-1$로 둔 비터비가 바로 그것입니다.
+# 다르게 잘린 낱말 가운데 흔한 것을 봅시다. 마지막 열은 BPE의 어휘로 가장 적은 조각으로 자른 것입니다. 점수를 모두 $-1$로 둔 비터비가 바로 그것입니다.
 # %% [markdown] tags=["lang-en"]
 # In the text they learned from, ⟨same_in⟩% of the words, counted as often as they occur, are cut alike, and Unigram needs ⟨uni_fewer_in⟩% fewer tokens. In the text after it BPE takes ⟨bpe_out⟩ and Unigram ⟨uni_out⟩: a difference in the text that was learned from need not hold elsewhere.
 #
@@ -1077,12 +1077,12 @@ check_merge(merge_solution)
 # <!-- label: bpe-exercise-fewest -->
 # ### 2. 먼저 붙여서 손해 보기 (★★, 12분)
 #
-# GPT-2가 **어휘로 할 수 있는 것보다 많은 토큰**으로 자르는 낱말을 하나 찾으십시오. 로마자 네 글자 이상이고, 프리토큰 하나여야 합니다.
+# GPT-2가 **어휘로 할 수 있는 것보다 많은 토큰**으로 자르는 낱말을 하나 찾으십시오. 로마자로만 된 4–40글자이고, 프리토큰 하나여야 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bpe-exercise-fewest -->
 # ### 2. Joined too early (★★, 12 minutes)
 #
-# Find a word that GPT-2 cuts into **more tokens than its vocabulary would need**. It must have four Latin letters or more and be a single pre-token.
+# Find a word that GPT-2 cuts into **more tokens than its vocabulary would need**. It must be 4–40 Latin letters and nothing else, and a single pre-token.
 
 # %% tags=["exercise"]
 my_word = ...

@@ -116,9 +116,11 @@ def merge_steps(word):
     parts = [word[i:i + 1] for i in range(len(word))]
     while pairs := {p for p in pairwise(parts) if p in merges}:
         left, right = best = min(pairs, key=merges.get)
-        for i in range(len(parts) - 1, 0, -1):
-            if (parts[i - 1], parts[i]) == best:
-                parts[i - 1:i + 1] = [left + right]
+        i = 0
+        while i < len(parts) - 1:
+            if (parts[i], parts[i + 1]) == best:
+                parts[i:i + 2] = [left + right]
+            i += 1
         yield merges[best], left, right, list(parts)
 
 # %%
@@ -148,7 +150,7 @@ table([(rank, shown([left, right]), shown(parts))
 # 유니그램에는 순서가 없습니다. 조각 $t$마다 점수(score) $s(t)$가 있고, 낱말을
 # 조각으로 나누는 분할(segmentation) $y = (t_1, \dots, t_k)$의 값은 점수의 합입니다.
 #
-# $$ S(y) = \sum_{i=1}^{k} s(t_i), \qquad \hat y = \arg\max_y S(y) $$
+# $$ S(y) = \sum_{i=1}^{k} s(t_i), \qquad y^{*} = \arg\max_y S(y) $$
 #
 # 어휘(vocabulary)에 있는 조각만 써서 `hugs`를 나누는 방법은 아래 표의 행이 전부입니다.
 # 점수를 정하는 세 공식의 합을 나란히 적었습니다. $r_t$는 조각 $t$를 만든 병합의
@@ -160,7 +162,7 @@ table([(rank, shown([left, right]), shown(parts))
 # Unigram knows no order. Each piece $t$ has a score $s(t)$, and a segmentation
 # $y = (t_1, \dots, t_k)$ of a word is worth the sum of its scores.
 #
-# $$ S(y) = \sum_{i=1}^{k} s(t_i), \qquad \hat y = \arg\max_y S(y) $$
+# $$ S(y) = \sum_{i=1}^{k} s(t_i), \qquad y^{*} = \arg\max_y S(y) $$
 #
 # With the pieces of the vocabulary there are no other ways to spell `hugs` than the
 # rows below. Three formulas for the score stand side by side; $r_t$ is the rank of
@@ -187,13 +189,14 @@ pd.DataFrame(rows).T.round(2)
 # %% [markdown] tags=["lang-ko"]
 # 화살표가 붙은 행이 BPE의 분할입니다. 합이 가장 큰 행을 고르는데, $-1$은 조각 수만 세므로
 # 두 분할이 동점(tie)이고, $-r$은 순위가 0인 바이트로만 자르려 합니다. $-\log(r+300)$은 이 낱말을 BPE처럼 자릅니다.
-# 글자 사이를 마디로 하고 조각을 호로 하는 격자(lattice)를 그리면, 분할은 왼쪽 끝에서
+# 글자 사이와 양 끝을 마디로 하고 조각을 호로 하는 격자(lattice)를 그리면, 분할은 왼쪽 끝에서
 # 오른쪽 끝까지 가는 경로입니다. 그 가운데 최적 경로는
 # [비터비(Viterbi)](14_bpe_and_unigram.ipynb#bpe-viterbi)가 찾습니다.
 # %% [markdown] tags=["lang-en"]
 # The arrow marks BPE's cut. The largest sum is chosen. The score $-1$ only counts pieces,
 # so two cuts tie; $-r$ wants nothing but bytes, whose rank is 0; $-\log(r+300)$ cuts this word as BPE does.
-# Draw a lattice: a node between any two letters and an arc for each piece. A cut is
+# Draw a lattice: a node between neighbouring letters and at both ends, and an arc for
+# each piece. A cut is
 # then a path from the left end to the right, and
 # [Viterbi](14_bpe_and_unigram.ipynb#bpe-viterbi) finds the best one.
 
@@ -384,12 +387,13 @@ table([(NAMES[kind], size(train, kind), size(held, kind),
 #
 # | 점수 | 생각 |
 # |---|---|
-# | $\log(n_t / \sum n)$ | 자주 쓰인 조각이 좋습니다. 유니그램의 본래 뜻입니다. |
+# | $\log\bigl((n_t + 1) / \sum_u (n_u + 1)\bigr)$ | 자주 쓰인 조각이 좋습니다. 유니그램의 본래 뜻입니다. |
 # | $-r_t$ | 먼저 병합된 조각이 좋습니다. |
 # | $-1$ | 조각 수가 적을수록 좋습니다. |
 # | $-\log(r_t + 300)$ | 순위가 앞설수록 좋되, 뒤로 갈수록 차이가 줄어듭니다. |
 #
-# 점수만 다르고 나머지는 같은 학생 넷을 만들어, 떼어 둔 글에서 교사와 다르게 자른
+# $n_t$는 교사가 배우는 글을 자를 때 조각 $t$가 나온 횟수입니다. 한 번도 나오지 않은 조각이 있어
+# 1씩 더합니다. 점수만 다르고 나머지는 같은 학생 넷을 만들어, 떼어 둔 글에서 교사와 다르게 자른
 # 프리토큰의 비율을 잽니다. 자르는 일은 Hugging Face `tokenizers`가 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-closed -->
@@ -399,12 +403,14 @@ table([(NAMES[kind], size(train, kind), size(held, kind),
 #
 # | score | idea |
 # |---|---|
-# | $\log(n_t / \sum n)$ | Pieces in frequent use are good: what Unigram means. |
+# | $\log\bigl((n_t + 1) / \sum_u (n_u + 1)\bigr)$ | Pieces in frequent use are good: what Unigram means. |
 # | $-r_t$ | Pieces merged early are good. |
 # | $-1$ | The fewer pieces, the better. |
 # | $-\log(r_t + 300)$ | A low rank is good, and differences fade further down. |
 #
-# They make four students that differ in nothing but their scores. On held-out text we
+# $n_t$ is how often piece $t$ stands in the teacher's cuts of the training text; 1 is
+# added because some pieces never do.
+# The scores make four students that differ in nothing else. On held-out text we
 # count the pre-tokens that are cut unlike the teacher's. The cutting is done by
 # Hugging Face `tokenizers`.
 
@@ -448,12 +454,13 @@ pd.DataFrame(
 
 # %% [markdown] tags=["lang-ko"]
 # 점수를 빈도로 정하면 떼어 둔 파일의 출현 가운데 ⟨frequency_wrong⟩%가 BPE와 다르게 잘립니다.
-# 빈도는 BPE가 무엇을 먼저 붙이는지를 모르기 때문입니다. 가장 나은 공식도
+# 빈도에는 BPE가 무엇을 먼저 붙이는지가 들어 있지 않습니다. 그것이 들어 있는 $-r_t$는 오히려 가장
+# 나쁩니다. `hugs`에서 보았듯 바이트로만 자르려 하기 때문입니다. 가장 나은 공식도
 # ⟨closed_wrong⟩%가 다릅니다. 언어 모델이 알아채지 못하게 바꾸기에는 아직 많습니다.
 # %% [markdown] tags=["lang-en"]
 # With frequencies ⟨frequency_wrong⟩% of the occurrences in held-out files are cut
-# unlike BPE:
-# a frequency does not know what BPE joins first. Even the best formula gets
+# unlike BPE: a frequency does not hold what BPE joins first. $-r_t$ does and is the worst
+# of all: as with `hugs`, it wants nothing but bytes. Even the best formula gets
 # ⟨closed_wrong⟩% wrong, too much to pass a language model unnoticed.
 
 # %% [markdown] tags=["lang-ko"]
@@ -461,7 +468,7 @@ pd.DataFrame(
 # ## 점수를 배우기
 #
 # 정답 경로를 알고 있으니 점수를 배울 수 있습니다. 낱말 하나의 정답 경로를 $y$,
-# 정답이 아닌 경로 가운데 합이 가장 큰 경쟁 경로를 $\hat y$라 합시다. 둘의 차이가
+# 정답이 아닌 경로는 모두 경쟁 경로이고, 그 가운데 합이 가장 큰 것을 $\hat y$라 합시다. 둘의 차이가
 # 마진(margin) $m$이고, 조각마다 $y$에 나온 횟수에서 $\hat y$에 나온 횟수를 뺀 벡터가
 # $\Delta$입니다.
 #
@@ -479,8 +486,8 @@ pd.DataFrame(
 # <!-- label: distill-learning -->
 # ## Learning the scores
 #
-# The right path is known, so scores can be learned. Let $y$ be the gold path of a word
-# and $\hat y$ its rival, the best of all other paths. The difference of their
+# The right path is known, so scores can be learned. Let $y$ be the gold path of a word.
+# Call all other paths its rivals, and let $\hat y$ be the best of them. The difference of their
 # sums is the margin $m$. $\Delta$ is a vector: for each piece, how often it stands in
 # $y$ less how often in $\hat y$.
 #
@@ -527,7 +534,7 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 #
 # 실제 어휘에는 항목이 ⟨vocab_size⟩개 있고, 배울 낱말은 ⟨words⟩개입니다. `lib.lattice`는 낱말마다
 # 격자의 호를 미리 늘어놓고, 경쟁 경로를 동적 계획법으로 정확히 찾습니다. 상태는
-# (위치, 정답 경로를 벗어났는가) 둘뿐입니다. 훑을수록 $M$과 $\eta$를 줄이고, 마지막 30%
+# 위치와, 정답 경로를 벗어났는지의 쌍입니다. $M$과 $\eta$를 네 단계로 줄이고, 훑기의 마지막 30%
 # 동안의 점수를 평균합니다. 절반이 지나면 어떤 점수로도 맞출 수 없어 보이는 낱말, 곧
 # 크게 지는 낱말은 놓아줍니다. 마진이 모자란 낱말을 찾는 일은 여러 스레드(thread)가 묶음마다
 # 나누어 하고, 점수를 옮기는 일은 한 스레드가 차례로 합니다. 그래서 스레드가 몇이든 배운 점수는
@@ -541,8 +548,8 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 # The real vocabulary has ⟨vocab_size⟩ entries, and there are ⟨words⟩ words to learn from.
 # `lib.lattice` lays out the arcs of each word beforehand and finds the rival
 # exactly, by dynamic programming over two things: the position, and whether the path
-# has left the gold one. $M$ and $\eta$ shrink from pass to pass, and the scores of the
-# last 30% of them are averaged. After half of the passes, words that lose by far are
+# has left the gold one. $M$ and $\eta$ shrink in four stages, and the scores of
+# the last 30% of the passes are averaged. After half of the passes, words that lose by far are
 # let go: it seems that no scores can please them. Several threads look for the words of
 # a block that fall short of their margin; one thread then moves the scores, word by
 # word. So the scores are the same for any number of threads.
@@ -589,7 +596,7 @@ axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 훑을수록 틀리는 비율. 점선에서 마진 $M$과 보폭 $\eta$가 줍니다. 배우는 종류(회색)는 그때마다 한 단 내려갑니다.
+# 훑을수록 틀리는 비율. 점선에서 마진 $M$과 보폭 $\eta$가 줄어듭니다. 배우는 종류(회색)는 그때마다 한 단 내려갑니다.
 # 떼어 둔 출현(청록)은 들쭉날쭉하며 내려가다가 끝에서는 거의 멈춥니다.
 # <!-- alt: 가로축은 훑은 횟수, 세로축은 틀린 비율의 로그 눈금이다. 배우는 종류의 회색 곡선은 마진을 줄이는 점선마다 계단처럼 내려간다. 떼어 둔 출현의 청록색 곡선은 그보다 훨씬 아래에서 오르내리며 낮아지다가 마지막 구간에서 거의 평평해진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
@@ -607,7 +614,8 @@ show(fig)
 # 필요한 만큼 올리면 한 번에 끝납니다. 이때 점수를 $2^{-10}$의 배수로 맞춥니다. 그러면
 # 덧셈에 반올림이 없어서, 동점은 참으로 동점이고 파일에 적었다가 읽어도 값이 그대로입니다.
 # 파일에는 점수가 $2^{-10}$의 몇 배인지를 적습니다. 모두 같은 수로 나누었으니 자르는 법은
-# 그대로이고, 소수 대신 정수를 적어 짧아진 만큼 뒤에서 규칙을 더 담을 수 있습니다.
+# 그대로이고, 소수 대신 정수를 적어 짧아진 만큼, 뒤에서 더할
+# [끊는 규칙](#distill-layer)이 들어갈 자리가 넓어집니다.
 # 그다음 교사의 `tokenizer.json`에서 모델 부분만
 # 유니그램으로 바꿉니다. 특수 토큰(special token) `<|endoftext|>`는 번호 그대로 두고
 # 점수를 아주 낮게 주며, 모르는 글자를 위한 토큰은 두지 않습니다. 한 바이트짜리 조각
@@ -622,7 +630,7 @@ show(fig)
 # the way: sums are then exact, a tie is truly a tie, and the values come back from the
 # file as they went in. The file says how many times $2^{-10}$ each score is. All are
 # divided alike, so every cut stays; and whole numbers are shorter than fractions, which
-# leaves more room for rules later on. Then the model in the teacher's
+# leaves more room for the [rules](#distill-layer) that a later section adds to the file. Then the model in the teacher's
 # `tokenizer.json` is exchanged for a Unigram. The special token `<|endoftext|>` keeps
 # its id and gets a very low score, and there is no token for the unknown: all 256
 # single bytes are pieces, so no text is beyond it.
@@ -726,11 +734,11 @@ show(fig, table=pd.DataFrame(
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 글의 종류마다 틀린 출현의 비율(로그 눈금). 동그라미가 배운 점수입니다.
-# <!-- alt: 글의 종류 열 가지와 전체가 행으로 놓이고, 행마다 점수 네 가지의 틀린 비율이 로그 눈금 위의 점으로 찍혀 있다. 배운 점수의 점이 대체로 가장 왼쪽에 있고, 반복과 이어 붙인 말에서는 네 점이 모두 오른쪽에 몰려 있다. -->
+# <!-- alt: 글의 종류 열 가지와 전체가 행으로 놓이고, 행마다 점수 네 가지의 틀린 비율이 로그 눈금 위의 점으로 찍혀 있다. 배운 점수의 점이 대체로 가장 왼쪽에 있고, 반복에서는 네 점이 모두 오른쪽에 몰려 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Occurrences cut wrongly by kind of text, on a logarithmic scale. Circles are the
 # learned scores.
-# <!-- alt: Ten kinds of text and all found text are rows; each row has the error of four scores as points on a logarithmic scale. The learned scores are mostly the leftmost point; for runs and for words glued together all four points crowd on the right. -->
+# <!-- alt: Ten kinds of text and all found text are rows; each row has the error of four scores as points on a logarithmic scale. The learned scores are mostly the leftmost point; for runs all four points crowd on the right. -->
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-look -->
@@ -805,13 +813,13 @@ VBox([dropdown, stack])
 # <!-- alt: A list to pick a word from, and a table of its pieces under the three methods, tinted in two colours by turns. Each row has a check mark where it equals BPE and a cross where it does not. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 같은 일을 격자 위에서 보면 이렇습니다. 위로 굽은 호가 BPE, 아래로 굽은 호가 유니그램의
+# 같은 일을 격자 위에서 보면 이렇습니다. 위로 굽은 굵은 호가 BPE, 아래로 굽은 굵은 호가 유니그램의
 # 최적 경로입니다. 왼쪽은 공식, 오른쪽은 배운 점수이고, 두 경로가 같은 마디에서 끊기면
-# 그림이 위아래로 대칭이 됩니다.
+# 굵은 호가 위아래로 대칭이 됩니다.
 # %% [markdown] tags=["lang-en"]
-# The same on the lattice: arcs above the line are BPE's, arcs below are the best path
+# The same on the lattice: thick arcs above the line are BPE's, those below the best path
 # of Unigram. On the left the formula, on the right the learned scores; once the two
-# paths break at the same nodes, the picture is a mirror image of itself.
+# paths break at the same nodes, the thick arcs mirror each other.
 
 # %% tags=["hide-input"]
 usual = sorted((w for w in found
@@ -886,8 +894,9 @@ table(rows, "낱말 | word", "BPE",
 # ### 서로 반대되는 요구
 #
 # 낱말마다 정답 경로가 경쟁 경로를 이겨야 합니다. 이것을 경쟁 경로마다 부등식 하나로 쓴 것이
-# 그 낱말의 요구입니다. 두 낱말이
-# 정반대의 부등식을 요구하면, 둘을 더했을 때 모든 점수가 지워지고 $0 > 0$이 남습니다.
+# 그 낱말의 요구입니다. 동점이어도 정답 경로가 남으면 ≥, 반드시 이겨야 하면 >입니다. 두 낱말이
+# 정반대의 부등식을 요구하고 그 가운데 하나라도 >이면, 둘을 더했을 때 모든 점수가 지워지고
+# $0 > 0$이 남습니다.
 # 점수의 값은 계산에 나오지도 않으므로 어떤 점수로도 피할 수 없습니다. GPT-2의 실제
 # 어휘에서 숫자 두 개가 그렇습니다. 아래 계산은 정수와 분수로만 합니다.
 # %% [markdown] tags=["lang-en"]
@@ -895,8 +904,9 @@ table(rows, "낱말 | word", "BPE",
 # ### Opposite demands
 #
 # The gold path of a word has to beat each rival. Written as one inequality a rival,
-# these are the demands of the word. When two words
-# ask for opposite inequalities, adding them up cancels every score and leaves $0 > 0$.
+# these are the demands of the word. ≥ stands where the gold path survives a tie, > where
+# it has to win. When two words ask for opposite inequalities, at least one with >,
+# adding them up cancels every score and leaves $0 > 0$.
 # The values of the scores never enter, so no scores can escape. Two numbers do this in
 # the real vocabulary of GPT-2. The arithmetic below is in integers and fractions only.
 
@@ -915,15 +925,14 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in (first, second)],
 # 두 요구를 더하면 점수가 남는 조각은 ⟨pieces_left⟩개이고 식은 ⟨sum_reads⟩이 됩니다.
 #
 # 어휘가 커서 생기는 일도 아닙니다. 병합 두 개면 충분합니다. 먼저 `a`와 `a`를, 다음으로
-# `b`와 `a`를 붙이는 BPE를 직접 만들어 봅니다. 동점일 때 누가 남는지까지 셈에 넣습니다.
-# ≥는 동점이어도 정답 경로가 남는 경우, >는 반드시 이겨야 하는 경우입니다.
+# `b`와 `a`를 붙이는 BPE를 직접 만들어 봅니다. 여기서도 동점일 때 누가 남는지까지 셈에 넣습니다.
 # %% [markdown] tags=["lang-en"]
 # Added up, the demands leave a score on ⟨pieces_left⟩ pieces, and the sum reads
 # ⟨sum_reads⟩.
 #
 # A large vocabulary is not to blame: two merges suffice. Here is a BPE that joins `a`
-# with `a` first, and then `b` with `a`. Even who survives a tie is taken into account:
-# ≥ stands where the gold path survives one, > where it has to win.
+# with `a` first, and then `b` with `a`. Here too, who survives a tie is taken into
+# account.
 
 # %%
 from tokenizers import models
@@ -947,10 +956,10 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
 # ### 증명서
 #
 # 남은 오류에서도 이런 증명을 찾을 수 있습니다. 파르카스 보조정리(Farkas' lemma)에 따르면,
-# 어떤 점수로도 함께 채울 수 없는 요구들에는 반드시 양수 가중치가 있어서 그만큼씩 더하면
-# $0 > 0$이 됩니다. 그 가중치가 불가능의 증명서(certificate)입니다. 배운 점수가 틀린
-# 낱말의 요구에, 아슬아슬하게 지켜진 요구를 하나나 둘 보태어, 더하면 점수가 모두 지워지는
-# 묶음을 찾습니다.
+# 어떤 점수로도 함께 채울 수 없는 요구들이 있으면, 그 가운데 몇을 골라 양수 가중치를 곱해
+# 더했을 때 반드시 $0 > 0$이 됩니다. 그 가중치가 불가능의 증명서(certificate)입니다. 배운 점수가
+# 틀린 낱말의 요구에 다른 요구(함께 틀린 것이나 아슬아슬하게 지켜진 것)를 하나나 둘 보태어,
+# 더하면 점수가 모두 지워지는 묶음을 찾습니다.
 # 찾은 묶음은 모두 분수로 더해 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # So even for a BPE of these two merges there is no Unigram that cuts all text alike.
@@ -958,11 +967,11 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
 # <!-- label: distill-farkas -->
 # ### Certificates
 #
-# The errors left have such proofs too. By Farkas' lemma, demands that no scores can
-# meet together always have positive weights under which they add up to $0 > 0$. The
-# weights are a certificate that it is impossible. To the demand of a word that the
-# learned scores get wrong we add one or two demands that are met by a hair, and look
-# for groups that add up to nothing. All that are found are summed in fractions.
+# The errors left have such proofs too. By Farkas' lemma, if no scores can meet all of
+# some demands together, a few of them always add up to $0 > 0$ under positive weights.
+# The weights are a certificate that it is impossible. To the demand of a word that the
+# learned scores get wrong we add one or two others, failed too or met by a hair, and
+# look for groups that add up to nothing. All that are found are summed in fractions.
 
 # %%
 from lib.certificates import Demand, certificates
@@ -1000,15 +1009,16 @@ table([(", ".join(shown([b"".join(d.gold)]) for d in proof),
        for proof in chosen], "낱말 | words", "요구 | demands")
 
 # %% [markdown] tags=["lang-ko"]
-# 배운 점수가 틀린 요구 ⟨lost⟩개 가운데 ⟨proofs⟩개에서 증명서를 찾았고, 그중 ⟨ties⟩개가
+# 배운 점수가 지키지 못한 요구 ⟨lost⟩개(25바이트보다 짧은 낱말마다 경쟁 경로 하나) 가운데 ⟨proofs⟩개에서 증명서를 찾았고, 그중 ⟨ties⟩개가
 # 동점입니다. 표는 그 가운데 ⟨chosen⟩개입니다. 찾지 못했다고 해서 고칠 수 있다는 뜻은
-# 아닙니다. 넷 이상을 더해야 하는 증명서는 찾아보지 않았습니다.
+# 아닙니다. 가중치를 모두 1로 두고 셋까지 더하는 것만 찾아보았습니다.
 #
 # 지금 남은 오류에서 동점은 얼마나 될까요? 떼어 둔 파일에서 틀린 출현을 나눠 봅니다.
 # %% [markdown] tags=["lang-en"]
-# Of ⟨lost⟩ demands that the learned scores fail, ⟨proofs⟩ have a certificate, of which
+# Of ⟨lost⟩ demands that the learned scores fail (one rival for each word shorter than
+# 25 bytes), ⟨proofs⟩ have a certificate, of which
 # ⟨ties⟩ are ties. The table shows ⟨chosen⟩. That none was found for the others does not
-# say that they can be mended: sums of four and more were not searched.
+# say that they can be mended: only sums of up to three, all of weight 1, were searched.
 #
 # How many of the errors left are ties? Here are the wrong occurrences in held-out
 # files, sorted out.
@@ -1049,9 +1059,9 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # <!-- label: distill-layer -->
 # ## 점수 밖에서 끊기
 #
-# BPE에는 점수에 없는 성질이 있습니다. 낱말을 BPE의 경계 하나에서 둘로 나누면, 두 부분을
-# 따로 잘라 이어 붙인 것이 전체를 자른 것과 같습니다. 그 경계를 넘는 병합이 한 번도 없었기
-# 때문입니다. 그러니 모델이 보기 전에 프리토큰을 그 자리에서 미리 끊어도 됩니다. 점수가 틀리던
+# BPE와 유니그램에는 같은 성질이 하나 있습니다. 낱말을 자기가 자른 경계 하나에서 둘로 나누면,
+# 두 부분을 따로 잘라 이어 붙인 것이 전체를 자른 것과 같습니다. BPE에서는 그 경계를 넘는 병합이
+# 한 번도 없었기 때문입니다. 그러니 모델이 보기 전에 프리토큰을 BPE의 경계에서 미리 끊어도 됩니다. 점수가 틀리던
 # 낱말은 이렇게 고칠 수 있습니다. 맞던 낱말은 그대로 맞습니다. 최적 경로가 이미 그 경계를
 # 지나고 있었으니까요.
 #
@@ -1059,19 +1069,21 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # 다음에서 끊습니다. 그런 낱말을 BPE가 언제나 거기서 끊는다면 그 규칙은 안전합니다(sound).
 # 낱말은 끝이 없지만 확인은 유한합니다. 다음 정리 덕분입니다.
 #
-# > 조각의 열은, 이웃한 두 조각마다 그 둘을 붙인 것을 BPE로 자른 결과가 바로 그 두 조각일 때,
-# > 그리고 그때에만 BPE의 결과입니다.
+# > 저마다 따로 자르면 한 조각으로 남는 조각들의 나열이 BPE의 출력일 필요충분조건은, 이웃한
+# > 두 조각을 이어 BPE로 자르면 언제나 바로 그 두 조각이 나오는 것입니다
+# > ([증명](14_bpe_and_unigram.ipynb#bpe-pairs)).
 #
-# 그래서 $pq$를 덮는 조각의 사슬 가운데 이웃이 모두 맞으면서 끊을 자리를 넘어가는 것이
-# 하나도 없으면 규칙은 안전합니다. 유니그램의 점수는 이웃을 모릅니다. 먼저 `hugs`에서 정리를
+# 그래서 $pq$를 덮는 조각의 사슬(마지막 조각은 $q$의 끝을 넘어가도 됩니다) 가운데 이웃이 모두 맞으면서 끊을 자리를 넘어가는 것이
+# 하나도 없으면 규칙은 안전합니다. 이런 규칙은 이웃에서 나오므로, 이웃을 모르는 점수로는 적을 수 없습니다. 먼저 `hugs`에서 정리를
 # 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-layer -->
 # ## Breaking words outside the scores
 #
-# BPE has a property that scores lack. Break a word in two at one of BPE's boundaries:
-# the cuts of the two parts, put together, are the cut of the whole, because no merge
-# ever crossed there. So a pre-token may be broken at that place before the model sees it.
+# BPE and Unigram share a property. Break a word in two at one of their own boundaries:
+# the cuts of the two parts, put together, are the cut of the whole. For BPE this is
+# because no merge ever crossed there. So a pre-token may be broken at a boundary of BPE
+# before the model sees it.
 # A word that the scores get wrong can be mended so. A word they get right stays right:
 # its best path went through the boundary already.
 #
@@ -1079,11 +1091,13 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # with $pq$ after $p$. It is *sound* if BPE cuts all such words there. There is no end of
 # words, but the check is finite, thanks to a theorem:
 #
-# > A sequence of pieces is what BPE makes of a word if and only if every two neighbours
-# > are what BPE makes of the two put together.
+# > A sequence of pieces, each of which stays whole by itself, is what BPE makes of a
+# > word if and only if every two neighbours are what BPE makes of the two put together
+# > ([proof](14_bpe_and_unigram.ipynb#bpe-pairs)).
 #
-# So the rule is sound if, of all chains of pieces that cover $pq$ and whose neighbours
-# are all right, none has a piece across the place. Scores know nothing of neighbours.
+# So the rule is sound if, of all chains of pieces that cover $pq$ (the last piece may go
+# on past $q$) and whose neighbours are all right, none has a piece across the place. Such a rule comes from
+# neighbours, which scores do not know.
 # First the theorem, on `hugs`.
 
 # %%
@@ -1105,13 +1119,17 @@ table([(shown(cut), ", ".join(
 # 이웃이 모두 맞는 행은 하나뿐이고, 그것이 BPE의 분할입니다. 이제 배우는 글에서 점수가 틀리는
 # 낱말마다 규칙을 찾습니다. BPE의 경계 가운데 양쪽이 모두 바르게 잘리는 자리를 고르고, 그
 # 자리에서 안전한 가장 짧은 $q$를 찾습니다. 짧을수록 더 많은 낱말에 들어맞습니다. 안전한 $q$가
-# 없으면 규칙을 그 낱말 하나에만 씁니다. 끊고 남은 뒷부분이 또 틀리면 되풀이합니다.
+# 없으면 규칙을 그 낱말 하나에만 씁니다. 양쪽이 모두 바른 자리가 없으면 앞부분이 바르게
+# 잘리는 가장 뒤의 자리에서 끊고, 아직 틀린 뒷부분에서 되풀이합니다. 규칙은 글자로 적으므로,
+# BPE가 글자 안에서만 끊는 낱말에는 닿지 못합니다.
 # %% [markdown] tags=["lang-en"]
 # One row only has all its neighbours right, and it is BPE's cut. Now for the rules: one
 # for each word of the training text that the scores get wrong. Among BPE's boundaries we
 # take a place on both sides of which the cut comes out right, and the shortest $q$ that
 # is sound there; the shorter, the more words it fits. Without a sound $q$ the rule
-# holds for this word alone. If the rest behind the break is still wrong, we go on with it.
+# holds for this word alone. If there is no such place, we break at the last one before
+# which the cut is right, and go on with the rest. Rules are written in characters, so
+# they cannot reach a word that BPE breaks inside characters only.
 
 # %%
 from lib.exactness import mend, rules_pattern, with_rules
@@ -1145,10 +1163,10 @@ table([(f"{shown([r.prefix.encode()])} | {shown([r.context.encode()])}",
 
 # %% [markdown] tags=["lang-ko"]
 # 배우는 글에서 틀리던 ⟨bad_words⟩종에 규칙 ⟨rules⟩개를 만들었고, 그 가운데 ⟨general⟩개는 낱말
-# 하나에 매이지 않는 일반 규칙입니다. 규칙으로 닿지 못한 낱말은 ⟨unmended⟩개, 고친 뒤에도 틀리는
-# 배우는 종류는 ⟨still⟩개입니다.
+# 하나에 매이지 않는 일반 규칙입니다. 규칙으로 닿지 못한 낱말은 ⟨unmended⟩개,
+# 배우는 글에서 고친 뒤에도 틀리는 낱말은 ⟨still⟩종입니다.
 #
-# 규칙이 많아도 느려지지 않게 하는 일이 남았습니다. `tokenizers`의 전처리 단계는 하나 늘 때마다
+# 규칙이 많으면 느려지므로, 되도록 덜 느려지게 하는 일이 남았습니다. `tokenizers`의 전처리 단계는 하나 늘 때마다
 # 글 전체를 다시 훑습니다. 그래서 단계를 늘리지 않고, GPT-2가 프리토큰을 나누는 바로 그 정규식
 # 안에 규칙을 넣습니다. 첫 글자가 같은 규칙을 나뭇가지처럼 묶고, 가지가 많으면 알파벳의 어느
 # 쪽인지부터 물어 반씩 줄입니다. 정규식은 ⟨pattern_kb⟩ kB, 파일은 모두 ⟨exact_mb⟩ MB입니다.
@@ -1159,7 +1177,7 @@ table([(f"{shown([r.prefix.encode()])} | {shown([r.context.encode()])}",
 # ⟨general⟩ are general and not tied to one word. Words out of a rule's reach: ⟨unmended⟩.
 # Training types still wrong: ⟨still⟩.
 #
-# Many rules should not make it slow. Each stage of pre-tokenizing in `tokenizers` walks
+# Rules take time, and many of them should take as little as possible. Each stage of pre-tokenizing in `tokenizers` walks
 # over all the text once more, so there is no further stage: the rules go into the very
 # regular expression by which GPT-2 finds pre-tokens. Rules that begin alike share a
 # branch, and where there are many branches it asks first in which half of the alphabet
@@ -1222,30 +1240,32 @@ table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
       "출현 | occurrences")
 
 # %% [markdown] tags=["lang-ko"]
-# 붙여 쓴 이름이 많습니다. BPE는 먼저 배운 쌍을 붙이느라 낱말의 경계를 지나쳐 버리는데,
-# 점수는 낱말의 경계를 지키는 쪽이 합이 큽니다. 긴 반복과 여러 기호가 섞인 말도 남습니다.
+# 붙여 쓴 이름이 많습니다. 어떤 이름에서는 BPE가 먼저 배운 쌍을 붙이느라 두 말의 이음매를
+# 지나치고, 어떤 이름에서는 유니그램이 지나칩니다. 긴 반복과 여러 기호가 섞인 말도 남습니다.
 #
 # <!-- label: distill-published -->
 # ### 크게 돌린 결과
 #
-# 이 쪽은 작은 말뭉치로 돕니다. 더 큰 말뭉치로 두 교사를 증류하고, 배운 문서 전부를
+# 이 장은 작은 말뭉치로 실행합니다. 더 큰 말뭉치로 두 교사를 증류하고, 배운 문서 전부를
 # 처음부터 끝까지 견준 결과가 `benchmarks/tokenizers.py`의 기록에 있습니다. 거기서는 `====`처럼
 # 기호 하나를 되풀이한 줄을 길이마다 만들어 함께 배우고, 만든 낱말에서도 규칙을 찾습니다. 여러 낱말에 쓸모 있는 것부터, 파일이 BPE의 것보다 커지지 않을 만큼만 더합니다.
-# 비율은 같은 글을 교사 BPE가 자르는 속도에 대한 것입니다.
+# 비율은 같은 글을 교사 BPE가 자르는 속도에 대한 것입니다. 1보다 작으면 BPE보다 느립니다. 점수만으로도
+# BPE보다 느리고, 규칙을 더하면 더 느려집니다.
 # %% [markdown] tags=["lang-en"]
-# Many are names glued together. BPE is busy joining pairs it learned early and steps over
-# the seam between two words, while the larger sum keeps to it. Long runs and mixtures of
+# Many are names glued together. In some of them BPE, busy with pairs it learned early,
+# steps over the seam between two words; in others Unigram does. Long runs and mixtures of
 # signs remain as well.
 #
 # <!-- label: distill-published -->
 # ### At a larger size
 #
-# This page works with a small corpus. `benchmarks/tokenizers.py` distills with a larger
-# one and compares all training documents from end to end; its record follows. There,
+# This page works with a small corpus. `benchmarks/tokenizers.py` distills two teachers
+# with a larger one and compares all training documents from end to end; its record follows. There,
 # lines drawn of one sign, such as `====`, are made and learned in every length, and
 # rules are looked for in made words too and added while the file stays no larger than
 # BPE's, those that serve most words first. The ratio is to the speed of the teacher's
-# BPE on the same text.
+# BPE on the same text; below 1 it is slower than BPE. Scores alone are, and rules make
+# it slower still.
 
 # %% tags=["hide-input"]
 import json
@@ -1322,13 +1342,14 @@ check_scores(its_scores)
 #
 # 정답 경로와 경쟁 경로가 주어졌을 때 한 번 갱신한 점수를 돌려주는 함수를 쓰십시오.
 # 두 경로에 함께 있는 조각, 한 경로에 두 번 나오는 조각, 이미 충분한 마진을 살피십시오.
+# `margin`은 바라는 마진 $M$, `rate`는 보폭의 상한 $\eta$입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-exercise-update -->
 # ### 2. One update (★★, 15 minutes)
 #
 # Given the gold path and the rival, write a function that returns the scores after one
 # update. Mind pieces that both paths use, pieces used twice, and margins that are wide
-# enough already.
+# enough already. `margin` is the margin $M$ we want, `rate` the cap $\eta$.
 
 # %% tags=["exercise"]
 def my_update(scores, gold, rival, margin, rate):
@@ -1396,13 +1417,13 @@ check_viterbi(its_viterbi)
 # ### 4. 동점 하나 더 (★, 5분)
 #
 # `ppp`, `'''`, 줄바꿈 세 개 말고, 동점 때문에 어떤 점수로도 BPE와 같아질 수 없는
-# 문자열을 하나 찾으십시오.
+# 문자열을 하나 찾으십시오. 2–12바이트이고 프리토큰 하나여야 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-exercise-tie -->
 # ### 4. One more tie (★, 5 minutes)
 #
 # Find a string other than `ppp`, `'''` and three line breaks that a tie keeps from BPE's
-# cut under any scores.
+# cut under any scores. It must have 2–12 bytes and be a single pre-token.
 
 # %% tags=["exercise"]
 my_tie = ...
@@ -1421,16 +1442,17 @@ check_tie(its_tie, teacher)
 # <!-- label: distill-exercise-opposite -->
 # ### 5. 반대되는 두 수 (★★★, 25분)
 #
-# `" 00822280"`과 `" 00828082"`처럼 서로 반대되는 요구를 하는 두 낱말을 찾으십시오. 요구에
-# 나오는 조각이 본문의 네 조각과는 달라야 합니다. 답은 문자열 두 개의
+# `" 00822280"`과 `" 00828082"`처럼 서로 반대되는 요구를 하는 두 낱말을 찾으십시오. 두 낱말은
+# 12바이트 이하이고, 요구에 나오는 조각이 본문의 네 조각(빈칸은 무시)과 똑같지만 않으면 됩니다. 답은 문자열 두 개의
 # 튜플입니다. 손으로 찾기보다 숫자로 된 낱말을 여럿 만들어 `demands`와 `opposite`로 찾는 편이
 # 빠릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distill-exercise-opposite -->
 # ### 5. Two numbers at odds (★★★, 25 minutes)
 #
-# Find two words with opposite demands, as `" 00822280"` and `" 00828082"` have. The pieces in
-# the demands must not be the four of the chapter. Answer with a tuple of two
+# Find two words with opposite demands, as `" 00822280"` and `" 00828082"` have. Each word has
+# 12 bytes at most, and the pieces in the demands must not be the same four as in the
+# chapter, blanks aside. Answer with a tuple of two
 # strings. It is quicker to make many words of digits and search them with `demands` and
 # `opposite` than to look by hand.
 
@@ -1460,8 +1482,8 @@ check_opposite(its_pair, teacher)
 # 교사는 GPT-2의 실제 어휘 ⟨vocab_size⟩개와 병합 ⟨merges⟩개입니다. ⟨profile⟩ 프로필에서
 # 낱말 ⟨words⟩개, 호 ⟨arcs⟩개를 ⟨passes⟩번 훑었고, 배우는 데 CPU(⟨device⟩) 시간으로
 # ⟨learning_seconds⟩초가 걸렸습니다. 떼어 둔 파일에서 틀린 출현은 빈도로
-# ⟨frequency_wrong⟩%, 가장 나은 공식으로 ⟨closed_wrong⟩%, 배운 점수로 ⟨learned_wrong⟩%입니다. 충실도는 모두 저장한 `tokenizer.json`을 `tokenizers`로 다시 읽어
-# 쟀습니다. 파일 단위로 나누었으므로, 한 패키지의 서로 닮은 파일이 양쪽에 있을 수 있습니다.
+# ⟨frequency_wrong⟩%, 가장 나은 공식으로 ⟨closed_wrong⟩%, 배운 점수로 ⟨learned_wrong⟩%입니다. 배운 점수와 규칙의 충실도는 저장한 `tokenizer.json`을 `tokenizers`로 다시 읽어
+# 쟀고, 공식의 충실도는 파일로 쓰지 않고 같은 `tokenizers` 모델로 쟀습니다. 파일 단위로 나누었으므로, 한 패키지의 서로 닮은 파일이 양쪽에 있을 수 있습니다.
 # 컴퓨터마다 설치된 패키지가 조금씩 다르니 이 수들도 조금씩 다릅니다.
 #
 # 규칙까지 담은 파일에서는 ⟨exact_wrong⟩%입니다. [더 큰 말뭉치의 표](#distill-published)는
@@ -1474,8 +1496,9 @@ check_opposite(its_pair, teacher)
 # merges. In the profile ⟨profile⟩, learning passed ⟨passes⟩ times over ⟨words⟩ words
 # with ⟨arcs⟩ arcs and took ⟨learning_seconds⟩ seconds of CPU time (⟨device⟩). In
 # held-out files ⟨frequency_wrong⟩% of the occurrences are wrong with frequencies, ⟨closed_wrong⟩% with the best formula
-# and ⟨learned_wrong⟩% with learned scores. All fidelity was measured on the saved
-# `tokenizer.json`, read back by `tokenizers`. The split is by file, so files of one
+# and ⟨learned_wrong⟩% with learned scores. For learned scores and rules it was measured on
+# the saved `tokenizer.json`, read back by `tokenizers`; for the formulas on the same
+# model of `tokenizers`, not written to a file. The split is by file, so files of one
 # package that resemble each other may stand on both sides. Machines differ in what is
 # installed, and so do these numbers a little.
 #

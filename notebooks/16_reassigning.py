@@ -199,22 +199,22 @@ pd.DataFrame({name: {
 # <!-- label: reassign-spare -->
 # ## 무엇을 내놓을까
 #
-# 유니그램에서 어떤 조각이 ‘필요한지’는 글에 달렸습니다. 일반 글에서 조각 $p$가 $n_p$번 쓰이고, 어휘 $V$에서 $p$를 뺀 나머지로 $p$를 자른 것이 $\operatorname{cut}_{V\setminus p}(p)$라면, 내놓았을 때 늘어나는 토큰은
+# 유니그램에서 어떤 조각이 ‘필요한지’는 글에 달렸습니다. 글에서 조각 $p$가 $n_p$번 쓰이고, 어휘 $V$에서 $p$를 뺀 나머지로 $p$를 자른 것이 $\operatorname{cut}_{V\setminus p}(p)$라면, 내놓았을 때 늘어나는 토큰은
 #
 # $$ \operatorname{cost}(p) = n_p\,\bigl(|\operatorname{cut}_{V\setminus p}(p)| - 1\bigr) $$
 #
-# 개입니다. 쓰이던 자리마다 남은 조각으로 다시 자르기 때문입니다. 그 조각들은 이제 더 자주 쓰이므로 더 필요해집니다. 값이 싼 것부터 하나씩 내놓고, 값이 같으면 번호가 큰 것, 곧 가장 늦게 병합된 것부터 내놓습니다. 특수 토큰(special token)과 한 바이트짜리 조각은 내놓지 않습니다. 뒤의 것이 모두 있어야 어떤 글이든 적을 수 있습니다.
+# 개입니다. 쓰이던 자리마다 남은 조각으로 다시 자르기 때문입니다. 그 조각들은 이제 더 자주 쓰이므로 더 필요해집니다. 값이 싼 것부터 하나씩 내놓고, 값이 같으면 번호가 큰 것, 곧 가장 늦게 병합된 것부터 내놓습니다. 특수 토큰(special token)과 한 바이트짜리 조각은 내놓지 않습니다. 뒤의 것이 모두 있어야 어떤 글이든 적을 수 있습니다. 실제로 고를 때는 일반 글과 한국어 글을 합쳐, 새 조각을 들인 뒤의 횟수로 셉니다. 아래 그림은 일반 글만 본 것입니다.
 # %% [markdown] tags=["lang-en"]
 # The size of the vocabulary and its ids are as before. On the text kept aside both take nearly the same number of tokens, because the scores were learned so that the Unigram cuts as the BPE does.
 #
 # <!-- label: reassign-spare -->
 # ## What to give up
 #
-# In a Unigram, whether a piece is “needed” is a matter of text. If general text uses piece $p$ in $n_p$ places, and $\operatorname{cut}_{V\setminus p}(p)$ is how the rest of the vocabulary $V$ cuts $p$, giving it up costs
+# In a Unigram, whether a piece is “needed” is a matter of text. If the text uses piece $p$ in $n_p$ places, and $\operatorname{cut}_{V\setminus p}(p)$ is how the rest of the vocabulary $V$ cuts $p$, giving it up costs
 #
 # $$ \operatorname{cost}(p) = n_p\,\bigl(|\operatorname{cut}_{V\setminus p}(p)| - 1\bigr) $$
 #
-# tokens, because each of these places is cut again with the pieces that are left. Those are used more often from then on, and so are needed more. The cheapest goes first, one after another; of equals the one with the highest id, the latest merge. Special tokens and the pieces of one byte stay: with all of these any text can be written.
+# tokens, because each of these places is cut again with the pieces that are left. Those are used more often from then on, and so are needed more. The cheapest goes first, one after another; of equals the one with the highest id, the latest merge. Special tokens and the pieces of one byte stay: with all of these any text can be written. The choice itself counts in general and Korean text together, with the new pieces already in; the figure below looks at general text alone.
 
 # %%
 from lib.vocabulary_remap import unigram_pieces, unigram_scores
@@ -240,7 +240,7 @@ show(fig)
 # SmolLM2의 어휘를 싼 것부터 내놓을 때 일반 글이 길어지는 비율. 점선이 이 장에서 내놓는 양입니다. 어휘의 ⟨idle_share⟩%는 이 일반 글에 한 번도 나오지 않아서, 거기까지는 한 토큰도 늘지 않습니다. 글을 더 모으면 이 몫은 줄어듭니다.
 # <!-- alt: 가로축은 내놓은 어휘의 비율, 세로축은 일반 글이 길어지는 비율이다. 청록색 선이 절반을 넘도록 바닥에 붙어 있다가 오른쪽으로 갈수록 가파르게 올라간다. 왼쪽 끝 가까이에 점선 하나가 서 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# How much longer general text becomes as SmolLM2's vocabulary is given up, the cheapest first. The dotted line is how much this chapter gives up. ⟨idle_share⟩% of the vocabulary never occurs in this general text, and so far no token is lost; with more text that share is smaller.
+# How much longer general text becomes as SmolLM2's vocabulary is given up, the cheapest first. The dotted line is how much this chapter gives up. ⟨idle_share⟩% of the vocabulary never occurs in this general text, and up to there not one token is added; with more text that share is smaller.
 # <!-- alt: The share of the vocabulary given up runs to the right, the growth of general text upwards. A teal line stays at the bottom for more than half of the way and then rises ever more steeply. A dotted line stands near the left end. -->
 
 # %% [markdown] tags=["lang-ko"]
@@ -316,12 +316,12 @@ pd.DataFrame({name: {
 # <!-- label: reassign-baselines -->
 # ### 병합을 이어서 배우는 것과 견주기
 #
-# 넘어서야 할 기준은 둘입니다. 하나는 같은 글에서 BPE의 병합을 같은 수만큼 **이어서** 배우는 것이고, 다른 하나는 병합을 ⟨greedy_merges⟩개 배운 뒤 가장 많이 쓰이는 것을 남기고 가장 적은 토큰으로 자르는 것입니다.
+# 넘어서야 할 기준은 둘입니다. 하나는 같은 글에서 BPE의 병합을 같은 수만큼 **이어서** 배우는 것이고, 다른 하나는 병합을 더 많이(SmolLM2는 ⟨greedy_merges⟩개) 배운 뒤 가장 많이 쓰이는 것을 남기고 가장 적은 토큰으로 자르는 것입니다. 둘 다 내놓는 것 없이 어휘를 늘리기만 하므로 기준에 유리한 비교입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-baselines -->
 # ### Compared with learning more merges
 #
-# There are two marks to beat. One is to **go on** learning as many merges of BPE from the same text. The other is to learn ⟨greedy_merges⟩ merges, keep those used most, and cut into the fewest tokens.
+# There are two marks to beat. One is to **go on** learning as many merges of BPE from the same text. The other is to learn more merges (⟨greedy_merges⟩ for SmolLM2), keep those used most, and cut into the fewest tokens. Both only add to the vocabulary and give nothing up, so the comparison favours them.
 
 # %%
 from lib.vocabulary_baselines import continued_bpe, continued_merges, tokens_of
@@ -346,7 +346,8 @@ for name, teacher in teachers.items():
 ways = ["병합을 이어서 | merges continued", "많이 쓰인 병합 | most used merges",
         "이 장의 선택 | this chapter's choice"]
 gpt2, smol = results["GPT-2"], results["SmolLM2"]
-record(missing=len(selections["SmolLM2"].missing), greedy_merges=many,
+record(missing=len(selections["SmolLM2"].missing),
+       greedy_merges=len(merges["SmolLM2"]),
        smol_bpe=f"{smol[0]:.2f}", smol_ours=f"{smol[2]:.2f}",
        gpt_bpe=f"{gpt2[0]:.2f}", gpt_ours=f"{gpt2[2]:.2f}",
        smol_more=f"{smol[2] - smol[0]:.2f}",
@@ -364,6 +365,7 @@ pd.DataFrame(results, index=ways).round(2)
 name, teacher = "SmolLM2", teachers["SmolLM2"]
 seen = count_words(teacher, train)
 before, size = tokens_of(teacher, seen), len(selections[name].rules)
+many = len(merges[name])
 sizes = [size, (2 * size + many) // 3, (size + 2 * many) // 3, many]
 bpe = [tokens_of(continued_bpe(teacher, merges[name][:n]), seen)
        for n in sizes]
@@ -406,9 +408,9 @@ text = (folder / "remap_rules.yaml").read_text("utf-8")
 print("\n".join(text.splitlines()[:20]))
 
 # %% [markdown] tags=["lang-ko"]
-# 손으로 고치다 보면 틀립니다. 규칙은 쓰이기 전에 모두 검사하고, 하나라도 틀리면 몇째 줄이 왜 틀렸고 어떻게 할지를 한 문장으로 말한 뒤 아무것도 쓰지 않습니다. 첫 규칙을 여러 가지로 망가뜨려 봅니다.
+# 손으로 고치다 보면 틀립니다. 규칙은 쓰이기 전에 모두 검사하고, 하나라도 틀리면 몇째 줄이 왜 틀렸고 어떻게 할지를 한 문장으로 말한 뒤 아무것도 쓰지 않습니다. 틀린 규칙을 여러 가지로 써 봅니다.
 # %% [markdown] tags=["lang-en"]
-# Editing by hand goes wrong at times. All rules are checked before any is used; if one is wrong, one sentence tells the line, what is wrong and what to do, and nothing is written. Here the first rule is broken in several ways.
+# Editing by hand goes wrong at times. All rules are checked before any is used; if one is wrong, one sentence tells the line, what is wrong and what to do, and nothing is written. Here are rules that are wrong in several ways.
 
 # %%
 from lib.vocabulary_remap import RuleError, read_rules, shown_piece
@@ -440,18 +442,18 @@ pd.DataFrame({"문장 | the sentence": sentences})
 # <!-- label: reassign-same -->
 # ## 무엇이 그대로인가
 #
-# 새 조각은 거의 같은 점수 $c$를 받습니다. 새 조각 하나가 옛 조각 둘을 이기고($c > 2\max s$), 옛 조각 하나가 새 조각 둘을 이기는($2c < \min s$) 값이라, 토큰이 적은 쪽이 이깁니다. 남은 조각의 점수는 건드리지 않습니다. 그러면 다음이 성립합니다.
+# 새 조각은 거의 같은 점수 $c$를 받습니다. 옛 조각의 점수를 $s$라 하면, 양 끝의 몇을 빼고는 새 조각 하나가 옛 조각 둘을 이기고($c > 2\max s$) 옛 조각 하나가 새 조각 둘을 이기는($2c < \min s$) 값이라, 대개 토큰이 적은 쪽이 이깁니다. 남은 조각의 점수는 건드리지 않습니다. 그러면 다음이 성립합니다.
 #
-# > 본래 분할에 내놓은 번호가 없고 프리토큰 안에 새 조각이 들어 있지 않은 글은, 번호 하나 다르지 않게 전과 같이 잘립니다.
+# > 본래 분할에 내놓은 번호가 없고, 바꾼 토크나이저가 나눈 프리토큰 안에 새 조각이 들어 있지 않은 글은, 번호 하나 다르지 않게 전과 같이 잘립니다.
 #
 # 증명은 짧습니다. [15장](15_tokenizer_distillation.ipynb)의 격자(lattice)로 봅니다. 글자와 글자 사이가 마디, 조각이 호이고, 자르기는 왼쪽 끝에서 오른쪽 끝까지 가는 경로입니다. 그런 프리토큰의 격자에는 새 호가 없고, 사라진 호는 최적 경로에 있던 것이 아닙니다. 비터비(Viterbi)는 마디마다 합이 가장 큰 호 가운데 첫째를 남깁니다. 최적 경로의 마디에서 그 호는 같은 합으로 아직 있고, 앞의 호는 합이 더 낮았으며, 뒤의 호는 더 높지 않았습니다. 호를 빼서 합이 커지는 일은 없으니 남는 호도 같습니다. 왼쪽 끝에서부터 이를 되풀이하면 경로 전체가 같습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-same -->
 # ## What stays
 #
-# New pieces get about the same score $c$, such that one of them beats two old pieces ($c > 2\max s$) and one old piece beats two of them ($2c < \min s$): the cut with fewer tokens wins. The scores of all others stay as they are. Then this holds:
+# New pieces get about the same score $c$. With $s$ for the scores of old pieces, a few extremes apart, one new piece beats two old ones ($c > 2\max s$) and one old piece beats two new ones ($2c < \min s$): as a rule the cut with fewer tokens wins. The scores of all others stay as they are. Then this holds:
 #
-# > Text whose old cut has no given-up id, and in whose pre-tokens no new piece stands, is cut as before, the same in every id.
+# > Text whose old cut has no given-up id, and in whose pre-tokens, as the changed tokenizer makes them, no new piece stands, is cut as before, the same in every id.
 #
 # The proof is short. Take the lattice of [chapter 15](15_tokenizer_distillation.ipynb): a node between any two letters, an arc for each piece, and a cut is a path from the left end to the right. The lattice of such a pre-token has no new arc, and the arcs that are gone were not on the best path. Viterbi keeps, at each node, the first of the arcs with the highest sum. At a node of the best path that arc is still there with the same sum; those before it had lower sums, those after it no higher ones. Taking arcs away raises no sum, so the same arc is kept; from the left end on, the whole path is the same.
 
@@ -492,7 +494,7 @@ sizes_of_new = sorted({len(new) for new in news})
 
 def has_new(line):
     """Whether a new piece stands in a pre-token of the line."""
-    words = before.pre_tokenizer.pre_tokenize_str(line)
+    words = after.pre_tokenizer.pre_tokenize_str(line)
     return any(word[i:i + n] in news for word, _ in words
                for n in sizes_of_new for i in range(len(word) - n + 1))
 
@@ -610,9 +612,9 @@ for k in range(0, 20, 4):
     print(", ".join(first[k:k + 4]))
 
 # %% [markdown] tags=["lang-ko"]
-# 위는 들인 조각 가운데 앞의 것들입니다. 새 조각 ⟨bard_new⟩개로 떼어 둔 희곡(대사 스무 토막에 하나)의 토큰이 ⟨bard_saved⟩% 줄고, 대사 가운데 길어진 것은 ⟨bard_longer⟩개입니다. 영어 낱말은 이미 대부분 한 토큰이라 남은 몫이 인물의 이름과 옛말에 있습니다. 어휘가 맞지 않는 글일수록 재할당으로 얻는 것이 많습니다.
+# 위는 들인 조각 가운데 앞의 것들입니다. 새 조각 ⟨bard_new⟩개로 떼어 둔 희곡(대사 스무 토막에 하나)의 토큰이 ⟨bard_saved⟩% 줄고, 대사 가운데 길어진 것은 ⟨bard_longer⟩개입니다. 영어 낱말은 이미 대부분 한 토큰이고, 위에 보이듯 남은 몫은 인물의 이름에 많습니다. 어휘가 맞지 않는 글일수록 재할당으로 얻는 것이 많습니다.
 # %% [markdown] tags=["lang-en"]
-# Above are the first of the pieces taken in. With ⟨bard_new⟩ of them the held-out plays (one speech in twenty) take ⟨bard_saved⟩% fewer tokens; ⟨bard_longer⟩ of the speeches became longer. Most English words are one token already, and what is left lies in names of persons and old words. The worse a vocabulary fits a text, the more there is to gain from reassigning it.
+# Above are the first of the pieces taken in. With ⟨bard_new⟩ of them the held-out plays (one speech in twenty) take ⟨bard_saved⟩% fewer tokens; ⟨bard_longer⟩ of the speeches became longer. Most English words are one token already; much of what is left, as seen above, lies in names of persons. The worse a vocabulary fits a text, the more there is to gain from reassigning it.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-exercises -->
@@ -629,12 +631,12 @@ for k in range(0, 20, 4):
 # <!-- label: reassign-exercise-fewest -->
 # ### 1. 가장 적은 토큰 (★, 10분)
 #
-# 낱말과 조각 집합을 받아, 낱말을 적는 데 드는 가장 적은 조각 수를 돌려주는 함수를 쓰십시오. 힌트: 앞에서부터 자리마다 가장 적은 수를 적어 나갑니다.
+# 낱말과 조각 집합을 받아, 낱말을 적는 데 드는 가장 적은 조각 수를 돌려주는 함수를 쓰십시오. 글자 하나하나는 모두 집합에 들어 있습니다. 힌트: 앞에서부터 자리마다 가장 적은 수를 적어 나갑니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-exercise-fewest -->
 # ### 1. The fewest tokens (★, 10 minutes)
 #
-# Write a function that takes a word and a set of pieces and returns the least number of pieces that spell the word. Hint: from the left, write down the least number for every place.
+# Write a function that takes a word and a set of pieces and returns the least number of pieces that spell the word. Every single letter is in the set. Hint: from the left, write down the least number for every place.
 
 # %% tags=["exercise"]
 def my_fewest(word, pieces):
@@ -661,12 +663,12 @@ check_fewest(its_fewest)
 # <!-- label: reassign-exercise-loss -->
 # ### 2. 빠지면 얼마나 늘어나나 (★★, 15분)
 #
-# 낱말의 횟수, 조각 집합, 그 가운데 한 조각을 받아, 그 조각이 빠질 때 늘어나는 토큰 수를 돌려주는 함수를 쓰십시오. 글자 하나하나는 언제나 조각입니다. 힌트: 앞 문제의 함수를 두 번 씁니다.
+# 낱말의 횟수, 조각 집합, 그 가운데 한 조각을 받아, 그 조각이 빠질 때 늘어나는 토큰 수를 돌려주는 함수를 쓰십시오. 글자 하나하나는 집합에 없어도 조각으로 칩니다. 힌트: 낱말의 글자들을 집합에 더해 앞 문제의 함수를 두 번 씁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-exercise-loss -->
 # ### 2. What its absence costs (★★, 15 minutes)
 #
-# Write a function that takes the counts of words, a set of pieces and one of these, and returns how many tokens more the words take without it. Every single letter is always a piece. Hint: use the function of the exercise before, twice.
+# Write a function that takes the counts of words, a set of pieces and one of these, and returns how many tokens more the words take without it. Every single letter counts as a piece, in the set or not. Hint: add the letters of the word to the set and use the function of the exercise before, twice.
 
 # %% tags=["exercise"]
 def my_loss(words, pieces, piece):
@@ -698,12 +700,12 @@ check_loss(its_loss)
 # <!-- label: reassign-exercise-rules -->
 # ### 3. 규칙을 손으로 (★, 10분)
 #
-# 작은 토크나이저에 256개의 바이트와 조각 `an`(256), `na`(257), `ban`(258), `bana`(259), 특수 토큰 `<end>`(260)가 있습니다. `banana`가 토큰 하나가 되고 `ban`은 길어지지 않게 하는 규칙을 YAML로 쓰십시오.
+# 작은 토크나이저에 256개의 바이트와 조각 `an`(256), `na`(257), `ban`(258), `bana`(259), 특수 토큰 `<end>`(260)가 있습니다. `banana`가 토큰 하나가 되고 `ban`은 길어지지 않게 하는 규칙을 YAML 문자열로 쓰십시오.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-exercise-rules -->
 # ### 3. Rules by hand (★, 10 minutes)
 #
-# A small tokenizer has the 256 bytes, the pieces `an` (256), `na` (257), `ban` (258) and `bana` (259), and the special token `<end>` (260). Write rules in YAML that make `banana` one token without making `ban` longer.
+# A small tokenizer has the 256 bytes, the pieces `an` (256), `na` (257), `ban` (258) and `bana` (259), and the special token `<end>` (260). Write, as a string of YAML, rules that make `banana` one token without making `ban` longer.
 
 # %% tags=["exercise"]
 my_rules = ...
@@ -746,9 +748,9 @@ check_paid(its_text, before, after)
 # <!-- label: reassign-measured -->
 # ## 무엇을 무엇으로 쟀는가
 #
-# ⟨profile⟩ 프로필에서 ⟨domain_ko⟩ ⟨train⟩편으로 고르고 ⟨held⟩편을 떼어 두었습니다. SmolLM2는 번호 ⟨smol_new⟩개, GPT-2는 ⟨gpt_new⟩개를 넘겼고, 떼어 둔 글의 토큰이 각각 ⟨smol_ours⟩%와 ⟨gpt_ours⟩% 줄었습니다. 같은 글에서 병합을 이어서 배우면 ⟨smol_bpe⟩%와 ⟨gpt_bpe⟩%입니다. 길어진 문서는 ⟨longer⟩편입니다. 조건에 맞는 줄 ⟨free⟩개 가운데 번호가 그대로인 것은 ⟨same⟩개입니다. 토큰 수는 모두 `tokenizers`로 셌습니다. 모델이 새 조각을 얼마나 잘 쓰는지는 여기서 재지 않았습니다.
+# ⟨profile⟩ 프로필에서 ⟨domain_ko⟩ 가운데 ⟨train⟩편으로 고르고 ⟨held⟩편을 떼어 두었습니다. SmolLM2는 번호 ⟨smol_new⟩개, GPT-2는 ⟨gpt_new⟩개를 넘겼고, 떼어 둔 글의 토큰이 각각 ⟨smol_ours⟩%와 ⟨gpt_ours⟩% 줄었습니다. 같은 글에서 병합을 이어서 배우면 ⟨smol_bpe⟩%와 ⟨gpt_bpe⟩%입니다. 길어진 문서는 두 토크나이저를 합해 ⟨longer⟩편입니다. 조건에 맞는 줄 ⟨free⟩개 가운데 번호가 그대로인 것은 ⟨same⟩개입니다. 토큰 수는 모두 `tokenizers`로 셌습니다. 모델이 새 조각을 얼마나 잘 쓰는지는 여기서 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-measured -->
 # ## What was measured, and on what
 #
-# In the profile ⟨profile⟩, the choice was made on ⟨train⟩ documents of ⟨domain_en⟩, and ⟨held⟩ were kept aside. SmolLM2 gave ⟨smol_new⟩ ids to new pieces, GPT-2 ⟨gpt_new⟩; the held-out text takes ⟨smol_ours⟩% and ⟨gpt_ours⟩% fewer tokens. Merges continued on the same text save ⟨smol_bpe⟩% and ⟨gpt_bpe⟩%. Documents that became longer: ⟨longer⟩. Of ⟨free⟩ lines that meet the condition, ⟨same⟩ have the same ids. All tokens were counted by `tokenizers`. How well a model uses the new pieces was not measured here.
+# In the profile ⟨profile⟩, the choice was made on ⟨train⟩ documents of ⟨domain_en⟩, and ⟨held⟩ were kept aside. SmolLM2 gave ⟨smol_new⟩ ids to new pieces, GPT-2 ⟨gpt_new⟩; the held-out text takes ⟨smol_ours⟩% and ⟨gpt_ours⟩% fewer tokens. Merges continued on the same text save ⟨smol_bpe⟩% and ⟨gpt_bpe⟩%. Documents that became longer, for both tokenizers together: ⟨longer⟩. Of ⟨free⟩ lines that meet the condition, ⟨same⟩ have the same ids. All tokens were counted by `tokenizers`. How well a model uses the new pieces was not measured here.

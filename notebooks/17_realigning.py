@@ -12,20 +12,20 @@
 # <!-- label: realign-top -->
 # # 임베딩 다시 맞추기: 새 조각에 첫 행을 주는 법
 #
-# 어휘(vocabulary)의 자리 몇 개에 새 조각을 앉히면 토크나이저(tokenizer)는 달라지지만 모델은 그대로입니다. 그 자리의 임베딩(embedding) 행은 아직 옛 조각을 뜻합니다. 이 장에서는 학습을 한 걸음도 하지 않고 새 행을 만드는 방법 다섯 가지를 실제 모델에서 재어 봅니다.
+# 어휘(vocabulary)의 자리 몇 개에 새 조각을 앉히면 토크나이저(tokenizer)는 달라지지만 모델은 그대로입니다. 그 자리의 임베딩(embedding) 행은 아직 옛 조각을 뜻합니다. 이 행들을 새 조각에 맞추는 일이 **재정렬**(realignment)입니다. 이 장에서는 학습을 한 걸음도 하지 않고 새 행을 만드는 방법 다섯 가지를 실제 모델에서 재어 봅니다.
 #
 # - **할 수 있게 되는 것.** 토크나이저가 서로 다른 모델을 바이트당 비트(bits per byte)로 견주고, 새 행을 다섯 가지로 만들고, 입력 표와 출력 표에 미치는 영향을 따로 잽니다.
 # - **걸리는 시간.** 읽기 35분, 연습 문제 25분.
-# - **필요한 것.** [토크나이저 증류(distillation)](15_tokenizer_distillation.ipynb)에서 본 유니그램(Unigram), 소프트맥스(softmax), 교차 엔트로피(cross-entropy).
+# - **필요한 것.** [토크나이저 증류(distillation)](15_tokenizer_distillation.ipynb)에서 본 유니그램(Unigram), [어휘 재할당(reassignment)](16_reassigning.ipynb), 소프트맥스(softmax), 교차 엔트로피(cross-entropy).
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-top -->
 # # Realigning embeddings: a first row for each new piece
 #
-# Seat new pieces in a few places of the vocabulary, and the tokenizer has changed but the model has not: the embedding rows of those places still mean the old pieces. This chapter makes new rows in five ways, without one step of training, and measures them on a real model.
+# Seat new pieces in a few places of the vocabulary, and the tokenizer has changed but the model has not: the embedding rows of those places still mean the old pieces. Fitting these rows to the new pieces is **realignment**. This chapter makes new rows in five ways, without one step of training, and measures them on a real model.
 #
 # - **You will be able to** compare models with different tokenizers in bits per byte, make new rows in five ways, and measure what they do in the input table and in the output table apart.
 # - **Time.** 35 minutes to read, 25 for the exercises.
-# - **You need** the Unigram of [tokenizer distillation](15_tokenizer_distillation.ipynb), the softmax, cross-entropy.
+# - **You need** the Unigram of [tokenizer distillation](15_tokenizer_distillation.ipynb), [reassigning a vocabulary](16_reassigning.ipynb), the softmax, cross-entropy.
 
 # %% tags=["parameters"]
 profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
@@ -105,7 +105,7 @@ pd.DataFrame(
 # <!-- label: realign-bits -->
 # ## 토크나이저가 달라도 견줄 수 있는 자: 바이트당 비트
 #
-# 토큰당 손실(loss)로는 둘을 견줄 수 없습니다. 굵게 자르는 쪽은 토큰이 적은 대신 하나하나가 맞히기 어렵습니다. 글의 길이를 바이트로 재면 토크나이저와 상관이 없으므로, 글 $d$를 이루는 모든 토큰의 놀람을 더해 바이트 수로 나눕니다.
+# 토큰당 손실(loss)로는 둘을 견줄 수 없습니다. 굵게 자르는 쪽은 토큰이 적은 대신 하나하나가 맞히기 어렵습니다. 글의 길이를 바이트로 재면 토크나이저와 상관이 없으므로, 글 $d$를 이루는 모든 토큰에서 놀란 정도 $-\ln p$([학습](05_training.ipynb))를 더해 바이트 수로 나눕니다.
 #
 # $$\mathrm{bpb}=\frac{1}{\ln 2}\cdot\frac{-\sum_d\sum_i \ln p(t_i\mid \text{start},t_1,\dots,t_{i-1})}{\sum_d \text{bytes}(d)}$$
 #
@@ -114,7 +114,7 @@ pd.DataFrame(
 # <!-- label: realign-bits -->
 # ## A ruler that fits every tokenizer: bits per byte
 #
-# Loss per token cannot compare the two. A tokenizer that cuts more coarsely needs fewer tokens, but each is harder to predict. The length of the text in bytes depends on no tokenizer, so the surprise of all tokens of each document $d$ is added up and divided by bytes.
+# Loss per token cannot compare the two. A tokenizer that cuts more coarsely needs fewer tokens, but each is harder to predict. The length of the text in bytes depends on no tokenizer, so the surprise $-\ln p$ ([training](05_training.ipynb)) of all tokens of each document $d$ is added up and divided by bytes.
 #
 # $$\mathrm{bpb}=\frac{1}{\ln 2}\cdot\frac{-\sum_d\sum_i \ln p(t_i\mid \text{start},t_1,\dots,t_{i-1})}{\sum_d \text{bytes}(d)}$$
 #
@@ -158,9 +158,9 @@ pd.DataFrame(
            "새 어휘, 옛 행 | new vocabulary, old rows"]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
-# 같은 글 ⟨n_bytes⟩바이트가 ⟨tokens_before⟩토큰에서 ⟨tokens_after⟩토큰으로 줄었습니다. 그러나 새 번호의 행이 엉뚱한 옛 조각을 뜻하므로 모델의 앎은 나빠졌습니다. 바이트당 ⟨before⟩비트이던 것이 ⟨raw⟩비트입니다. 가운데 줄은 증류만 한 것입니다. 이 장의 증류는 작고 짧아서 글이 옛 토크나이저와 꼭 같게 잘린다는 보장이 없으므로, 그 몫을 따로 보려고 적었습니다. 영어는 증류 전 ⟨before_en⟩비트, 증류 뒤 ⟨same_en⟩비트입니다.
+# 같은 글 ⟨n_bytes⟩바이트가 ⟨tokens_before⟩토큰에서 ⟨tokens_after⟩토큰으로 줄었습니다. 그러나 새 번호의 행이 엉뚱한 옛 조각을 뜻하므로 모델은 이 글을 전보다 훨씬 못 맞힙니다. 바이트당 ⟨before⟩비트이던 것이 ⟨raw⟩비트입니다. 가운데 줄은 증류만 한 것입니다. 이 장의 증류는 작고 짧아서 글이 옛 토크나이저와 꼭 같게 잘린다는 보장이 없으므로, 그 몫을 따로 보려고 적었습니다. 영어는 증류 전 ⟨before_en⟩비트, 증류 뒤 ⟨same_en⟩비트입니다.
 # %% [markdown] tags=["lang-en"]
-# The same ⟨n_bytes⟩ bytes went from ⟨tokens_before⟩ tokens to ⟨tokens_after⟩. But the rows of the new ids mean something else, so the model knows the text less well: ⟨before⟩ bits per byte have become ⟨raw⟩. The row between is distillation alone. That of this chapter is small and short, and nothing promises that it cuts all text as before, so its part is shown by itself: English takes ⟨before_en⟩ bits before distillation and ⟨same_en⟩ after.
+# The same ⟨n_bytes⟩ bytes went from ⟨tokens_before⟩ tokens to ⟨tokens_after⟩. But the rows of the new ids mean something else, so the model predicts the text far less well: ⟨before⟩ bits per byte have become ⟨raw⟩. The row between is distillation alone. That of this chapter is small and short, and nothing promises that it cuts all text as before, so its part is shown by itself: English takes ⟨before_en⟩ bits before distillation and ⟨same_en⟩ after.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-strategies -->
@@ -229,9 +229,9 @@ def frame(found):
 frame(found).unstack().round(3)["Korean"]
 
 # %% [markdown] tags=["lang-ko"]
-# 행은 방법, 열은 새 행을 어디에 넣었는지입니다. `input`은 입력 표에만, `output`은 출력 표에만, `both`는 나눈 두 표 모두에, `one table`은 입력과 출력이 한 행을 함께 쓰는, 본래의 모델입니다. 표만 보고 만든 행은 두 표에서 같으므로 이 둘이 같습니다. 앞의 둘에서 나머지 표에는 옛 조각의 행이 남아 있습니다.
+# 행은 방법, 열은 새 행을 어디에 넣었는지입니다. `input`은 입력 표에만, `output`은 출력 표에만, `both`는 나눈 두 표 모두에, `one table`은 입력과 출력이 한 행을 함께 쓰는, 본래의 모델입니다. 표만 보고 만든 행은 두 표에서 같으므로 `both`와 `one table`의 값이 같습니다. `input`과 `output`에서는 다른 한 표에 옛 조각의 행이 남아 있습니다.
 # %% [markdown] tags=["lang-en"]
-# Rows are strategies, columns say where the new rows went: `input` and `output` into one of the two parted tables, `both` into the two, `one table` is the model as it was built, in which input and output share a row. Rows made from the table alone are the same for both, so these two agree. With the first two, the other table still has the rows of the old pieces.
+# Rows are strategies, columns say where the new rows went: `input` and `output` into one of the two parted tables, `both` into the two, `one table` is the model as it was built, in which input and output share a row. Rows made from the table alone are the same for both tables, so `both` and `one table` agree. With `input` and `output`, the other table still has the rows of the old pieces.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-hidden -->
@@ -241,7 +241,7 @@ frame(found).unstack().round(3)["Korean"]
 #
 # $$\min_R \sum_i\Bigl[\ln\Bigl(e^{a_i}+\sum_r e^{h_i\cdot R_r}\Bigr)-[y_i\text{가 새 조각}]\;h_i\cdot R_{y_i}\Bigr]+\lambda\lVert R-R_0\rVert^2$$
 #
-# $a_i$는 옛 행들의 로짓을 합친 값이고 $R_0$은 `constituents`입니다. 글에 드물게 나오는 조각은 $\lambda$가 $R_0$ 가까이에 붙들어 둡니다. 표가 하나인 모델에서는 이 행을 입력에도 씁니다. 이 방법의 이름은 `hidden_states`입니다. 옛 토큰으로 읽은 은닉 상태를 새 행의 스승으로 삼는다는 생각은 Token Distillation(Dobler 등, 2025)과 같습니다. 그쪽은 경사를 모델 끝까지 되돌려 입력 행을 배우고, 여기서는 한 번 읽은 상태로 출력 행을 풉니다.
+# $a_i=\ln\sum_t e^{h_i\cdot e_t}$는 남은 행들의 로짓(logit)을 하나로 합친 값이고 $R_0$은 `constituents`입니다. 글에 드물게 나오는 조각은 $\lambda$가 $R_0$ 가까이에 붙들어 둡니다. 표가 하나인 모델에서는 이 행을 입력에도 씁니다. 이 방법의 이름은 `hidden_states`입니다. 옛 토큰으로 읽은 은닉 상태를 새 행의 스승으로 삼는다는 생각은 Token Distillation(Dobler 등, 2025)과 같습니다. 그쪽은 경사를 모델 끝까지 되돌려 입력 행을 배우고, 여기서는 한 번 읽은 상태로 출력 행을 풉니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-hidden -->
 # ## Rows learned from hidden states
@@ -250,7 +250,7 @@ frame(found).unstack().round(3)["Korean"]
 #
 # $$\min_R \sum_i\Bigl[\ln\Bigl(e^{a_i}+\sum_r e^{h_i\cdot R_r}\Bigr)-[y_i\text{ is new}]\;h_i\cdot R_{y_i}\Bigr]+\lambda\lVert R-R_0\rVert^2$$
 #
-# $a_i$ joins the logits of all old rows, and $R_0$ is `constituents`: $\lambda$ keeps pieces that the text seldom shows near it. In a model of one table the same rows serve the input. This strategy is called `hidden_states`. That hidden states under the old tokens should teach the new rows is the idea of Token Distillation (Dobler et al., 2025), which passes gradients through the whole model to learn input rows; here the states are read once and output rows are solved for.
+# $a_i=\ln\sum_t e^{h_i\cdot e_t}$ joins the logits of all rows that stay, and $R_0$ is `constituents`: $\lambda$ keeps pieces that the text seldom shows near it. In a model of one table the same rows serve the input. This strategy is called `hidden_states`. That hidden states under the old tokens should teach the new rows is the idea of Token Distillation (Dobler et al., 2025), which passes gradients through the whole model to learn input rows; here the states are read once and output rows are solved for.
 
 # %%
 found += sides("hidden_states")
@@ -282,27 +282,27 @@ figure.legend(*axes[0].get_legend_handles_labels(), ncols=5,
 show(figure, table=table.round(3).unstack())
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 방법 다섯 가지와 바이트당 비트(왼쪽일수록 좋음). 초록 세로줄은 어휘를 바꾸기 전의 모델입니다.
-# <!-- alt: 점 그래프 두 개. 왼쪽은 한국어, 오른쪽은 영어. 한국어에서는 constituents와 hidden_states를 한 표에 넣은 점이 가장 왼쪽에 있고, 입력 표나 출력 표 하나에만 넣은 점은 그보다 오른쪽에 있다. zeros와 random의 출력 점이 가장 오른쪽에 있다. 영어에서는 constituents와 hidden_states가 바꾸기 전의 세로줄에 가장 가깝다. -->
+# 방법 다섯 가지와 바이트당 비트(왼쪽일수록 좋음). 청록색 세로줄은 어휘를 바꾸기 전의 모델입니다.
+# <!-- alt: 점 그래프 두 개. 왼쪽은 한국어, 오른쪽은 영어. 한국어에서는 constituents와 hidden_states를 두 표 모두나 한 표에 넣은 점이 가장 왼쪽에 있고, 입력 표나 출력 표 하나에만 넣은 점은 그보다 오른쪽에 있다. 출력에 zeros를 넣은 점들이 멀리 오른쪽에 떨어져 있다. 영어에서는 출력에 random을 넣은 점들이 가장 오른쪽에 있고, 나머지는 바꾸기 전의 세로줄에 가깝다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Five strategies in bits per byte (further left is better). The green line is the model before its vocabulary changed.
-# <!-- alt: Two dot plots, Korean on the left, English on the right. In Korean the points of constituents and hidden_states in one table lie furthest left, and those with new rows in the input or output table alone lie right of them. The output points of zeros and random lie furthest right. In English constituents and hidden_states lie nearest to the line of before. -->
+# Five strategies in bits per byte (further left is better). The teal line is the model before its vocabulary changed.
+# <!-- alt: Two dot plots, Korean on the left, English on the right. In Korean the points of constituents and hidden_states in both tables or in the one table lie furthest left, and those with new rows in the input or output table alone lie right of them. Those with zeros in the output lie far off to the right. In English those with random rows in the output lie furthest right, and the others near the line of before. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 표가 하나인 모델에서 한국어는 `mean` ⟨mean_ko⟩, `random` ⟨random_ko⟩, `zeros` ⟨zeros_ko⟩, `constituents` ⟨constituents_ko⟩, `hidden_states` ⟨hidden_states_ko⟩비트입니다. 바꾸기 전은 ⟨before⟩비트입니다. 새 행을 입력이나 출력 한쪽에만 넣어서는 얻는 것이 적습니다. 입력 표가 새 조각의 뜻을 날라도 출력 표가 그 조각을 부르지 못하거나, 그 반대이기 때문입니다.
+# 표가 하나인 모델에서 한국어는 `mean` ⟨mean_ko⟩, `random` ⟨random_ko⟩, `zeros` ⟨zeros_ko⟩, `constituents` ⟨constituents_ko⟩, `hidden_states` ⟨hidden_states_ko⟩비트입니다. 바꾸기 전은 ⟨before⟩비트입니다. 새 행을 한쪽에만 넣으면 두 쪽에 넣을 때보다 얻는 것이 훨씬 적습니다. `hidden_states`의 출력 행은 혼자서도 꽤 줄이지만 나머지는 그렇지 않습니다. 입력 표가 새 조각의 뜻을 날라도 출력 표가 그 조각을 부르지 못하거나, 그 반대이기 때문입니다.
 # %% [markdown] tags=["lang-en"]
-# With one table, Korean takes ⟨mean_ko⟩ bits with `mean`, ⟨random_ko⟩ with `random`, ⟨zeros_ko⟩ with `zeros`, ⟨constituents_ko⟩ with `constituents` and ⟨hidden_states_ko⟩ with `hidden_states`; before the change it was ⟨before⟩. New rows on one side alone gain little: either the input carries the meaning of a piece that the output cannot name, or the other way round.
+# With one table, Korean takes ⟨mean_ko⟩ bits with `mean`, ⟨random_ko⟩ with `random`, ⟨zeros_ko⟩ with `zeros`, ⟨constituents_ko⟩ with `constituents` and ⟨hidden_states_ko⟩ with `hidden_states`; before the change it was ⟨before⟩. New rows on one side alone gain far less than on both. The output rows of `hidden_states` gain a good deal by themselves, the others do not: either the input carries the meaning of a piece that the output cannot name, or the other way round.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-mass -->
 # ## 부르지 않은 자리에 나타나는 행
 #
-# 영어의 값은 두 길로 달라집니다. 하나는 새 조각이 영어에도 나오는 것입니다. 한국어 글에서 고른 조각에는 앞에 빈칸이 붙은 숫자 따위도 있어서, 이 영어 글에도 새 조각이 ⟨en_uses⟩번 나옵니다. 다른 하나는 소프트맥스의 분모입니다. 부르지 않은 새 행도 거기에 들어 있습니다. 새 행들이 어느 자리에서 확률 $m$을 가져가면 다른 토큰의 확률은 모두 $1-m$배가 되고, 그 자리에서 $-\log_2(1-m)$비트를 더 냅니다.
+# 증류의 몫을 빼면 영어의 값은 세 길로 달라집니다. 첫째, 내놓은 조각이 이 글에 나오면 여러 토큰으로 다시 잘립니다. 둘째, 새 조각이 영어에도 나옵니다. 한국어 글에서 고른 조각에는 앞에 빈칸이 붙은 숫자 따위도 있어서, 이 영어 글에도 새 조각이 ⟨en_uses⟩번 나옵니다. 셋째는 소프트맥스의 분모입니다. 부르지 않은 새 행도 거기에 들어 있습니다. 새 행들이 어느 자리에서 확률 $m$을 가져가면 다른 토큰의 확률은 모두 $1-m$배가 되고, 그 자리에서 $-\log_2(1-m)$비트를 더 냅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-mass -->
 # ## Rows that turn up uncalled
 #
-# The bits of English change in two ways. New pieces occur in English too: those chosen from Korean text include, say, digits with a blank before them, and in this English text new pieces come ⟨en_uses⟩ times. And the new rows stand in the denominator of the softmax, called or not. Where they take the probability $m$, every other token is left with $1-m$ times its own, which costs $-\log_2(1-m)$ bits at that place.
+# Distillation apart, the bits of English change in three ways. A given-up piece that this text uses is cut into several tokens. New pieces occur in English too: those chosen from Korean text include, say, digits with a blank before them, and in this English text new pieces come ⟨en_uses⟩ times. And the new rows stand in the denominator of the softmax, called or not. Where they take the probability $m$, every other token is left with $1-m$ times its own, which costs $-\log_2(1-m)$ bits at that place.
 
 # %%
 put_rows(model, change.ids, old_rows, old_rows)
@@ -336,13 +336,13 @@ pd.DataFrame({
         for name, m in masses.items()}})
 
 # %% [markdown] tags=["lang-ko"]
-# `random`이 ⟨mass_random⟩으로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 운이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
+# `random`이 ⟨mass_random⟩으로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 우연이 끼어들 틈이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
 #
-# 그러니 `mean`이 한국어에서 나쁜 까닭은 남의 자리를 차지해서가 아닙니다. 새 조각이 정말 올 자리에서 부를 수 없기 때문입니다.
+# 영어에서 `mean`은 남의 자리를 거의 차지하지 않습니다. 그렇다면 한국어에서 나쁜 까닭은 새 조각이 정말 올 자리에서 부르지 못하는 데 있을 것입니다. 한국어 글에서는 이 확률을 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
-# `random` takes most, ⟨mass_random⟩: with ⟨n_new⟩ random rows as scattered as real ones, some row has a large logit by chance wherever one looks. `mean` takes ⟨mass_mean⟩; its rows are all the same and have no luck. `constituents` takes ⟨mass_constituents⟩: it resembles tokens that spelled Korean, and is seldom called in English. `zeros` takes ⟨mass_zeros⟩: a logit of 0 shows only where all others are low.
+# `random` takes most, ⟨mass_random⟩: with ⟨n_new⟩ random rows as scattered as real ones, some row has a large logit by chance wherever one looks. `mean` takes ⟨mass_mean⟩; its rows are all the same and leave nothing to chance. `constituents` takes ⟨mass_constituents⟩: it resembles tokens that spelled Korean, and is seldom called in English. `zeros` takes ⟨mass_zeros⟩: a logit of 0 shows only where all others are low.
 #
-# So `mean` is not bad in Korean for sitting in the seats of others. It is bad because it cannot be called where a new piece does come.
+# In English `mean` hardly sits in the seats of others. What makes it bad in Korean, then, is probably that it cannot be called where a new piece does come. The probability was not measured on Korean text.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-stage -->
@@ -388,7 +388,7 @@ pd.DataFrame({
 # <!-- label: realign-exercise-bits -->
 # ### 1. 바이트당 비트 (★, 6분)
 #
-# 글 하나를 이루는 토큰마다의 놀람 `nats`(자연로그)와 그 글 `text`를 받아 바이트당 비트를 돌려주십시오.
+# 글 하나를 이루는 토큰마다 놀란 정도 `nats`(자연로그)와 그 글 `text`를 받아 바이트당 비트를 돌려주십시오.
 #
 # 힌트: 한글 한 글자는 UTF-8로 세 바이트입니다.
 # %% [markdown] tags=["lang-en"]
@@ -493,7 +493,7 @@ check_mass(mass_solution)
 # | `hidden_states`, 한 표 | 한국어 ⟨hidden_states_ko⟩비트, 영어 ⟨hidden_states_en⟩비트 |
 # | 표를 둘로 나누면 | `constituents` ⟨parted_constituents⟩비트, `hidden_states` ⟨parted_hidden⟩비트 |
 #
-# 한국어는 ⟨n_bytes⟩바이트뿐이라 셋째 자리는 글이 바뀌면 달라집니다. 방법들 사이의 차이는 그보다 훨씬 큽니다. 이 모델은 한국어를 거의 배우지 않았습니다. 한국어를 잘하는 모델에서도 순서가 같을지는 이 표로 알 수 없습니다. 재학습한 뒤의 값은 [다음 장](18_fine_tuning.ipynb)에 있습니다.
+# 한국어는 ⟨n_bytes⟩바이트뿐이라 글이 바뀌면 소수 첫째 자리도 달라집니다. 방법들은 같은 글에서 쟀으므로 큰 차이는 믿을 만하지만, `mean`과 `random`처럼 가까운 둘의 순서는 그렇지 않습니다. 이 모델은 한국어를 거의 배우지 않았습니다. 한국어를 잘하는 모델에서도 순서가 같을지는 이 표로 알 수 없습니다. 미세 조정(fine-tuning)한 뒤의 값은 [다음 장](18_fine_tuning.ipynb)에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-measured -->
 # ## What was measured, and on what
@@ -506,7 +506,7 @@ check_mass(mass_solution)
 # | `hidden_states`, one table | Korean ⟨hidden_states_ko⟩ bits, English ⟨hidden_states_en⟩ |
 # | With the tables parted | `constituents` ⟨parted_constituents⟩ bits, `hidden_states` ⟨parted_hidden⟩ |
 #
-# The Korean text is only ⟨n_bytes⟩ bytes, so the third digit moves with the choice of text; the strategies differ by far more. This model learned hardly any Korean. Whether the order is the same for one that knows the language well, this table does not tell. What fine-tuning makes of it is the [next chapter](18_fine_tuning.ipynb).
+# The Korean text is only ⟨n_bytes⟩ bytes, so even the first decimal moves with the choice of text. All strategies were measured on the same text, so large differences can be trusted, but not the order of two as close as `mean` and `random`. This model learned hardly any Korean. Whether the order is the same for one that knows the language well, this table does not tell. What fine-tuning makes of it is the [next chapter](18_fine_tuning.ipynb).
 
 # %% tags=["remove-input"]
 import transformers

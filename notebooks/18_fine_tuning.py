@@ -75,12 +75,12 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # <!-- label: tune-equal -->
 # ## 무엇이 같아야 공정한가
 #
-# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 스텝 수도, 한 스텝의 토큰 수도, 배우는 수의 개수도 같습니다. 학습률(learning rate)은 바꾼 모델의 새 행에서만 더 큽니다. 나머지 다른 것은 하나, 그 토큰들이 나르는 글의 양입니다.
+# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 스텝 수도, 한 스텝의 토큰 수도, 배우는 수의 개수도 같습니다. 다른 것은 둘입니다. 하나는 그 토큰들이 나르는 글의 양이고, 다른 하나는 새 행을 다루는 방법입니다. 바꾼 모델은 처음 몇 스텝에 새 행만 배우고, 새 행의 학습률(learning rate)도 더 큽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-equal -->
 # ## What must be equal to be fair
 #
-# The compute that a Transformer spends on a token does not depend on how many bytes of text the token carries. So **equal compute is an equal number of tokens**. Both models take as many steps, with as many tokens each, and learn as many numbers; the learning rate is larger for the new rows of the swapped model alone. Else one thing differs: how much text those tokens carry.
+# The compute that a Transformer spends on a token does not depend on how many bytes of text the token carries. So **equal compute is an equal number of tokens**. Both models take as many steps, with as many tokens each, and learn as many numbers. Two things differ: how much text those tokens carry, and how new rows are treated. The swapped model spends its first steps on them alone, and their learning rate is larger.
 
 # %%
 from lib.vocabulary_small import korean_swap
@@ -110,9 +110,9 @@ record(n_bytes=sum(len(text.encode()) for text in held),
        budget=need * cfg.context, n_steps=cfg.steps)
 
 # %% [markdown] tags=["lang-ko"]
-# 떼어 둔 한국어 ⟨n_bytes⟩바이트는 옛 어휘로 ⟨tokens_old⟩토큰, 새 어휘로 ⟨tokens_new⟩토큰입니다. 그러니 새 어휘는 같은 예산 ⟨budget⟩토큰에서 글을 ⟨more_text⟩배 더 읽습니다. 배치(batch)마다 일부는 셰익스피어의 글입니다. 이렇게 다른 글을 섞어 읽히는 것을 **되새김**(replay)이라고 합니다.
+# 떼어 둔 한국어 ⟨n_bytes⟩바이트는 옛 어휘로 ⟨tokens_old⟩토큰, 새 어휘로 ⟨tokens_new⟩토큰입니다. 그러니 새 어휘는 같은 토큰 수로 한국어 글을 ⟨more_text⟩배 읽습니다. 예산은 모두 ⟨budget⟩토큰입니다. 배치(batch)마다 일부는 셰익스피어의 글입니다. 이렇게 다른 글을 섞어 읽히는 것을 **되새김**(replay)이라고 합니다.
 # %% [markdown] tags=["lang-en"]
-# The held-out Korean text of ⟨n_bytes⟩ bytes takes ⟨tokens_old⟩ tokens of the old vocabulary and ⟨tokens_new⟩ of the new one. So on the same budget of ⟨budget⟩ tokens, the new vocabulary reads ⟨more_text⟩ times as much text. A share of each batch is Shakespeare: other text mixed in, so that it is not forgotten, is called **replay**.
+# The held-out Korean text of ⟨n_bytes⟩ bytes takes ⟨tokens_old⟩ tokens of the old vocabulary and ⟨tokens_new⟩ of the new one. So with as many tokens the new vocabulary reads ⟨more_text⟩ times as much Korean. The whole budget is ⟨budget⟩ tokens. A share of each batch is Shakespeare: other text mixed in, so that it is not forgotten, is called **replay**.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-rows -->
@@ -176,7 +176,7 @@ def measure(model, name):
 #
 # $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
 #
-# $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 학습률만큼 움직이므로, 행을 $e+fz$로 적고 $z$를 배우면 $f$배 빨리 움직입니다. 다 배우면 곱과 행을 모두 모델에 합칩니다. 바꾸지 않은 모델도 똑같이 배웁니다. 새 행이 없으니 한국어에 가장 많이 쓰는 토큰의 행을 같은 수만큼 배웁니다.
+# $r$이 계수이고, $s$는 더하는 크기를 정하는 상수로 여기서는 2입니다. $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 대략 학습률만큼 움직이므로, 행을 $e+fz$로 적고 $z$를 배우면 $f$배 빨리 움직입니다. 다 배우면 곱과 행을 모두 모델에 합칩니다. 바꾸지 않은 모델은 첫 단계 없이 처음부터 둘째 단계로 배웁니다. 새 행이 없으니 한국어에 가장 많이 쓰는 토큰의 행을 같은 수만큼 배웁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-light -->
 # ## The rest, lightly
@@ -185,7 +185,7 @@ def measure(model, name):
 #
 # $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
 #
-# $B$ starts at 0, so nothing is different at first. The new rows have to learn fast in this phase as well. Adam moves each number by about its rate, so a row written as $e+fz$, of which $z$ learns, moves $f$ times as fast. At the end the products and the rows become part of the model. The untouched model learns in the same way; having no new rows, it learns as many of the tokens that Korean uses most.
+# $r$ is the rank, and $s$ a constant that sets the size of the addition, here 2. $B$ starts at 0, so nothing is different at first. The new rows have to learn fast in this phase as well. Adam moves each number by about its rate, so a row written as $e+fz$, of which $z$ learns, moves $f$ times as fast. At the end the products and the rows become part of the model. The untouched model skips the first phase and spends all its steps on the second; having no new rows, it learns as many rows of the tokens that Korean uses most.
 
 # %%
 from lib.vocabulary_train import fine_tune, phases
@@ -279,11 +279,11 @@ axes[0].legend()
 show(figure, table=curve.round(3).unstack(0))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 이 쪽에서 학습한 두 모델의 바이트당 비트(낮을수록 좋음). 점선은 어휘를 바꾸기 전의 모델입니다.
-# <!-- alt: 선 그래프 두 개. 가로축은 학습한 토큰 수. 왼쪽 한국어에서는 두 선이 모두 내려간다. 오른쪽은 영어이고 두 선 모두 바꾸기 전의 점선 가까이에 있다. -->
+# 이 페이지에서 학습한 두 모델의 바이트당 비트(낮을수록 좋음). 점선은 어휘를 바꾸기 전의 모델입니다.
+# <!-- alt: 선 그래프 두 개. 가로축은 학습한 토큰 수. 왼쪽 한국어에서는 두 선이 모두 내려간다. 오른쪽은 영어이고, 바꾸기 전의 점선에 견준 두 선의 높이는 아래 문단에 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Bits per byte of the two models trained on this page (lower is better). The dashed line is the model before its vocabulary changed.
-# <!-- alt: Two line plots over the number of tokens trained on. On the left, Korean, both lines fall. On the right, English, both lines stay near the dashed line of before. -->
+# <!-- alt: Two line plots over the number of tokens trained on. On the left, Korean, both lines fall. On the right is English; how the two lines lie against the dashed line of before is told below. -->
 
 # %% [markdown] tags=["lang-ko"]
 # 바꾸기 전의 모델은 한국어에 바이트당 ⟨start_ko⟩비트를 씁니다. 새 행을 만들어 준 직후에는 ⟨aligned_ko⟩비트입니다. 같은 예산을 쓰고 나면 바꾼 쪽이 ⟨swapped_ko⟩비트, 바꾸지 않은 쪽이 ⟨unswapped_ko⟩비트입니다. 차이는 ⟨gap_ko⟩비트이고, 음수라면 바꾼 쪽이 낫습니다. 영어는 바꾸기 전 ⟨start_en⟩비트에서 각각 ⟨swapped_en⟩비트(⟨swapped_lost⟩), ⟨unswapped_en⟩비트(⟨unswapped_lost⟩)가 되었습니다.
@@ -298,22 +298,22 @@ show(figure, table=curve.round(3).unstack(0))
 # <!-- label: tune-published -->
 # ## 더 큰 예산
 #
-# `python -m benchmarks.ivr`은 같은 것을 더 많은 조각과 스텝으로 잽니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과와 코드이고, 셰익스피어의 희곡은 되새기지 않은 종류의 글입니다.
+# `python -m benchmarks.ivr`은 두 모델을 더 많은 스텝으로 견줍니다. 다만 새 행만 배우는 첫 단계 없이 처음부터 둘째 단계로 배웁니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과와 코드이고, 셰익스피어의 희곡은 되새기지 않은 종류의 글입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-published -->
 # ## A larger budget
 #
-# `python -m benchmarks.ivr` measures the same with more pieces and more steps, and leaves each measurement as a line of `benchmarks/results/ivr.jsonl`. Below is the curve of the largest budget in that file. Replay is Wikipedia and code there, and the plays of Shakespeare are a kind of text that is not replayed.
+# `python -m benchmarks.ivr` compares the two models over more steps, though without the first phase: it begins with the second. It leaves each measurement as a line of `benchmarks/results/ivr.jsonl`. Below is the curve of the largest budget in that file. Replay is Wikipedia and code there, and the plays of Shakespeare are a kind of text that is not replayed.
 
 # %% tags=["hide-input"]
 lines = (data.ROOT / "benchmarks/results/ivr.jsonl").read_text("utf-8")
 rows = pd.DataFrame([json.loads(line) for line in lines.splitlines()])
-trained = rows[rows["part"] == "train"]
-largest = trained["steps"] * trained["batch"] * trained["context"]
-trained = trained[largest == largest.max()]
+rows["budget"] = rows["steps"] * rows["batch"] * rows["context"]
+every = rows[rows["part"] == "train"]
+trained = every[every["budget"] == every["budget"].max()]
 published = trained.set_index(["name", "tokens"])[["domain", "prose", "code", "plays"]]
 record(big_pieces=int(trained["pieces"].iloc[0]),
-       big_budget=int(largest.max()),
+       big_budget=int(trained["budget"].iloc[0]),
        big_bytes=int(trained["domain_bytes"].iloc[0]))
 
 # %% tags=["hide-input"]
@@ -321,12 +321,11 @@ ends = published.groupby("name", sort=False).agg(["first", "last"]).round(3)
 final = published.groupby("name").last()
 swapped = final.drop("unswapped")
 best, least = swapped["domain"].idxmin(), swapped["domain"].min()
-plain = rows[(rows["part"] == "before")
-             & (rows["documents"] == trained["documents"].iloc[0])]
-plain = plain.set_index("name")["plays"]
+plain = rows[rows["part"] == "before"].set_index("name")["plays"]
 plays, untouched = swapped["plays"][best], final["domain"]["unswapped"]
 record(big_unswapped=f"{untouched:.2f}", big_swapped=f"{least:.2f}",
-       big_gap=f"{least - untouched:.2f}", plays_swapped=f"{plays:.2f}",
+       big_gap=f"{least - untouched:+.3f}".replace("-", "−"),
+       plays_swapped=f"{plays:.2f}",
        plays_before=f"{plain['original']:.2f}",
        plays_distilled=f"{plain['distilled']:.2f}",
        plays_change=f"{100 * (plays / plain['original'] - 1):+.1f}%")
@@ -356,15 +355,43 @@ show(figure, table=published.round(3))
 # <!-- alt: Four line plots, tokens across and bits per byte up, one line a model. For film reviews the lines fall; for the others they move far less. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 영화평은 바꾸지 않은 모델이 ⟨big_unswapped⟩비트, 바꾼 모델 가운데 나은 쪽이 ⟨big_swapped⟩비트입니다. 차이 ⟨big_gap⟩비트가 양수이면 바꾼 쪽이 아직 따라잡지 못한 것입니다. 희곡은 되새기지 않은 종류입니다. 옛 토크나이저(tokenizer)로 ⟨plays_before⟩비트, 증류(distillation)한 것으로 ⟨plays_distilled⟩비트이고, 조각을 바꾸고 학습을 마친 뒤에는 ⟨plays_swapped⟩비트입니다(바꾸기 전과 견주어 ⟨plays_change⟩).
+# 영화평은 바꾸지 않은 모델이 ⟨big_unswapped⟩비트, 바꾼 모델 가운데 나은 쪽이 ⟨big_swapped⟩비트입니다(차이 ⟨big_gap⟩비트). 희곡은 되새기지 않은 종류입니다. 옛 토크나이저(tokenizer)로 ⟨plays_before⟩비트, 증류(distillation)한 것으로 ⟨plays_distilled⟩비트이고, 조각을 바꾸고 학습을 마친 뒤에는 ⟨plays_swapped⟩비트입니다(바꾸기 전과 견주어 ⟨plays_change⟩).
 # %% [markdown] tags=["lang-en"]
-# Film reviews take ⟨big_unswapped⟩ bits with the untouched model and ⟨big_swapped⟩ with the better of the swapped ones. As long as the difference, ⟨big_gap⟩ bits, is positive, the swapped one has not caught up. The plays are a kind that is not replayed. They take ⟨plays_before⟩ bits with the old tokenizer, ⟨plays_distilled⟩ with the distilled one, and ⟨plays_swapped⟩ after the swap and the training (⟨plays_change⟩ against before).
+# Film reviews take ⟨big_unswapped⟩ bits with the untouched model and ⟨big_swapped⟩ with the better of the swapped ones (a difference of ⟨big_gap⟩ bits). The plays are a kind that is not replayed. They take ⟨plays_before⟩ bits with the old tokenizer, ⟨plays_distilled⟩ with the distilled one, and ⟨plays_swapped⟩ after the swap and the training (⟨plays_change⟩ against before).
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-budgets -->
+# ### 예산마다, 방법마다
+#
+# 아래 표의 열은 예산(토큰)입니다. 예산마다 처음부터 따로 학습한 모델의 마지막 값이고, 첫 열은 학습하기 전입니다. 빈칸은 재지 않은 것이고, `zeros`만은 첫 스텝에서 기울기가 넘쳐 값이 없습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-budgets -->
+# ### By budget and by strategy
+#
+# The columns of this table are budgets in tokens. For each, a model was trained from the beginning, and this is its last value; the first column is before training. A gap was not measured; only `zeros` has none because its gradient overflowed in the first step.
+
+# %% tags=["hide-input"]
+ended = every[every["last"].astype(bool)].pivot(
+    index="name", columns="budget", values="domain")
+gaps = ended.drop("unswapped").min() - ended.loc["unswapped"]
+record(small_budget=int(gaps.index[0]), small_gap=f"{gaps.iloc[0]:.2f}",
+       large_gap=f"{gaps.iloc[-1]:+.3f}".replace("-", "−"))
+told = pd.concat(
+    [every[every["step"] == 0].groupby("name")["domain"].first(), ended], axis=1)
+told.columns = ["학습 전 | before", *(f"{n:,.0f}" for n in ended)]
+told.sort_values(told.columns[1]).map(
+    lambda bits: "" if pd.isna(bits) else f"{bits:.3f}").rename_axis("모델 | model")
+
+# %% [markdown] tags=["lang-ko"]
+# 예산이 ⟨small_budget⟩토큰이면 바꾼 쪽의 가장 나은 방법도 ⟨small_gap⟩비트 뒤집니다. 예산이 커질수록 차이는 줄어, 가장 큰 예산에서 ⟨large_gap⟩비트입니다(음수이면 바꾼 쪽이 낫습니다). 첫 행을 잘 만든 방법은 학습한 뒤에도 앞서 있습니다. 시드(seed)는 하나입니다.
+# %% [markdown] tags=["lang-en"]
+# With ⟨small_budget⟩ tokens even the best strategy is ⟨small_gap⟩ bits behind. The larger the budget, the smaller the difference: ⟨large_gap⟩ bits for the largest (below zero, the swap is better). Strategies that make better first rows are still ahead after training. There is one seed.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-processes -->
 # ## 두 프로세스, 같은 손실
 #
-# 단계 `train`은 여러 프로세스에서도 같은 일을 합니다.
+# 단계 `train`도 새 행을 먼저, 그다음 모두를 배웁니다. 다만 둘째 단계에서 얇은 곱이 아니라 모델의 모든 수를 배웁니다. 여러 프로세스에서도 돌릴 수 있습니다.
 #
 # ```sh
 # ./setup_and_run.sh run train
@@ -376,7 +403,7 @@ show(figure, table=published.round(3))
 # <!-- label: tune-processes -->
 # ## Two processes, the same loss
 #
-# The stage `train` does the same on several processes.
+# The stage `train` also learns the new rows first and then everything, but its second phase trains all numbers of the model, not thin products. It runs on several processes too.
 #
 # ```sh
 # ./setup_and_run.sh run train

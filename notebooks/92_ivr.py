@@ -199,12 +199,12 @@ stage("init")
 # <!-- label: ivr-analyze -->
 # ## analyze
 #
-# 코어를 모두 써서 말뭉치를 자르고, 문서마다 토큰의 번호를 한 줄에 적습니다. 표에는 한 번도 쓰이지 않은 토큰까지 모두 들어 있습니다. 내줄 토큰은 바로 이 0들 가운데에서 고릅니다.
+# 코어를 모두 써서 말뭉치를 자르고, 문서마다 토큰의 번호를 한 줄에 적습니다. 표에는 한 번도 쓰이지 않은 토큰까지 모두 들어 있습니다. 말뭉치에서 어휘의 얼마나 많은 부분이 놀고 있는지 여기서 보입니다. 내줄 토큰은 다른 글까지 보고 `select`가 고릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-analyze -->
 # ## analyze
 #
-# All cores cut the corpora; the ids of each document go on one line. The table has every token of the vocabulary, those that never occur too: the tokens to give up are chosen among these zeros.
+# All cores cut the corpora; the ids of each document go on one line. The table has every token of the vocabulary, those that never occur too, which shows how much of it lies idle here. The tokens to give up are chosen by `select`, which looks at other text as well.
 
 # %%
 stage("analyze")
@@ -213,7 +213,7 @@ stage("analyze")
 # <!-- label: ivr-distill -->
 # ## distill
 #
-# 병합(merge) 규칙 없이도 같은 번호를 내는 유니그램을 배웁니다. 병합이 없어야 조각 하나를 바꾸어도 다른 조각이 무너지지 않습니다. 조각마다의 점수만으로 BPE와 똑같이 자를 수 없는 프리토큰(pre-token)이 조금 남는데, **정확도 층**(exactness layer)의 규칙이 그런 것을 미리 끊어 바로잡습니다([15장](15_tokenizer_distillation.ipynb)).
+# 병합(merge) 규칙 없이도 같은 번호를 내는 유니그램을 배웁니다. 병합이 없어야 조각 하나를 바꾸어도 다른 조각이 무너지지 않습니다. 조각마다의 점수만으로 BPE와 똑같이 자를 수 없는 프리토큰(pre-token)이 조금 남는데, **정확 층**(exactness layer)의 규칙이 그런 것을 미리 끊어 바로잡습니다([15장](15_tokenizer_distillation.ipynb)).
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-distill -->
 # ## distill
@@ -227,12 +227,12 @@ stage("distill")
 # <!-- label: ivr-select -->
 # ## select
 #
-# 어휘의 `share`만큼을 한도로, 이 말뭉치에서 드물게 쓰이는 토큰과 토큰 수를 많이 줄여 주는 새 조각을 짝지어 규칙으로 적습니다. `remap_rules.yaml`은 사람이 고쳐도 됩니다. 고친 규칙은 `remap`이 한 줄씩 확인합니다.
+# 어휘의 `share`만큼을 한도로, 이 말뭉치와 다른 글(`general_mb`)에 거의 필요 없는 토큰과 토큰 수를 많이 줄여 주는 새 조각을 짝지어 규칙으로 적습니다. `remap_rules.yaml`은 사람이 고쳐도 됩니다. 고친 규칙은 `remap`이 한 줄씩 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-select -->
 # ## select
 #
-# Up to `share` of the vocabulary, tokens that are rare in this corpus are paired with new pieces that save many tokens, and written as rules. `remap_rules.yaml` may be edited by hand; `remap` checks it line by line.
+# Up to `share` of the vocabulary, tokens that this corpus and other text (`general_mb`) hardly need are paired with new pieces that save many tokens, and written as rules. `remap_rules.yaml` may be edited by hand; `remap` checks it line by line.
 
 # %%
 stage("select")
@@ -341,7 +341,7 @@ if "train" in done:
 # <!-- label: ivr-files -->
 # ## 남는 파일
 #
-# 아래 표는 이번에 실행한 단계가 남긴 파일입니다. 다른 단계가 만든 것도 `artifacts/manifests`를 보면 알 수 있습니다. 지우고 다시 만들고 싶으면 파일을 지우고 같은 명령을 실행합니다.
+# 아래 표는 이번에 실행한 단계가 남긴 파일입니다. 다른 단계가 만든 것도 `artifacts/manifests`를 보면 알 수 있습니다. 다시 만들고 싶은 파일은 지우고 같은 명령을 실행합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-files -->
 # ## What stays on disk

@@ -18,6 +18,7 @@ from lib.screening import (
     VARIANTS,
     finished,
     main,
+    markdown,
     plan,
     read_report,
     screen,
@@ -161,6 +162,13 @@ def test_a_screening_that_was_killed_goes_on_and_gives_the_same_losses(
     assert found.resumed == ["vanilla"] and straight.resumed == []
     assert found.rows[0]["valid"] == straight.rows[0]["valid"]
     assert found.curves == straight.curves
+    # cut off after the last step: nothing is left to train, and no speed to tell
+    (tmp_path / "straight/vanilla/result.json").unlink()
+    again = screen(plan("smoke", "vanilla", tmp_path / "straight", **steps))
+    assert again.rows[0]["valid"] == straight.rows[0]["valid"]
+    assert again.rows[0]["steps_per_second"] is None
+    shown = [markdown(each, "Screening") for each in (again, found)]
+    assert " – " in shown[0] and " – " not in shown[1]
 
 
 @pytest.mark.parametrize("given, said", [

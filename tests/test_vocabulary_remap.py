@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lib import data
+from lib import data, exactness
 from lib.distill import (
     closed_form_scores,
     count_words,
@@ -27,6 +27,7 @@ from lib.vocabulary_remap import (
     RuleError,
     check_rules,
     kept_text,
+    left_whole,
     read_rules,
     remap_tokenizer,
     shown_piece,
@@ -287,3 +288,10 @@ def test_a_learned_teacher_with_its_layer_can_be_reassigned():
     after = remap_tokenizer(unigram, rules)
     assert after.decode(after.encode(KOREAN).ids) == KOREAN
     assert len(after.encode(KOREAN).ids) < len(unigram.encode(KOREAN).ids)
+
+
+def test_pieces_that_a_rule_would_break_are_left_out():
+    exact = exactness.with_rules(gpt2(), [exactness.Rule(" app", "aut")])
+    asked = [b" appauthor", b" apple", b"two words", "영".encode()[:2]]
+    assert left_whole(exact, asked) == [b" apple", "영".encode()[:2]]
+    assert left_whole(gpt2(), asked) == [b" appauthor", b" apple", "영".encode()[:2]]
