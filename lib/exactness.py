@@ -260,6 +260,7 @@ def foreseen(
                     if rule and not rule.whole)
     order = sorted(found, key=lambda r: (-found[r], len(r.prefix + r.context), r.prefix,
                                          r.context))
+
     def size(count: int) -> int:
         pattern = rules_pattern([*rules, *order[:count]])
         return len(json.dumps(pattern, ensure_ascii=False).encode())

@@ -68,7 +68,7 @@ def small_swap(
     other
         Documents whose tokens are to stay; what occurs in them becomes no new piece.
     size
-        How many ids.
+        How many ids; fewer where rules of the layer would break a chosen piece.
     general
         More documents to distill on and to keep tokens for; what occurs in them may
         still become a new piece.
@@ -91,9 +91,9 @@ def small_swap(
     candidates = find_candidates(words, {piece for piece in pieces if piece})
     kept = "\n".join(other).encode()
     candidates = [piece for piece in candidates[:5 * size] if piece not in kept]
-    candidates = left_whole(unigram, candidates[:4 * size])
-    found = search_pieces(words, pieces, candidates, size, steps=0, seed=seed,
-                          bar=bar).pieces
+    found = search_pieces(words, pieces, candidates[:4 * size], size, steps=0,
+                          seed=seed, bar=bar).pieces
+    found = left_whole(unigram, found)
     given = rarest(original, texts, len(found))
     rules = [Rule(index, pieces[index], new)
              for index, new in zip(given, found, strict=True)]

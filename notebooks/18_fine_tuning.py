@@ -383,9 +383,9 @@ told.sort_values(told.columns[1]).map(
     lambda bits: "" if pd.isna(bits) else f"{bits:.3f}").rename_axis("모델 | model")
 
 # %% [markdown] tags=["lang-ko"]
-# 예산이 ⟨small_budget⟩토큰이면 바꾼 쪽의 가장 나은 방법도 ⟨small_gap⟩비트 뒤집니다. 예산이 커질수록 차이는 줄어, 가장 큰 예산에서 ⟨large_gap⟩비트입니다(음수이면 바꾼 쪽이 낫습니다). 첫 행을 잘 만든 방법은 학습한 뒤에도 앞서 있습니다. 시드(seed)는 하나입니다.
+# 예산이 ⟨small_budget⟩토큰이면 바꾼 쪽의 가장 나은 방법도 ⟨small_gap⟩비트 뒤집니다. 예산이 커질수록 차이는 줄어, 가장 큰 예산에서 ⟨large_gap⟩비트입니다(음수이면 바꾼 쪽이 낫습니다). 첫 행을 잘 만든 방법은 대체로 학습한 뒤에도 앞서 있습니다. 시드(seed)는 하나입니다.
 # %% [markdown] tags=["lang-en"]
-# With ⟨small_budget⟩ tokens even the best strategy is ⟨small_gap⟩ bits behind. The larger the budget, the smaller the difference: ⟨large_gap⟩ bits for the largest (below zero, the swap is better). Strategies that make better first rows are still ahead after training. There is one seed.
+# With ⟨small_budget⟩ tokens even the best strategy is ⟨small_gap⟩ bits behind. The larger the budget, the smaller the difference: ⟨large_gap⟩ bits for the largest (below zero, the swap is better). By and large, strategies that make better first rows are still ahead after training. There is one seed.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-processes -->
