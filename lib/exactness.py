@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import regex
 from tokenizers import Regex, Tokenizer, pre_tokenizers
@@ -122,44 +123,71 @@ def _literal(char: str) -> str:
     return char if char == " " or char.isprintable() else f"\\x{{{ord(char):x}}}"
 
 
-def _choose(branches: list[tuple[str, str]]) -> str:
+def _edge(char: str) -> str:
+    """A character as it stands at an end of a class."""
+    plain = char.isprintable() and char not in "[]^-\\&"
+    return char if plain else f"\\x{{{ord(char):x}}}"
+
+
+#: A branch of the trie: its character, the expression of what follows, and how many
+#: rules lie that way.
+_Branch = tuple[str, str, int]
+
+
+def _ask(branches: Sequence[_Branch]) -> str:
+    """Look whether the next character lies between those of the branches."""
+    first, last = branches[0][0], branches[-1][0]
+    return "" if first == last else f"(?=[{_edge(first)}-{_edge(last)}])"
+
+
+_FEW = 4  # branches that are tried one after another
+_MANY = 16  # rules on the one side: it pays to ask before the other side, too
+
+
+def _choose(branches: Sequence[_Branch]) -> str:
     """Alternatives by their first character, halved until few are left to try.
 
     An engine tries alternatives one after another; asking first on which side of the
-    alphabet the next character lies takes the logarithm of that.
+    alphabet the next character lies takes the logarithm of that. The sides have about
+    as many rules each, so what begins many words is reached in few steps. Most words
+    meet no rule and leave the trie as they came, past every other side on the way:
+    where that is often, the other side is asked for as well, and costs one look.
     """
-    if len(branches) <= 4:
-        texts = [_literal(step) + rest for step, rest in branches]
+    if len(branches) <= _FEW:
+        texts = [_literal(step) + rest for step, rest, _ in branches]
         return texts[0] if len(texts) == 1 else f"(?:{'|'.join(texts)})"
-    half = len(branches) // 2
-    first, last = (f"\\x{{{ord(branches[n][0]):x}}}" for n in (0, half - 1))
-    low, high = _choose(branches[:half]), _choose(branches[half:])
-    return f"(?:(?=[{first}-{last}]){low}|{high})"
+    upto = list(accumulate(count for *_, count in branches))
+    half = min(range(1, len(branches)), key=lambda n: abs(upto[-1] - 2 * upto[n - 1]))
+    low, high = branches[:half], branches[half:]
+    other = _ask(high) if upto[half - 1] >= _MANY else ""
+    return f"(?:{_ask(low)}{_choose(low)}|{other}{_choose(high)})"
 
 
-def _alternatives(node: dict) -> str:
-    """A trie of rules as a regular expression, longer prefixes first."""
+def _alternatives(node: dict) -> tuple[str, int]:
+    """A trie of rules as a regular expression, longer prefixes first; and their count.
+    """
     chain = ""  # a stretch without a choice, of which a long word has hundreds
     while len(node) == 1 and (step := next(iter(node))) not in ("", _CUT):
         chain, node = chain + _literal(step), node[step]
-    if chain:
-        return chain + _alternatives(node)
     ends = node.get("", set())
     if "" in ends:  # holds whatever follows: nothing deeper can add to it
-        return ""
-    branches = [(step, _alternatives(child)) for step, child in sorted(
+        return chain, 1
+    branches = [(step, *_alternatives(child)) for step, child in sorted(
         (step, child) for step, child in node.items() if step not in ("", _CUT))]
     parts = [_choose(branches)] if branches else []
+    count = sum(count for *_, count in branches) + len(ends)
     if _CUT in node:
-        parts.append(f"(?={_alternatives(node[_CUT])})")
+        cut, more = _alternatives(node[_CUT])
+        parts, count = [*parts, f"(?={cut})"], count + more
     parts += sorted(ends)
-    return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+    text = parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+    return chain + text, count
 
 
 def rules_pattern(rules: Iterable[Rule]) -> str:
     """The pattern of `pre_tokenizers.ByteLevel` with the rules built in."""
     trie = _trie(rules)
-    middle = [_alternatives(trie)] if trie else []
+    middle = [_alternatives(trie)[0]] if trie else []
     return "|".join([_CONTRACTED, *middle, _WORDS])
 
 

@@ -1168,8 +1168,10 @@ table([(f"{shown([r.prefix.encode()])} | {shown([r.context.encode()])}",
 #
 # 규칙이 많으면 느려지므로, 되도록 덜 느려지게 하는 일이 남았습니다. `tokenizers`의 전처리 단계는 하나 늘 때마다
 # 글 전체를 다시 훑습니다. 그래서 단계를 늘리지 않고, GPT-2가 프리토큰을 나누는 바로 그 정규식
-# 안에 규칙을 넣습니다. 첫 글자가 같은 규칙을 나뭇가지처럼 묶고, 가지가 많으면 알파벳의 어느
-# 쪽인지부터 물어 반씩 줄입니다. 정규식은 ⟨pattern_kb⟩ kB, 파일은 모두 ⟨exact_mb⟩ MB입니다.
+# 안에 규칙을 넣습니다. 첫 글자가 같은 규칙을 나뭇가지처럼 묶고, 가지가 많으면 규칙이 반씩 들도록
+# 두 쪽으로 갈라 다음 글자가 어느 쪽에 드는지부터 묻습니다. 낱말은 대부분 어느 규칙에도 걸리지 않아
+# 한쪽에서 맞는 것을 찾지 못하고 돌아 나옵니다. 그래서 다른 쪽에 들어가기 전에도 글자를 먼저 묻습니다.
+# 이 물음이 속도를 크게 좌우합니다. 정규식은 ⟨pattern_kb⟩ kB, 파일은 모두 ⟨exact_mb⟩ MB입니다.
 #
 # 이제 규칙까지 담은 파일로 떼어 둔 글을 다시 잽니다. 규칙은 배우는 글에서만 만들었습니다.
 # %% [markdown] tags=["lang-en"]
@@ -1180,8 +1182,11 @@ table([(f"{shown([r.prefix.encode()])} | {shown([r.context.encode()])}",
 # Rules take time, and many of them should take as little as possible. Each stage of pre-tokenizing in `tokenizers` walks
 # over all the text once more, so there is no further stage: the rules go into the very
 # regular expression by which GPT-2 finds pre-tokens. Rules that begin alike share a
-# branch, and where there are many branches it asks first in which half of the alphabet
-# to look. The expression has ⟨pattern_kb⟩ kB, the whole file ⟨exact_mb⟩ MB.
+# branch. Many branches are parted into two sides with about half of the rules each, and
+# the expression asks first on which side the next character lies. Most words meet no
+# rule: they find nothing on the one side and come back. So before the other side it asks
+# for the character as well, and this question matters a great deal for speed. The
+# expression has ⟨pattern_kb⟩ kB, the whole file ⟨exact_mb⟩ MB.
 #
 # With the rules in the file, here is the held-out text once more. The rules were made
 # from training text only.

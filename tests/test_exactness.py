@@ -1,5 +1,7 @@
 """Sound cuts: the theorem of neighbours, rules that never harm, words made right."""
 
+import random
+import string
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise, product
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from lib import data
 from lib.bytelevel import (
@@ -29,6 +31,7 @@ from lib.exactness import (
     kind_of,
     mend,
     rule_for,
+    rules_pattern,
     with_rules,
 )
 from lib.fidelity import compare, differing, share_wrong
@@ -152,6 +155,26 @@ def test_a_rule_for_one_word_leaves_longer_words_alone():
     assert cuts == ["ca", "b", "Ġcab", "Ġcaba"]
     cuts = [part for part, _ in exact.pre_tokenizer.pre_tokenize_str("    a")]
     assert cuts == ["ĠĠ", "Ġ", "Ġa"]
+
+
+@pytest.mark.parametrize("chars", [
+    string.punctuation, string.ascii_letters + "가나다éß漢字", string.digits + "١٢٣",
+], ids=["signs", "letters", "digits"])
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_the_pattern_breaks_where_a_rule_says_and_nowhere_else(chars, share):
+    """Of many rules: halves, looks ahead and characters with a meaning of their own."""
+    chance = random.Random(0)
+    chars = [char for char in chars if char != "'"]  # which may begin a contraction
+    pairs = {pair for pair in product(chars, chars) if chance.random() < share}
+    assert len(pairs) > 10
+    split = pre_tokenizers.Split(
+        Regex(rules_pattern(Rule(*pair) for pair in pairs)), "isolated")
+    for word in map("".join, product(chars, chars, chance.sample(chars, 3))):
+        wanted, rest = [], word
+        while rest:
+            end = 1 if tuple(rest[:2]) in pairs else len(rest)
+            wanted, rest = [*wanted, rest[:end]], rest[end:]
+        assert [part for part, _ in split.pre_tokenize_str(word)] == wanted, word
 
 
 def test_the_most_general_rule_has_the_shortest_context_that_is_sound():
