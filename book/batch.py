@@ -57,6 +57,7 @@ class Catalogue:
     key_results: dict[str, list[str]]
     pages: dict[str, dict[str, Any]]
     presets: dict[str, dict[str, Any]]
+    always: tuple[str, ...] = ()
 
     def chapters(self) -> list[Path]:
         """The chapter notebooks that are there, by either file of the pair."""
@@ -124,6 +125,7 @@ def catalogue(folder: Path = NOTEBOOKS) -> Catalogue:
             folder, tuple(table["profiles"]), table["groups"],
             table.get("needs", {}), table.get("key_results", {}),
             table.get("pages", {}), table.get("presets", {}),
+            tuple(table.get("always", ())),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{shown(file)} cannot be used: {error}") from None
@@ -360,11 +362,13 @@ def plan(
     folder = place(options.what, profile, given, options.out)
     preset = known.presets.get(options.what, {})
     pages = {path: known.page(path) for path in paths if options.what == "book"}
+    anew = {path for path in paths
+            if path.stem[:2] in known.always and path not in pages}
     jobs = [
         Job(
             path, profile, pages.get(path, preset) | values[path],
             folder / f"{path.stem}.ipynb",
-            options.force, known.needed(path),
+            options.force or path in anew, known.needed(path),
         )
         for path in paths
     ]

@@ -31,10 +31,12 @@ from nbformat import NotebookNode
 from book.fingerprint import code_cells, code_key, data_state, full_key, load
 from book.progress import Progress
 from book.sync import ROOT, write_atomically
+from lib.results import state_of
 
 EXECUTED = ROOT / "_build" / "executed"
 RECORD_MIME = "application/vnd.agt.record+json"
 FILES_WRITTEN = "files_written"  # lib.results.wrote
+FILES_USED = "files_used"  # lib.results.used
 KEPT = 8  # executed versions kept of each notebook and profile
 GRACE = 10  # seconds a worker gets to stop its kernel
 
@@ -258,7 +260,9 @@ class Run:
                 text = place.read_text(encoding="utf-8")
                 nb = nbformat.from_dict(json.loads(text))
                 about = nb.metadata["agt"]
-                if about["key"] != self.key or not self._files_are_there(nb):
+                if about["key"] != self.key or not (
+                    self._files_are_there(nb) and self._files_are_as_read(nb)
+                ):
                     continue
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue  # none there, or damaged: execute again
@@ -273,6 +277,12 @@ class Run:
             return True
         names = records(nb).get(FILES_WRITTEN, {}).get("value", "").splitlines()
         return all((ROOT / name).is_file() for name in names)
+
+    def _files_are_as_read(self, nb: NotebookNode) -> bool:
+        """Whether the files that the notebook read are what they were."""
+        lines = records(nb).get(FILES_USED, {}).get("value", "").splitlines()
+        told = (line.partition(" ") for line in lines)
+        return all(state_of(ROOT / name) == state for state, _, name in told)
 
     def start(self, events: queue.Queue) -> None:
         """Start the worker; its events, then None, go to the queue."""

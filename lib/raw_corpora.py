@@ -117,10 +117,14 @@ def _blocks(raw: BinaryIO, file: Path, encoding: str) -> Iterator[str]:
             good = error.object[:at].decode(codec, "ignore")
             line += good.replace("\r\n", "\n").replace("\r", "\n").count("\n")
             offset = read - len(error.object) + at
+            half = ended and error.end == len(error.object) and "end" in error.reason
+            remedy = "fetch the whole file" if half else ELSE
             raise StageError(
                 f"{file.name} is not {encoding}: byte 0x{error.object[at]:02X} at "
-                f"offset {offset:,} (line {line:,}) does not belong there; "
-                + _advice(error.object[max(0, at - 512):at + 4096], codec, head)
+                f"offset {offset:,} (line {line:,}) "
+                + ("begins a character in the middle of which the file ends; "
+                   if half else "does not belong there; ")
+                + _advice(error.object[max(0, at - 512):at + 4096], codec, head, remedy)
             ) from None
         text = newlines.decode(text, ended)
         line += text.count("\n")
@@ -175,8 +179,10 @@ def _halves(head: bytes) -> str:
     return "" if even == odd else "utf-16-le" if odd > even else "utf-16-be"
 
 
-def _advice(near: bytes, codec: str, head: bytes,
-            else_: str = "name its encoding, or save it as UTF-8") -> str:
+ELSE = "name its encoding, or save it as UTF-8"
+
+
+def _advice(near: bytes, codec: str, head: bytes, else_: str = ELSE) -> str:
     for guess in _GUESSES:
         if guess != codec and all(_reads(part, guess) for part in (near, head)):
             return f"as {guess} it reads well: write encoding {guess}"
@@ -343,16 +349,25 @@ def _text(value: Any, key: str, where: str) -> str:
                 "the text as text_key"
             )
         value, where = value[key], f"{key!r} in {where}"
+    elif not isinstance(value, str | None):
+        raise StageError(
+            f"{where} is {_kind(value)}; a document is a text, or an object that has "
+            f"one under {key!r}"
+        )
     if value is None:
         return ""
     if not isinstance(value, str):
-        kinds = {bool: "true or false", int: "a number", float: "a number",
-                 list: "an array", dict: "an object"}
         raise StageError(
-            f"{where} is {kinds[type(value)]} and no text; name the key of the text "
-            "as text_key"
+            f"{where} is {_kind(value)} and no text; name the key of the text as "
+            "text_key"
         )
     return value
+
+
+def _kind(value: Any) -> str:
+    kinds = {bool: "true or false", int: "a number", float: "a number",
+             list: "an array", dict: "an object"}
+    return kinds[type(value)]
 
 
 def _no_json(file: Path, line: int, why: str, column: int = 0) -> StageError:

@@ -1,5 +1,6 @@
 """What a run found: numbers that the prose quotes, and words in two languages."""
 
+import hashlib
 import numbers
 import re
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from IPython.display import HTML, display
 
 RECORD_MIME = "application/vnd.agt.record+json"
 FILES_WRITTEN = "files_written"
+FILES_USED = "files_used"
+ROOT = Path(__file__).parents[1]
 
 
 def as_text(value: Any) -> str:
@@ -86,6 +89,45 @@ def wrote(files: Iterable[Path | str]) -> None:
          "text/plain": f"{as_text(len(names))} files"},
         raw=True,
     )
+
+
+def used(paths: Iterable[Path | str | None]) -> None:
+    """Tell which files a notebook read besides code, data and parameters.
+
+    Its stored result is no longer taken once one of these is not what it was. A folder
+    stands for all files in it, None for nothing; a relative path counts from the root
+    of the repository.
+
+    >>> import lib.results
+    >>> lib.results.FILES_USED
+    'files_used'
+    """
+    files = [file for path in paths if path is not None
+             for file in _files_of(ROOT / path)]
+    told = "\n".join(f"{state_of(file)} {_from_root(file)}" for file in sorted(files))
+    display(
+        {RECORD_MIME: {FILES_USED: {"value": told, "text": as_text(len(files))}},
+         "text/plain": f"{as_text(len(files))} files"},
+        raw=True,
+    )
+
+
+def state_of(file: Path) -> str:
+    """The SHA-256 of a file, or `gone` where there is none."""
+    if not file.is_file():
+        return "gone"
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _files_of(path: Path) -> Iterable[Path]:
+    if path.is_dir():
+        return (file for file in path.rglob("*") if file.is_file())
+    return (path,)
+
+
+def _from_root(file: Path) -> str:
+    return (file.relative_to(ROOT) if file.is_relative_to(ROOT) else file).as_posix()
 
 
 def bilingual(ko: str, en: str) -> HTML:

@@ -12,15 +12,16 @@ What they read and leave lies under one folder, `artifacts/`; see `lib.stages`.
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from lib.cache import ROOT
-from lib.profile import given_by
+from lib.profile import DEVICES, given_by
 from lib.stages import Room, StageError, Step, carry_out
-from lib.vocabulary_corpus import fill, raw_files
+from lib.vocabulary_corpus import fill, own_clean_files, raw_files
 from lib.vocabulary_original import model_files
 
 __all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "for_profile", "parsed",
@@ -92,13 +93,25 @@ SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents"
          "context": 32, "held_out_documents": 4}
 
 
+#: The least that a number may be.
+LEAST = {"seed": 0, "corpus_documents": 1, "passes": 1, "made_items": 0, "least": 1,
+         "general_mb": 0, "align_documents": 1, "rows_steps": 0, "train_steps": 0,
+         "batch_size": 1, "context": 1, "gradient_accumulation_steps": 1,
+         "held_out_documents": 1, "save_every": 1}
+#: Numbers above 0 and at most 1.
+PARTS = ("share", "rows_learning_rate", "learning_rate")
+#: Texts of which only some mean something.
+KNOWN = {"mixed_precision": ("no", "bf16", "fp16"), "device": DEVICES}
+
+
 def settled(given: dict[str, Any], profile: str = "book") -> Options:
     """Options of the values given, as a profile has them.
 
     Raises
     ------
     StageError
-        If one is of another kind than its default: a text for a number.
+        If one is of another kind than its default (a text for a number), is out of its
+        range, or a batch cannot be cut into the parts that were asked for.
     """
     kinds = {"str": ((str,), "a text"), "int": ((int,), "a whole number"),
              "float": ((int, float), "a number"), "bool": ((bool,), "True or False")}
@@ -110,7 +123,29 @@ def settled(given: dict[str, Any], profile: str = "book") -> Options:
         if not right and not (more and value is None):
             words += " or None" if more else ""
             raise StageError(f"{field.name} is {value!r}; give {words}")
-    return for_profile(Options(**given), profile)
+        if name == "float" and field.name in given:
+            given = given | {field.name: float(value)}
+    options = for_profile(Options(**given), profile)
+    _check_ranges(options)
+    return options
+
+
+def _check_ranges(options: Options) -> None:
+    for name, value in vars(options).items():
+        if value is None:
+            continue
+        if name in LEAST and not LEAST[name] <= value < math.inf:
+            raise StageError(f"{name} is {value:g}; use {LEAST[name]} or more")
+        if name in PARTS and not 0 < value <= 1:
+            raise StageError(f"{name} is {value:g}; use a number above 0 and at most 1")
+        if name in KNOWN and value not in KNOWN[name]:
+            raise StageError(f"{name} is {value!r}; use {', '.join(KNOWN[name])}")
+    if options.gradient_accumulation_steps > options.batch_size:
+        raise StageError(
+            f"gradient_accumulation_steps is {options.gradient_accumulation_steps} and "
+            f"batch_size {options.batch_size}: a batch cannot be cut into more parts "
+            "than it has windows; lower the one or raise the other"
+        )
 
 
 def for_profile(options: Options, profile: str) -> Options:
@@ -163,6 +198,7 @@ STEPS = {step.stage: step for step in (
                       "cleaned_corpora_dir", "text_key", "encoding"),
          _late("lib.vocabulary_corpus", "init"), prepare=fill,
          reads=lambda options, root: [*raw_files(options, root),
+                                      *own_clean_files(options, root),
                                       *model_files(options.model)]),
     Step("analyze", ("init",), (), _late("lib.vocabulary_corpus", "analyze")),
     Step("distill", ("init", "analyze"), ("passes", "made_items", "layer", "seed"),

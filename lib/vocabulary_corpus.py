@@ -167,6 +167,17 @@ def raw_files(options: Any, root: Path) -> list[Path]:
     return list(names.values())
 
 
+def own_clean_files(options: Any, root: Path) -> list[Path]:
+    """The files that a reader put among the cleaned ones, cleaned from no raw file."""
+    folder = _folder(options.cleaned_corpora_dir, root, TREE.CLEANED)
+    before = _index(root)
+    known = before["files"] if before["folder"] == shown(folder, root) else {}
+    made = {name for name, entry in known.items() if entry["raw"]}
+    made |= {f"{file.stem}.txt" for file in raw_files(options, root)}
+    there = _entries(folder) if folder.is_dir() else []
+    return [file for file in there if file.suffix == ".txt" and file.name not in made]
+
+
 def init(options: Any, room: Room) -> dict[str, Any]:
     """Gather tokenizer, configuration and corpora; see the options of this stage.
 
@@ -189,6 +200,7 @@ def init(options: Any, room: Room) -> dict[str, Any]:
     anew = options.force or options.normalize_force
     known = before["files"] if before["folder"] == shown(folder, room.root) else {}
     files, kept = {}, 0
+    own = own_clean_files(options, room.root)
     for file in raw:
         target = folder / f"{file.stem}.txt"
         entry = {"raw": shown(file, room.root), "raw_sha256": sha256_of(file),
@@ -198,12 +210,10 @@ def init(options: Any, room: Room) -> dict[str, Any]:
             room.keep(shown(target, room.root))
             kept += 1
         files[target.name] = found or entry | _clean_file(file, target, options, room)
-    for target in _entries(folder) if folder.is_dir() else []:
-        was = known.get(target.name, {"raw": None})
-        if target.suffix == ".txt" and target.name not in files and not was["raw"]:
-            files[target.name] = _adopted(target)
-            room.keep(shown(target, room.root))
-            kept += 1
+    for target in own:
+        files[target.name] = _adopted(target)
+        room.keep(shown(target, room.root))
+        kept += 1
     total = sum(entry["documents"] for entry in files.values())
     if not total:
         where = _folder(options.raw_corpora_dir, room.root, TREE.RAW)
@@ -284,6 +294,8 @@ def _clean_file(file: Path, target: Path, options: Any, room: Room) -> dict[str,
             dropped += count == before
             cut += max(count - before - 1, 0)
             progress.update(raw.tell() - progress.n)
+    if not count:
+        say(f"{file.name} holds no text and adds no document.")
     return {"documents": count, "dropped": dropped, "cuts": cut,
             "bytes": draft.stat().st_size, "sha256": sha256_of(draft)}
 

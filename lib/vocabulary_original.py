@@ -175,8 +175,8 @@ def _from_hub(name: str, folder: Path) -> dict[str, str]:
         _copy(_snapshot(name), folder)
     except Refused as error:
         raise StageError(
-            f"model {name!r} is neither smollm2, gpt2 nor a folder that is there, and "
-            f"the Hub did not give it ({error}); name one of these"
+            f"model {name!r} is neither smollm2, gpt2, tiny nor a folder that is "
+            f"there, and the Hub did not give it ({error}); name one of these"
         ) from None
     return {"weights": "hub", "place": name}
 

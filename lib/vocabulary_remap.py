@@ -208,6 +208,11 @@ def _rule(node: yaml.Node, name: str) -> Rule:
         )
     given: dict[str, yaml.Node] = {}
     for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise RuleError(
+                f"{name}, line {key.start_mark.line + 1}: a list or a table stands "
+                "where a name is due; a rule has id, old and new, once each"
+            )
         if key.value not in KEYS or key.value in given:
             what = "comes twice" if key.value in given else "is not known"
             raise RuleError(
@@ -319,7 +324,8 @@ def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,
                  "one byte")
         if rule.old not in ids:
             fail(f"{shown_piece(rule.old)} is not in the vocabulary; id {rule.id} "
-                 f"means {shown_piece(pieces[rule.id])}")
+                 f"means {shown_piece(pieces[rule.id])}: write that as old, or the id "
+                 "of the token that is meant")
         if ids[rule.old] != rule.id:
             fail(f"id {rule.id} means {shown_piece(pieces[rule.id])}, and "
                  f"{shown_piece(rule.old)} has id {ids[rule.old]}; make them agree")
@@ -334,7 +340,7 @@ def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,
                  f"{ids[rule.new]}; write a new piece")
         if first := news.get(rule.new):
             fail(f"{shown_piece(rule.new)} comes twice{_also(first)}; a piece has one "
-                 "id")
+                 "id: take one of the rules out")
         olds[rule.id] = news[rule.new] = rule
         text = kept_text(rule.new)
         if text is None:

@@ -232,8 +232,9 @@ def replay_texts(name: str) -> list[str]:
     try:
         text = file.read_text("utf-8") if file.is_file() else data.text(name)
     except (data.DataError, UnicodeDecodeError, OSError) as error:
+        why = str(error).rstrip(".")
         raise ValueError(
-            f"replay_corpus {name!r} cannot be read ({error}); name a text of the book "
+            f"replay_corpus {name!r} cannot be read ({why}); name a text of the book "
             "such as tinyshakespeare, a UTF-8 file, or none"
         ) from None
     return [part.strip() for part in text.split("\n") if len(part.strip()) > 40]

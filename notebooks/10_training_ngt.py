@@ -70,7 +70,7 @@ from lib.figures import COLOURS, show, use_style
 from lib.gravity import repulsion
 from lib.gravity_lm import LMConfig, build, parameters
 from lib.profile import settings
-from lib.results import bilingual, record
+from lib.results import bilingual, record, used
 from lib.text_tokenizers import CharTokens
 from lib.texts import ids_of, load_text
 from lib.train import Recipe, batches, evaluate, fit
@@ -329,6 +329,7 @@ pd.DataFrame({"검증 손실, 글 전체 | loss, whole validation text": [
 from lib.comparison import Interval, by_rate, read_rows, standings
 
 runs = read_rows(ROOT / results)
+used([results])
 there = {(row["size"], row["name"]) for row in runs}
 all_sizes = [size for size in ("small", "medium") if (size, "dot") in there]
 tables = {size: standings(runs, size) for size in all_sizes}

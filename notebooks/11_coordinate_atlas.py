@@ -57,7 +57,7 @@ from matplotlib import pyplot as plt
 from lib import data
 from lib.figures import COLOURS, show, use_style
 from lib.profile import settings
-from lib.results import record, wrote
+from lib.results import record, used, wrote
 
 use_style()
 sizes = ("steps", "learning_rate", "batch", "context", "d_model", "n_layers",
@@ -88,6 +88,7 @@ from lib.atlas_page import place_for
 page = place_for(output or "artifacts/atlas/atlas.html", data.ROOT)
 folder = data.ROOT / checkpoint_path if checkpoint_path else None
 source = opened(folder, dataset, data_path)
+used([folder, data_path])
 tokens, corpus, model = source.tokens, source.corpus, source.model
 shown_ids = to_show(text, source, cfg.points)
 

@@ -54,7 +54,7 @@ from matplotlib import pyplot as plt
 from lib.data import ROOT, text
 from lib.figures import COLOURS, show, use_style
 from lib.profile import settings
-from lib.results import bilingual, record, wrote
+from lib.results import bilingual, record, used, wrote
 from lib.screening import BUDGETS, REPORTED, VARIANTS, plan, screen, size_of
 
 use_style()
@@ -72,6 +72,7 @@ folder = output or (None if budget else fresh.name)
 
 # %% tags=["hide-input"]
 steps, source = cfg.steps, data_path
+used([data_path])
 if budget:
     steps = max_steps
 elif cfg.excerpt and data_path is None:  # a page takes the beginning only

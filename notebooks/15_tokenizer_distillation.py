@@ -103,7 +103,7 @@ from itertools import pairwise
 import pandas as pd
 
 from lib.distill import merge_table, piece_bytes
-from lib.results import record
+from lib.results import record, used
 
 teacher = data.gpt2_tokenizer()
 pieces = piece_bytes(teacher)  # the bytes of each id
@@ -1277,6 +1277,7 @@ import json
 
 runs = data.ROOT / "benchmarks/results/tokenizers.jsonl"
 lines = runs.read_text("utf-8").splitlines() if runs.exists() else []
+used([runs])
 published = [json.loads(line) for line in lines]
 ruled = [row for row in published if row["form"] == "rules"]
 plainly = {row["tokenizer"]: row for row in published

@@ -57,7 +57,7 @@ from matplotlib import pyplot as plt
 from lib import data
 from lib.figures import COLOURS, show, use_style
 from lib.profile import settings
-from lib.results import record
+from lib.results import record, used
 
 use_style()
 
@@ -143,10 +143,10 @@ from lib.vocabulary_align import (
 )
 
 ids = reassigned(original, remapped).ids
-used = Counter(index for encoding in original.encode_batch(swap.domain[:1000])
-               for index in encoding.ids)
+counts = Counter(index for encoding in original.encode_batch(swap.domain[:1000])
+                 for index in encoding.ids)
 learning = {"swapped": ids,
-            "unswapped": [i for i, _ in used.most_common(len(ids))]}
+            "unswapped": [i for i, _ in counts.most_common(len(ids))]}
 
 # %%
 points = []  # (model, step, Korean, English)
@@ -306,7 +306,9 @@ show(figure, table=curve.round(3).unstack(0))
 # `python -m benchmarks.ivr` compares the two models over more steps, though without the first phase: it begins with the second. It leaves each measurement as a line of `benchmarks/results/ivr.jsonl`. Below is the curve of the largest budget in that file. Replay is Wikipedia and code there, and the plays of Shakespeare are a kind of text that is not replayed.
 
 # %% tags=["hide-input"]
-lines = (data.ROOT / "benchmarks/results/ivr.jsonl").read_text("utf-8")
+results = data.ROOT / "benchmarks/results/ivr.jsonl"
+used([results])
+lines = results.read_text("utf-8")
 rows = pd.DataFrame([json.loads(line) for line in lines.splitlines()])
 rows["budget"] = rows["steps"] * rows["batch"] * rows["context"]
 every = rows[rows["part"] == "train"]
@@ -323,12 +325,17 @@ swapped = final.drop("unswapped")
 best, least = swapped["domain"].idxmin(), swapped["domain"].min()
 plain = rows[rows["part"] == "before"].set_index("name")["plays"]
 plays, untouched = swapped["plays"][best], final["domain"]["unswapped"]
+others = {kind: 100 * (swapped[kind][best] / final[kind]["unswapped"] - 1)
+          for kind in ("prose", "code", "plays")}
 record(big_unswapped=f"{untouched:.2f}", big_swapped=f"{least:.2f}",
        big_gap=f"{least - untouched:+.3f}".replace("-", "−"),
        plays_swapped=f"{plays:.2f}",
        plays_before=f"{plain['original']:.2f}",
        plays_distilled=f"{plain['distilled']:.2f}",
-       plays_change=f"{100 * (plays / plain['original'] - 1):+.1f}%")
+       plays_change=f"{100 * (plays / plain['original'] - 1):+.1f}%".replace("-", "−"),
+       plays_unswapped=f"{final['plays']['unswapped']:.2f}",
+       **{f"{kind}_gap": f"{percent:+.1f}%".replace("-", "−")
+          for kind, percent in others.items()})
 ends.columns = [f"{kind}, {when}" for kind, when in ends.columns]
 ends.rename_axis("모델 | model")
 
@@ -355,9 +362,13 @@ show(figure, table=published.round(3))
 # <!-- alt: Four line plots, tokens across and bits per byte up, one line a model. For film reviews the lines fall; for the others they move far less. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 영화평은 바꾸지 않은 모델이 ⟨big_unswapped⟩비트, 바꾼 모델 가운데 나은 쪽이 ⟨big_swapped⟩비트입니다(차이 ⟨big_gap⟩비트). 희곡은 되새기지 않은 종류입니다. 옛 토크나이저(tokenizer)로 ⟨plays_before⟩비트, 증류(distillation)한 것으로 ⟨plays_distilled⟩비트이고, 조각을 바꾸고 학습을 마친 뒤에는 ⟨plays_swapped⟩비트입니다(바꾸기 전과 견주어 ⟨plays_change⟩).
+# 학습을 마쳤을 때 영화평은 바꾸지 않은 모델이 ⟨big_unswapped⟩비트, 바꾼 모델 가운데 가장 나은 것이 ⟨big_swapped⟩비트입니다(차이 ⟨big_gap⟩비트, 음수이면 바꾼 쪽이 낫습니다). 같은 두 모델이 다른 종류의 글에서 벌어진 정도는 위키백과 ⟨prose_gap⟩, 코드 ⟨code_gap⟩, 희곡 ⟨plays_gap⟩입니다. 곡선 가운데의 점들은 학습률(learning rate)이 높을 때 잰 것이고, 학습률이 다 내려간 마지막 점만 결과로 보십시오.
+#
+# 희곡은 되새기지 않은 종류입니다. 학습하기 전에는 옛 토크나이저(tokenizer)로 ⟨plays_before⟩비트, 증류(distillation)한 것으로 ⟨plays_distilled⟩비트입니다. 학습을 마치면 바꾸지 않은 모델은 ⟨plays_unswapped⟩비트, 바꾼 모델은 ⟨plays_swapped⟩비트가 됩니다(학습하기 전과 견주어 ⟨plays_change⟩). 한국어를 배우는 동안 둘 다 희곡을 얼마쯤 잊습니다.
 # %% [markdown] tags=["lang-en"]
-# Film reviews take ⟨big_unswapped⟩ bits with the untouched model and ⟨big_swapped⟩ with the better of the swapped ones (a difference of ⟨big_gap⟩ bits). The plays are a kind that is not replayed. They take ⟨plays_before⟩ bits with the old tokenizer, ⟨plays_distilled⟩ with the distilled one, and ⟨plays_swapped⟩ after the swap and the training (⟨plays_change⟩ against before).
+# At the end of training, film reviews take ⟨big_unswapped⟩ bits with the untouched model and ⟨big_swapped⟩ with the best of the swapped ones (a difference of ⟨big_gap⟩ bits; below zero, the swap is better). On other kinds of text the same two models differ by ⟨prose_gap⟩ on Wikipedia, ⟨code_gap⟩ on code and ⟨plays_gap⟩ on the plays. Points in the middle of a curve were measured while the learning rate was high; take only the last one, after it has come down, as a result.
+#
+# The plays are a kind that is not replayed. Before training they take ⟨plays_before⟩ bits with the old tokenizer and ⟨plays_distilled⟩ with the distilled one. After it they take ⟨plays_unswapped⟩ with the untouched model and ⟨plays_swapped⟩ with the swapped one (⟨plays_change⟩ against before training). Learning Korean, both forget something of the plays.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-budgets -->

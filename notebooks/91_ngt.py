@@ -86,7 +86,7 @@ from lib.figures import COLOURS, show, use_style
 from lib.gravity_lm import LanguageModel, parameters
 from lib.ngt_log import scalars
 from lib.profile import settings
-from lib.results import record, wrote
+from lib.results import record, used, wrote
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -96,6 +96,7 @@ cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
 asked = ngt.Options(**{name: globals()[name] for name in ngt.NAMES})
 options = ngt.settled(asked, cfg.profile)
 task = ngt.prepare(options)
+used([data_path])
 start = prompt or task.text.valid[:40]
 task.tokens.encode(start)  # a prompt it cannot read ends the run here
 record(n_steps=options.max_steps, width=options.hidden_dim,

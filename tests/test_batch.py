@@ -351,6 +351,24 @@ def test_a_page_of_the_book_has_parameters_of_its_own(tmp_path, monkeypatch):
     assert planned("book", "-p", "steps", "4")["01_first"] == {"steps": 4}
 
 
+def test_a_notebook_that_knows_what_holds_is_executed_each_time_but_for_its_page(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(batch, "RUNS", tmp_path / "runs")
+    (tmp_path / "batch.toml").write_text('always = ["02"]\n' + TOML)
+    (tmp_path / "01_first.py").write_text(FIRST, encoding="utf-8")
+    (tmp_path / "02_second.py").write_text(SECOND, encoding="utf-8")
+    known = catalogue(tmp_path)
+
+    def forced(*words):
+        jobs = batch.plan(batch.parse([*words, "--profile", "smoke"]), known)[0]
+        return {job.name: job.force for job in jobs}
+
+    assert forced("02") == {"02_second": True}
+    assert forced("first") == {"01_first": False}
+    assert not any(forced("book").values()) and all(forced("book", "--force").values())
+
+
 def test_a_group_brings_parameters_of_its_own_and_an_explicit_one_wins(
     tmp_path, monkeypatch, capsys
 ):

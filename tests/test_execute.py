@@ -295,6 +295,28 @@ def test_a_run_whose_files_are_gone_runs_again_and_a_page_does_not(ran, tmp_path
     assert (again.cached, left.read_text()) == (False, "a curve")
 
 
+def test_a_run_or_a_page_whose_input_is_not_what_it_was_runs_again(ran, tmp_path):
+    rules, file = tmp_path / "my" / "rules.txt", tmp_path / "07_reads.py"
+    rules.parent.mkdir()
+    rules.write_text("one")
+    file.write_text(
+        f"# %%\nfrom pathlib import Path\nfrom lib.results import record, used\n"
+        f"folder = Path({str(rules.parent)!r})\nused([folder, None])\n"
+        'record(seen="".join(f.read_text() for f in folder.iterdir()))\n'
+    )
+    jobs = [Job(file, "smoke"), Job(file, "smoke", out=tmp_path / "out.ipynb")]
+    for job in jobs:
+        execute_many([job], progress=False)
+        assert execute_many([job], progress=False)[0].cached
+    for change in (lambda: rules.write_text("two"),
+                   lambda: rules.write_text("three"), rules.unlink):
+        change()
+        assert not executing.Run(jobs[0]).from_cache()
+        again = execute_many([jobs[1]], progress=False)[0]
+        found = rules.read_text() if rules.exists() else ""
+        assert (again.cached, again.records["seen"]["value"]) == (False, found)
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A small repository: a library with a package, data and pins."""

@@ -99,6 +99,21 @@ def test_every_option_that_decides_a_result_belongs_to_a_stage():
     (["share=yes"], "share is 'yes'; give a number"),
     (["force=1"], "force is 1; give True or False"),
     (["corpus_documents=x"], "corpus_documents is 'x'; give a whole number or None"),
+    (["corpus_documents=0"], "corpus_documents is 0; use 1 or more"),
+    (["passes=0"], "passes is 0; use 1 or more"),
+    (["made_items=-1"], "made_items is -1; use 0 or more"),
+    (["general_mb=-1"], "general_mb is -1; use 0 or more"),
+    (["align_documents=-3"], "align_documents is -3; use 1 or more"),
+    (["held_out_documents=0"], "held_out_documents is 0; use 1 or more"),
+    (["save_every=0"], "save_every is 0; use 1 or more"),
+    (["share=2"], "share is 2; use a number above 0 and at most 1"),
+    (["share=float('nan')"], "share is "),
+    (["learning_rate=-1"], "learning_rate is -1; use a number above 0 and at most 1"),
+    (["rows_learning_rate=1e6"], "rows_learning_rate is 1e+06; use a number above"),
+    (["mixed_precision=fp8"], "mixed_precision is 'fp8'; use no, bf16, fp16"),
+    (["device=tpu"], "device is 'tpu'; use auto, cpu, cuda, mps"),
+    (["batch_size=2", "gradient_accumulation_steps=3"],
+     "gradient_accumulation_steps is 3 and batch_size 2: a batch cannot be cut into"),
 ])
 def test_an_option_that_cannot_be_meant_is_named(words, sentence):
     with pytest.raises(StageError) as refused:

@@ -140,7 +140,8 @@ REFUSED = {
          "well: write encoding cp1252")),
     "cut inside a character": (
         "a.txt", KOREAN.strip().encode()[:-1], {},
-        "byte 0xED at offset 67 (line 2)"),
+        ("byte 0xED at offset 67 (line 2) begins a character in the middle of which "
+         "the file ends; fetch the whole file")),
     "not cp949": (
         "a.txt", b"abc\n\xff\xff\n", {"encoding": "cp949"},
         "a.txt is not cp949: byte 0xFF at offset 4 (line 2)"),
@@ -208,7 +209,12 @@ REFUSED = {
         "a.json, line 3 has no key 'text'; its keys are 'n'"),
     "a number under the key": (
         "a.jsonl", b'{"text": 3}', {}, "'text' in a.jsonl, line 1 is a number and no"),
-    "a number": ("a.jsonl", b"3", {}, "a.jsonl, line 1 is a number and no text"),
+    "a number": (
+        "a.jsonl", b"3", {},
+        ("a.jsonl, line 1 is a number; a document is a text, or an object that has one "
+         "under 'text'")),
+    "an array in an array": (
+        "a.json", b'["fine",\n["a"]]', {}, "a.json, line 2 is an array; a document is"),
 }
 
 
@@ -285,7 +291,7 @@ def test_an_init_that_is_refused_leaves_everything_as_it_was(tmp_path, case):
         sentence = "would both be cleaned into"
     elif case == "no model":
         chosen = replace(chosen, model=str(tmp_path / "no model"))
-        sentence = "is neither smollm2, gpt2 nor a folder that is there"
+        sentence = "is neither smollm2, gpt2, tiny nor a folder that is there"
     else:
         chosen = replace(chosen, cleaned_corpora_dir=str(folder))
         sentence = "is to hold both raw and cleaned corpora; name two folders"
@@ -356,6 +362,31 @@ def test_what_is_not_clean_is_cleaned_or_named(tmp_path):
     (target.parent / "b.txt").write_bytes(b"\xff\n")
     with pytest.raises(StageError, match=r"b\.txt among the cleaned corpora is not "):
         run("init", replace(chosen, force=True))
+
+
+def test_a_clean_file_put_there_later_makes_init_stale_and_is_taken_in(tmp_path):
+    chosen = options(tmp_path)
+    put(chosen, "a.txt", "from raw\n")
+    run("init", chosen)
+    own = chosen.root / TREE.CLEANED / "own.txt"
+    own.write_text("by hand\n")
+    with pytest.raises(StageError, match=r"corpora/cleaned/own\.txt is new; run "):
+        run("analyze", chosen)
+    told = run("init", chosen)
+    assert (told["kept"], told["results"]["files"]) == (False, 2)
+    assert list(cleaned(chosen.root)) == ["from raw", "by hand"]
+    assert run("init", chosen)["kept"]
+    own.unlink()
+    assert not run("init", chosen)["kept"]
+    assert list(cleaned(chosen.root)) == ["from raw"]
+
+
+def test_a_raw_file_without_text_is_told(tmp_path, capsys):
+    chosen = options(tmp_path)
+    put(chosen, "a.txt", "words\n")
+    put(chosen, "b.txt", " \n\n")
+    assert run("init", chosen)["results"]["documents"] == 1
+    assert "b.txt holds no text and adds no document." in capsys.readouterr().err
 
 
 def test_a_new_raw_file_leaves_the_cleaned_ones_and_a_raw_file_gone_takes_its_own(
