@@ -121,7 +121,19 @@ def test_a_stage_whose_result_is_the_same_again_makes_no_other_stale(tmp_path):
     assert run_all(tmp_path) == [True, True, True]
 
 
-def test_a_missing_stage_is_named_with_its_command(tmp_path):
+@pytest.fixture
+def plain(monkeypatch):
+    """Commands without a profile, whatever the tests are run in."""
+    monkeypatch.delenv("BOOK_PROFILE", raising=False)
+
+
+def test_a_command_names_the_profile_whose_artifacts_it_makes(plain, monkeypatch):
+    assert command("init") == "./setup_and_run.sh run init"
+    monkeypatch.setenv("BOOK_PROFILE", "smoke")
+    assert command("init") == "./setup_and_run.sh run init --profile smoke"
+
+
+def test_a_missing_stage_is_named_with_its_command(plain, tmp_path):
     with pytest.raises(StageError) as missing:
         run(tmp_path, "gather")
     assert str(missing.value) == (

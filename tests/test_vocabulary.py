@@ -14,7 +14,7 @@ import pytest
 from kills import killed
 from small_vocabulary import TEXTS, model_folder, options, put
 
-from lib.stages import TREE, StageError, manifest_of, standing
+from lib.stages import TREE, StageError, command, manifest_of, standing
 from lib.vocabulary import (
     NAMES,
     SMOKE,
@@ -53,7 +53,7 @@ def test_nothing_starts_before_init(tmp_path, stage, missing):
         run(stage, Options(artifacts_dir=str(tmp_path)))
     assert str(refused.value) == (
         f"{stage} needs what {missing} makes and its manifest is not there; run "
-        f"./setup_and_run.sh run {missing} first"
+        f"{command(missing)} first"
     )
 
 
@@ -68,7 +68,7 @@ def test_remap_does_not_start_before_distill_and_each_waits_for_the_one_before(
                 run(one, made)
             assert str(refused.value) == (
                 f"{one} needs what {stage} makes and its manifest is not there; run "
-                f"./setup_and_run.sh run {stage} first"
+                f"{command(stage)} first"
             )
         run(stage, made)
     with pytest.raises(StageError, match=r"remap needs what select makes"):
