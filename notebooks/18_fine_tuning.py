@@ -312,6 +312,8 @@ lines = results.read_text("utf-8")
 rows = pd.DataFrame([json.loads(line) for line in lines.splitlines()])
 rows["budget"] = rows["steps"] * rows["batch"] * rows["context"]
 every = rows[rows["part"] == "train"]
+same = ["pieces", "seed", "batch", "context", "rate", "rows_rate", "rank"]
+every = every[(every[same] == every[same].iloc[0]).all(axis=1)]  # as published
 trained = every[every["budget"] == every["budget"].max()]
 published = trained.set_index(["name", "tokens"])[["domain", "prose", "code", "plays"]]
 record(big_pieces=int(trained["pieces"].iloc[0]),
@@ -323,7 +325,7 @@ ends = published.groupby("name", sort=False).agg(["first", "last"]).round(3)
 final = published.groupby("name").last()
 swapped = final.drop("unswapped")
 best, least = swapped["domain"].idxmin(), swapped["domain"].min()
-plain = rows[rows["part"] == "before"].set_index("name")["plays"]
+plain = rows[rows["part"] == "before"].groupby("name")["plays"].first()
 plays, untouched = swapped["plays"][best], final["domain"]["unswapped"]
 others = {kind: 100 * (swapped[kind][best] / final[kind]["unswapped"] - 1)
           for kind in ("prose", "code", "plays")}
