@@ -118,7 +118,7 @@ def _blocks(raw: BinaryIO, file: Path, encoding: str) -> Iterator[str]:
             line += good.replace("\r\n", "\n").replace("\r", "\n").count("\n")
             offset = read - len(error.object) + at
             half = ended and error.end == len(error.object) and "end" in error.reason
-            remedy = "fetch the whole file" if half else ELSE
+            remedy = "fetch the whole file" if half else _NAME_IT
             raise StageError(
                 f"{file.name} is not {encoding}: byte 0x{error.object[at]:02X} at "
                 f"offset {offset:,} (line {line:,}) "
@@ -179,14 +179,14 @@ def _halves(head: bytes) -> str:
     return "" if even == odd else "utf-16-le" if odd > even else "utf-16-be"
 
 
-ELSE = "name its encoding, or save it as UTF-8"
+_NAME_IT = "name its encoding, or save it as UTF-8"
 
 
-def _advice(near: bytes, codec: str, head: bytes, else_: str = ELSE) -> str:
+def _advice(near: bytes, codec: str, head: bytes, remedy: str = _NAME_IT) -> str:
     for guess in _GUESSES:
         if guess != codec and all(_reads(part, guess) for part in (near, head)):
             return f"as {guess} it reads well: write encoding {guess}"
-    return else_
+    return remedy
 
 
 def _reads(part: bytes, codec: str) -> bool:

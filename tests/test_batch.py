@@ -333,17 +333,28 @@ def test_an_interrupted_run_says_what_is_finished_and_goes_on_from_there(
     }
 
 
-def test_a_page_of_the_book_has_parameters_of_its_own(tmp_path, monkeypatch):
+@pytest.fixture
+def planner(tmp_path, monkeypatch):
+    """From the text of a `batch.toml` to: which jobs does a command plan, and how?"""
     monkeypatch.setattr(batch, "RUNS", tmp_path / "runs")
-    (tmp_path / "batch.toml").write_text(TOML + '[pages]\n"01" = { steps = 9 }\n')
     (tmp_path / "01_first.py").write_text(FIRST, encoding="utf-8")
     (tmp_path / "02_second.py").write_text(SECOND, encoding="utf-8")
-    known = catalogue(tmp_path)
 
-    def planned(*words):
-        jobs = batch.plan(batch.parse([*words, "--profile", "smoke"]), known)[0]
-        return {job.name: job.parameters for job in jobs}
+    def make(toml, what):
+        (tmp_path / "batch.toml").write_text(toml)
+        known = catalogue(tmp_path)
 
+        def planned(*words):
+            jobs = batch.plan(batch.parse([*words, "--profile", "smoke"]), known)[0]
+            return {job.name: getattr(job, what) for job in jobs}
+
+        return planned
+
+    return make
+
+
+def test_a_page_of_the_book_has_parameters_of_its_own(tmp_path, planner):
+    planned = planner(TOML + '[pages]\n"01" = { steps = 9 }\n', "parameters")
     of_pages = {job.name: job.parameters for job in batch.book_jobs("book", tmp_path)}
     assert of_pages == {"01_first": {"steps": 9}, "02_second": {}}
     assert planned("book") == of_pages  # so that a build finds what `run book` made
@@ -352,39 +363,20 @@ def test_a_page_of_the_book_has_parameters_of_its_own(tmp_path, monkeypatch):
 
 
 def test_a_notebook_that_knows_what_holds_is_executed_each_time_but_for_its_page(
-    tmp_path, monkeypatch
+    planner
 ):
-    monkeypatch.setattr(batch, "RUNS", tmp_path / "runs")
-    (tmp_path / "batch.toml").write_text('always = ["02"]\n' + TOML)
-    (tmp_path / "01_first.py").write_text(FIRST, encoding="utf-8")
-    (tmp_path / "02_second.py").write_text(SECOND, encoding="utf-8")
-    known = catalogue(tmp_path)
-
-    def forced(*words):
-        jobs = batch.plan(batch.parse([*words, "--profile", "smoke"]), known)[0]
-        return {job.name: job.force for job in jobs}
-
+    forced = planner('always = ["02"]\n' + TOML, "force")
     assert forced("02") == {"02_second": True}
     assert forced("first") == {"01_first": False}
     assert not any(forced("book").values()) and all(forced("book", "--force").values())
 
 
 def test_a_group_brings_parameters_of_its_own_and_an_explicit_one_wins(
-    tmp_path, monkeypatch, capsys
+    tmp_path, planner, capsys
 ):
-    monkeypatch.setattr(batch, "RUNS", tmp_path / "runs")
-    (tmp_path / "batch.toml").write_text(
+    planned = planner(
         TOML.replace("[needs]", 'wide = ["01"]\n[presets]\nwide = { wide = true, '
-                                "steps = 7 }\n[needs]")
-    )
-    (tmp_path / "01_first.py").write_text(FIRST, encoding="utf-8")
-    (tmp_path / "02_second.py").write_text(SECOND, encoding="utf-8")
-    known = catalogue(tmp_path)
-
-    def planned(*words):
-        jobs = batch.plan(batch.parse([*words, "--profile", "smoke"]), known)[0]
-        return {job.name: job.parameters for job in jobs}
-
+                                "steps = 7 }\n[needs]"), "parameters")
     assert planned("wide") == {"01_first": {"wide": True, "steps": 7}}
     assert planned("wide", "-p", "steps", "4")["01_first"] == {"wide": True, "steps": 4}
     assert planned("first") == planned("01") == {"01_first": {}}
