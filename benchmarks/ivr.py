@@ -38,6 +38,7 @@ from tokenizers import Tokenizer
 from lib import data
 from lib.bits import bits_per_byte
 from lib.gather import gather
+from lib.tokenizer_files import load_tokenizer
 from lib.vocabulary_align import (
     STRATEGIES,
     load_model,
@@ -119,7 +120,7 @@ class Bench:
     def __init__(self, given: argparse.Namespace):
         self.given = given
         self.place = str(data.path("smollm2"))
-        self.original = Tokenizer.from_file(f"{self.place}/tokenizer.json")
+        self.original = load_tokenizer(f"{self.place}/tokenizer.json")
         self.reviews = data.text("korean").splitlines()
         self.replay = replayed()
         found, _ = gather(int(given.general * 1e6))

@@ -34,6 +34,7 @@ from lib.bytelevel import count_words, piece_bytes
 from lib.distill import Distillation, distill, unigram_tokenizer
 from lib.fidelity import Compared, compare, differing, share_wrong
 from lib.gather import FOUND, MADE, Document, gather, made
+from lib.tokenizer_files import load_tokenizer
 
 TEACHERS = ("gpt2", "smollm2")
 FORMS = ("bpe", "scores", "rules")
@@ -46,7 +47,7 @@ def teacher(name: str) -> Tokenizer:
     if name == "gpt2":
         return data.gpt2_tokenizer()
     file = Path(data.path("smollm2")) / "tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer = load_tokenizer(file)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Digits(individual_digits=True),
         pre_tokenizers.ByteLevel(add_prefix_space=False)])
@@ -139,7 +140,7 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, object]]:
             path = folder / f"{form}.json"
             size[form] = path.stat().st_size
             clock = time.process_time()
-            tokenizers[form] = Tokenizer.from_file(str(path))
+            tokenizers[form] = load_tokenizer(path)
             load[form] = time.process_time() - clock
     bpe = tokenizers["bpe"]
     common = {

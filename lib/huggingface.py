@@ -39,6 +39,7 @@ from transformers import (
 )
 
 from lib.models import quiet
+from lib.tokenizer_files import for_whole_texts
 from lib.transformer import TransformerConfig
 from lib.translation import Pair, exact_match
 
@@ -86,9 +87,8 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[lis
     holds a character that it does not know.
     """
     limit, unknown = tokenizer.model_max_length, tokenizer.unk_token_id
-    inner = tokenizer.backend_tokenizer  # four times as fast as the wrapper
-    inner.no_padding()
-    inner.no_truncation()
+    # four times as fast as the wrapper
+    inner = for_whole_texts(tokenizer.backend_tokenizer)
     rows = [found.ids for found in inner.encode_batch_fast(list(texts))]
     for text, row in zip(texts, rows, strict=True):
         if len(row) > limit:
@@ -322,6 +322,7 @@ def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     with quiet():
         model = AutoModelForSeq2SeqLM.from_pretrained(place, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+    for_whole_texts(tokenizer.backend_tokenizer)
     return model.eval(), tokenizer
 
 

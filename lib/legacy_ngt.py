@@ -26,12 +26,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from lib.gravity import causal, squared_distances
 from lib.gravity_layers import UNIT_MASS
 from lib.text_tokenizers import BpeTokens, CharTokens, TiktokenTokens, Tokens
+from lib.tokenizer_files import parse_tokenizer
 
 EPS = 1e-6  # beside d²
 FIRST_RADIUS = 4.0  # what a file without a radius stands for
@@ -369,8 +369,8 @@ def tokens_of(vocab: dict[str, Any]) -> Tokens:
         return CharTokens(characters_of(vocab))
     if kind == "bpe":
         try:
-            return BpeTokens(Tokenizer.from_str(vocab["tokenizer_json"]))
-        except Exception:  # noqa: BLE001 - tokenizers raises plain Exception
+            return BpeTokens(parse_tokenizer(vocab["tokenizer_json"]))
+        except (KeyError, TypeError, ValueError):
             raise LegacyError("its BPE tokenizer is damaged") from None
     if kind == "tiktoken":
         return TiktokenTokens()

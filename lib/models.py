@@ -8,6 +8,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 from lib.download import Refused
+from lib.tokenizer_files import for_whole_texts
 
 
 def gpt2_tokenizer(vocab: Path, merges: Path):
@@ -46,6 +47,7 @@ def load(folder: Path, attention: str = "eager"):
             attn_implementation=attention,
             local_files_only=True,
         )
+    for_whole_texts(tokenizer.backend_tokenizer)
     return model.eval(), tokenizer
 
 

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from lib import data
 from lib.explorer import byte_of_character, token_labels
 from lib.models import gpt2_tokenizer
+from lib.tokenizer_files import load_tokenizer, parse_tokenizer
 
 KINDS = ("char", "bpe", "tiktoken")
 END_OF_TEXT = "<|endoftext|>"
@@ -155,18 +156,12 @@ class BpeTokens:
         ValueError
             If it is none.
         """
-        file = Path(file)
         try:
-            text = file.read_text(encoding="utf-8")
-            inner = json.loads(text)
-            if "tokenizer_json" in inner:  # the original's wrapping
-                text = inner["tokenizer_json"]
-            return cls(Tokenizer.from_str(text))
-        except Exception as error:  # noqa: BLE001 - tokenizers raises plain Exception
+            return cls(load_tokenizer(file))
+        except ValueError as error:
             raise ValueError(
-                f"{file} holds no tokenizer ({type(error).__name__}: "
-                f"{str(error)[:80]}); name another tokenizer_path, or one that is not "
-                "there yet, to train one"
+                f"tokenizer_path cannot be used: {error}, or a file that is not there "
+                "yet, to train one"
             ) from None
 
     def save(self, file: Path | str) -> None:
@@ -290,7 +285,7 @@ def from_json(told: dict[str, Any]) -> Tokens:
         if kind == "char":
             return CharTokens(told["characters"])
         if kind == "bpe":
-            return BpeTokens(Tokenizer.from_str(told["tokenizer"]))
+            return BpeTokens(parse_tokenizer(told["tokenizer"]))
         if kind == "tiktoken":
             return TiktokenTokens()
     except (KeyError, TypeError):

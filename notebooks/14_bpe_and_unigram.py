@@ -452,6 +452,7 @@ record(tree_en=english, tree_ko=korean, roots_en=roots[0], roots_ko=roots[1],
 
 # %%
 from lib.distill import piece_bytes
+from lib.tokenizer_files import load_tokenizer
 
 
 def tokens_each(tokenizer, text):
@@ -465,7 +466,7 @@ def tokens_each(tokenizer, text):
     return 1 + broken.sum(0)
 
 # %%
-smollm2 = Tokenizer.from_file(str(data.path("smollm2") / "tokenizer.json"))
+smollm2 = load_tokenizer(data.path("smollm2") / "tokenizer.json")
 spread = {name: tokens_each(tokenizer, reviews[:cfg.characters])
           for name, tokenizer in (("GPT-2", gpt2), ("SmolLM2", smollm2))}
 seen = set(gpt2.encode(reviews[:cfg.characters]).ids)

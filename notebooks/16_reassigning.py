@@ -48,13 +48,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from tokenizers import Tokenizer
 
 from lib import data
 from lib.figures import COLOURS, PAPER, show, use_style
 from lib.gather import gather
 from lib.profile import settings
 from lib.results import record
+from lib.tokenizer_files import load_tokenizer
 
 # %% tags=["hide-input"]
 cfg = settings(
@@ -91,7 +91,7 @@ train = [line for n, line in enumerate(lines) if n % 20]
 gathered = gather(int(cfg.general_mb * 1e6), 0.1)
 general = [document.text for part in gathered for document in part]
 smollm2 = data.path("smollm2") / "tokenizer.json"
-teachers = {"SmolLM2": Tokenizer.from_file(str(smollm2)),
+teachers = {"SmolLM2": load_tokenizer(smollm2),
             "GPT-2": data.gpt2_tokenizer()}
 record(domain_ko=data.describe("korean", "ko"), held=len(held),
        domain_en=data.describe("korean", "en"), train=len(train))

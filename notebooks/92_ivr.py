@@ -69,7 +69,6 @@ import itertools
 
 import pandas as pd
 from matplotlib import pyplot as plt
-from tokenizers import Tokenizer
 
 from lib import vocabulary
 from lib.data import ROOT
@@ -77,6 +76,7 @@ from lib.figures import COLOURS, show, use_style
 from lib.profile import settings
 from lib.results import record, wrote
 from lib.stages import TREE, shown
+from lib.tokenizer_files import load_tokenizer
 from lib.vocabulary_corpus import cleaned
 from lib.vocabulary_report import report
 
@@ -261,7 +261,7 @@ if "remap" in done:
     texts = itertools.islice(cleaned(options.root), 400)
     text = min(texts, key=lambda text: abs(len(text) - 40))
     for name, file in files.items():
-        encoded = Tokenizer.from_file(str(file)).encode(
+        encoded = load_tokenizer(file).encode(
             text, add_special_tokens=False)
         cut[name] = [len(token) for token in encoded.tokens]
     record("sample", text)

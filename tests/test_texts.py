@@ -64,7 +64,7 @@ def test_wikitext103_is_cut_where_an_article_begins(monkeypatch):
     (lambda tmp: tokens_of("bpe", "x", 100), "bpe_vocab_size is 100; use 256 or more"),
     (lambda tmp: tokens_of("bpe", "", 300), "an empty text teaches no merges"),
     (lambda tmp: tokens_of("char", ""), "an empty text has no characters"),
-    (lambda tmp: tokens_of("bpe", "x", 300, _file(tmp, b"{}")), "holds no tokenizer ("),
+    (lambda tmp: tokens_of("bpe", "x", 300, _file(tmp, b"{}")), "holds no tokenizer: "),
     (lambda tmp: BPE.decode([400]), "id 400 is not in the vocabulary of 400"),
     (lambda tmp: CharTokens.of("ab").decode([-1]), "id -1 is not in the vocabulary"),
     (lambda tmp: TiktokenTokens().decode([50257]), "id 50257 is not in the vocabulary"),
