@@ -4,6 +4,7 @@ Every function here takes the folder that holds the origin's files, writes the r
 into it under the name it is told and removes the rest. `data/sources.toml` names them.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -52,7 +53,19 @@ def reviews_jsonl(folder: Path, result: str) -> None:
 
 def reviews_tsv(folder: Path, result: str) -> None:
     """Write the reviews of NSMC's own table (id, document, label), one a line."""
-    file = folder / "ratings_train.txt"
+    reviews = _table(folder / "ratings_train.txt", at_least=140_000)
+    _write(folder, result, _lines(reviews), at_least=1_000_000)
+
+
+def reviews_held(folder: Path, result: str) -> None:
+    """Write the reviews of NSMC's table to test on, each a `{"review"}` on a line."""
+    reviews = _table(folder / "ratings_test.txt", at_least=45_000)
+    rows = [json.dumps({"review": text}, ensure_ascii=False) for text in reviews]
+    _write(folder, result, "".join(f"{row}\n" for row in rows), at_least=1_000_000)
+
+
+def _table(file: Path, at_least: int) -> list[str]:
+    """The second column of a table of NSMC, whose form is checked."""
     try:
         header, *rows = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except UnicodeDecodeError:
@@ -60,11 +73,11 @@ def reviews_tsv(folder: Path, result: str) -> None:
     cells = [row.split("\t") for row in rows]
     if header != "id\tdocument\tlabel" or any(len(row) != 3 for row in cells):
         raise Refused(f"{file.name} has not the columns id, document, label")
-    if len(cells) < 140_000:
+    if len(cells) < at_least:
         raise Refused(
-            f"{file.name} has {len(cells):,} reviews, at least 140,000 wanted"
+            f"{file.name} has {len(cells):,} reviews, at least {at_least:,} wanted"
         )
-    _write(folder, result, _lines(row[1] for row in cells), at_least=1_000_000)
+    return [row[1] for row in cells]
 
 
 def law(folder: Path, result: str) -> None:
@@ -73,6 +86,50 @@ def law(folder: Path, result: str) -> None:
     lines = "\n".join(texts).splitlines()
     kept = (line for line in lines if not re.fullmatch(r"[\W\d_]*", line))
     _write(folder, result, _lines(kept), at_least=50_000)
+
+
+def is_validation(title: str) -> bool:
+    """Whether an article is judged on; the other four of five are learned from.
+
+    The title alone decides, by the first byte of its SHA-256 in UTF-8: no article is
+    ever on both sides, whatever else the collection holds.
+
+    >>> [title for title in ("Earth", "Gravity", "Moon", "Tea") if is_validation(title)]
+    ['Gravity', 'Moon']
+    """
+    return _mixed(title)[0] % 5 == 0
+
+
+def articles_to_learn(folder: Path, result: str) -> None:
+    """Write the Wikipedia articles that are no validation text; see `_articles`."""
+    _articles(folder, result, validation=False)
+
+
+def articles_to_judge(folder: Path, result: str) -> None:
+    """Write the Wikipedia articles that are validation text; see `_articles`."""
+    _articles(folder, result, validation=True)
+
+
+def _articles(folder: Path, result: str, validation: bool) -> None:
+    """Write articles in the shape of WikiText: ` = Title = `, its text on one line.
+
+    The file is a JSON object, title -> {"extract": …}. Articles stand in the order of
+    their titles' hashes, so that the beginning of the text has all subjects in it.
+    """
+    (file,) = folder.glob("*.json")
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        extracts = {title: row["extract"] for title, row in rows.items()}
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise Refused(f"{file.name} is not a table of articles") from None
+    chosen = [title for title in extracts if is_validation(title) is validation]
+    chosen.sort(key=_mixed)
+    parts = (f" \n = {title} = \n \n {_line(extracts[title])} \n" for title in chosen)
+    _write(folder, result, "".join(parts), at_least=500_000)
+
+
+def _mixed(title: str) -> bytes:
+    return hashlib.sha256(title.encode()).digest()
 
 
 def wikitext(folder: Path, result: str) -> None:
@@ -88,8 +145,11 @@ def wikitext(folder: Path, result: str) -> None:
 
 def _lines(texts) -> str:
     """One text a line, in Unicode's composed form (NFC), empty ones left out."""
-    clean = (unicodedata.normalize("NFC", " ".join(text.split())) for text in texts)
-    return "".join(f"{text}\n" for text in clean if text)
+    return "".join(f"{line}\n" for line in map(_line, texts) if line)
+
+
+def _line(text: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def _write(folder: Path, result: str, text: str, at_least: int) -> None:

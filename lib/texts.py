@@ -1,9 +1,9 @@
 """The texts that language models of Part II read: a training and a validation part.
 
     tinyshakespeare  40,000 lines of plays; the last tenth is for validation
-    wikitext2        articles with rare words as `<unk>`. Its own training file is not
-                     among the data of the book: the model learns from the test text
-                     and is judged on the validation text
+    wikitext2        articles of Wikipedia: the model learns from the row
+                     `wikitext2_test` of `lib.data` and is judged on
+                     `wikitext2_valid`, which shares no article with it
     wikitext103      the 540 MB of `lib.data`; the last hundredth of it, cut where an
                      article begins, is for validation
     any file         by `data_path`; the last tenth is for validation
@@ -58,9 +58,9 @@ def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
             "or name a file with data_path"
         )
     if dataset == "wikitext2":
-        parts = data.text("wikitext2_test"), data.text("wikitext2_valid")
-        return Text(*parts, "WikiText-2 (learned from its test text, judged on its "
-                            "validation text)")
+        learn, judge = "wikitext2_test", "wikitext2_valid"
+        name = f"{data.describe(learn)}, judged on {data.describe(judge)}"
+        return Text(data.text(learn), data.text(judge), name)
     text, name = data.text(dataset), data.describe(dataset)
     if dataset == "tinyshakespeare":
         return split(text, name)

@@ -1,9 +1,11 @@
 """The data layer: broken origins, damaged caches, two processes, the real wheels."""
 
+import ast
 import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 from lib import cache, corpora, data, download, models
 from lib.download import DataError, DiskFull, Refused
+from lib.screening import BUDGETS
 from tests.real_data import real
 
 GOOD = ("Speak, speak.\n" * 40_000).encode()  # two blocks and a bit
@@ -516,8 +519,10 @@ def test_the_command_refuses_an_unknown_name(tmp_path):
 
 
 def test_the_command_ends_a_dead_download_without_a_traceback(tmp_path):
+    nowhere = "http://127.0.0.1:1"  # a proxy that nobody runs: no network, anywhere
     done = command(
-        "nsmc_valid", BOOK_DATA_CACHE=str(tmp_path), BOOK_DATA_MIRROR=str(tmp_path)
+        "nsmc_valid", BOOK_DATA_CACHE=str(tmp_path), BOOK_DATA_MIRROR=str(tmp_path),
+        https_proxy=nowhere, HTTPS_PROXY=nowhere,
     )
     assert done.returncode == 1
     assert "MISSING" in done.stdout
@@ -649,6 +654,28 @@ def test_the_table_pins_every_origin_or_says_why_not():
             assert set(pins) == {64} or "note" in row | found, name
 
 
+def test_what_set_up_fetches_comes_from_a_package_where_nothing_else_answers():
+    for name, row in cache.rows().items():
+        if row["default"]:
+            assert row["from"][-1]["origin"] == "wheel", name
+
+
+def test_chapters_and_lib_read_by_name_only_what_set_up_fetches():
+    asked = set()
+    for file in [*cache.ROOT.glob("notebooks/*.py"), *cache.ROOT.glob("lib/**/*.py")]:
+        place = file.relative_to(cache.ROOT).as_posix()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in list(cache.rows()):
+                asked.add((place, node.value))
+    assert ("notebooks/14_bpe_and_unigram.py", "korean") in asked
+    on_request = {found for found in asked if not cache.row_of(found[1])["default"]}
+    # the choice that a reader makes by name, and the budget of the profile gpu
+    assert on_request == {("lib/texts.py", "wikitext103"),
+                          ("lib/screening.py", "wikitext103")}
+    reading = [budget for budget, o in BUDGETS.items() if o.dataset == "wikitext103"]
+    assert reading == ["full"]
+
+
 def test_a_play_becomes_speeches():
     play = (
         "# A play\n## ACT I\n_Enter all, with\nstaves_\n\n**First**  \nSpeak\\--  \n"
@@ -678,6 +705,65 @@ def test_the_review_table_of_nsmc_becomes_lines(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["korean.txt"]
     lines = (tmp_path / "korean.txt").read_text("utf-8").split("\n")
     assert lines == ["재미 있어요 또 볼래요"] * 140_000 + [""]
+
+
+def test_nsmcs_table_to_test_on_becomes_rows_that_hold_the_reviews(tmp_path):
+    text = "id\tdocument\tlabel\n" + '1\t그 "영화" 한 편을 보았습니다\t1\n' * 60_000
+    (tmp_path / "ratings_test.txt").write_text(text, encoding="utf-8")
+    corpora.reviews_held(tmp_path, "nsmc_valid.jsonl")
+    rows = (tmp_path / "nsmc_valid.jsonl").read_text("utf-8").splitlines()
+    assert len(rows) == 60_000
+    assert json.loads(rows[-1]) == {"review": '그 "영화" 한 편을 보았습니다'}
+
+
+ARTICLES = {
+    f"Title {i} é": {"extract": f"Text\xa0{i}\nis  cafe\u0301 " + "and more " * 80,
+                    "topic": "Arts"}
+    for i in range(5000)
+}
+
+
+def articles(folder: Path, build, rows: dict) -> str:
+    folder.mkdir()
+    (folder / "articles.json").write_text(json.dumps(rows), encoding="utf-8")
+    build(folder, "text.txt")
+    assert [file.name for file in folder.iterdir()] == ["text.txt"]
+    return (folder / "text.txt").read_text(encoding="utf-8")
+
+
+def titles(text: str) -> list[str]:
+    return re.findall(r"^ = (.+) = $", text, re.MULTILINE)
+
+
+def test_articles_are_learned_from_or_judged_on_by_their_title_alone(tmp_path):
+    learn = articles(tmp_path / "learn", corpora.articles_to_learn, ARTICLES)
+    judge = articles(tmp_path / "judge", corpora.articles_to_judge, ARTICLES)
+    assert set(titles(learn)).isdisjoint(titles(judge))
+    assert sorted(titles(learn) + titles(judge)) == sorted(ARTICLES)
+    assert 0.17 < len(titles(judge)) / len(ARTICLES) < 0.23  # one of five
+    # another collection, in another order: no article changes sides or place
+    other = dict(sorted(ARTICLES.items())[400:])
+    again = articles(tmp_path / "again", corpora.articles_to_judge, other)
+    assert titles(again) == [title for title in titles(judge) if title in other]
+
+
+def test_articles_have_the_shape_of_wikitext(tmp_path):
+    text = articles(tmp_path / "judge", corpora.articles_to_judge, ARTICLES)
+    title = titles(text)[0]
+    number = title.split()[1]
+    body = f"Text {number} is café " + "and more " * 80
+    assert text.startswith(f" \n = {title} = \n \n {body}\n \n = {titles(text)[1]}")
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    ("[1]", "is not a table of articles"), ("{", "is not a table of articles"),
+    ('{"Tea": {"text": ""}}', "is not a table of articles"),
+    ('{"Moon": {"extract": "round"}}', r"characters of text, 500,000 wanted"),
+])
+def test_other_articles_are_refused(tmp_path, content, said):
+    (tmp_path / "articles.json").write_text(content, encoding="utf-8")
+    with pytest.raises(Refused, match=said):
+        corpora.articles_to_judge(tmp_path, "text.txt")
 
 
 def test_a_short_text_is_not_wikitext103(tmp_path):
@@ -711,7 +797,9 @@ def fetched(name: str) -> Path:
     return real(data.path, name)
 
 
-@pytest.mark.parametrize("name", ["tinyshakespeare", "korean", "gpt2"])
+@pytest.mark.parametrize(
+    "name", ["tinyshakespeare", "korean", "gpt2", "wikitext2_valid", "wikitext2_test"]
+)
 def test_the_real_wheel_gives_the_pinned_bytes(name, tmp_path, monkeypatch, capsys):
     wheels = [o for o in cache.row_of(name)["from"] if o["origin"] == "wheel"]
     monkeypatch.setattr(cache, "CACHE", tmp_path)
@@ -743,6 +831,14 @@ def test_korean_text_is_korean():
     assert len(letters) >= 36_501
     if data.source("korean") != "wheel":
         assert len(text.splitlines()) >= 60_000
+
+
+def test_what_is_judged_on_shares_no_article_with_what_is_learned_from():
+    names = ("wikitext2_test", "wikitext2_valid")
+    learn, judge = (titles(data.text(name)) for name in names if fetched(name))
+    assert min(len(learn), len(judge)) >= 50
+    if data.source(names[0]) == data.source(names[1]):
+        assert set(learn).isdisjoint(judge)
 
 
 @pytest.fixture(scope="module")

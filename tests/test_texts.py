@@ -38,10 +38,12 @@ def test_a_file_is_a_text_of_its_own(tmp_path):
     assert load_text("tinyshakespeare", file) == cut
 
 
-def test_wikitext2_says_which_of_its_texts_it_learns_from():
+def test_wikitext2_names_the_data_it_learns_from_and_is_judged_on():
     text = real(load_text, "wikitext2")
-    assert (len(text.train.encode()), len(text.valid.encode())) == (1256449, 1121681)
-    assert "test text" in text.name and "validation text" in text.name
+    rows = ("wikitext2_test", "wikitext2_valid")
+    assert (text.train, text.valid) == tuple(map(data.text, rows))
+    learn, judge = map(data.describe, rows)
+    assert text.name == f"{learn}, judged on {judge}"
 
 
 def test_wikitext103_is_cut_where_an_article_begins(monkeypatch):
