@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
-__all__ = ["Bits", "bits_per_byte", "document_nats", "start_token"]
+__all__ = ["Bits", "bits_per_byte", "check_context", "document_nats", "start_token"]
 
 #: What stands before a document, in the order of preference.
 STARTS = ("<|endoftext|>", "<|begin_of_text|>", "<s>", "<|im_start|>")
@@ -103,7 +103,14 @@ def document_nats(
         Positions of one pass through the model, padding included, about.
     bar
         Show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If a part is longer than the positions that the model was made for.
     """
+    longest = max(map(len, documents), default=0)
+    check_context(model, min(context, longest))
     parts = [(at, list(ids[i:i + context])) for at, ids in enumerate(documents)
              for i in range(0, len(ids), context)]
     parts.sort(key=lambda part: len(part[1]), reverse=True)
@@ -133,12 +140,44 @@ def _part_nats(
     targets = targets.to(device)
     before = targets.roll(1, 1).clamp(min=0)
     before[:, 0] = start
-    scored = targets != -100
-    hidden = model.base_model(input_ids=before, use_cache=False).last_hidden_state
-    logits = model.get_output_embeddings()(hidden[scored]).float()
-    nats = torch.zeros(targets.shape, dtype=torch.float64, device=device)
-    nats[scored] = F.cross_entropy(logits, targets[scored], reduction="none").double()
-    return nats.sum(1).cpu()
+    # the model's own logits: some cap or scale them behind the output table
+    logits = model(input_ids=before, use_cache=False).logits.float()
+    nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return nats.view(targets.shape).double().sum(1).cpu()
+
+
+def check_context(model: nn.Module, context: int) -> None:
+    """Refuse a context that reaches beyond the positions a model was made for.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and context > positions:
+        raise ValueError(
+            f"context is {context} and the model was made for {positions} positions; "
+            f"use context {positions} or less"
+        )
+
+
+def _whole(tokenizer: Tokenizer, documents: Sequence[str]) -> list[list[int]]:
+    """The ids of documents, once it is sure that they spell every byte of them."""
+    encodings = tokenizer.encode_batch(list(documents), add_special_tokens=False)
+    ids = [encoding.ids for encoding in encodings]
+    back = tokenizer.decode_batch(ids, skip_special_tokens=False)
+    for n, (text, spelled) in enumerate(zip(documents, back, strict=True), 1):
+        if text != spelled:
+            at = next((i for i, (a, b) in enumerate(zip(text, spelled, strict=False))
+                       if a != b), min(len(text), len(spelled)))
+            raise ValueError(
+                f"the tokenizer does not keep document {n}: {text[at:at + 12]!r} came "
+                f"back as {spelled[at:at + 12]!r}, and bits for bytes that no token "
+                "spells would be too few; leave such text out, or take a tokenizer "
+                "that keeps it"
+            )
+    return ids
 
 
 def bits_per_byte(
@@ -161,13 +200,12 @@ def bits_per_byte(
     Raises
     ------
     ValueError
-        If the documents hold no bytes.
+        If the documents hold no bytes, or bytes that the tokenizer changes or drops.
     """
     size = sum(len(text.encode()) for text in documents)
     if not size:
         raise ValueError("the documents hold no bytes; pass at least one with text")
-    ids = [encoding.ids for encoding in
-           tokenizer.encode_batch(list(documents), add_special_tokens=False)]
+    ids = _whole(tokenizer, documents)
     nats = document_nats(model, ids, start_token(tokenizer), context=context,
                          tokens=tokens, bar=bar)
     return Bits(float(nats.sum()), sum(map(len, ids)), size, len(documents))

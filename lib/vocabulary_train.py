@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from lib.batching import Epochs
-from lib.bits import bits_per_byte, start_token
+from lib.bits import Bits, bits_per_byte, check_context, start_token
 from lib.keep import Keep
 from lib.models import quiet
 from lib.train import History, Recipe, Step, fit, token_loss
@@ -276,7 +276,15 @@ def train(options: Any, room: Any) -> dict[str, Any]:
     model = load_model(original_model(room.root))
     ids = load_rows(model, room.root / TREE.EMBEDDINGS)
     model.to(pick_device(options.device))
-    bits = [bits_per_byte(model, tokenizer, held, context=options.context)]
+
+    def measured() -> Bits:
+        try:
+            check_context(model, options.context)
+            return bits_per_byte(model, tokenizer, held, context=options.context)
+        except ValueError as error:
+            raise StageError(str(error)) from None
+
+    bits = [measured()]
     log = room.scratch / "log.jsonl"
 
     def note(phase: str, step: Step) -> None:
@@ -298,7 +306,7 @@ def train(options: Any, room: Any) -> dict[str, Any]:
             "the training was interrupted and is kept; run ./setup_and_run.sh run "
             "train to go on with it"
         )
-    bits.append(bits_per_byte(model, tokenizer, held, context=options.context))
+    bits.append(measured())
     results = {
         "steps": sum(phase.recipe.steps for phase in plan),
         "tokens": rows * options.context, "bits_aligned": bits[0].per_byte,

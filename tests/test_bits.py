@@ -1,12 +1,24 @@
 """Bits per byte: against the logits of `transformers`, and laws it must keep."""
 
+import json
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from lib.bits import Bits, bits_per_byte, document_nats, start_token
 
@@ -28,6 +40,24 @@ def gpt2(vocab=40):
         bos_token_id=0, eos_token_id=0)).double().eval()
 
 
+def changed_logits():
+    """Models that cap or scale the logits behind their output table."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 32,
+             "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+             "max_position_embeddings": 64, "pad_token_id": 0}
+    kinds = [
+        Gemma2ForCausalLM(Gemma2Config(**sizes, head_dim=8,
+                                       final_logit_softcapping=0.5)),
+        CohereForCausalLM(CohereConfig(**sizes, logit_scale=0.0625, bos_token_id=1,
+                                       eos_token_id=2)),
+        GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=8.0)),
+    ]
+    for model in kinds:
+        model.get_output_embeddings().weight.data.mul_(40)
+    return [model.double().eval() for model in kinds]
+
+
 def letters(**merges):
     """A byte-level tokenizer of single bytes and a few more pieces."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -39,7 +69,9 @@ def letters(**merges):
     return tokenizer
 
 
-@pytest.mark.parametrize("model", [llama(), llama(tied=False), gpt2()])
+@pytest.mark.parametrize(
+    "model", [llama(), llama(tied=False), gpt2(), *changed_logits()],
+    ids=lambda model: type(model).__name__)
 def test_the_nats_of_a_document_are_those_of_its_logits(model):
     documents = [[5, 6, 7, 8, 9], [3], [11, 12, 13]]
     nats = document_nats(model, documents, START)
@@ -76,6 +108,33 @@ def test_bytes_are_those_of_the_text_whatever_cuts_it():
     assert (one.tokens, other.tokens) == (11, 7)
     assert one.per_token * 11 == pytest.approx(one.per_byte * 11)
     assert other.per_token * 7 == pytest.approx(other.per_byte * 11)
+
+
+@pytest.mark.parametrize("changed", [
+    (normalizers.NFC(), "\u1112\u1161\u11ab"), (normalizers.Lowercase(), "Hello"),
+    (normalizers.Strip(), "  a"),
+])
+def test_a_text_that_the_tokenizer_changes_is_refused_and_not_scored_too_low(changed):
+    tokenizer, (tokenizer.normalizer, text) = letters(), changed
+    model = llama(vocab=tokenizer.get_vocab_size())
+    with pytest.raises(ValueError, match=r"does not keep document 2: .* came back as"):
+        bits_per_byte(model, tokenizer, ["plain", text])
+
+
+def test_a_text_with_bytes_that_no_token_spells_is_refused():
+    whole = json.loads(letters().to_str())
+    whole["model"]["vocab"].pop("!")  # dropped without a word by a BPE without unk
+    tokenizer = Tokenizer.from_str(json.dumps(whole))
+    model = llama(vocab=300)
+    assert bits_per_byte(model, tokenizer, ["yes."]).bytes == 4
+    with pytest.raises(ValueError, match="document 1: '!!!' came back as ''"):
+        bits_per_byte(model, tokenizer, ["yes!!!"])
+
+
+def test_a_context_beyond_the_models_positions_is_refused():
+    with pytest.raises(ValueError, match=r"context is 65 and .* 64 positions; use"):
+        document_nats(gpt2(), [[1] * 65], START)
+    assert document_nats(gpt2(), [[1] * 65], START, context=64) > 0
 
 
 def test_a_model_that_knows_nothing_pays_the_logarithm_of_its_vocabulary():
