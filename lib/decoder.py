@@ -2,10 +2,11 @@
 
 What the two differ in is in `DecoderConfig`: where positions enter, which norm,
 which feed-forward, biases, grouped heads. `from_gpt2` and `from_llama` take the
-weights of `transformers` models.
+weights of `transformers` models; what a configuration asks for and this model does
+not compute, they refuse by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,10 @@ class DecoderConfig:
     dropout: float = 0.0
     norm_eps: float = 1e-5
     rope_theta: float = 10_000.0
+    rope_frequencies: tuple[float, ...] | None = None  # None: the series of rope_theta
+    rope_scale: float = 1.0  # before cosine and sine; yarn has another
+    d_head: int | None = None  # None: d_model / n_heads
+    feed_forward_bias: bool | None = None  # None: as bias
 
     def __post_init__(self) -> None:
         for name, known in (("positions", POSITIONS), ("norm", tuple(NORMS))):
@@ -62,11 +67,14 @@ class Block(nn.Module):
         d_ff = 4 * d if config.d_ff is None else config.d_ff
         self.attention_norm = norm(d, eps=config.norm_eps)
         self.attention = MultiHeadAttention(
-            d, config.n_heads, config.n_kv_heads,
+            d, config.n_heads, config.n_kv_heads, config.d_head,
             bias=config.bias, dropout=config.dropout,
         )
         self.feed_forward_norm = norm(d, eps=config.norm_eps)
-        self.feed_forward = FeedForward(d, d_ff, config.activation, config.bias)
+        bias = config.bias
+        if config.feed_forward_bias is not None:
+            bias = config.feed_forward_bias
+        self.feed_forward = FeedForward(d, d_ff, config.activation, bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -147,10 +155,7 @@ class DecoderLM(nn.Module):
         x = self.token(ids)
         if self.position is not None:
             x = x + self.position(places)
-        rotary = None
-        if config.positions == "rotary":
-            d_head = self.blocks[0].attention.d_head
-            rotary = rotary_angles(places, d_head, config.rope_theta)
+        rotary = self._rotary(places) if config.positions == "rotary" else None
         # one new token may look everywhere: no mask to build
         mask = causal_mask(seq, before + seq, ids.device) if seq > 1 else None
         x = self.dropout(x)
@@ -159,13 +164,34 @@ class DecoderLM(nn.Module):
         x = self.norm(x)
         return x @ self.token.weight.T if self.head is None else self.head(x)
 
+    def _rotary(self, places: Int[Tensor, " seq"]) -> tuple[Tensor, Tensor]:
+        config, frequencies = self.config, None
+        if config.rope_frequencies is not None:
+            frequencies = torch.tensor(config.rope_frequencies, device=places.device)
+        d_head = self.blocks[0].attention.d_head
+        cos, sin = rotary_angles(places, d_head, config.rope_theta, frequencies)
+        return config.rope_scale * cos, config.rope_scale * sin
+
+
+#: Settings of `transformers` that a `DecoderLM` has at this value only.
+FIXED = {
+    "gpt2": {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False,
+             "add_cross_attention": False, "is_causal": True},
+    "llama": {"attention_dropout": 0.0, "is_causal": True, "sliding_window": None},
+}
+#: Their activations that are one of ours: alone, and on a gate.
+PLAIN = {"relu": "relu", "gelu": "gelu", "gelu_python": "gelu",
+         "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
+         "gelu_pytorch_tanh": "gelu_tanh"}
+GATED = {"silu": "swiglu", "swish": "swiglu"}
+
 
 def gpt2_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give the tensors of a `GPT2LMHeadModel` the names of a `DecoderLM`.
 
     GPT-2 keeps its matrices transposed and Q, K, V as one. The map is linear, so
-    gradients go through it as well as weights. `lm_head` is the embedding again
-    and is left out.
+    gradients go through it as well as weights. Raises TypeError for a tensor that
+    GPT-2 does not have.
     """
     plain = {
         "ln_1": "attention_norm", "attn.c_proj": "attention.output",
@@ -175,44 +201,52 @@ def gpt2_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     whole = {"transformer.wte.weight": "token.weight",
              "transformer.wpe.weight": "position.weight",
              "transformer.ln_f.weight": "norm.weight",
-             "transformer.ln_f.bias": "norm.bias"}
-    found = {}
+             "transformer.ln_f.bias": "norm.bias", "lm_head.weight": "head.weight"}
+    named = {}
     for name, tensor in state.items():
+        place, part, kind = _taken_apart(name, "transformer.h.")
         if name in whole:
-            found[whole[name]] = tensor
-        elif name.startswith("transformer.h."):
-            _, _, i, *middle, kind = name.split(".")
-            part = ".".join(middle)
-            tensor = tensor.mT if tensor.dim() == 2 else tensor
-            if part == "attn.c_attn":
-                thirds = zip(("query", "key", "value"), tensor.chunk(3), strict=True)
-                for ours, third in thirds:
-                    found[f"blocks.{i}.attention.{ours}.{kind}"] = third
-            elif part in plain:
-                found[f"blocks.{i}.{plain[part]}.{kind}"] = tensor
-    return found
+            named[whole[name]] = tensor
+            continue
+        tensor = tensor.mT if tensor.dim() == 2 else tensor
+        if part == "attn.c_attn":
+            thirds = zip(("query", "key", "value"), tensor.chunk(3), strict=True)
+            for ours, third in thirds:
+                named[f"blocks.{place}.attention.{ours}.{kind}"] = third
+        elif part in plain:
+            named[f"blocks.{place}.{plain[part]}.{kind}"] = tensor
+        else:
+            raise _foreign(name)
+    return named
 
 
 def from_gpt2(model: nn.Module) -> DecoderLM:
-    """Make a `DecoderLM` with the weights of a `transformers` GPT-2.
+    """Make a `DecoderLM` that computes what a `transformers` GPT-2 computes.
 
     Raises
     ------
     TypeError
-        If the model is none.
+        If the model is none, or has a setting that ours has not.
     """
-    config = _config_of(model, "gpt2")
-    ours = DecoderLM(DecoderConfig(
+    config = _config_of(model, "gpt2", "GPT2LMHeadModel")
+    dropouts = {name: getattr(config, name)
+                for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop")}
+    if len(set(dropouts.values())) > 1:
+        raise _unlike(", ".join(dropouts), dropouts, "one value for all three")
+    return _filled(model, gpt2_names, DecoderConfig(
         vocab=config.vocab_size, d_model=config.n_embd, n_heads=config.n_head,
         n_layers=config.n_layer, d_ff=config.n_inner, max_length=config.n_positions,
+        activation=_ours("activation_function", config.activation_function, PLAIN),
+        tied=_tied(model), dropout=config.resid_pdrop,
         norm_eps=config.layer_norm_epsilon,
     ))
-    ours.load_state_dict(gpt2_names(model.state_dict()))
-    return ours.to(model.dtype).train(model.training)
 
 
 def llama_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the tensors of a `LlamaForCausalLM` the names of a `DecoderLM`."""
+    """Give the tensors of a `LlamaForCausalLM` the names of a `DecoderLM`.
+
+    Raises TypeError for a tensor that Llama does not have.
+    """
     plain = {
         "input_layernorm": "attention_norm", "self_attn.q_proj": "attention.query",
         "self_attn.k_proj": "attention.key", "self_attn.v_proj": "attention.value",
@@ -223,46 +257,99 @@ def llama_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
     whole = {"model.embed_tokens.weight": "token.weight",
              "model.norm.weight": "norm.weight", "lm_head.weight": "head.weight"}
-    found = {}
+    named = {}
     for name, tensor in state.items():
+        place, part, kind = _taken_apart(name, "model.layers.")
         if name in whole:
-            found[whole[name]] = tensor
+            named[whole[name]] = tensor
+        elif part in plain:
+            named[f"blocks.{place}.{plain[part]}.{kind}"] = tensor
         else:
-            _, _, i, *middle, kind = name.split(".")
-            found[f"blocks.{i}.{plain['.'.join(middle)]}.{kind}"] = tensor
-    return found
+            raise _foreign(name)
+    return named
 
 
 def from_llama(model: nn.Module) -> DecoderLM:
-    """Make a `DecoderLM` with the weights of a `transformers` Llama (SmolLM2 is one).
+    """Make a `DecoderLM` that computes what a `transformers` Llama (SmolLM2 is one)
+    computes. The frequencies of its rotation may be stretched (linear, llama3, yarn).
 
     Raises
     ------
     TypeError
-        If the model is none.
+        If the model is none, or has a setting that ours has not.
     """
-    config = _config_of(model, "llama")
-    ours = DecoderLM(DecoderConfig(
+    config = _config_of(model, "llama", "LlamaForCausalLM")
+    rotary = model.model.rotary_emb
+    if rotary.rope_type in ("dynamic", "longrope"):  # other angles for longer texts
+        raise _unlike("rope_type", rotary.rope_type, "frequencies that stay the same")
+    if 2 * len(rotary.inv_freq) != config.head_dim:
+        raise _unlike("partial_rotary_factor",
+                      config.rope_parameters.get("partial_rotary_factor"), 1.0)
+    return _filled(model, llama_names, DecoderConfig(
         vocab=config.vocab_size, d_model=config.hidden_size,
         n_heads=config.num_attention_heads, n_kv_heads=config.num_key_value_heads,
         n_layers=config.num_hidden_layers, d_ff=config.intermediate_size,
         max_length=config.max_position_embeddings, positions="rotary",
-        norm="rmsnorm", activation="swiglu", bias=False,
-        tied=config.tie_word_embeddings, norm_eps=config.rms_norm_eps,
+        norm="rmsnorm", activation=_ours("hidden_act", config.hidden_act, GATED),
+        bias=config.attention_bias, feed_forward_bias=config.mlp_bias,
+        tied=_tied(model), norm_eps=config.rms_norm_eps, d_head=config.head_dim,
         rope_theta=config.rope_parameters["rope_theta"],
+        rope_frequencies=tuple(rotary.inv_freq.tolist()),
+        rope_scale=rotary.attention_scaling,
     ))
-    names = llama_names(model.state_dict())
-    if ours.head is None:
-        names.pop("head.weight", None)
-    ours.load_state_dict(names)
-    return ours.to(model.dtype).train(model.training)
 
 
-def _config_of(model: nn.Module, family: str):
-    found = getattr(getattr(model, "config", None), "model_type", None)
-    if found != family:
+def _config_of(model: nn.Module, family: str, kind: str):
+    """The configuration of a model of this class, if ours can be like it."""
+    config = getattr(model, "config", None)
+    name = getattr(config, "model_type", None)
+    if name != family or kind not in [base.__name__ for base in type(model).__mro__]:
         raise TypeError(
-            f"a {type(model).__name__} of family {found!r} came; pass a transformers "
-            f"model of the family {family}."
+            f"a {type(model).__name__} of family {name!r} came; pass a {kind} of "
+            f"transformers, family {family}."
         )
-    return model.config
+    for setting, only in FIXED[family].items():
+        if (value := getattr(config, setting, only)) != only:
+            raise _unlike(setting, value, only)
+    return config
+
+
+def _tied(model: nn.Module) -> bool:
+    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def _ours(setting: str, name: str, known: Mapping[str, str]) -> str:
+    if name not in known:
+        raise _unlike(setting, name, " or ".join(known))
+    return known[name]
+
+
+def _unlike(setting: str, value: object, only: object) -> TypeError:
+    return TypeError(
+        f"the model has {setting} = {value!r}, and a DecoderLM has {only} only: its "
+        "logits would be others; use the model of transformers itself."
+    )
+
+
+def _foreign(name: str) -> TypeError:
+    return TypeError(
+        f"the model holds a tensor {name!r} that its family does not have; merge "
+        "adapters and undo quantization first."
+    )
+
+
+def _taken_apart(name: str, stack: str) -> tuple[str, str, str]:
+    """Number of the layer, part and kind: `("3", "mlp.c_fc", "bias")`."""
+    if not name.startswith(stack):
+        return "", "", ""
+    place, *part, kind = name.removeprefix(stack).split(".")
+    return place, ".".join(part), kind
+
+
+def _filled(model: nn.Module, names: Callable, config: DecoderConfig) -> DecoderLM:
+    """A model of ours with the weights of theirs, in its precision and mode."""
+    named, ours = names(model.state_dict()), DecoderLM(config)
+    if config.tied:
+        del named["head.weight"]
+    ours.load_state_dict(named)
+    return ours.to(model.device, model.dtype).train(model.training)

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from lib.attention import KVCache, MultiHeadAttention
 
-ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "swiglu")
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GPT-2's approximation of GELU."""
+    return F.gelu(x, approximate="tanh")
+
+
+#: The nonlinearity of each name; `swiglu` applies its own to a gate.
+ACTIVATIONS = {
+    "relu": F.relu, "gelu": F.gelu, "gelu_tanh": gelu_tanh, "swiglu": F.silu,
+}
 
 
 def sinusoidal_positions(
@@ -148,13 +157,11 @@ class FeedForward(nn.Module):
         self, x: Float[Tensor, "batch seq d_model"]
     ) -> Float[Tensor, "batch seq d_model"]:
         """Apply it to each token."""
-        if self.gate is not None:
-            hidden = F.silu(self.gate(x)) * self.up(x)
-        elif self.activation == "relu":
-            hidden = F.relu(self.up(x))
+        activation = ACTIVATIONS[self.activation]
+        if self.gate is None:
+            hidden = activation(self.up(x))  # batch seq d_ff
         else:
-            tanh = "tanh" if self.activation == "gelu_tanh" else "none"
-            hidden = F.gelu(self.up(x), approximate=tanh)
+            hidden = activation(self.gate(x)) * self.up(x)
         return self.down(self.dropout(hidden))
 
 

@@ -160,11 +160,12 @@ def recompute_attention(
     Parameters
     ----------
     model
-        A model that `trace` knows.
+        A Llama of `transformers` (SmolLM2 is one), with any of its settings.
     layer
         Which block.
     resid_pre
-        What enters the block, `(batch, seq, d_model)`, in the model's precision.
+        What enters the block, `(batch, seq, d_model)`, in the model's precision: of
+        whole texts, without padding or cache.
     single
         The precision of RMSNorm and softmax. `transformers` computes these two in
         float32 whatever the precision of the model is.
@@ -174,30 +175,49 @@ def recompute_attention(
     dict
         The tensors of the block under the names of `trace`, from `ln1` to
         `attn_out`; logits are `-inf` where the mask is closed. `head_sum` is
-        `attn_out` once more, as the sum of what each head writes.
+        `attn_out` once more, as the sum of what each head writes, and the bias.
+
+    Raises
+    ------
+    TypeError
+        If the model is of another family; `recompute` knows all that `trace` knows.
     """
-    body = getattr(model, "model", model)
-    block, config = body.layers[layer], body.config
+    config = getattr(model, "config", None)
+    family = getattr(config, "model_type", None)
+    if family != "llama" or not getattr(config, "is_causal", True):
+        raise TypeError(
+            f"recompute_attention follows a causal Llama of transformers, and a "
+            f"{type(model).__name__} of family {family!r} came; use "
+            f"recompute(model, 'blocks.{layer}.attn', traced)."
+        )
+    body = getattr(model, model.base_model_prefix, model)
+    block = body.layers[layer]
     attn, n_heads = block.self_attn, config.num_attention_heads
-    x = resid_pre.to(single)
-    size = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps)
-    ln1 = block.input_layernorm.weight * (x * size).to(resid_pre.dtype)
+    norm, x = block.input_layernorm, resid_pre.to(single)
+    size = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)
+    ln1 = norm.weight * (x * size).to(resid_pre.dtype)
     q = split_heads(attn.q_proj(ln1), n_heads)
     k = split_heads(attn.k_proj(ln1), config.num_key_value_heads)
     v = split_heads(attn.v_proj(ln1), config.num_key_value_heads)
     places = torch.arange(x.shape[1], device=x.device)
-    angles = rotary_angles(places, q.shape[-1], config.rope_parameters["rope_theta"])
-    rot_q, rot_k = apply_rotary(q, *angles), apply_rotary(k, *angles)
+    rotary = body.rotary_emb
+    rotary(x, places[None])  # some frequencies go by the length of the text
+    cos, sin = (rotary.attention_scaling * part for part in rotary_angles(
+        places, q.shape[-1], frequencies=rotary.inv_freq.float()))
+    rot_q, rot_k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
     mask = causal_mask(x.shape[1], device=x.device)
     logits = attention_logits(rot_q, repeat_kv(rot_k, n_heads))
     weights = masked_softmax(logits.to(single), mask).to(logits.dtype)
     z = weights @ repeat_kv(v, n_heads)
     by_head = attn.o_proj.weight.view(-1, n_heads, q.shape[-1])
+    written = sum(z[:, h] @ by_head[:, h].T for h in range(n_heads))
+    if attn.o_proj.bias is not None:
+        written = written + attn.o_proj.bias
     return {
         "ln1": ln1, "attn.q": q, "attn.k": k, "attn.v": v,
         "attn.rot_q": rot_q, "attn.rot_k": rot_k,
         "attn.scores": logits.masked_fill(~mask, -torch.inf),
         "attn.pattern": weights, "attn.z": z,
         "attn_out": attn.o_proj(merge_heads(z)),
-        "head_sum": sum(z[:, h] @ by_head[:, h].T for h in range(n_heads)),
+        "head_sum": written,
     }

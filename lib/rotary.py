@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 def rotary_angles(
-    positions: Int[Tensor, " seq"], d_head: int, theta: float = 10_000.0
+    positions: Int[Tensor, " seq"],
+    d_head: int,
+    theta: float = 10_000.0,
+    frequencies: Float[Tensor, " pair"] | None = None,
 ) -> tuple[Float[Tensor, "seq d_head"], Float[Tensor, "seq d_head"]]:
     r"""Cosine and sine of the angle by which each pair of dimensions turns.
 
@@ -27,6 +30,9 @@ def rotary_angles(
         Size of a head; even.
     theta
         Base of the geometric series of frequencies.
+    frequencies
+        Radians per position of each pair, where they are no such series: a model
+        that was stretched to longer texts turns its pairs more slowly.
 
     Returns
     -------
@@ -49,8 +55,9 @@ def rotary_angles(
             f"rotary positions turn pairs of dimensions and d_head is {d_head}; "
             "use an even d_head."
         )
-    pairs = torch.arange(0, d_head, 2, device=positions.device)
-    frequencies = 1.0 / theta ** (pairs.float() / d_head)
+    if frequencies is None:
+        pairs = torch.arange(0, d_head, 2, device=positions.device)
+        frequencies = 1.0 / theta ** (pairs.float() / d_head)
     angles = positions[:, None].float() * frequencies
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin()

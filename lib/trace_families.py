@@ -7,8 +7,9 @@ weights by them. A further family is one more entry of `FAMILIES`.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import torch.nn.functional as F
 from torch import nn
+
+from lib.layers import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -242,8 +243,8 @@ def _family(model: nn.Module) -> tuple[Family, nn.Module]:
 def _block(family: Family, name: str, module: nn.Module) -> Block:
     parts = {part: _at(module, path) for part, path in family.block.items()}
     parts = {part: found for part, found in parts.items() if found is not None}
-    if parts.get("mlp.activation") in OUR_ACTIVATIONS:
-        parts["mlp.activation"] = OUR_ACTIVATIONS[parts["mlp.activation"]]
+    if parts.get("mlp.activation") in ACTIVATIONS:  # ours go by name
+        parts["mlp.activation"] = ACTIVATIONS[parts["mlp.activation"]]
     first = family.norm_first
     return Block(name, module, parts, module.norm_first if first is None else first)
 
@@ -261,16 +262,6 @@ def join(*parts: str) -> str:
     ('blocks.3.attn.q', 'attn.q')
     """
     return ".".join(part for part in parts if part)
-
-
-def _gelu_tanh(x):
-    return F.gelu(x, approximate="tanh")
-
-
-#: What the names of `lib.layers.FeedForward` compute.
-OUR_ACTIVATIONS = {
-    "relu": F.relu, "gelu": F.gelu, "gelu_tanh": _gelu_tanh, "swiglu": F.silu,
-}
 
 
 def heads_of(attention: nn.Module) -> tuple[int, int]:
