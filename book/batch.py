@@ -9,225 +9,37 @@ Groups stand in `notebooks/batch.toml`; one may bring values of its own for para
 and parameters is not run again. One failure leaves the results of the others; the
 report, `report.md` and `report.json` in the output folder, names it.
 
+The whole command is checked before anything starts, and before what takes seconds to
+import is imported. `book.command` reads its words.
+
 Exit code: 0 all passed, 1 some failed, 2 the command is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import difflib
 import errno
 import hashlib
+import importlib
 import os
 import re
 import subprocess
 import sys
 import tempfile
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import yaml
-from papermill.iorw import NoDatesSafeLoader
+from book.command import listed, parse, refuse_others
+from book.files import ROOT, SyncError, shown
+from book.jobs import NOTEBOOKS, Catalogue, Job, catalogue
+from book.parameters import UsageError, fitting, parameters_of, quoted
 
-from book.execute import Interrupted, Job, execute_many
-from book.fingerprint import code_cells, library, load
-from book.report import report
-from book.sync import ROOT, SyncError, shown
-
-NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / "runs"
-UNKNOWN = object()  # a default that is not a plain value
 
 
-class UsageError(Exception):
-    """A command that cannot be meant; the message is the one sentence to print."""
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """What `batch.toml` names: profiles, groups and what belongs to each."""
-
-    folder: Path
-    profiles: tuple[str, ...]
-    groups: dict[str, list[str]]
-    needs: dict[str, list[str]]
-    key_results: dict[str, list[str]]
-    pages: dict[str, dict[str, Any]]
-    presets: dict[str, dict[str, Any]]
-    always: tuple[str, ...] = ()
-
-    def chapters(self) -> list[Path]:
-        """The chapter notebooks that are there, by either file of the pair."""
-        files = {
-            p.stem: p
-            for suffix in ("ipynb", "py")
-            for p in self.folder.glob(f"[0-9][0-9]_*.{suffix}")
-        }
-        return [files[name] for name in sorted(files)]
-
-    def numbered(self, number: str) -> Path | None:
-        """The notebook of a chapter number."""
-        found = [p for p in self.chapters() if p.name.startswith(f"{number}_")]
-        return found[0] if found else None
-
-    def members(self, group: str) -> list[Path]:
-        """The notebooks of a group, groups inside it opened, each once."""
-        found: list[Path] = []
-        for entry in self.groups[group]:
-            inner = self.groups.get(entry)
-            paths = self.members(entry) if inner else [self.numbered(entry)]
-            for path in paths:
-                if path is None:
-                    raise UsageError(
-                        f"group '{group}' in batch.toml names notebook {entry}, which "
-                        f"is not in {shown(self.folder)}; the folder has: "
-                        f"{', '.join(p.stem for p in self.chapters()) or 'none'}"
-                    )
-                if path not in found:
-                    found.append(path)
-        return found
-
-    def needed(self, path: Path) -> tuple[str, ...]:
-        """Names of the notebooks that must pass before this one."""
-        numbers = self.needs.get(path.stem[:2], [])
-        return tuple(p.stem for n in numbers if (p := self.numbered(n)))
-
-    def page(self, path: Path) -> dict[str, Any]:
-        """The parameters with which the page of the book is made."""
-        return self.pages.get(path.stem[:2], {})
-
-    def find(self, what: str) -> list[Path]:
-        """The notebooks that a GROUP, number, name or path means."""
-        if what in self.groups:
-            return self.members(what)
-        for path in self.chapters():
-            if what in (path.stem, path.stem[:2], path.stem[:2].lstrip("0")):
-                return [path]
-        path = Path(what)
-        if path.suffix in (".ipynb", ".py") and path.is_file():
-            return [path]
-        raise UsageError(
-            f"'{what}' is no group, notebook or file; groups: "
-            f"{', '.join(self.groups)}; notebooks: "
-            f"{', '.join(p.stem for p in self.chapters()) or 'none yet'}"
-        )
-
-
-def catalogue(folder: Path = NOTEBOOKS) -> Catalogue:
-    """Read `batch.toml` of a folder of notebooks."""
-    file = folder / "batch.toml"
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-        return Catalogue(
-            folder, tuple(table["profiles"]), table["groups"],
-            table.get("needs", {}), table.get("key_results", {}),
-            table.get("pages", {}), table.get("presets", {}),
-            tuple(table.get("always", ())),
-        )
-    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise UsageError(f"{shown(file)} cannot be used: {error}") from None
-
-
-def book_jobs(profile: str = "book", folder: Path = NOTEBOOKS) -> list[Job]:
-    """One job for each chapter that is there, as `run book` makes them."""
-    known = catalogue(folder)
-    return [
-        Job(path, profile, known.page(path), needs=known.needed(path))
-        for path in known.chapters()
-    ]
-
-
-def parameters_of(notebook: Path) -> dict[str, Any]:
-    """Name and default of each parameter: the assignments of the tagged cell.
-
-    A default that is not a plain value is `UNKNOWN`.
-    """
-    found: dict[str, Any] = {}
-    cells = load(notebook).cells
-    tagged = (c for c in cells if "parameters" in c.metadata.get("tags", []))
-    cell = next(tagged, None)
-    try:
-        lines = ast.parse(cell.source).body if cell else []
-    except SyntaxError as error:
-        raise UsageError(
-            f"the parameter cell of {shown(notebook)} is not Python "
-            f"(line {error.lineno}: {error.msg}); mend it and run this again"
-        ) from None
-    for node in lines:
-        if isinstance(node, ast.Assign):
-            targets, value = node.targets, node.value
-        elif isinstance(node, ast.AnnAssign) and node.value:
-            targets, value = [node.target], node.value
-        else:
-            continue
-        for target in targets:
-            if isinstance(target, ast.Name):
-                try:
-                    found[target.id] = ast.literal_eval(value)
-                except ValueError:
-                    found[target.id] = UNKNOWN
-    return found
-
-
-def parse_value(text: str) -> Any:
-    """Read a value as papermill's -p does; [lists] and {tables} as its YAML.
-
-    >>> parse_value("3"), parse_value("1e-4"), parse_value("True"), parse_value("no")
-    (3, 0.0001, True, 'no')
-    >>> parse_value("[1, 2]"), parse_value("None"), parse_value("안녕하세요")
-    ([1, 2], None, '안녕하세요')
-    """
-    plain = {"True": True, "False": False, "None": None}
-    if text in plain:
-        return plain[text]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    if text[:1] in ("[", "{"):
-        try:
-            return yaml.load(text, Loader=NoDatesSafeLoader)
-        except yaml.YAMLError:
-            return text
-    return text
-
-
-def fitting(name: str, text: str, default: Any, notebook: str) -> Any:
-    """The value of ``-p name text`` as the kind of value that the default is.
-
-    >>> fitting("sentence", "42", "The dog ran.", "02")
-    '42'
-    >>> fitting("lr", "1", 3e-4, "09")
-    1.0
-    """
-    value = parse_value(text)
-    if default is None or default is UNKNOWN:
-        return value
-    if isinstance(default, str):
-        return text if text != "None" else None
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if type(value) is type(default):
-        return value
-    if isinstance(default, (list, tuple)) and isinstance(value, list):
-        return value
-    kinds = {
-        bool: "True or False", int: "a whole number", float: "a number",
-        list: "a list such as [1, 2]", tuple: "a list such as [1, 2]",
-        dict: "a table such as {a: 1}",
-    }
-    wanted = kinds.get(type(default), f"a {type(default).__name__}")
-    raise UsageError(
-        f"parameter {name} of {notebook} is {wanted} (default {default!r}), "
-        f"and '{text}' is not; give one"
-    )
-
-
-def assign(paths: list[Path], given: list[tuple[str, str]]) -> dict[Path, dict]:
+def assign(
+    paths: list[Path], given: list[tuple[str, str]], known: Catalogue
+) -> dict[Path, dict]:
     """Give each notebook those parameters that it has.
 
     Raises
@@ -236,28 +48,29 @@ def assign(paths: list[Path], given: list[tuple[str, str]]) -> dict[Path, dict]:
         If no notebook has a parameter of that name, or the value does not fit.
     """
     have = {path: parameters_of(path) for path in paths}
+    given = [(name.replace("-", "_"), text) for name, text in given]
     for name, _ in given:
-        if any(name in known for known in have.values()):
+        if any(name in table for table in have.values()):
             continue
-        names = sorted({n for known in have.values() for n in known})
-        near = difflib.get_close_matches(name, names, 1)
+        names = sorted({n for table in have.values() for n in table})
+        near = known.known(name, names)
         who = (
             f"this notebook ({paths[0].stem}) has"
             if len(paths) == 1
             else "these notebooks have"
         )
         raise UsageError(
-            f"unknown parameter '{name}'"
-            + (f" (did you mean '{near[0]}'?)" if near else "")
+            f"unknown parameter {quoted(name)}"
+            + (f" (did you mean '{near}'?)" if near else "")
             + f"; {who}: {', '.join(names) or 'no parameters'}"
         )
     return {
         path: {
-            name: fitting(name, text, known[name], path.stem)
+            name: fitting(table[name], text, path.stem)
             for name, text in given
-            if name in known
+            if name in table
         }
-        for path, known in have.items()
+        for path, table in have.items()
     }
 
 
@@ -286,57 +99,27 @@ def place(
     return folder
 
 
-def show_list(known: Catalogue) -> None:
-    """Print groups, notebooks and their parameters."""
-    print("groups")
-    for group, entries in known.groups.items():
-        own = known.presets.get(group, {})
-        own = "".join(f"; {name} {value}" for name, value in own.items())
-        print(f"  {group:<12} {', '.join(entries)}{own}")
-    print("notebooks and their parameters")
-    for path in known.chapters():
-        print(f"  {path.stem:<28} {', '.join(parameters_of(path)) or 'none'}")
-    print(f"profiles\n  {', '.join(known.profiles)}")
+def data_is_read(jobs: list[Job]) -> bool:
+    """Whether a notebook reaches `lib.data`.
+
+    Raises
+    ------
+    SyncError
+        If a notebook cannot be read.
+    """
+    from book.fingerprint import code_cells, library, load
+
+    cells = (cell.source for job in jobs for cell in code_cells(load(job.notebook)))
+    return ROOT / "lib" / "data.py" in library(cells)
 
 
-def have_data(jobs: list[Job]) -> int:
+def have_data() -> int:
     """Have the data in place before notebooks that read it ask for it all at once.
 
-    Returns the exit code of `lib.data`, which has said in one sentence what is wrong;
-    0 as well where no notebook reads data.
+    Returns the exit code of `lib.data`, which has said in one sentence what is wrong.
     """
-    cells = (cell.source for job in jobs for cell in code_cells(load(job.notebook)))
-    if ROOT / "lib" / "data.py" not in library(cells):
-        return 0
     command = [sys.executable, "-m", "lib.data", "--quick"]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see ./setup_and_run.sh run --help")
-
-
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = _Parser(
-        prog="./setup_and_run.sh run", allow_abbrev=False,
-        description="Run a group of notebooks, or one, and report.",
-    )
-    parser.add_argument("what", nargs="?", metavar="GROUP|NOTEBOOK",
-                        help="a group, a number (02), a name, or a path")
-    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[],
-                        metavar=("NAME", "VALUE"), help="set a notebook's parameter")
-    parser.add_argument("--profile", help="default: BOOK_PROFILE, else book")
-    parser.add_argument("--jobs", default="1", metavar="N",
-                        help="notebooks at a time (default 1)")
-    parser.add_argument("--out", metavar="DIR",
-                        help="executed notebooks and the report (default runs/…)")
-    parser.add_argument("--force", action="store_true",
-                        help="run again what has finished")
-    parser.add_argument("--list", action="store_true",
-                        help="show groups, notebooks and their parameters")
-    return parser.parse_args(argv)
 
 
 def plan(
@@ -358,15 +141,22 @@ def plan(
     if not options.jobs.isdigit() or int(options.jobs) < 1:
         raise UsageError(f"--jobs is '{options.jobs}'; give a whole number from 1 on")
     paths = known.find(options.what)
-    values = assign(paths, given)
-    folder = place(options.what, profile, given, options.out)
-    preset = known.presets.get(options.what, {})
-    pages = {path: known.page(path) for path in paths if options.what == "book"}
+    if options.others:
+        names = {name for path in paths for name in parameters_of(path)}
+        refuse_others(options.others, names)
+    values = assign(paths, given, known)
+    group = known.group(options.what)
+    preset = known.presets.get(group, {})
+    pages = {path: known.page(path) for path in paths if group == "book"}
     anew = {path for path in paths
             if path.stem[:2] in known.always and path not in pages}
+    values = {path: pages.get(path, preset) | values[path] for path in paths}
+    for path in paths:
+        check(path, values[path], profile, known)
+    folder = place(options.what, profile, given, options.out)
     jobs = [
         Job(
-            path, profile, pages.get(path, preset) | values[path],
+            path, profile, values[path],
             folder / f"{path.stem}.ipynb",
             options.force or path in anew, known.needed(path),
         )
@@ -375,22 +165,54 @@ def plan(
     return jobs, folder, int(options.jobs), given
 
 
+def check(
+    notebook: Path, given: dict[str, Any], profile: str, known: Catalogue
+) -> None:
+    """Refuse values that the words, or the check that `batch.toml` names, refuse.
+
+    Raises
+    ------
+    UsageError
+        One sentence: what came and what works.
+    """
+    table = parameters_of(notebook)
+    if name := known.checks.get(notebook.stem[:2]):
+        module, _, function = name.partition(":")
+        values = {name: p.default for name, p in table.items() if name != "profile"}
+        try:
+            getattr(importlib.import_module(module), function)(values | given, profile)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return
+    for name, value in given.items():
+        choices = table[name].choices
+        if choices and value is not None and value not in choices:
+            raise UsageError(
+                f"{name} {quoted(value)} is not known to {notebook.stem}; use one of "
+                f"{', '.join(choices)}"
+            )
+
+
 def main(argv: list[str] | None = None, folder: Path = NOTEBOOKS) -> int:
     """The command line; ``folder`` is where the notebooks and batch.toml are."""
     try:
-        options = parse(argv)
         known = catalogue(folder)
+        options = parse(sys.argv[1:] if argv is None else argv, known)
         if options.list:
-            show_list(known)
+            print(listed(known, options.what))
             return 0
         jobs, out, workers, given = plan(options, known)
+        needed = data_is_read(jobs)
     except (UsageError, SyncError) as error:
         print(error, file=sys.stderr)
         return 2
+    from book.execute import Interrupted, execute_many
+    from book.report import report
+
     title = f"{options.what}, profile {jobs[0].profile}"
     stopped = False
     try:
-        if code := have_data(jobs):
+        if needed and (code := have_data()):
             return code
         results = execute_many(jobs, workers)
     except Interrupted as error:

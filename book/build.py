@@ -17,7 +17,6 @@ import nbformat
 import yaml
 
 from book.assemble import assemble, install_modules
-from book.batch import book_jobs
 from book.editions import LANGS, Records, stage_notebook, stage_page, stage_toc
 from book.execute import (
     Interrupted,
@@ -26,6 +25,7 @@ from book.execute import (
     execute_many,
     merge,
 )
+from book.jobs import book_jobs
 from book.landing import fill_markers, landing_page
 from book.outputs import BuildError
 from book.pairs import PairError

@@ -12,8 +12,8 @@ import torch
 from nbmake.nb_result import NotebookResult
 from nbmake.nb_run import NotebookRun
 
-from book.batch import NOTEBOOKS, book_jobs
 from book.execute import MergeError, Run, merge
+from book.jobs import NOTEBOOKS, book_jobs
 from lib.profile import profile_name
 
 

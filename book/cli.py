@@ -58,7 +58,8 @@ HELP = f"""\
                     모든 검사를 합니다                                  [-k gravity]
   clean             remove what was built; --all: the environment and the data too
                     만든 것을 지웁니다. --all은 환경과 자료까지 지웁니다        [--all]
-  help, --help      this page | 이 도움말
+  help, --help      this page; run --help and chat --help tell more of these
+                    이 도움말. run --help와 chat --help는 더 자세합니다
 
 Profiles: smoke (tens of seconds a notebook), book (the default, minutes a notebook),
 gpu (the full experiments).
@@ -112,13 +113,25 @@ def parse(words: list[str]) -> tuple[str, str | None, list[str]]:
     if verb not in VERBS or (has_verb and not verb):
         known = ", ".join(name for name in VERBS if name)
         raise UsageError(f"verb '{verb}' is not known; use one of {known}, or none.")
-    asks = [] if verb in ("run", "chat", "test", "lab") else ["-h"]
-    if rest[:1] == ["--help"] or any(word in rest for word in asks):
-        return "help", profile, []
+    if asks_help(verb, rest):
+        return "help", profile, [verb]
     options = VERBS[verb]
     if options is not None:
         rest = known_options(verb, options, rest)
     return verb, profile, rest
+
+
+def asks_help(verb: str, rest: list[str]) -> bool:
+    """Whether the words after a verb ask for help; a value of `-p` never does.
+
+    >>> asks_help("run", ["ngt", "-h"]), asks_help("run", ["02", "-p", "day", "-h"])
+    (True, False)
+    """
+    if verb in ("test", "lab"):  # -h belongs to the tool that gets the words
+        return rest[:1] == ["--help"]
+    asked = [place for place, word in enumerate(rest) if word in ("-h", "--help")]
+    return any(not {"-p", "--parameter"} & set(rest[max(0, place - 2):place])
+               for place in asked)
 
 
 def take_profile(words: list[str]) -> tuple[str | None, list[str]]:
@@ -389,9 +402,35 @@ def clean(profile: str | None, rest: list[str]) -> int:
     return 0
 
 
+CHAT_HELP = f"""\
+{SCRIPT} chat CHECKPOINT [OPTION]…
+
+Talk to a language model in the terminal: it goes on with the text you write; /quit or
+Ctrl-D ends it. | 학습한 언어 모델과 이야기합니다. 적은 글을 모델이 이어 씁니다.
+
+  CHECKPOINT        a folder of a training (checkpoints/ngt), or a .pt file
+                    학습이 남긴 폴더나 .pt 파일
+  --prompt TEXT     go on with this, once; without it you are asked for lines
+                    이 글을 한 번 이어 씁니다. 적지 않으면 한 줄씩 묻습니다
+  --tokens N        how many tokens to write (default 200) | 쓸 토큰의 수
+  --temperature T   0 takes the likeliest token, more is more random (default 0.8)
+                    0이면 늘 가장 그럴듯한 토큰을 고릅니다
+  --top-k K         draw among the likeliest K only (default 40) | 후보의 수
+  --seed S          the same seed gives the same text | 같은 시드면 같은 글
+
+  {SCRIPT} chat checkpoints/ngt --prompt "ROMEO:"
+"""
+
+
 def show_help(profile: str | None, rest: list[str]) -> int:
-    """Print the help."""
-    say(HELP.rstrip())
+    """Print the help: the page of a verb that has one, else that of all."""
+    if rest == ["run"]:
+        from book.command import parser
+        from book.jobs import catalogue
+
+        say(parser(catalogue()).format_help().rstrip())
+    else:
+        say((CHAT_HELP if rest == ["chat"] else HELP).rstrip())
     return 0
 
 

@@ -28,9 +28,10 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from book.files import ROOT, write_atomically
 from book.fingerprint import code_cells, code_key, data_state, full_key, load
+from book.jobs import Job
 from book.progress import Progress
-from book.sync import ROOT, write_atomically
 from lib.results import state_of
 
 EXECUTED = ROOT / "_build" / "executed"
@@ -43,26 +44,6 @@ GRACE = 10  # seconds a worker gets to stop its kernel
 
 class MergeError(Exception):
     """An executed notebook that is not of this source."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A notebook to execute: either file of its pair, a profile, parameters.
-
-    ``out`` gets a copy of the executed notebook. ``force`` executes in any case.
-    ``needs`` names notebooks (by stem) of the same call that must pass before.
-    """
-
-    notebook: Path
-    profile: str = "book"
-    parameters: dict[str, Any] = field(default_factory=dict)
-    out: Path | None = None
-    force: bool = False
-    needs: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return Path(self.notebook).stem
 
 
 @dataclass(frozen=True)
@@ -288,9 +269,9 @@ class Run:
         """Start the worker; its events, then None, go to the queue."""
         self.folder = tempfile.TemporaryDirectory(prefix="book-")
         folder = Path(self.folder.name)
-        job = {"parameters": self.job.parameters}
+        job = json.dumps({"parameters": self.job.parameters}, allow_nan=False)
         (folder / "in.ipynb").write_text(nbformat.writes(self.nb), encoding="utf-8")
-        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        (folder / "job.json").write_text(job, encoding="utf-8")
         env = {"OMP_NUM_THREADS": "1", **os.environ, "BOOK_PROFILE": self.job.profile}
         own_group = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

@@ -20,7 +20,8 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from book.sync import ROOT, SyncError, inputs, paired, shown
+from book.files import ROOT, SyncError, shown
+from book.sync import inputs, paired
 
 FORMAT = 1  # raise it when the executed notebook itself changes its form
 # tags that change what is executed; the others only change how it looks

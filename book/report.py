@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from book.execute import Result
-from book.sync import write_atomically
+from book.files import write_atomically
 
 
 def minutes(seconds: float) -> str:
@@ -44,7 +44,7 @@ def table(
             r.device or "–",
             r.error or key_results(r, (shown or {}).get(r.name[:2], ())) or "–",
         ])
-    return rows
+    return [[" ".join(cell.split()) for cell in row] for row in rows]
 
 
 def as_text(rows: list[list[str]]) -> str:
@@ -87,5 +87,5 @@ def report(
             for r in results
         ],
     }
-    text = json.dumps(whole, indent=1, ensure_ascii=False)
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / "report.json", text + "\n")

@@ -17,7 +17,6 @@ import argparse
 import os
 import re
 import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parents[1]
+from book.files import ROOT, SyncError, shown, write_atomically
+
 NOTEBOOKS = ROOT / "notebooks"
 LABEL = re.compile(r"^<!--\s*label:\s*([^\s]+)\s*-->", re.MULTILINE)
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -36,10 +36,6 @@ FILTERS = {
     "cell_metadata_filter": "tags,-all",
 }
 LANGUAGES = {"lang-ko": "ko", "lang-en": "en"}
-
-
-class SyncError(Exception):
-    """A pair that cannot be written without losing something."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +48,6 @@ class Pair:
     ipynb: Path
     state: str
     reason: str = ""
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8, LF) to ``path`` so that no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def sources() -> list[Path]:
@@ -135,14 +117,6 @@ def paired(source: Path) -> NotebookNode:
 def rendered(source: Path) -> str:
     """The exact text of the paired .ipynb of ``source``."""
     return nbformat.writes(paired(source)).rstrip("\n") + "\n"
-
-
-def shown(path: Path) -> str:
-    """``path`` as people type it: from the root of the book when it is inside."""
-    try:
-        return path.resolve().relative_to(ROOT).as_posix()
-    except ValueError:
-        return str(path)
 
 
 def inputs(notebook: NotebookNode) -> list[tuple]:

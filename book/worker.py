@@ -17,17 +17,13 @@ import sys
 import threading
 from pathlib import Path
 
-# jsonschema compiles a grammar of web addresses when it finds this package, which
-# takes longer than the rest of the start; a notebook is checked without it.
-sys.modules.setdefault("rfc3987_syntax", None)
-
-import nbformat  # noqa: E402
-from ipykernel.kernelspec import get_kernel_dict  # noqa: E402
-from jupyter_client.kernelspec import KernelSpec  # noqa: E402
-from jupyter_client.manager import AsyncKernelManager  # noqa: E402
-from papermill import execute_notebook  # noqa: E402
-from papermill.engines import NBClientEngine, papermill_engines  # noqa: E402
-from papermill.exceptions import PapermillExecutionError  # noqa: E402
+import nbformat
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from papermill import execute_notebook
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -1,12 +1,14 @@
 """Profiles: the same chapter as a test of seconds, a book page, a GPU experiment."""
 
 import ast
+import math
 import os
 from collections.abc import Collection, Sequence
-from types import SimpleNamespace
-from typing import Any
+from types import NoneType, SimpleNamespace, UnionType
+from typing import TYPE_CHECKING, Any, get_args
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PROFILES = ("smoke", "book", "gpu")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -31,7 +33,7 @@ def profile_name(profile: str | None = None) -> str:
     return name
 
 
-def pick_device(device: str | None = "auto") -> torch.device:
+def pick_device(device: str | None = "auto") -> "torch.device":
     """Turn `auto`, `cpu`, `cuda` or `mps` into a device that this machine has.
 
     `auto` takes CUDA, else Apple's MPS, else the CPU.
@@ -49,6 +51,8 @@ def pick_device(device: str | None = "auto") -> torch.device:
         raise ValueError(
             f"device {name!r} is not known; use one of {', '.join(DEVICES)}."
         )
+    import torch  # takes seconds: a wrong option is refused without it
+
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -114,7 +118,9 @@ def settings(
     name = profile_name(profile)
     for option, value in (given or {}).items():
         known = by_profile[name].get(option)
-        if None not in (value, known) and _kind(value) != _kind(known):
+        if None not in (value, known) and (
+            _kind(value) != _kind(known) or not _finite(value)
+        ):
             raise ValueError(
                 f"{option} is {_kind(known)} in the profiles (here {known!r}), "
                 f"and {value!r} is not; give one."
@@ -125,11 +131,55 @@ def settings(
     return SimpleNamespace(profile=name, device=pick_device(device), **chosen)
 
 
+def expect(kind: type | UnionType, **values: object) -> None:
+    """Refuse parameters of another kind than a notebook needs, before it begins.
+
+    `./setup_and_run.sh run` knows the kinds; papermill alone makes a number of any
+    value that reads as one.
+
+    Parameters
+    ----------
+    kind
+        `str`, `int`, `float`, `bool` or `list`; with `| None` where that is a value
+        too. A whole number is a `float` as well.
+    values
+        The parameters, by name.
+
+    Raises
+    ------
+    ValueError
+        One sentence: the name, what came, what works.
+
+    >>> expect(float, held_out=0, share=0.05)
+    >>> expect(str | None, output=20260305)
+    Traceback (most recent call last):
+    ...
+    ValueError: output is 20260305, a number, and must be text or None; papermill takes
+    a value as text with -r in place of -p.
+    """
+    kinds = get_args(kind) or (kind,)
+    names = {str: "text", int: "a whole number", float: "a number",
+             bool: "True or False", list: "a list", NoneType: "None"}
+    as_text = ("; papermill takes a value as text with -r in place of -p"
+               if str in kinds else "; give one")
+    taken = (*kinds, int) if float in kinds else kinds
+    for name, value in values.items():
+        if type(value) not in taken or not _finite(value):
+            raise ValueError(
+                f"{name} is {value!r}, {_kind(value)}, and must be "
+                f"{' or '.join(names[one] for one in kinds)}{as_text}."
+            )
+
+
 def _kind(value: object) -> str:
     """Say which kind of value an option has; whole and broken numbers are one."""
     kinds = {bool: "True or False", int: "a number", float: "a number", str: "text",
-             list: "a list", tuple: "a list", dict: "a table"}
+             list: "a list", tuple: "a list", dict: "a table", NoneType: "nothing"}
     return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def _finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def given_by(words: Sequence[str], names: Collection[str]) -> dict[str, Any]:

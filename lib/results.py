@@ -1,6 +1,7 @@
 """What a run found: numbers that the prose quotes, and words in two languages."""
 
 import hashlib
+import math
 import numbers
 import re
 from collections.abc import Iterable
@@ -66,10 +67,20 @@ def record(name: str | None = None, value: Any = None, text: str | None = None,
         if hasattr(entry, "item"):
             entry = entry.item()
         shown = text if key == name and text is not None else as_text(entry)
-        plain = isinstance(entry, (bool, int, float, str))
-        payload[key] = {"value": entry if plain else str(entry), "text": shown}
+        payload[key] = {"value": _plain(entry), "text": shown}
     lines = "\n".join(f"{key} = {entry['text']}" for key, entry in payload.items())
     display({RECORD_MIME: payload, "text/plain": lines}, raw=True)
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold; it has no number for what is not finite.
+
+    >>> _plain(3.5), _plain(float("inf")), _plain([1])
+    (3.5, None, '[1]')
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def wrote(files: Iterable[Path | str]) -> None:

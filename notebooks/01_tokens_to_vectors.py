@@ -32,12 +32,12 @@
 # Two tokenizers stand side by side, those of GPT-2 and of SmolLM2. The embedding is that of SmolLM2-135M-Instruct, a matrix of ⟨vocab⟩ rows and ⟨d_model⟩ columns.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 sentence = "고양이가 물을 마신다."  # followed from text to matrix
 sentence_en = "The cat drinks the water."  # the same in English
-characters = None  # of each corpus that is cut; None: the profile decides
-rows = None  # rows of the random embedding; None: the profile decides
-shuffles = None  # random orders to compare with; None: the profile
+characters: int = None  # of each corpus that is cut; None: the profile decides
+rows: int = None  # rows of the random embedding; None: the profile decides
+shuffles: int = None  # random orders to compare with; None: the profile
 device = "cpu"  # cpu, cuda or auto
 
 # %% tags=["hide-input"]
@@ -52,7 +52,7 @@ from lib.data import describe, gpt2_tokenizer, language_model, text
 from lib.distill import piece_bytes
 from lib.explorer import token_labels
 from lib.figures import COLOURS, DIVERGING, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 use_style()
@@ -63,6 +63,7 @@ quick = {"characters": 30_000, "rows": 2_000, "shuffles": 200}
 full = {"characters": 300_000, "rows": 37_000, "shuffles": 1_000}
 large = {"characters": 1_100_000, "rows": 37_000, "shuffles": 20_000}
 given = {"characters": characters, "rows": rows, "shuffles": shuffles}
+expect(str, sentence=sentence, sentence_en=sentence_en)
 cfg = settings(profile, smoke=quick, book=full, gpu=large, given=given,
                device=device)
 

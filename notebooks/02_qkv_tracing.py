@@ -32,15 +32,15 @@
 # The model is SmolLM2-135M-Instruct: hidden size ⟨d_model⟩, ⟨n_layers⟩ layers, each with ⟨n_heads⟩ query heads and ⟨n_kv_heads⟩ key/value heads of ⟨d_head⟩ dimensions.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 sentence = "고양이가 물을 마신다."  # traced; 2 to 96 tokens
 sentence_en = "The cat drank the water because it was thirsty."  # its partner
 layer = 16  # 0 to 29: the layer that is recomputed step by step
 head = 0  # 0 to 8: the head that the pictures show
 device = "cpu"  # cpu, cuda or auto; float64 needs cpu or cuda
-temperatures = None  # list; None leaves the choice to the profile
-widths = None  # head sizes of the random vectors; None: the profile
-draws = None  # random queries per head size; None: the profile
+temperatures: list[float] = None  # list; None leaves the choice to the profile
+widths: list[int] = None  # head sizes of the random vectors; None: the profile
+draws: int = None  # random queries per head size; None: the profile
 
 # %% tags=["hide-input"]
 import math
@@ -52,7 +52,7 @@ from lib.attention import causal_mask, row_entropy
 from lib.data import describe, language_model
 from lib.explorer import Sentence, attention_explorer, token_labels
 from lib.figures import COLOURS, DIVERGING, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 from lib.trace import trace
 
@@ -65,6 +65,8 @@ full = {"temperatures": [0.25, 0.5, 0.7, 1, 1.5, 2, 4, 8],
         "widths": [4, 8, 16, 32, 64, 128, 256, 512, 1024],
         "draws": 2000}
 given = {"temperatures": temperatures, "widths": widths, "draws": draws}
+expect(str, sentence=sentence, sentence_en=sentence_en)
+expect(int, layer=layer, head=head)
 cfg = settings(profile, smoke=quick, book=full, gpu=full, given=given,
                device=device)
 

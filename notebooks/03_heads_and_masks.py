@@ -28,14 +28,16 @@
 # - **You need** [the steps of chapter 2](02_qkv_tracing.ipynb#qkv-steps), a little Python and PyTorch.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 sentence = "고양이가 물을 마신다. 개도 물을 마신다. 물이 아주 차다."  # explored
-sentence_en = "The cat drank the water. The dog drank the cold water too."
-windows = None  # passages measured in each language; None: the profile
-tokens = None  # tokens of a passage, 32 to 512; None: the profile
-shuffled = None  # passages that are read in random order too
-probed = None  # passages for value norms and for silenced heads
-silenced = None  # heads that are silenced one at a time
+sentence_en = (
+    "The cat drank the water. The dog drank the cold water too."
+)  # its partner in English
+windows: int = None  # passages measured in each language; None: the profile
+tokens: int = None  # 32 to 512: of a passage; None: the profile
+shuffled: int = None  # passages that are read in random order too
+probed: int = None  # passages for value norms and for silenced heads
+silenced: int = None  # heads that are silenced one at a time
 seed = 0  # of random vectors, random orders and random heads
 device = "cpu"  # cpu, cuda or auto
 
@@ -55,7 +57,7 @@ from lib.attention import (
     padding_mask,
 )
 from lib.figures import COLOURS, PAPER, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 use_style()
@@ -66,6 +68,8 @@ names = ("windows", "tokens", "shuffled", "probed", "silenced")
 smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
     (2, 48, 1, 1, 6), (20, 128, 4, 2, 28), (64, 256, 16, 8, 270)))
 given = {name: globals()[name] for name in names}
+expect(str, sentence=sentence, sentence_en=sentence_en)
+expect(int, seed=seed)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
 if not 32 <= cfg.tokens <= 512:

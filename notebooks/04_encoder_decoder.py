@@ -32,15 +32,15 @@
 # The model has the base size of the paper and is filled with random numbers, not trained. All that this chapter checks holds before training. Training is the work of the next chapter.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-vocab = None  # pieces of the vocabulary; None: the profile (book: 37,000)
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+vocab: int = None  # pieces of the vocabulary; None: the profile (book: 37,000)
 d_model = 512  # width (base: 512)
 n_heads = 8  # heads of every attention (base: 8)
-n_layers = None  # of encoder and of decoder; None: the profile (book: 6)
+n_layers: int = None  # of encoder and of decoder; None: the profile (book: 6)
 d_ff = 2048  # inner width of the feed-forward (base: 2048)
-depths = None  # list: stacks whose gradients are measured; None: profile
-seeds = None  # random starts of each stack; None: the profile
-written = None  # up to 32 tokens written to count work; None: profile
+depths: list[int] = None  # stacks whose gradients are measured
+seeds: int = None  # random starts of each stack; None: the profile
+written: int = None  # 1 to 32: tokens that count work; None: profile
 device = "cpu"  # cpu, cuda or auto; float64 needs cpu or cuda
 
 # %% tags=["hide-input"]
@@ -66,7 +66,7 @@ from lib.layers import (
     layer_norm,
     sinusoidal_positions,
 )
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 from lib.trace import trace
 from lib.transformer import Transformer, TransformerConfig
@@ -80,6 +80,7 @@ full = {"vocab": 37_000, "n_layers": 6, "depths": [2, 4, 8, 16, 32],
 large = full | {"depths": [2, 4, 8, 16, 32, 64], "seeds": 20}
 given = {"vocab": vocab, "n_layers": n_layers, "depths": depths,
          "seeds": seeds, "written": written}
+expect(int, d_model=d_model, n_heads=n_heads, d_ff=d_ff)
 cfg = settings(profile, smoke=quick, book=full, gpu=large, given=given,
                device=device)
 

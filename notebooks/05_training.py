@@ -32,20 +32,20 @@
 # Once trained, it translates ⟨exact_dates⟩ of the dates and ⟨exact_numbers⟩ of the numbers that it has never seen, right to the last letter.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 day = "1926-03-05"  # the date that the attention maps show, 1900 to 2099
-d_model = None  # width; None leaves the choice to the profile
-n_layers = None  # of the encoder and of the decoder; None: the profile
-n_heads = None  # None: the profile
-steps = None  # updates; None: the profile
-batch = None  # pairs in an update; None: the profile
-learning_rate = None  # at its peak; None: the profile
-warmup = None  # steps until the peak; None: the profile
+d_model: int = None  # width; None leaves the choice to the profile
+n_layers: int = None  # of the encoder and of the decoder; None: the profile
+n_heads: int = None  # None: the profile
+steps: int = None  # updates; None: the profile
+batch: int = None  # pairs in an update; None: the profile
+learning_rate: float = None  # at its peak; None: the profile
+warmup: int = None  # steps until the peak; None: the profile
 schedule = "cosine"  # cosine, noam or constant
-smoothing = 0.1  # ε of the label smoothing, 0 to 1
+smoothing = 0.1  # 0 to 1: ε of the label smoothing
 precision = "no"  # no, bf16 or fp16
-tests = None  # unseen values of each kind; None: the profile
-trial_steps = None  # updates of each comparison; None: the profile
+tests: int = None  # unseen values of each kind; None: the profile
+trial_steps: int = None  # updates of each comparison; None: the profile
 seed = 0  # of the weights and of the batches
 device = "cpu"  # cpu, cuda or auto; float64 needs cpu or cuda
 
@@ -63,7 +63,7 @@ import torch.nn.functional as F
 
 from lib import translation as task
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 from lib.train import Recipe, fit, token_loss
 from lib.train import learning_rate as rate_of
@@ -85,6 +85,9 @@ full = (64, 2, 4, 2400, 128, 4e-3, 100, 1000, 300)
 large = (256, 4, 8, 8000, 256, 1e-3, 800, 1000, 2000)
 values = (d_model, n_layers, n_heads, steps, batch,
           learning_rate, warmup, tests, trial_steps)
+expect(str, day=day, schedule=schedule, precision=precision)
+expect(float, smoothing=smoothing)
+expect(int, seed=seed)
 cfg = settings(profile, device=device, **{
     name: dict(zip(options, column, strict=True))
     for name, column in (("smoke", quick), ("book", full),

@@ -32,20 +32,20 @@
 # Once trained, it translates ⟨exact_dates⟩ of the dates and ⟨exact_numbers⟩ of the numbers that it has never seen, right to the last letter.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 day = "1926-03-05"  # the date that is followed, 1900 to 2099
-d_model = None  # width; None leaves the choice to the profile
-n_layers = None  # of the encoder and of the decoder; None: the profile
-n_heads = None  # None: the profile
-rows = None  # pairs in the data set; None: the profile
-steps = None  # updates; None: the profile
-batch = None  # pairs in an update; None: the profile
-learning_rate = None  # at its peak; None: the profile
-warmup = None  # steps until the peak; None: the profile
-tests = None  # unseen values of each kind; None: the profile
-beam_tests = None  # of these, how many the beams get; None: the profile
-trial_steps = None  # updates of the trial by length; None: the profile
-smoothing = 0.1  # ε of the label smoothing, 0 to 1
+d_model: int = None  # width; None leaves the choice to the profile
+n_layers: int = None  # of the encoder and of the decoder; None: the profile
+n_heads: int = None  # None: the profile
+rows: int = None  # pairs in the data set; None: the profile
+steps: int = None  # updates; None: the profile
+batch: int = None  # pairs in an update; None: the profile
+learning_rate: float = None  # at its peak; None: the profile
+warmup: int = None  # steps until the peak; None: the profile
+tests: int = None  # unseen values of each kind; None: the profile
+beam_tests: int = None  # of these, how many the beams get; None: the profile
+trial_steps: int = None  # updates of the trial by length; None: the profile
+smoothing = 0.1  # 0 to 1: ε of the label smoothing
 precision = "no"  # no, bf16 or fp16
 seed = 0  # of the weights and of the order of the rows
 device = "cpu"  # cpu, cuda or auto; float64 needs cpu or cuda
@@ -63,7 +63,7 @@ import torch
 
 from lib import translation as task
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 use_style()
@@ -77,6 +77,9 @@ full = (64, 2, 4, 64_000, 1_000, 128, 4e-3, 100, 1000, 250, 300)
 large = (256, 4, 8, 1_000_000, 8_000, 256, 1e-3, 800, 1000, 1000, 2_000)
 values = (d_model, n_layers, n_heads, rows, steps, batch,
           learning_rate, warmup, tests, beam_tests, trial_steps)
+expect(str, day=day, precision=precision)
+expect(float, smoothing=smoothing)
+expect(int, seed=seed)
 cfg = settings(profile, device=device, **{
     name: dict(zip(options, column, strict=True))
     for name, column in (("smoke", quick), ("book", full),

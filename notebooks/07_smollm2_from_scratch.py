@@ -28,14 +28,14 @@
 # - **You need** the layer of attention that was followed by hand in [tracing Q, K and V](02_qkv_tracing.ipynb). In this chapter we stack ⟨n_layers⟩ of them.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 prompt_ko = "옛날 옛적에 호랑이가"  # the model goes on from here
 prompt_en = "Once upon a time, a tiger"  # and from here
-new_tokens = None  # tokens written to measure speed; None: the profile
-same_tokens = None  # tokens compared with transformers; None: the profile
-points = None  # text lengths at which pairs are timed; None: the profile
-pairs = None  # timed pairs at each length; None: the profile
-answer_tokens = None  # longest answer in the chat; None: the profile
+new_tokens: int = None  # tokens written to measure speed; None: the profile
+same_tokens: int = None  # tokens compared with transformers; None: the profile
+points: int = None  # text lengths where pairs are timed; None: the profile
+pairs: int = None  # timed pairs at each length; None: the profile
+answer_tokens: int = None  # longest answer in the chat; None: the profile
 device = "cpu"  # cpu, cuda or auto; float64 needs cpu or cuda
 
 # %% tags=["hide-input"]
@@ -47,7 +47,7 @@ import pandas as pd
 from lib.data import describe, language_model, path
 from lib.explorer import token_labels
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 use_style()
@@ -61,6 +61,7 @@ full = {"new_tokens": 256, "same_tokens": 50, "points": 12, "pairs": 2,
 large = full | {"points": 32, "pairs": 5, "answer_tokens": 64}
 given = {"new_tokens": new_tokens, "same_tokens": same_tokens,
          "points": points, "pairs": pairs, "answer_tokens": answer_tokens}
+expect(str, prompt_ko=prompt_ko, prompt_en=prompt_en)
 cfg = settings(profile, smoke=quick, book=full, gpu=large, given=given,
                device=device)
 

@@ -28,7 +28,7 @@
 # - **You need** [logits and softmax of chapter 2](#qkv-logits), the length of a vector, the logarithm.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 seed = 0  # of the random vectors
 n_tokens = 6  # tokens of the random vectors
 width = 4  # axes of the random vectors
@@ -37,7 +37,7 @@ power = 1.0  # p of the inverse power in the pictures
 eps = 0.1  # softening ε, in the unit of r²
 heavy = 4.0  # mass of the heavy token
 radius = 2.0  # R of the cutoff, in the unit of r
-draws = None  # random sets of points for the slopes; None: the profile
+draws: int = None  # random sets of points for the slopes; None: the profile
 device = "cpu"  # cpu or cuda; the chapter computes in float64
 
 # %% tags=["hide-input"]
@@ -50,10 +50,13 @@ import torch.nn.functional as F
 from matplotlib import pyplot as plt
 
 from lib.figures import COLOURS, SEQUENTIAL, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 use_style()
+expect(int, seed=seed, n_tokens=n_tokens, width=width)
+expect(float, strength=strength, power=power, eps=eps, heavy=heavy,
+       radius=radius)
 cfg = settings(profile, smoke={"draws": 10}, book={"draws": 300},
                gpu={"draws": 3000}, given={"draws": draws}, device=device)
 

@@ -32,25 +32,25 @@
 # | **You need** | the softmax, [queries and keys from chapter 2](02_qkv_tracing.ipynb), [the ladder of chapter 8](08_dot_to_distance.ipynb), a little PyTorch |
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 dataset = "tinyshakespeare"  # a text that lib.data knows
 seed = 0  # of the first weights and of the batches
-seeds = None  # runs for each model, from `seed` on; None: the profile
-steps = None  # training steps of every model; None: the profile
-learning_rate = None  # peak of the cosine, the same for all; None: the profile
-batch = None  # windows a step; None: the profile
-context = None  # characters a window; None: the profile
-d_model = None  # width of the stream; None: the profile
-n_layers = None  # None: the profile
-n_heads = None  # None: the profile
-d_coord = None  # width of the coordinates; None: as many weights as dot
+seeds: int = None  # runs for each model, from `seed` on; None: the profile
+steps: int = None  # training steps of every model; None: the profile
+learning_rate: float = None  # peak of the cosine; None: the profile
+batch: int = None  # windows a step; None: the profile
+context: int = None  # characters a window; None: the profile
+d_model: int = None  # width of the stream; None: the profile
+n_layers: int = None  # None: the profile
+n_heads: int = None  # None: the profile
+d_coord: int = None  # width of the coordinates; None: as many weights as dot
 kernel = "newton"  # newton or gaussian: the model that is looked into
 cutoff = "compact"  # hard, soft or compact: the copy that learns a radius
 radius = 1.0  # where that radius starts, in the unit of r
 repulsion_weight = 0.05  # λ of the repulsion term
 min_dist = 0.1  # below this distance the repulsion stops growing
-more_steps = None  # further steps of each copy; None: the profile
-windows = None  # validation windows of the final loss; None: the profile
+more_steps: int = None  # further steps of each copy; None: the profile
+windows: int = None  # validation windows of the final loss; None: the profile
 device = "auto"  # auto, cpu, cuda or mps
 
 # %% tags=["hide-input"]
@@ -63,7 +63,7 @@ from matplotlib import pyplot as plt
 
 from lib import data
 from lib.figures import COLOURS, SEQUENTIAL, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 use_style()
@@ -79,6 +79,10 @@ smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
     (1, 540, 4e-3, 12, 64, 64, 3, 4, 73, 60, 600),
     (3, 3000, 2e-3, 32, 64, 128, 4, 4, 176, 500, 1742)))
 given = {name: globals()[name] for name in sizes}
+expect(str, dataset=dataset, kernel=kernel, cutoff=cutoff)
+expect(int, seed=seed)
+expect(float, radius=radius, repulsion_weight=repulsion_weight,
+       min_dist=min_dist)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
 

@@ -28,25 +28,25 @@
 # - **You need** [gravity coordinates](09_gravity_coordinates.ipynb), the loop of [training](05_training.ipynb), means and standard deviations.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 dataset = "tinyshakespeare"  # tinyshakespeare, wikitext2 or wikitext103
-kernel = "newton"  # newton, gaussian or potential: held against the dot product
+kernel = "newton"  # newton, gaussian or potential: beside the dot product
 seed = 0  # of the first weights and of the batches
-steps = None  # updates of each model; None leaves the choice to the profile
-batch = None  # windows in an update; None: the profile
-context = None  # characters in a window; None: the profile
-d_model = None  # width of the stream; None: the profile
-n_layers = None  # None: the profile
-n_heads = None  # None: the profile
-d_coord = None  # width of the coordinates; None: the profile
-learning_rate = None  # peak of the cosine, the same for both; None: the profile
+steps: int = None  # updates of each model; None: the profile
+batch: int = None  # windows in an update; None: the profile
+context: int = None  # characters in a window; None: the profile
+d_model: int = None  # width of the stream; None: the profile
+n_layers: int = None  # None: the profile
+n_heads: int = None  # None: the profile
+d_coord: int = None  # width of the coordinates; None: the profile
+learning_rate: float = None  # peak of the cosine; None: the profile
 strength = 1.0  # first p or γ of every head
 eps = 1.0  # softening of newton and potential, in the unit of r²
 lambda_repulsion = 0.0  # weight of repulsion in the loss; 0 only watches
 min_dist = 0.1  # below this distance the repulsion stops growing
 results = "benchmarks/results/quality.jsonl"  # the runs of the full experiment
 prompt = "ROMEO:"  # what the models go on with
-n_tokens = None  # length of a reply; None: the profile
+n_tokens: int = None  # length of a reply; None: the profile
 temperature = 0.8  # of the replies
 top_k = 20  # of the replies: only the likeliest this many
 chat = False  # True in a notebook of your own: a box to talk to the model
@@ -69,7 +69,7 @@ from lib.data import ROOT
 from lib.figures import COLOURS, show, use_style
 from lib.gravity import repulsion
 from lib.gravity_lm import LMConfig, build, parameters
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import bilingual, record, used
 from lib.text_tokenizers import CharTokens
 from lib.texts import ids_of, load_text
@@ -85,6 +85,11 @@ quick, full, large = (dict(zip(sizes, row, strict=True)) for row in (
     (350, 12, 64, 128, 4, 4, 176, 2e-3, 240, 12),
     (1500, 12, 64, 128, 4, 4, 176, 2e-3, 400, 30)))
 given = {name: globals().get(name) for name in sizes}
+expect(str, dataset=dataset, kernel=kernel, results=results, prompt=prompt)
+expect(int, seed=seed, top_k=top_k)
+expect(float, strength=strength, eps=eps, min_dist=min_dist,
+       lambda_repulsion=lambda_repulsion, temperature=temperature)
+expect(bool, chat=chat)
 cfg = settings(profile, smoke=quick, book=full, gpu=large, given=given,
                device=device)
 record(n_steps=cfg.steps, n_layers=cfg.n_layers, d_model=cfg.d_model,

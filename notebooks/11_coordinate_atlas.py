@@ -28,24 +28,24 @@
 # - **You need** the model of [gravity coordinates](09_gravity_coordinates.ipynb), means and variances.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-checkpoint_path = None  # folder or .pt file of a trained NGT; None: train one
-text = None  # what is drawn; None: the beginning of the validation text
-output = None  # the HTML file; None: artifacts/atlas/atlas.html
-dataset = None  # tinyshakespeare, wikitext2, wikitext103; None: as was learned
-data_path = None  # a text file in its place
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+checkpoint_path: str = None  # a trained NGT, folder or .pt; None: train one
+text: str = None  # what is drawn; None: the beginning of the validation text
+output: str = None  # the HTML file; None: artifacts/atlas/atlas.html
+dataset: str = None  # tinyshakespeare, wikitext2 or wikitext103
+data_path: str = None  # a text file in its place
 kernel = "newton"  # newton, gaussian or potential: of the model trained here
 seed = 0  # of the first weights, the batches and the shuffles
-steps = None  # training steps; None: the profile
-learning_rate = None  # peak of the cosine; None: the profile
-batch = None  # windows a step; None: the profile
-context = None  # characters a window; None: the profile
-d_model = None  # width of the stream; None: the profile
-n_layers = None  # None: the profile
-n_heads = None  # None: the profile
-d_coord = None  # width of the coordinates; None: the profile
-points = None  # tokens drawn where no text is given; None: the profile
-windows = None  # windows of the validation text to measure; None: the profile
+steps: int = None  # training steps; None: the profile
+learning_rate: float = None  # peak of the cosine; None: the profile
+batch: int = None  # windows a step; None: the profile
+context: int = None  # characters a window; None: the profile
+d_model: int = None  # width of the stream; None: the profile
+n_layers: int = None  # None: the profile
+n_heads: int = None  # None: the profile
+d_coord: int = None  # width of the coordinates; None: the profile
+points: int = None  # tokens drawn where no text is given; None: the profile
+windows: int = None  # of the validation text, measured; None: the profile
 device = "auto"  # auto, cpu, cuda or mps
 
 # %% tags=["hide-input"]
@@ -56,10 +56,12 @@ from matplotlib import pyplot as plt
 
 from lib import data
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record, used, wrote
 
 use_style()
+
+# %% tags=["hide-input"]
 sizes = ("steps", "learning_rate", "batch", "context", "d_model", "n_layers",
          "n_heads", "d_coord", "points", "windows")
 smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
@@ -67,6 +69,10 @@ smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
     (750, 4e-3, 16, 64, 64, 4, 4, 48, 256, 300),
     (4000, 2e-3, 32, 128, 256, 6, 8, 96, 512, 600)))
 given = {name: globals()[name] for name in sizes}
+expect(str | None, checkpoint_path=checkpoint_path, text=text,
+       output=output, dataset=dataset, data_path=data_path)
+expect(str, kernel=kernel)
+expect(int, seed=seed)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
 

@@ -32,17 +32,17 @@
 # | **You need** | the kernels of [gravity coordinates](09_gravity_coordinates.ipynb), the softmax, a little calculus |
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 seed = 0  # of all points, masses and values
 n_heads = 4  # heads of the timed attention
 axes = 30  # C, coordinates of each head; 64-wide heads have 30 in this book
 d_value = 64  # width of a head's value
-lengths = None  # numbers of tokens that are measured; None: the profile
-tables_up_to = None  # longest text for the (n, n) tables; None: the profile
-original_up_to = None  # and for the difference tensor; None: the profile
-pairs = None  # how often each form is timed beside SDPA; None: the profile
-blocks_of = None  # tokens in the study of skipped blocks; None: the profile
-steps = None  # training steps of the two small models; None: the profile
+lengths: list[int] = None  # numbers of tokens; None: the profile
+tables_up_to: int = None  # tokens of the longest (n, n) tables
+original_up_to: int = None  # and of the difference tensor
+pairs: int = None  # timings of each form beside SDPA; None: the profile
+blocks_of: int = None  # tokens where blocks are skipped; None: the profile
+steps: int = None  # training steps of the two small models; None: the profile
 
 # %% tags=["hide-input"]
 import json
@@ -61,7 +61,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 use_style()
@@ -74,6 +74,7 @@ smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
     ([128, 256, 512, 1024, 2048], 2048, 512, 7, 1024, 120),
     ([256, 512, 1024, 2048, 4096, 8192], 4096, 1024, 9, 2048, 1000)))
 given = {name: globals()[name] for name in sizes}
+expect(int, seed=seed, n_heads=n_heads, axes=axes, d_value=d_value)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device="cpu")
 

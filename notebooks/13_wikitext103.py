@@ -28,17 +28,17 @@
 # - **You need** [training NGT](10_training_ngt.ipynb) and [tokenization](01_tokens_to_vectors.ipynb). For the large scale, a GPU and WikiText-103.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-budget = None  # smoke, small or full; None leaves the choice to the profile
-variants = None  # a list, or one text with commas; None: the profile
-output = None  # folder; None: results/wikitext103_… if a budget is named
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+budget: str = None  # smoke, small or full; None: the profile
+variants: str = None  # names with commas between; None: the profile
+output: str = None  # folder; None: results/wikitext103_… if a budget is named
 seed = 0  # of the first weights and of the batches
-max_steps = None  # updates of each variant; None: the budget
-learning_rate = None  # at its peak; None: the budget
-batch_size = None  # windows in an update; None: the budget
-gradient_accumulation_steps = None  # parts of a batch; None: the budget
-use_amp = None  # 16-bit numbers where they suffice; None: the budget
-data_path = None  # a text file in place of the dataset of the budget
+max_steps: int = None  # updates of each variant; None: the budget
+learning_rate: float = None  # at its peak; None: the budget
+batch_size: int = None  # windows in an update; None: the budget
+gradient_accumulation_steps: int = None  # parts of a batch; None: the budget
+use_amp: bool = None  # 16-bit numbers where they suffice; None: the budget
+data_path: str = None  # a text file in place of the dataset of the budget
 device = "auto"  # auto, cpu, cuda or mps
 
 # %% tags=["hide-input"]
@@ -53,12 +53,20 @@ from matplotlib import pyplot as plt
 
 from lib.data import ROOT, text
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import bilingual, record, used, wrote
 from lib.screening import BUDGETS, REPORTED, VARIANTS, plan, screen, size_of
 
 use_style()
+
+# %% tags=["hide-input"]
 every = ",".join(VARIANTS)
+expect(str | None, output=output, data_path=data_path)
+expect(int, seed=seed)
+expect(int | None, max_steps=max_steps, batch_size=batch_size,
+       gradient_accumulation_steps=gradient_accumulation_steps)
+expect(float | None, learning_rate=learning_rate)
+expect(bool | None, use_amp=use_amp)
 cfg = settings(
     profile, device=device, given={"budget": budget, "steps": max_steps},
     smoke={"budget": "smoke", "variants": "vanilla,default,no_radius",

@@ -32,11 +32,11 @@
 # The texts are Shakespeare's plays and text in Korean; the merges are the ⟨merges⟩ that GPT-2 really uses. The papers that brought the two methods to language models are in the [references](#references-tokens).
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-characters = None  # of plays to learn from; None: the profile decides
-new_pieces = None  # pieces to learn beyond single bytes; None: the profile
-longest = None  # letters of the texts that are tried exhaustively
-samples = None  # random sequences of GPT-2's tokens; None: the profile
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+characters: int = None  # of plays to learn from; None: the profile decides
+new_pieces: int = None  # pieces learned beyond bytes; None: the profile
+longest: int = None  # letters of the texts that are tried exhaustively
+samples: int = None  # random sequences of GPT-2's tokens; None: the profile
 seed = 0  # of those sequences
 
 # %% tags=["hide-input"]
@@ -56,10 +56,11 @@ import regex
 import lib
 from lib import data
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 # %% tags=["hide-input"]
+expect(int, seed=seed)
 cfg = settings(
     profile,
     smoke={"characters": 24_000, "new_pieces": 100, "longest": 7,

@@ -53,21 +53,24 @@
 # algebra, and no GPU.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-corpus_mb = None  # megabytes of text to gather; None: the profile decides
-made_items = None  # made items of each kind that join the training words
-passes = None  # passes over the words while learning
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+corpus_mb: float = None  # megabytes of text to gather; None: the profile
+made_items: int = None  # made items of each kind that join the training words
+passes: int = None  # passes over the words while learning
 held_out = 0.15  # share of the documents that is never trained on
 seed = 0  # order of the words while learning
-output_dir = None  # folder of tokenizer.json; None: artifacts/tokenizers/…
+output_dir: str = None  # of tokenizer.json; None: artifacts/tokenizers/…
 
-# %%
+# %% tags=["hide-input"]
 from pathlib import Path
 
 from lib import data
 from lib.figures import use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 
+expect(str | None, output_dir=output_dir)
+expect(float, held_out=held_out)
+expect(int, seed=seed)
 cfg = settings(
     profile,
     smoke={"corpus_mb": 1, "made_items": 500, "passes": 12},

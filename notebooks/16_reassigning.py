@@ -32,12 +32,12 @@
 # There are two tokenizers, those of SmolLM2 and GPT-2. No more than ⟨share⟩% of the ids change hands. How to fit the embedding of such an id to its new piece is the business of the next chapter.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-documents = None  # Korean documents in use; None: the profile decides
-general_mb = None  # megabytes of other text; None: the profile decides
-passes = None  # over the words while distilling; None: the profile
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+documents: int = None  # Korean documents in use; None: the profile decides
+general_mb: float = None  # megabytes of other text; None: the profile decides
+passes: int = None  # over the words while distilling; None: the profile
 share = 0.05  # of the vocabulary, at most, that is reassigned
-least = None  # occurrences of a new piece; None: the profile decides
+least: int = None  # occurrences of a new piece; None: the profile decides
 seed = 0  # of the distillation and of the search
 
 # %% tags=["hide-input"]
@@ -52,11 +52,13 @@ import pandas as pd
 from lib import data
 from lib.figures import COLOURS, PAPER, show, use_style
 from lib.gather import gather
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 from lib.tokenizer_files import load_tokenizer
 
 # %% tags=["hide-input"]
+expect(float, share=share)
+expect(int, seed=seed)
 cfg = settings(
     profile,
     smoke={"documents": 500, "general_mb": 0.2, "passes": 2, "least": 4},

@@ -28,14 +28,14 @@
 # - **You need** the Unigram of [tokenizer distillation](15_tokenizer_distillation.ipynb), [reassigning a vocabulary](16_reassigning.ipynb), the softmax, cross-entropy.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-reviews = None  # Korean documents the pieces come from; None: the profile
-pieces = None  # ids that are reassigned; None: the profile
-documents = None  # Korean documents to measure on; None: the profile
-letters = None  # of each English document; None: the profile
-passes = None  # of the distillation; None: the profile
-read = None  # documents that hidden_states reads; None: the profile
-layers = None  # of the model, from the first; None: the profile
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+reviews: int = None  # Korean documents the pieces come from; None: the profile
+pieces: int = None  # ids that are reassigned; None: the profile
+documents: int = None  # Korean documents to measure on; None: the profile
+letters: int = None  # of each English document; None: the profile
+passes: int = None  # of the distillation; None: the profile
+read: int = None  # documents that hidden_states reads; None: the profile
+layers: int = None  # of the model, from the first; None: the profile
 seed = 0  # of the random rows and of the batches of hidden_states
 device = "auto"  # auto, cpu, cuda or mps
 
@@ -46,7 +46,7 @@ from matplotlib import pyplot as plt
 
 from lib import data
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record
 
 use_style()
@@ -56,6 +56,7 @@ smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
     (200, 24, 2, 60, 1, 4, 2), (4000, 400, 12, 240, 12, 70, 30),
     (40_000, 2000, 400, 600, 40, 2000, 30)))
 given = {name: globals()[name] for name in names}
+expect(int, seed=seed)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
 

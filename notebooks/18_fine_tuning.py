@@ -28,16 +28,16 @@
 # - **You need** [realigning embeddings](17_realigning.ipynb) and [training](05_training.ipynb).
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-reviews = None  # Korean documents to choose pieces from; None: the profile
-pieces = None  # ids that are reassigned; None: the profile
-documents = None  # Korean documents to measure on; None: the profile
-passes = None  # of the distillation; None: the profile
-steps = None  # updates of each model; None: the profile
-rows_steps = None  # of them with the new rows alone; None: the profile
-batch = None  # windows of an update; None: the profile
-context = None  # tokens of a window; None: the profile
-layers = None  # of the model, from the first; None: the profile
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+reviews: int = None  # Korean documents that give pieces; None: the profile
+pieces: int = None  # ids that are reassigned; None: the profile
+documents: int = None  # Korean documents to measure on; None: the profile
+passes: int = None  # of the distillation; None: the profile
+steps: int = None  # updates of each model; None: the profile
+rows_steps: int = None  # of them with the new rows alone; None: the profile
+batch: int = None  # windows of an update; None: the profile
+context: int = None  # tokens of a window; None: the profile
+layers: int = None  # of the model, from the first; None: the profile
 strategy = "constituents"  # how the new rows begin
 rank = 16  # of the additions that learn in the second phase
 learning_rate = 1e-3  # of the additions, at its peak
@@ -56,7 +56,7 @@ from matplotlib import pyplot as plt
 
 from lib import data
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record, used
 
 use_style()
@@ -68,6 +68,10 @@ smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
     (200, 24, 2, 1, 2, 1, 4, 16, 2), (4000, 400, 12, 10, 18, 4, 4, 64, 30),
     (40_000, 2000, 400, 40, 2000, 200, 32, 256, 30)))
 given = {name: globals()[name] for name in names}
+expect(str, strategy=strategy)
+expect(int, rank=rank, seed=seed)
+expect(float, learning_rate=learning_rate, replay_share=replay_share,
+       rows_learning_rate=rows_learning_rate)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
                device=device)
 

@@ -28,7 +28,7 @@
 # - **You need** the chapters of [Part I](#part-attention). A terminal, to run the commands.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 version = "both"  # both, pytorch, huggingface, analysis or test
 vocab_size = 1000  # the most entries that the tokenizer may have
 hidden_size = 256  # width of the residual stream
@@ -53,7 +53,7 @@ gradient_accumulation_steps = 1  # parts that a batch is cut into
 resume = False  # go on with what output_dir holds
 label_smoothing = 0.0  # 0 or more, below 1
 schedule = "cosine"  # constant, cosine or noam
-warmup_steps = None  # updates until the peak; None: a tenth of all
+warmup_steps: int = None  # updates until the peak; None: a tenth of all
 dropout = 0.0  # 0 or more, below 1
 norm_first = True  # normalise before each part; False: after it, as the paper
 

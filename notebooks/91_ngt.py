@@ -28,16 +28,16 @@
 # - **You need** the chapter on [gravity coordinates](09_gravity_coordinates.ipynb). A terminal, to run the commands.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 model = "ngt"  # ngt or vanilla
 dataset = "tinyshakespeare"  # tinyshakespeare, wikitext2 or wikitext103
-data_path = None  # a text file in place of the dataset
+data_path: str = None  # a text file in place of the dataset
 tokenizer = "char"  # char, bpe or tiktoken
 bpe_vocab_size = 4000  # the most pieces of bpe
-tokenizer_path = None  # of bpe: loaded if it is there, else written
+tokenizer_path: str = None  # of bpe: loaded if it is there, else written
 hidden_dim = 256  # width of the residual stream
-coord_dim = None  # of the coordinates; None: as many parameters as vanilla
-num_layers = 6
+coord_dim: int = None  # of coordinates; None: as many parameters as vanilla
+num_layers = 6  # blocks of attention and feed-forward
 num_heads = 8  # must divide hidden_dim
 mlp_dim = 1024  # width inside the feed-forward networks
 block_size = 256  # tokens of a window
@@ -48,30 +48,30 @@ grad_clip = 1.0  # largest norm of all gradients; 0: no limit
 dropout = 0.1  # 0 or more, below 1
 eval_interval = 100  # updates between two evaluations
 eval_iters = 50  # windows of an evaluation, evenly spread
-vis_interval = None  # between two embeddings; 0: none; None: eval_interval
+vis_interval: int = None  # steps of embeddings; 0: none; None: eval_interval
 use_amp = False  # bf16, or fp16 on a GPU that has no bf16
 gradient_accumulation_steps = 1  # parts that a batch is cut into
 use_cosine_schedule = False  # else the rate stays at its peak
 warmup_steps = 0  # updates until the peak
 lambda_repulsion = 0.05  # weight of the repulsion in what is minimised
 repulsion_interval = 1  # updates from one with repulsion to the next
-no_repulsion = False
-no_radius_cutoff = None  # True: no cutoff; False: compact; None: none
-use_soft_cutoff = False
+no_repulsion = False  # True: nothing keeps the coordinates apart
+no_radius_cutoff: bool = None  # True: no cutoff; False: compact; None: none
+use_soft_cutoff = False  # True: a soft cutoff, as the original has it
 use_rsqrt = False  # taken for compatibility; our kernels need no root
 mass_in_value = False  # mass multiplies the value and leaves the logit
-checkpoint_path = None  # None: checkpoints/ngt or checkpoints/vanilla
+checkpoint_path: str = None  # None: checkpoints/ngt or checkpoints/vanilla
 resume = False  # go on with what checkpoint_path holds
-run_name = None  # TensorBoard's folder in runs; None: by the options
+run_name: str = None  # TensorBoard's folder in runs; None: by the options
 seed = 0  # of the first weights and of the windows
 kernel = "newton"  # newton, gaussian or potential
-cutoff = None  # none, hard, soft or compact; None: by the two flags
-coordinates = "token+position"  # or position, as in the original
+cutoff: str = None  # none, hard, soft or compact; None: by the two flags
+coordinates = "token+position"  # token+position or position
 sign = 1  # of potential: 1 attracts, -1 repels as the original
-place = None  # axes of a head's coordinates; None: half a head less 2
+place: int = None  # axes of a head's coordinates; None: half a head less 2
 looking = False  # whether tokens look from a place of their own
 device = "auto"  # auto, cpu, cuda or mps
-prompt = None  # what the model goes on with; None: from the validation text
+prompt: str = None  # the model goes on with it; None: validation text
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -85,13 +85,14 @@ from lib.data import ROOT
 from lib.figures import COLOURS, show, use_style
 from lib.gravity_lm import LanguageModel, parameters
 from lib.ngt_log import scalars
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record, used, wrote
 
 use_style()
 pd.set_option("display.max_colwidth", None)
 
 # %% tags=["hide-input"]
+expect(str | None, prompt=prompt)
 cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
 asked = ngt.Options(**{name: globals()[name] for name in ngt.NAMES})
 options = ngt.settled(asked, cfg.profile)

@@ -28,16 +28,16 @@
 # - **You need** [tokenizer distillation](15_tokenizer_distillation.ipynb). A terminal, to run the commands.
 
 # %% tags=["parameters"]
-profile = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
+profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
 stages = "all"  # one stage, first..last, or all
 artifacts_dir = "artifacts"  # where everything is read and written
-seed = 0
+seed = 0  # of learning, choosing, new rows and batches
 force = False  # make anew what holds
 model = "smollm2"  # smollm2, gpt2, tiny, a folder or a name on the Hub
 corpus = "korean"  # for an empty raw folder: korean, shakespeare or none
-corpus_documents = None  # of it, from its beginning; None: all
-raw_corpora_dir = None  # None: corpora/raw in artifacts_dir
-cleaned_corpora_dir = None  # None: corpora/cleaned in artifacts_dir
+corpus_documents: int = None  # of it, from its beginning; None: all
+raw_corpora_dir: str = None  # None: corpora/raw in artifacts_dir
+cleaned_corpora_dir: str = None  # None: corpora/cleaned in artifacts_dir
 text_key = "text"  # where the text stands in .json and .jsonl
 encoding = "utf-8"  # of the raw files
 normalize_force = False  # clean again what is clean already
@@ -47,7 +47,7 @@ layer = True  # the exactness layer of distill
 share = 0.05  # of the vocabulary that select gives up, at most
 least = 20  # times that a new piece occurs in the corpora
 general_mb = 12.0  # of other text: what it needs is not given up
-init_strategy = "constituents"  # or mean, random, zeros, hidden_states
+init_strategy = "constituents"  # how new rows begin: mean, zeros …
 align_documents = 400  # that hidden_states reads
 untie = False  # rows of their own for the output head
 rows_steps = 100  # updates of the new rows alone
@@ -73,7 +73,7 @@ from matplotlib import pyplot as plt
 from lib import vocabulary
 from lib.data import ROOT
 from lib.figures import COLOURS, show, use_style
-from lib.profile import settings
+from lib.profile import expect, settings
 from lib.results import record, wrote
 from lib.stages import TREE, shown
 from lib.tokenizer_files import load_tokenizer
@@ -84,6 +84,7 @@ use_style()
 pd.set_option("display.max_colwidth", None)
 
 # %% tags=["hide-input"]
+expect(str, stages=stages)
 cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
 options = vocabulary.settled(
     {name: globals()[name] for name in vocabulary.NAMES}, cfg.profile)

@@ -19,6 +19,11 @@ OURS = (
     "book/__init__.py",
     "book/cli.py",
     "book/environment.py",
+    "book/command.py",
+    "book/files.py",
+    "book/jobs.py",
+    "book/parameters.py",
+    "notebooks/batch.toml",
 )
 # Writes its profile and its words to called.txt, prints them, ends with code 7.
 TOOL = """\

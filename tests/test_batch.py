@@ -13,9 +13,13 @@ import pytest
 
 from book import batch
 from book import execute as executing
-from book.batch import assign, catalogue, fitting, parameters_of, place
+from book.batch import assign, place
+from book.command import parse
+from book.files import ROOT
+from book.jobs import book_jobs, catalogue
+from book.parameters import parameters_of
 from book.report import as_markdown, key_results, table
-from book.sync import ROOT, sync_one
+from book.sync import sync_one
 from lib.profile import PROFILES
 
 TOML = """\
@@ -36,7 +40,7 @@ steps = 3  # how many
 rate = 1e-3  # how fast
 wide = False  # all layers
 layers = [0, 1]
-limit = None  # the profile decides
+limit: float = None  # the profile decides
 
 # %%
 from lib.results import record
@@ -152,6 +156,7 @@ MISTYPED = (
     (["01", "-p", "steps", "abc"],
      "parameter steps of 01_first is a whole number (default 3), and 'abc' is not"),
     (["01", "-p", "steps", "2.5"], "is a whole number (default 3), and '2.5' is not"),
+    (["01", "-p", "limit", "no"], "is a number or None (default None), and 'no' is"),
     (["01", "-p", "wide", "yes"], "is True or False (default False), and 'yes' is not"),
     (["01", "-p", "rate", "fast"], "is a number (default 0.001), and 'fast' is not"),
     (["01", "-p", "layers", "7"], "is a list such as [1, 2] (default [0, 1])"),
@@ -165,7 +170,7 @@ MISTYPED = (
 def test_a_command_that_cannot_be_meant_is_one_sentence_and_runs_nothing(
     book, capsys, monkeypatch, words, said
 ):
-    monkeypatch.setattr(batch, "execute_many", None)  # to run anything would fail
+    monkeypatch.setattr(executing, "execute_many", None)  # to run anything would fail
     assert book.run(*words) == 2
     heard = capsys.readouterr()
     assert said in heard.err
@@ -202,7 +207,7 @@ def test_a_broken_half_of_a_pair_names_the_way_to_write_it_anew(book, tmp_path, 
 def test_data_that_cannot_be_had_ends_the_run_before_any_notebook(
     book, tmp_path, monkeypatch, capfd
 ):
-    monkeypatch.setattr(batch, "execute_many", None)  # to run anything would fail
+    monkeypatch.setattr(executing, "execute_many", None)  # to run anything would fail
     monkeypatch.setenv("BOOK_DATA_CACHE", "/dev/null/cache")
     reads = tmp_path / "03_reads.py"
     reads.write_text('# %% tags=["parameters"]\nn = 1\n\n# %%\nfrom lib import data\n')
@@ -221,7 +226,7 @@ def test_an_unknown_profile_in_the_environment_is_named(book, capsys, monkeypatc
 def test_a_parameter_of_a_group_goes_to_the_notebooks_that_have_it(book):
     paths = book.known.find("book")
     assert [p.name for p in paths] == ["01_first.py", "02_second.py"]
-    both = assign(paths, [("steps", "4"), ("sentence", "x")])
+    both = assign(paths, [("steps", "4"), ("sentence", "x")], book.known)
     assert list(both.values()) == [{"steps": 4, "sentence": "x"}, {"steps": 4}]
 
 
@@ -230,25 +235,6 @@ def test_a_notebook_is_found_by_number_name_and_path(book):
     for what in ("01", "1", "01_first", str(first)):
         assert book.known.find(what) == [first]
     assert book.known.needed(book.folder / "02_second.py") == ("01_first",)
-
-
-def test_values_are_read_as_the_kind_of_the_default():
-    given = [("s", "1", "x", "1"), ("s", "None", "x", None), ("f", "1", 0.5, 1.0),
-             ("i", "7", 3, 7), ("b", "True", False, True), ("n", "a b", None, "a b"),
-             ("d", "{a: 1}", {}, {"a": 1}), ("t", "[1]", (0,), [1])]
-    for name, text, default, expected in given:
-        value = fitting(name, text, default, "nb")
-        assert (value, type(value)) == (expected, type(expected))
-
-
-def test_parameters_are_the_assignments_of_the_tagged_cell(tmp_path):
-    file = tmp_path / "01_x.py"
-    file.write_text(
-        '# %%\nother = 1\n\n# %% tags=["parameters"]\na = -1\nb: str = "x"\n'
-        "import os\nc = os.sep\n"
-    )
-    found = parameters_of(file)
-    assert found == {"a": -1, "b": "x", "c": batch.UNKNOWN}
 
 
 def test_runs_with_other_parameters_have_other_folders(tmp_path, monkeypatch):
@@ -269,11 +255,14 @@ def test_a_result_with_a_bar_does_not_break_the_markdown_table():
     assert rows[4] == "| 01_x | failed | 0.0 s | – | a \\| b |"
 
 
-def test_list_shows_groups_notebooks_and_parameters(book, capsys):
+def test_list_explains_groups_notebooks_and_parameters(book, capsys):
     assert book.run("--list") == 0
     out = capsys.readouterr().out
     assert "first        01" in out
-    assert "sentence, steps, rate, wide, layers, limit" in out
+    assert "    steps = 3                     whole number: how many\n" in out
+    assert "    limit = None                  number: the profile decides\n" in out
+    assert book.run("01", "--list") == 0
+    assert "02_second" not in capsys.readouterr().out
 
 
 def test_plain_papermill_runs_a_pair_with_a_parameter(book, tmp_path):
@@ -345,7 +334,7 @@ def planner(tmp_path, monkeypatch):
         known = catalogue(tmp_path)
 
         def planned(*words):
-            jobs = batch.plan(batch.parse([*words, "--profile", "smoke"]), known)[0]
+            jobs = batch.plan(parse([*words, "--profile", "smoke"]), known)[0]
             return {job.name: getattr(job, what) for job in jobs}
 
         return planned
@@ -355,7 +344,7 @@ def planner(tmp_path, monkeypatch):
 
 def test_a_page_of_the_book_has_parameters_of_its_own(tmp_path, planner):
     planned = planner(TOML + '[pages]\n"01" = { steps = 9 }\n', "parameters")
-    of_pages = {job.name: job.parameters for job in batch.book_jobs("book", tmp_path)}
+    of_pages = {job.name: job.parameters for job in book_jobs("book", tmp_path)}
     assert of_pages == {"01_first": {"steps": 9}, "02_second": {}}
     assert planned("book") == of_pages  # so that a build finds what `run book` made
     assert planned("first") == planned("01") == {"01_first": {}}

@@ -17,9 +17,9 @@ from nbmake import pytest_items
 
 from book import checked as checking
 from book import execute as executing
-from book.batch import book_jobs
 from book.execute import Job, MergeError, execute, execute_many, merge
 from book.fingerprint import code_key, data_state, full_key, library, load
+from book.jobs import book_jobs
 from book.sync import ROOT, paired, sync_one
 from book.worker import PROBE
 from lib import data

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from book.batch import parameters_of
+from book.parameters import parameters_of
 from lib import translation
 from lib.checkpoint import CheckpointError, describe, load
 from lib.workbench import (
