@@ -29,7 +29,7 @@ from lib.bytelevel import (
     to_bytes,
     to_chars,
 )
-from lib.exactness import foreseen, mend, with_rules
+from lib.exactness import with_rules
 from lib.gather import MADE, made
 from lib.lattice import build_lattices, build_trie, wrong_words
 from lib.learning import (
@@ -39,7 +39,8 @@ from lib.learning import (
     learn_scores,
     whole_pieces,
 )
-from lib.recombine import recombined, runs
+from lib.mending import foreseen, mend
+from lib.recombine import LONGEST_PART, recombined, runs
 
 __all__ = ["LONGEST", "QUANTUM", "STAGES",
            "Distillation", "Distilled", "bpe_cuts", "closed_form_scores",
@@ -197,7 +198,8 @@ def distill(
     layer
         Mend the words of ``texts`` that scores get wrong, and their signs repeated any
         number of times up to `LONGEST`, by the sound cuts of `lib.exactness`; and made
-        words while the file stays smaller than the teacher's.
+        words while the file stays smaller than the teacher's. ``unmended`` in the
+        report counts the words that stay wrong; see `lib.mending.mend`.
     new_words
         How many words made of parts of those in the texts join them; None: twelve
         times the made items, but at most twice as many as the texts hold.
@@ -276,7 +278,7 @@ def _stretches(words: Sequence[bytes], labels: Sequence[Sequence[int]],
             yield word[begin:end]
             if end == len(word) or end <= begin:
                 break
-            begin = next((e for e in ends if e > (begin + end) // 2), end)
+            begin = ends[bisect_right(ends, (begin + end) // 2)]
 
 
 def _words(teacher: Tokenizer, counts: Counter[bytes], made_items: int,
@@ -285,7 +287,8 @@ def _words(teacher: Tokenizer, counts: Counter[bytes], made_items: int,
     pieces = piece_bytes(teacher)
     never = dropped_bytes(pieces)
     plain = (_text(word).strip() for word in counts)
-    plain = sorted({word for word in plain if word.isalpha() and len(word) > 2})
+    plain = sorted({word for word in plain
+                    if word.isalpha() and 2 < len(word) <= LONGEST_PART})
     made_words: Counter[bytes] = Counter()
     for kind in MADE:
         made_words += count_words(

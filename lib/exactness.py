@@ -14,20 +14,17 @@ a token across the place, no word has one. That is a finite check (`lib.neighbou
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import regex
-from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer
 
-from lib.bytelevel import merge_table, piece_bytes, to_chars
 from lib.neighbours import Neighbours
 
-__all__ = ["Rule", "breaks", "foreseen", "kind_of", "mend", "rule_for",
-           "rules_pattern", "with_rules"]
+__all__ = ["CONTEXT", "Rule", "breaks", "kind_of", "rule_for", "rules_pattern",
+           "with_rules"]
 
 #: Where a word of each kind ends.
 _END = {"letters": r"(?!\p{L})", "digits": r"(?!\p{N})",
@@ -39,8 +36,7 @@ _KINDS = (("letters", regex.compile(r"\p{L}")), ("digits", regex.compile(r"\p{N}
 _CONTRACTED = r"'(?<![^\s\p{L}\p{N}]')(?:s|t|re|ve|m|ll|d)"
 _WORDS = r" ?(?:\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|\s+(?!\S)|\s+"
 
-
-_TRIED = 8  # places of one word for which rules are compared
+CONTEXT = 512  # characters that a rule asks for behind its place, at most
 
 
 def kind_of(word: str) -> str:
@@ -83,23 +79,24 @@ def breaks(word: str, lengths: Iterable[int]) -> list[int]:
     return places
 
 
-def rule_for(word: str, place: int, known: Neighbours) -> Rule:
+def rule_for(word: str, place: int, known: Neighbours) -> Rule | None:
     """The most general rule that breaks the word at one of BPE's own boundaries.
 
     Its context is the shortest for which the rule is sound; if there is none, the rule
-    holds for this word alone.
+    holds for this word alone. None where that takes more than `CONTEXT` characters.
     """
-    prefix, rest = word[:place], word[place:]
+    prefix, rest = word[:place], word[place:place + CONTEXT + 1]
+    first = prefix.encode()
     low, high = 1, len(rest) + 1  # sound from some length on
     while low < high:
         middle = (low + high) // 2
-        if known.sound(prefix.encode(), rest[:middle].encode()):
+        if known.sound(first, rest[:middle].encode()):
             high = middle
         else:
             low = middle + 1
-    if low > len(rest):
-        return Rule(prefix, rest, whole=True)
-    return Rule(prefix, rest[:low])
+    if low <= min(len(rest), CONTEXT):
+        return Rule(prefix, rest[:low])
+    return Rule(prefix, rest, whole=True) if len(rest) <= CONTEXT else None
 
 
 _CUT = "cut"
@@ -189,112 +186,6 @@ def rules_pattern(rules: Iterable[Rule]) -> str:
     trie = _trie(rules)
     middle = [_alternatives(trie)[0]] if trie else []
     return "|".join([_CONTRACTED, *middle, _WORDS])
-
-
-class _Mender:
-    """Finds for words that a student cuts wrongly the rule that helps them most."""
-
-    def __init__(self, teacher: Tokenizer, student: Tokenizer):
-        self.pieces = piece_bytes(teacher)
-        self.known = Neighbours(self.pieces, merge_table(teacher))
-        self.models = Tokenizer(teacher.model), Tokenizer(student.model)
-
-    def cuts(self, texts: list[str]) -> tuple[list[list[int]], list[bool]]:
-        """The teacher's ids of each text, and whether the student's are the same."""
-        chars = [to_chars(text.encode()) for text in texts]
-        gold, ours = ([encoding.ids for encoding in model.encode_batch_fast(chars)]
-                      for model in self.models)
-        return gold, [a == b for a, b in zip(gold, ours, strict=True)]
-
-    def best(self, words: Iterable[str]) -> dict[str, Rule | None]:
-        """A rule for each of the words that is wrong; None where no rule reaches."""
-        words = list(dict.fromkeys(words))
-        gold, right = self.cuts(words)
-        places = {word: breaks(word, [len(self.pieces[n]) for n in path])
-                  for word, path, fine in zip(words, gold, right, strict=True)
-                  if not fine}
-        parts = list({part for word, at in places.items() for n in at
-                      for part in (word[:n], word[n:])})
-        fine = dict(zip(parts, self.cuts(parts)[1], strict=True))
-        found: dict[str, Rule | None] = {}
-        for word, at in places.items():
-            starts = [n for n in at if fine[word[:n]]]
-            both = [n for n in starts if fine[word[n:]]] or starts[-1:]
-            rules = [rule_for(word, n, self.known) for n in both[:_TRIED]]
-            found[word] = min(rules, default=None,
-                              key=lambda r: (r.whole, len(r.prefix + r.context)))
-        return found
-
-
-def mend(
-    teacher: Tokenizer, student: Tokenizer, words: Iterable[str]
-) -> tuple[list[Rule], list[str]]:
-    """Rules after which the student cuts the words as the teacher does.
-
-    Each round breaks what the rules so far leave of a word, at the place that leaves
-    the shortest beginning and context to ask for among those after which both parts
-    come out right; else after the longest beginning that does.
-
-    Returns
-    -------
-    rules
-        All of them sound.
-    left
-        Words that BPE breaks inside characters only, where no rule reaches.
-    """
-    mender = _Mender(teacher, student)
-    rules: dict[Rule, None] = {}
-    lost: dict[str, None] = {}
-    words = list(dict.fromkeys(words))
-    while words:
-        split = pre_tokenizers.Split(Regex(rules_pattern(rules)), "isolated")
-        tails = {word: split.pre_tokenize_str(word)[-1][0] for word in words}
-        found = mender.best(tail for tail in tails.values() if tail not in lost)
-        words = [word for word in words if found.get(tails[word])]
-        lost |= dict.fromkeys(tail for tail, rule in found.items() if not rule)
-        rules |= dict.fromkeys(rule for rule in found.values() if rule)
-    return list(rules), list(lost)
-
-
-def foreseen(
-    teacher: Tokenizer, student: Tokenizer, words: Iterable[str],
-    rules: Sequence[Rule], room: int,
-) -> list[Rule]:
-    """Rules for words that may come up: those that serve most words, while they fit.
-
-    Parameters
-    ----------
-    teacher, student
-        As for `mend`.
-    words
-        Those that the student may cut wrongly; for each of which it does so with the
-        rules that are there a rule is looked for once.
-    rules
-        Those that are there already.
-    room
-        Bytes by which they may make a file longer that has those.
-
-    Returns
-    -------
-    more
-        All sound, none for a single word, the most useful ones first.
-    """
-    words = list(words)
-    mended = with_rules(student, rules)
-    sides = (side.encode_batch_fast(words) for side in (teacher, mended))
-    words = [word for word, gold, ours in zip(words, *sides, strict=True)
-             if gold.ids != ours.ids]
-    found = Counter(rule for rule in _Mender(teacher, student).best(words).values()
-                    if rule and not rule.whole)
-    order = sorted(found, key=lambda r: (-found[r], len(r.prefix + r.context), r.prefix,
-                                         r.context))
-
-    def size(count: int) -> int:
-        pattern = rules_pattern([*rules, *order[:count]])
-        return len(json.dumps(pattern, ensure_ascii=False).encode())
-
-    count = bisect_right(range(1, len(order) + 1), room + size(0), key=size)
-    return order[:count]
 
 
 def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:

@@ -164,10 +164,13 @@ def build_lattices(
     data, offsets = _flat(words)
     tables = (trie.slots, trie.children, trie.piece)
     first = np.zeros(len(words) + 1, np.int64)
-    none16, none32 = np.zeros(0, np.uint16), np.zeros(0, np.int32)
-    _walk(data, offsets, *tables, first, none16, none16, none32)
+    length = np.diff(offsets)
+    short = not len(words) or length.max() <= np.iinfo(np.uint16).max
+    place = np.uint16 if short else np.uint32
+    none, none32 = np.zeros(0, place), np.zeros(0, np.int32)
+    _walk(data, offsets, *tables, first, none, none, none32)
     edges = int(first[-1])
-    start, end = np.zeros(edges, np.uint16), np.zeros(edges, np.uint16)
+    start, end = np.zeros(edges, place), np.zeros(edges, place)
     piece = np.zeros(edges, np.int32)
     if edges:
         _walk(data, offsets, *tables, first, start, end, piece)
@@ -177,7 +180,6 @@ def build_lattices(
         bounds = np.zeros(len(paths) + 1, np.int64)
         np.cumsum([len(path) for path in paths], out=bounds[1:])
         _mark_gold(first, start, end, piece, gold, flat, bounds)
-    length = np.diff(offsets)
     return Lattices(length, first, start, end, piece, gold)
 
 

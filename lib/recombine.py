@@ -13,7 +13,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
-__all__ = ["endings", "recombined", "runs"]
+__all__ = ["LONGEST_PART", "endings", "recombined", "runs"]
+
+LONGEST_PART = 512  # characters; longer words have no part in new ones
+_LONGEST = 40  # characters of a new word, the blank aside
+_PATIENCE = 20  # draws for each new word, at most, over all
 
 
 def endings(words: Sequence[str], count: int = 40) -> list[str]:
@@ -60,11 +64,13 @@ def recombined(counts: Mapping[str, int], count: int, seed: int) -> list[str]:
     Two words glued together; a word with another ending; a word in another case; a head
     of one word with a tail of another, of signs and digits too. Half of them get a
     blank in front. Of words of letters, those that occur often take part more often.
+    Fewer are made where hardly any two of the words make a short one.
 
     >>> recombined({" light": 9, " house": 4}, 3, seed=4)
     ['houseHouse', ' lighuse', 'hoght']
     """
     rng = random.Random(seed)
+    counts = {word: n for word, n in counts.items() if len(word) <= LONGEST_PART}
     draw = _Drawer(rng, counts)
     words = sorted(counts)
     signs = [word for word in words if len(word) > 2 and not any(
@@ -73,7 +79,9 @@ def recombined(counts: Mapping[str, int], count: int, seed: int) -> list[str]:
     others = [pool for pool in (signs, digits) if pool]
     tails = endings(draw.words) or ["s"]
     made: list[str] = []
-    while len(made) < count and draw.words:
+    draws = 0
+    while len(made) < count and draw.words and draws < _PATIENCE * (len(made) + 50):
+        draws += 1
         blank = rng.choice(["", " "])
         if others and rng.random() < 0.2:
             pool = others[rng.random() < 0.35 and len(others) > 1]
@@ -91,7 +99,7 @@ def recombined(counts: Mapping[str, int], count: int, seed: int) -> list[str]:
             else:
                 two = draw()
                 new = one[:rng.randint(2, len(one))] + two[rng.randrange(len(two)):]
-        if len(new) <= 40:
+        if len(new) <= _LONGEST:
             made.append(blank + new)
     return made
 

@@ -1135,8 +1135,9 @@ table([(shown(cut), ", ".join(
 # they cannot reach a word that BPE breaks inside characters only.
 
 # %%
-from lib.exactness import mend, rules_pattern, with_rules
+from lib.exactness import rules_pattern, with_rules
 from lib.fidelity import differing
+from lib.mending import mend
 
 bad_words = differing(teacher, student, train_words)
 rules, unmended = mend(teacher, student, [w.decode() for w in bad_words])

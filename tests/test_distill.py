@@ -107,6 +107,15 @@ def test_the_compiled_viterbi_equals_the_readable_one_and_tokenizers(words, scor
                     for word in words]
 
 
+def test_a_word_of_more_bytes_than_two_can_count_is_cut_to_its_end():
+    words = [b"ab" * 40_000, b"ab"]
+    lattices = build_lattices(build_trie([b"a", b"b", b"ab"]), words, [[2] * 40_000,
+                                                                       [0, 1]])
+    long, short = best_paths(lattices, np.array([-1.0, -1.0, -1.5]))
+    assert long == [2] * 40_000 and short == [2]
+    assert wrong_words(lattices, np.array([-1.0, -1.0, -1.5])).tolist() == [False, True]
+
+
 @given(words_abc, free_scores, st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None)
 def test_the_margin_is_gold_minus_the_best_of_all_other_cuts(word, scores, rng):

@@ -2,6 +2,7 @@
 
 import random
 import string
+from collections import Counter
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise, product
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from lib import data
+from lib import data, mending
 from lib.bytelevel import (
     count_words,
     dropped_bytes,
@@ -27,9 +28,7 @@ from lib.distill import bpe_cuts, distill, unigram_tokenizer, whole_pieces
 from lib.exactness import (
     Rule,
     breaks,
-    foreseen,
     kind_of,
-    mend,
     rule_for,
     rules_pattern,
     with_rules,
@@ -37,6 +36,7 @@ from lib.exactness import (
 from lib.fidelity import compare, differing, share_wrong
 from lib.gather import made
 from lib.lattice import build_lattices, build_trie, rival_paths, wrong_words
+from lib.mending import foreseen, mend
 from lib.neighbours import Neighbours
 from lib.recombine import recombined
 from tests.real_data import real
@@ -123,14 +123,58 @@ def test_rules_mend_the_training_words_and_harm_no_other(texts, others, seed):
     rules, left = mend(toy(), student, [word.decode() for word in bad])
     exact = with_rules(student, rules)
     lost = {word.encode() for word in left}
-    assert all(any(word.endswith(tail) for tail in lost)
-               for word in differing(toy(), exact, words))
+    assert differing(toy(), exact, words) == lost
     if not left:
         for text in texts:
             assert exact.encode(text).ids == toy().encode(text).ids
     for text in others:  # where scores were right, rules leave them right
         if student.encode(text).ids == toy().encode(text).ids:
             assert exact.encode(text).ids == toy().encode(text).ids
+
+
+def long_word(size: int) -> str:
+    return "".join(random.Random(size).choices("abc", k=size))
+
+
+def wrong_student() -> Tokenizer:
+    scores = np.random.default_rng(3).integers(-9, -2, len(pieces())) / 2
+    return unigram_tokenizer(toy(), whole_pieces(pieces(), scores))
+
+
+def test_words_of_thousands_of_letters_are_mended_with_work_that_grows_as_they_do(
+        monkeypatch):
+    work = Counter()
+
+    class Counted(mending._Mender):
+        def cuts(self, texts):
+            work[size] += sum(map(len, texts))
+            return super().cuts(texts)
+
+    class Heard(Neighbours):
+        def sound(self, prefix, context):
+            work[size] += len(prefix + context)
+            return super().sound(prefix, context)
+
+    monkeypatch.setattr(mending, "_Mender", Counted)
+    monkeypatch.setattr(mending, "Neighbours", Heard)
+    for size in (1000, 16_000):
+        word, student = long_word(size), wrong_student()
+        rules, left = mend(toy(), student, [word])
+        assert rules and not left
+        ids = with_rules(student, rules).encode(word).ids
+        assert ids == toy().encode(word).ids != student.encode(word).ids
+    # the square would be 256 times as much; halving adds a logarithm
+    assert work[16_000] < 2 * 16 * work[1000]
+
+
+def test_long_words_that_take_more_rules_than_there_is_room_for_are_told(monkeypatch):
+    monkeypatch.setattr(mending, "_ROOM", 2000)
+    student, words = wrong_student(), [long_word(6000), long_word(513), "cab" * 3]
+    rules, left = mend(toy(), student, words)
+    exact = with_rules(student, rules)
+    wrong = [w for w in words if exact.encode(w).ids != toy().encode(w).ids]
+    assert wrong == left == words[:1]
+    assert sum(len(rule.prefix + rule.context) for rule in rules) < 2000 + 81
 
 
 @given(st.text(max_size=40) | st.text("ab '!s t\n\t 가1٣", max_size=20))
@@ -293,6 +337,15 @@ def test_the_rival_path_is_the_best_of_the_other_cuts():
         others = [path for cut in all_cuts(word, set(pieces()))
                   if (path := [ids[piece] for piece in cut]) != gold]
         assert rival == max(others, key=lambda path: scores[path].sum(), default=[])
+
+
+def test_no_words_are_made_of_words_too_long_for_any():
+    rng = random.Random(0)
+    genes = {"".join(rng.choices("ACGT", k=size)): 1 for size in (100, 512, 513, 9000)}
+    assert len(recombined(genes, 4000, seed=0)) < 4000  # it ends
+    assert recombined({"A" * 10_000: 1, "==" * 9000: 2}, 20, seed=0) == []
+    mixed = genes | {" light": 3, " house": 1}
+    assert len(recombined(mixed, 50, seed=0)) == 50
 
 
 def test_recombined_words_are_new_company_for_old_parts():
