@@ -93,7 +93,7 @@ def cell_ids(cells: list[NotebookNode]) -> list[str]:
 def paired(source: Path) -> NotebookNode:
     """The notebook of a py:percent source: its cells, no outputs, fixed ids."""
     try:
-        text = source.read_text(encoding="utf-8")
+        text = source.read_text(encoding="utf-8-sig")  # some editors put a mark first
         notebook = jupytext.reads(text, fmt="py:percent")
     except (UnicodeDecodeError, SyntaxError, ValueError) as error:
         raise SyncError(

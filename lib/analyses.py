@@ -68,7 +68,7 @@ from lib.analysis_tables import (
     vector_statistics,
     weights_table,
 )
-from lib.figures import PAPER
+from lib.figures import PAPER, labels_as_written
 from lib.trace import trace
 from lib.trace_families import unwrap
 from lib.trace_record import Record
@@ -159,6 +159,7 @@ def save_png(figure: Any, path: Path | str, dpi: int = 150) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
+        labels_as_written(figure)
         figure.savefig(part, format="png", dpi=dpi, facecolor=PAPER,
                        bbox_inches="tight")
         part.replace(path)

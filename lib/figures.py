@@ -19,6 +19,7 @@ from cycler import cycler
 from IPython.display import display
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 SVG_MIME = "image/svg+xml"
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
@@ -109,6 +110,7 @@ def to_svg(figure: Figure, name: str = "figure") -> str:
         and the same figure is the same bytes in every run.
     """
     out = io.StringIO()
+    labels_as_written(figure)
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None},
                        bbox_inches="tight", pad_inches=0.06)
@@ -125,6 +127,17 @@ def to_svg(figure: Figure, name: str = "figure") -> str:
     svg = svg.replace("'DejaVu Sans', sans-serif",
                       "var(--font-ui, system-ui, sans-serif)")
     return re.sub(r">\s*\n\s*<", "><", svg)
+
+
+def labels_as_written(figure: Figure) -> None:
+    """Let labels stand as they are: a `$` in a sentence of the reader is no formula.
+
+    What matplotlib writes as a formula itself, the powers of a scale, stays one.
+    """
+    for axes in figure.axes:  # makes the ticks, whose texts are then there to be set
+        axes.get_xticklabels(which="both"), axes.get_yticklabels(which="both")
+    for text in figure.findobj(Text):
+        text.set_parse_math(r"\mathdefault" in text.get_text())
 
 
 def table_payload(frame: pd.DataFrame, digits: int = 3) -> dict[str, Any]:

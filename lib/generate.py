@@ -49,7 +49,7 @@ def filter_logits(
         if not 0 < top_p <= 1:
             raise ValueError(f"top_p is {top_p}; use a share above 0 and up to 1.")
         ordered, where = logits.sort(descending=True)
-        share = ordered.softmax(-1)
+        share = ordered.softmax(-1, dtype=_wide(logits))
         # a token goes if those before it reach top_p already
         late = share.cumsum(-1) - share >= top_p
         late = torch.zeros_like(late).scatter(-1, where, late)
@@ -85,8 +85,14 @@ def next_token(
         )
     if temperature == 0:
         return logits.argmax(-1)
+    # half precision is too coarse to add up shares, and overflows when divided
+    logits = logits.to(_wide(logits))
     p = filter_logits(logits / temperature, top_k, top_p).softmax(-1)
     return torch.multinomial(p, 1, generator=generator)[:, 0]
+
+
+def _wide(logits: Tensor) -> torch.dtype:
+    return torch.promote_types(logits.dtype, torch.float32)
 
 
 @torch.no_grad()
@@ -105,12 +111,27 @@ def stream(
     """Yield up to `n` new token ids, each as soon as it is chosen.
 
     cached=False computes the whole text again for each token: the same ids, slowly.
-    `stop` is yielded and ends the stream.
+    `stop` is yielded and ends the stream. Dropout is off while the model computes.
+
+    Raises
+    ------
+    ValueError
+        If `ids` are not one text of at least one token.
     """
+    if ids.shape[0] != 1 or ids.shape[1] < 1:
+        raise ValueError(
+            f"ids of shape {tuple(ids.shape)} came; pass one text of at least one "
+            "token, (1, seq)."
+        )
     caches = model.new_caches() if cached else None
     fresh = ids
     for _ in range(n):
+        training = model.training  # of now: who reads the stream may change it
+        if training:
+            model.eval()
         logits = model(fresh, caches=caches)[:, -1]
+        if training:
+            model.train()
         chosen = next_token(logits, temperature, top_k, top_p, generator)
         yield chosen.item()
         if chosen.item() == stop:

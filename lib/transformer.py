@@ -112,8 +112,14 @@ class Transformer(nn.Module):
     def encode(
         self, source: Int[Tensor, "batch source"]
     ) -> Float[Tensor, "batch source d_model"]:
-        """Turn a source into the memory that the decoder looks at."""
+        """Turn a source into the memory that the decoder looks at.
+
+        Outside training a source with padding before a token is refused: positions
+        count it.
+        """
         mask = padding_mask(source, self.config.pad)
+        if not self.training:
+            _padded_behind(source, self.config.pad)
         x = self.embed(source)
         for layer in self.encoder:
             x = layer(x, mask)
@@ -170,3 +176,12 @@ class Transformer(nn.Module):
             done = done | (following == config.eos)
         self.train(training)
         return ids
+
+
+def _padded_behind(source: Int[Tensor, "batch source"], pad: int) -> None:
+    wrong = ((source[:, :-1] == pad) & (source[:, 1:] != pad)).any(1)
+    if wrong.any():
+        raise ValueError(
+            f"row {wrong.nonzero()[0].item()} of the source has padding ({pad}) in "
+            "front of a token, which would move its position; fill up at the end."
+        )

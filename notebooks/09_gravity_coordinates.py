@@ -674,7 +674,7 @@ fig, ax = plt.subplots()
 ax.scatter(counts, learned, s=14, color=COLOURS["gravity"])
 ax.axhline(1, color=COLOURS["grey"], linewidth=1, linestyle=":")
 for i, char in enumerate(chars):
-    ax.annotate({" ": "space", "\n": "newline", "$": r"\$"}.get(char, char),
+    ax.annotate({" ": "space", "\n": "newline"}.get(char, char),
                 (counts[i], learned[i]), xytext=(4, 3),
                 textcoords="offset points", fontsize=8)
 ax.set(xscale="log", xlabel="occurrences in the training text",

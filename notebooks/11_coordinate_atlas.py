@@ -456,8 +456,7 @@ for kind, (colour, symbol) in LOOKS.items():
                    color=COLOURS[colour], marker=symbol[0].replace("c", "o"))
 if tokens.vocab < 200:
     for i in seen.nonzero().flatten().tolist():
-        ax.annotate(everyone.labels[i].replace("$", r"\$"),
-                    (counts[i], mass[i]), xytext=(4, 3),
+        ax.annotate(everyone.labels[i], (counts[i], mass[i]), xytext=(4, 3),
                     textcoords="offset points", fontsize=8)
 ax.axhline(1, color=COLOURS["grey"], linewidth=1, linestyle=":")
 ax.set(xscale="log", xlabel="occurrences in the training text",

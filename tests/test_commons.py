@@ -1,5 +1,6 @@
 """What every chapter uses: profiles, results, figures, verdicts."""
 
+import html
 import re
 
 import matplotlib.pyplot as plt
@@ -75,6 +76,21 @@ def drawn():
     axes.plot([1, 2, 4])
     axes.set_xlabel("layer")
     return figure
+
+
+@pytest.mark.parametrize(
+    "label", ["$$", "$5 and $6", r"$\frac$", r"\alpha", "a_b^c", "<b>&"])
+def test_a_label_of_the_reader_stands_as_it_was_written_and_is_no_formula(label):
+    figures.use_style()
+    figure, axes = plt.subplots()
+    axes.plot([0, 1], [1e-3, 10], label=label)
+    axes.set(title=label, yscale="log", xticks=[0, 1], xticklabels=[label, "b"])
+    axes.text(0, 1, label)
+    axes.legend()
+    svg = re.sub("<!--.*?-->", "", figures.to_svg(figure), flags=re.DOTALL)
+    texts = [html.unescape(text) for text in re.findall("<text[^>]*>([^<]*)", svg)]
+    assert texts.count(label) == 4
+    assert not any("mathdefault" in text for text in texts)  # the powers of the scale
 
 
 def test_a_figure_is_the_same_bytes_each_time_and_follows_the_page_colours():

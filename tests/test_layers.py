@@ -580,6 +580,43 @@ def test_drawing_follows_the_softmax_at_a_temperature():
     assert (share - (logits[0] / 2).softmax(-1)).abs().max() <= 0.011
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_half_precise_model_is_drawn_from_as_a_precise_one(dtype):
+    logits = torch.randn(1, 50_000, generator=torch.Generator().manual_seed(0))
+    logits = logits.to(dtype)
+    exact = filter_logits(logits.double(), top_p=0.9).isfinite().sum().item()
+    # equal logits stand in any order: a few tokens at the border
+    assert abs(filter_logits(logits, top_p=0.9).isfinite().sum().item() - exact) <= 3
+    sharp = torch.tensor([[60.0, 0.0, -60.0]], dtype=dtype)
+    assert next_token(sharp, temperature=1e-4).item() == 0  # 600,000 is inf in float16
+
+
+def test_text_is_written_without_dropout_also_while_the_model_trains():
+    torch.manual_seed(0)
+    model = DecoderLM(DecoderConfig(vocab=99, d_model=32, n_heads=2, n_layers=2,
+                                    dropout=0.5))
+    ids = torch.randint(99, (1, 8))
+    written = list(stream(model, ids, 12))
+    assert model.training
+    assert list(stream(model.eval(), ids, 12)) == written
+
+
+def test_a_stream_goes_on_from_a_text_that_has_tokens():
+    lm = DecoderLM(DecoderConfig(vocab=9, d_model=8, n_heads=2))
+    with pytest.raises(ValueError, match="pass one text of at least one token"):
+        next(stream(lm, torch.zeros(1, 0, dtype=torch.long), 3))
+
+
+def test_padding_in_front_is_refused_for_it_moves_every_position():
+    model = Transformer(TransformerConfig(vocab=9, d_model=8, n_heads=2)).eval()
+    target = torch.tensor([[1, 5]])
+    behind = torch.tensor([[5, 6, 2, 0, 0], [5, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+    model(behind, target.expand(3, 2))
+    for source in ([[0, 5, 6, 2]], [[5, 0, 6, 2]]):
+        with pytest.raises(ValueError, match="row 0 of the source has padding"):
+            model.generate(torch.tensor(source))
+
+
 @pytest.mark.parametrize(("wrong", "says"), [
     ({"temperature": -1.0}, "temperature is -1.0; use 0"),
     ({"temperature": 1.0, "top_k": 0}, "top_k is 0; keep at least 1"),

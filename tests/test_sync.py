@@ -1,6 +1,7 @@
 """The pair of a chapter: written from its source, and edited from either side."""
 
 import asyncio
+import codecs
 import json
 import os
 import shutil
@@ -88,6 +89,28 @@ def test_the_pair_has_the_cells_and_tags_of_the_source_and_no_outputs(source):
     assert nb.cells[5].source == '%matplotlib inline\nprint("안녕", steps)'
     assert all(not c.outputs for c in nb.cells if c.cell_type == "code")
     nbformat.validate(nb)
+
+
+@pytest.mark.parametrize("form", ["mark", "line ends", "both"])
+def test_an_editor_of_windows_may_save_the_source(source, form):
+    plain, text = paired(source), source.read_bytes()
+    if form != "mark":
+        text = text.replace(b"\n", b"\r\n")
+    if form != "line ends":
+        text = codecs.BOM_UTF8 + text
+    source.write_bytes(text)
+    assert paired(source) == plain
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o002, 0o664)])
+def test_a_written_file_has_the_permissions_that_its_owner_wants(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        sync.write_atomically(tmp_path / "report.md", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "report.md").stat().st_mode & 0o777 == mode
 
 
 def test_an_unchanged_source_changes_no_byte_and_is_not_written_again(source):
