@@ -79,13 +79,15 @@ def place(
 ) -> Path:
     """The output folder: ``--out``, else runs/<what>-<profile>[-<parameters>]."""
     if out:
-        folder = Path(out).absolute()
+        folder = Path(out).expanduser().absolute()
     else:
         words = [Path(what).stem, profile, *(f"{n}={v}" for n, v in given)]
-        name = re.sub(r"[^\w.=-]+", "_", "-".join(words))
-        if len(name.encode()) > 80:
-            sign = hashlib.sha256(name.encode()).hexdigest()[:8]
-            name = f"{Path(what).stem}-{profile}-{sign}"
+        whole = "-".join(words)
+        name = re.sub(r"[^\w.=-]+", "_", whole)
+        if name != whole or len(name.encode()) > 80:  # two values may look the same
+            sign = hashlib.sha256(whole.encode("utf-8", "surrogateescape"))
+            short = name if len(name.encode()) <= 60 else f"{Path(what).stem}-{profile}"
+            name = f"{short}-{sign.hexdigest()[:8]}"
         folder = RUNS / name
     try:
         folder.mkdir(parents=True, exist_ok=True)

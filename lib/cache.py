@@ -33,7 +33,8 @@ from lib.download import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-CACHE = Path(os.environ.get("BOOK_DATA_CACHE") or ROOT / "data" / "cache").absolute()
+CACHE = Path(os.environ.get("BOOK_DATA_CACHE") or ROOT / "data" / "cache")
+CACHE = CACHE.expanduser().absolute()
 SOURCES = ROOT / "data" / "sources.toml"
 MIRROR = "BOOK_DATA_MIRROR"
 

@@ -79,6 +79,24 @@ class Keep:
         """Whether there is a run to go on with."""
         return any((place / INDEX).exists() for place in self._places())
 
+    def check(self) -> None:
+        """Refuse, before anything is computed, a folder whose names are taken.
+
+        Raises
+        ------
+        CheckpointError
+            If what a training would put another in place of is none of ours.
+        """
+        folder = Path(self.folder)
+        for place in [*(folder / name for name in KEPT), *folder.glob("epoch_*")]:
+            taken = place.exists() and (not place.is_dir() or any(place.iterdir()))
+            ours = (place / INDEX).exists() or any(place.glob("*.safetensors"))
+            if taken and not ours:
+                raise CheckpointError(
+                    f"{place} is there and is no checkpoint, and a training would put "
+                    "one in its place; move it away, or name another folder"
+                )
+
     def found(self) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint that can be described, and what stands beside it."""
         for place in self._places():

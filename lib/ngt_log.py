@@ -85,9 +85,11 @@ class Board:
         if self.fresh:
             for old in self.folder.glob("events.out.tfevents.*"):
                 old.unlink()
-        for old in self.folder.glob("[0-9]*"):
-            if self.fresh or int(old.name) >= first:
-                shutil.rmtree(old)
+        for old in self.folder.glob("[0-9]*/coordinates"):
+            # nothing that someone else put here, whatever its name begins with
+            made_here = old.parent.name.isdecimal() and (old / "tensors.tsv").exists()
+            if made_here and (self.fresh or int(old.parent.name) >= first):
+                shutil.rmtree(old.parent)
         purged = {} if self.fresh else {"purge_step": first}
         self.writer = SummaryWriter(str(self.folder), **purged)
 

@@ -216,11 +216,14 @@ def fit(
     ValueError
         If a batch cannot be cut into the parts asked for.
     CheckpointError
-        If what is to be resumed is damaged, of another shape or another recipe.
+        If what is to be resumed is damaged, of another shape or another recipe, or a
+        folder that `keep` would replace is no checkpoint.
     OutOfMemory
         If the model and a batch do not fit; says what to lower.
     """
     hooks = [on_step] if callable(on_step) else list(on_step)
+    if keep is not None:
+        keep.check()
     accelerator = accelerator_for(model, recipe.precision)
     device, main = accelerator.device, accelerator.is_main_process
     adamw = _adamw(model, recipe)
@@ -406,9 +409,19 @@ def evaluate(
     """Mean cross-entropy in nats over windows side by side, evenly spread.
 
     windows: how many of them; None takes the whole text but its last part window.
+
+    Raises
+    ------
+    ValueError
+        If the text does not fill one window.
     """
     device = next(model.parameters()).device
     count = (len(ids) - 1) // context
+    if count < 1:
+        raise ValueError(
+            f"the text has {len(ids)} tokens and one window takes {context + 1}; use a "
+            "longer text or a shorter context"
+        )
     starts = torch.arange(count) * context
     if windows is not None and windows < count:
         starts = starts[torch.linspace(0, count - 1, windows).long()]

@@ -119,9 +119,8 @@ def test_force_and_parameters_run_again_with_the_values_given(book):
     words = ("1", "--profile", "smoke", "-p", "sentence", "42", "-p", "steps", "5",
              "-p", "layers", "[2, 3]", "-p", "limit", "1e2")
     assert book.run(*words) == 0
-    out = book.folder / "runs" / (
-        "1-smoke-sentence=42-steps=5-layers=_2_3_-limit=1e2"
-    )
+    (out,) = (book.folder / "runs").iterdir()
+    assert out.name.startswith("1-smoke-sentence=42-steps=5-layers=_2_3_-limit=1e2-")
     done = nbformat.read(out / "01_first.ipynb", as_version=4)
     said = "42 5 0.001 False [2, 3] 100.0\n"
     assert done.cells[-1].outputs[-1].text == said
@@ -244,9 +243,16 @@ def test_runs_with_other_parameters_have_other_folders(tmp_path, monkeypatch):
         place("02", "book", [], None), place("02", "smoke", [], None),
         place("02", "book", [("steps", "1")], None), place("02", "book", long, None),
         place("02", "book", [("sentence", "가나다 " * 61)], None),
+        *(place("02", "book", [("sentence", text)], None)
+          for text in ("좋아?", "좋아!", "a b", "a_b")),
     }
-    assert len(folders) == 5
+    assert len(folders) == 9
     assert all(f.is_dir() and f.parent == tmp_path for f in folders)
+
+
+def test_a_tilde_is_the_home_of_the_reader_and_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))  # `--out=~/x` reaches us as it is
+    assert place("02", "book", [], "~/results") == tmp_path / "results"
 
 
 def test_a_result_with_a_bar_does_not_break_the_markdown_table():

@@ -435,6 +435,11 @@ def alphabet(length=400):
     return torch.arange(length) % 11
 
 
+def test_a_text_shorter_than_a_window_cannot_be_judged_on():
+    with pytest.raises(ValueError, match="has 8 tokens and one window takes 9; use"):
+        evaluate(build(TINY, 0), alphabet(8), 8)
+
+
 @pytest.mark.parametrize("attention", ["dot", "newton"])
 def test_training_learns_a_text_that_repeats(attention):
     model = build(replace(TINY, attention=attention), 0)

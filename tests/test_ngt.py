@@ -356,6 +356,19 @@ def test_tensorboard_finds_every_scalar_and_the_points_of_the_projector(tiny):
         assert float(m) == pytest.approx(mass[0, place].item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_else_lies_in_the_tensorboard_folder_stays_there(tiny, goes_on):
+    options = replace(tiny, vis_interval=2, max_steps=4)
+    board = done(options).options.board
+    (board / "2026-notes").mkdir()
+    for name in ("2026-notes/mine.txt", "91_ngt.ipynb"):
+        (board / name).write_text("mine")
+    done(replace(options, max_steps=6, resume=goes_on))
+    assert (board / "2026-notes/mine.txt").exists()
+    assert (board / "91_ngt.ipynb").exists()
+    assert (board / "000006").is_dir()
+
+
 def test_tensorboard_of_a_run_that_goes_on_has_each_step_once(tiny):
     options = replace(tiny, vis_interval=2)
     first = done(replace(options, max_steps=5))  # writes of 2, 4, 5

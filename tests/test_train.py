@@ -393,6 +393,16 @@ dist.destroy_process_group()
     assert about["processes"] == len(tensors["random.cpu"]) == 2
 
 
+@pytest.mark.parametrize("name", ["last", "best", "before", "epoch_1"])
+def test_a_folder_that_is_no_checkpoint_is_never_replaced(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match=f"{name} is there and is no checkpoint"):
+        run(keep=Keep(tmp_path, epoch=4))
+    assert (tmp_path / name / "mine.txt").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 # wrong use
 
 
