@@ -37,7 +37,6 @@ from lib.ngt_options import (
     check,
     for_profile,
     parsed,
-    place_of,
     settled,
     shown,
 )
@@ -93,10 +92,15 @@ def prepare(options: Options) -> Task:
     ValueError, DataError
         If the text cannot be had, encoded, or is shorter than a window.
     """
+    if options.resume and not Keep(options.folder).there():
+        raise ValueError(
+            f"resume was asked for and {shown(options.folder)} holds no training to "
+            "go on with; leave resume out to start one"
+        )
     file = options.data_path and ROOT / options.data_path
     text = load_text(options.dataset, file)
-    if options.resume and (place := place_of(options)) is not None:
-        told = describe(place).get("configuration") or {}
+    if options.resume and (found := Keep(options.folder).found()):
+        place, told = found[0], found[1].get("configuration") or {}
         if told.get("kind") != KIND:
             raise CheckpointError(
                 f"{shown(place)} holds no training of a language model; name another "
@@ -309,10 +313,10 @@ def train(options: Options, task: Task) -> Run:
 
 def _same(options: Options, task: Task) -> None:
     """Refuse to go on with a training of other options or another tokenizer."""
-    place = place_of(options)
-    if place is None:
+    found = Keep(options.folder).found()
+    if found is None:
         return  # lib.keep says what is wrong
-    before = describe(place)["configuration"]
+    place, before = found[0], found[1]["configuration"]
     instead = "go on with the same, or leave resume out to start anew"
     for name, value in asdict(options).items():
         was = before.get("options", {}).get(name)

@@ -1,29 +1,38 @@
 """The options of a training with gravity: their names, defaults, and what they exclude.
 
 They have the names and defaults of leetae9yu/newton-gravity-transformer; where ours
-differ, `Options` says so. `lib.ngt` trains with them.
+differ, `Options` says so. `lib.ngt` trains with them. Nothing here needs torch.
 """
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal, no_type_check
 
-from lib.checkpoint import INDEX, CheckpointError, describe
-from lib.data import ROOT
-from lib.gravity import CUTOFFS, KERNELS
-from lib.gravity_layers import COORDINATES
-from lib.keep import KEPT, Keep
-from lib.profile import given_by, pick_device
-from lib.text_tokenizers import KINDS
-from lib.texts import DATASETS
+from lib.cache import ROOT
+from lib.options import (
+    Count,
+    CountOrNone,
+    Device,
+    Range,
+    Rate,
+    Seed,
+    Share,
+    changed,
+    expect,
+    given_by,
+    largest_divisor,
+)
 
-MODELS = ("ngt", "vanilla")
 #: What may differ between a run and the one that goes on with it.
 FREE = ("max_steps", "eval_interval", "eval_iters", "vis_interval", "use_rsqrt",
         "gradient_accumulation_steps", "checkpoint_path", "resume", "run_name",
         "tokenizer_path", "device")
 
 
+@no_type_check  # `expect` does, and not while testing alone
 @dataclass(frozen=True)
 class Options:
     """Every option of a training; those of the original keep its names.
@@ -35,33 +44,36 @@ class Options:
     cosine ends at a tenth of the rate; weight decay is 0.1, on matrices alone.
     """
 
-    model: str = "ngt"  # ngt or vanilla
-    dataset: str = "tinyshakespeare"  # tinyshakespeare, wikitext2 or wikitext103
+    model: Literal["ngt", "vanilla"] = "ngt"
+    dataset: Literal["tinyshakespeare", "wikitext2", "wikitext103"] = "tinyshakespeare"
     data_path: str | None = None  # a text file in place of the dataset
-    tokenizer: str = "char"  # char, bpe or tiktoken
-    bpe_vocab_size: int = 4000
+    tokenizer: Literal["char", "bpe", "tiktoken"] = "char"
+    bpe_vocab_size: Annotated[int, Range(least=256)] = 4000
     tokenizer_path: str | None = None  # of bpe: loaded if it is there, else written;
     # relative paths count from the root of the repository
-    hidden_dim: int = 256
-    coord_dim: int | None = None  # None: as many parameters as vanilla has
-    num_layers: int = 6
-    num_heads: int = 8
-    mlp_dim: int = 1024
-    block_size: int = 256  # tokens of a window
-    batch_size: int = 64  # windows of an update
-    max_steps: int = 5000  # updates
-    learning_rate: float = 3e-4  # at its peak
-    grad_clip: float = 1.0  # largest norm of all gradients; 0: no limit
-    dropout: float = 0.1
-    eval_interval: int = 100  # updates between two evaluations
-    eval_iters: int = 50  # windows of an evaluation, evenly spread
-    vis_interval: int | None = None  # between two embeddings; 0: none; None: as above
+    hidden_dim: Count = 256
+    coord_dim: Count | None = None  # None: as many parameters as vanilla has
+    num_layers: Count = 6
+    num_heads: Count = 8
+    mlp_dim: Count = 1024
+    block_size: Count = 256  # tokens of a window
+    batch_size: Count = 64  # windows of an update
+    max_steps: Count = 5000  # updates
+    learning_rate: Rate = 3e-4  # at its peak
+    grad_clip: Annotated[float, Range(least=0)] = 1.0  # largest norm of all gradients;
+    # 0: no limit
+    dropout: Share = 0.1
+    eval_interval: Count = 100  # updates between two evaluations
+    eval_iters: Count = 50  # windows of an evaluation, evenly spread
+    vis_interval: CountOrNone | None = None  # between two embeddings; 0: none; None: as
+    # above
     use_amp: bool = False  # bf16, or fp16 on a GPU without it
-    gradient_accumulation_steps: int = 1  # parts that a batch is cut into
+    gradient_accumulation_steps: Count = 1  # parts that a batch is cut into
     use_cosine_schedule: bool = False
-    warmup_steps: int = 0
-    lambda_repulsion: float = 0.05  # weight of the repulsion in what is minimised
-    repulsion_interval: int = 1  # updates from one with repulsion to the next
+    warmup_steps: CountOrNone = 0
+    lambda_repulsion: Annotated[float, Range(least=0)] = 0.05  # weight of the repulsion
+    # in what is minimised
+    repulsion_interval: Count = 1  # updates from one with repulsion to the next
     no_repulsion: bool = False
     no_radius_cutoff: bool | None = None  # True: none; False: compact; None: none
     use_soft_cutoff: bool = False
@@ -70,14 +82,22 @@ class Options:
     checkpoint_path: str | None = None  # None: checkpoints/ngt or checkpoints/vanilla
     resume: bool = False
     run_name: str | None = None  # of the TensorBoard folder, runs/…; None: by options
-    seed: int = 0
-    kernel: str = "newton"  # newton, gaussian or potential
-    cutoff: str | None = None  # none, hard, soft or compact; None: by the two flags
-    coordinates: str = "token+position"  # or position, as the original
-    sign: int = 1  # of potential: 1 attracts, −1 repels as the original
-    place: int | None = None  # axes of a head's coordinates; None: half a head less 2
+    seed: Seed = 0
+    kernel: Literal["newton", "gaussian", "potential"] = "newton"
+    cutoff: Literal["none", "hard", "soft", "compact"] | None = None  # None: by the two
+    # flags
+    coordinates: Literal["token+position", "position"] = "token+position"  # position:
+    # the original's
+    sign: Literal[1, -1] = 1  # of potential: 1 attracts, −1 repels as the original
+    place: Count | None = None  # axes of a head's coordinates; None: half a head less 2
     looking: bool = False  # whether tokens look from a place of their own
-    device: str = "auto"  # auto, cpu, cuda or mps
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse a value of another kind, an unknown name, a number out of range."""
+        if self.dataset == "shakespeare":  # the word of the vocabulary's corpora
+            object.__setattr__(self, "dataset", "tinyshakespeare")
+        expect(self)
 
     @property
     def folder(self) -> Path:
@@ -86,12 +106,20 @@ class Options:
 
     @property
     def board(self) -> Path:
-        """Where TensorBoard looks."""
+        """Where TensorBoard looks; unless it is named, a folder of these options alone.
+
+        >>> Options().board.name, Options(num_layers=2).board.name
+        ('ngt_tinyshakespeare_newton_s0', 'ngt_tinyshakespeare_newton_s0_8174d8')
+        """
         kind = self.kernel if self.model == "ngt" else "dot"
         data = Path(self.data_path).stem if self.data_path else self.dataset
-        return ROOT / "runs" / (
-            self.run_name or f"{self.model}_{data}_{kind}_s{self.seed}"
-        )
+        name = f"{self.model}_{data}_{kind}_s{self.seed}"
+        others = {name: value for name, value in changed(self).items()
+                  if name not in (*FREE, "model", "dataset", "kernel", "seed")}
+        if others:
+            text = json.dumps(others, sort_keys=True)
+            name += f"_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        return ROOT / "runs" / (self.run_name or name)
 
     @property
     def gate(self) -> str:
@@ -155,38 +183,11 @@ def check(options: Options) -> Options:
     ValueError: hidden_dim 100 does not divide into num_heads 8; use hidden_dim 96 or
     104, or 5 heads
     """
-    known = [("model", MODELS), ("tokenizer", KINDS), ("kernel", KERNELS),
-             ("coordinates", COORDINATES), ("sign", (1, -1))]
-    known += [("dataset", DATASETS)] if options.data_path is None else []
-    known += [("cutoff", CUTOFFS)] if options.cutoff is not None else []
-    for name, values in known:
-        if getattr(options, name) not in values:
-            raise ValueError(
-                f"{name} {getattr(options, name)!r} is not known; use one of "
-                f"{', '.join(map(str, values))}"
-            )
-    for name in ("hidden_dim", "num_layers", "num_heads", "mlp_dim", "block_size",
-                 "batch_size", "max_steps", "eval_interval", "eval_iters",
-                 "gradient_accumulation_steps", "repulsion_interval", "coord_dim",
-                 "place"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; use 1 or more")
-    for name in ("grad_clip", "warmup_steps", "lambda_repulsion", "vis_interval"):
-        value = getattr(options, name)
-        if value is not None and value < 0:
-            raise ValueError(f"{name} is {value}; use 0 or more")
-    if not options.learning_rate > 0:
-        raise ValueError(f"learning_rate is {options.learning_rate}; use more than 0")
-    if not 0 <= options.dropout < 1:
-        raise ValueError(f"dropout is {options.dropout}; use 0 or more, below 1")
     _check_together(options)
-    pick_device(options.device)
-    if options.resume and not Keep(options.folder).there():
-        raise ValueError(
-            f"resume was asked for and {shown(options.folder)} holds no training to "
-            "go on with; leave resume out to start one"
-        )
+    if options.device not in ("auto", "cpu"):
+        from lib.profile import pick_device  # to know a GPU takes torch
+
+        pick_device(options.device)
     return options
 
 
@@ -195,7 +196,7 @@ def settled(options: Options, profile: str) -> Options:
 
     They are checked as they came as well, so that `smoke` refuses what `book` does.
     """
-    check(replace(options, resume=False))
+    check(options)
     return check(for_profile(options, profile))
 
 
@@ -203,7 +204,7 @@ def _check_together(options: Options) -> None:
     width, heads = options.hidden_dim, options.num_heads
     if width % heads:
         below = max(width // heads * heads, heads)
-        fits = max(n for n in range(1, heads + 1) if width % n == 0)
+        fits = largest_divisor(width, heads)
         raise ValueError(
             f"hidden_dim {width} does not divide into num_heads {heads}; use "
             f"hidden_dim {below} or {below + heads}, or {fits} heads"
@@ -225,7 +226,9 @@ def _check_together(options: Options) -> None:
              "use_soft_cutoff": options.use_soft_cutoff}
     if all(flags.values()):
         raise ValueError(
-            "no_radius_cutoff and use_soft_cutoff exclude each other; leave one out"
+            "no_radius_cutoff leaves no radius that use_soft_cutoff could soften; "
+            "leave use_soft_cutoff out for no cutoff, or no_radius_cutoff for a soft "
+            "one"
         )
     meant = {"no_radius_cutoff": "none", "use_soft_cutoff": "soft"}
     for name, given in flags.items():
@@ -241,19 +244,7 @@ def parsed(words: list[str]) -> Options:
     >>> parsed(["max_steps=9", "kernel=gaussian"]).kernel
     'gaussian'
     """
-    return Options(**given_by(words, NAMES))
-
-
-def place_of(options: Options) -> Path | None:
-    """A checkpoint of the run, whichever can be read."""
-    for place in [*(options.folder / name for name in KEPT), options.folder]:
-        if (place / INDEX).exists():
-            try:
-                describe(place)
-                return place
-            except CheckpointError:
-                continue
-    return None
+    return Options(**given_by(words, Options))
 
 
 def shown(folder: Path) -> str:

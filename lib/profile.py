@@ -1,17 +1,17 @@
 """Profiles: the same chapter as a test of seconds, a book page, a GPU experiment."""
 
-import ast
 import math
 import os
-from collections.abc import Collection, Sequence
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, get_args
+
+from lib.options import Device
 
 if TYPE_CHECKING:
     import torch
 
 PROFILES = ("smoke", "book", "gpu")
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = get_args(Device)
 
 
 def profile_name(profile: str | None = None) -> str:
@@ -180,31 +180,3 @@ def _kind(value: object) -> str:
 
 def _finite(value: object) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
-
-
-def given_by(words: Sequence[str], names: Collection[str]) -> dict[str, Any]:
-    """Options from the words `name=value` of a command line, by name.
-
-    A value is a Python literal where it reads as one, else the text itself.
-
-    Raises
-    ------
-    ValueError
-        If a word has no sign `=` or its name is none of `names`.
-
-    >>> given_by(["steps=9", "kernel=gaussian"], ("steps", "kernel"))
-    {'steps': 9, 'kernel': 'gaussian'}
-    """
-    given: dict[str, Any] = {}
-    for word in words:
-        name, sign, value = word.partition("=")
-        if not sign or name not in names:
-            raise ValueError(
-                f"{word!r} is no option; write name=value, with one of "
-                f"{', '.join(names)}"
-            )
-        try:
-            given[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            given[name] = value
-    return given

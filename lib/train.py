@@ -7,11 +7,10 @@ so that one process, several, and several parts all take the same mean. All rand
 is `recipe.seed`: the same recipe and data give the same losses to the bit.
 """
 
-import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +23,10 @@ from lib import schedules
 from lib.batching import batches_after, cut, tensors_of
 from lib.keep import Keep, Progress
 from lib.memory import OutOfMemory, is_out_of_memory, within_memory
+from lib.options import Precision
 from lib.running import Stop, accelerator_for, deterministic, own_randomness
 
-PRECISIONS = ("no", "bf16", "fp16")
+PRECISIONS = get_args(Precision)
 
 
 @dataclass(frozen=True)
@@ -135,46 +135,6 @@ def token_loss(
         label_smoothing=smoothing,
     )
     return total, (targets != ignore).sum()
-
-
-class Wandb:
-    """An `on_step` that tells Weights & Biases of each new entry of the history.
-
-    The package is imported when one is made, and only then.
-
-    Raises
-    ------
-    ValueError
-        If it is not installed.
-    """
-
-    def __init__(self, project: str, configuration: dict[str, Any], name: str):
-        self.find()
-        self.about = {"project": project, "config": configuration, "name": name}
-        self.run = None
-
-    @staticmethod
-    def find() -> None:
-        """Refuse where the package is not installed."""
-        spec = importlib.util.find_spec("wandb")
-        if spec is None or spec.origin is None:  # a folder of that name is no package
-            raise ValueError(
-                "wandb was asked for and is not installed; run pip install wandb in "
-                "the environment of the book, or leave wandb out"
-            )
-
-    def __call__(self, step: Step) -> None:
-        """Log the entry, if there is one; the first call begins the run."""
-        if self.run is None:
-            import wandb
-
-            self.run = wandb.init(**self.about)
-        if step.point is not None:
-            point = {name: x for name, x in step.point.items() if x is not None}
-            self.run.log(point, step=step.step)
-        if step.step == step.steps:
-            self.run.finish()
-            self.run = None
 
 
 def fit(

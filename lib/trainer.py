@@ -10,12 +10,11 @@ Model, tokenizer and rows come from `lib.huggingface`. Several processes are
 Nothing is reported anywhere, unless `wandb` is asked for.
 """
 
-import importlib.util
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -33,9 +32,11 @@ from transformers import (
     set_seed,
 )
 
+from lib.options import Precision
 from lib.profile import pick_device
+from lib.wandb_log import expect_wandb
 
-PRECISIONS = ("no", "bf16", "fp16")
+PRECISIONS = get_args(Precision)
 #: Our names and theirs.
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear",
              "cosine": "cosine_with_min_lr", "noam": "inverse_sqrt"}
@@ -100,11 +101,8 @@ def training_arguments(
             raise ValueError(
                 f"{what} {value!r} is not known; use one of {', '.join(known)}."
             )
-    if wandb and importlib.util.find_spec("wandb") is None:
-        raise ValueError(
-            "wandb was asked for and is not installed; run pip install wandb, or leave "
-            "wandb out."
-        )
+    if wandb:
+        expect_wandb()
     kind = pick_device(str(device).split(":")[0]).type
     if precision == "fp16" and kind == "cpu":
         raise ValueError("precision 'fp16' needs a GPU and this run is on the cpu; "

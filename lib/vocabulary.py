@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.cache import ROOT
-from lib.profile import DEVICES, given_by
+from lib.options import fitting, given_by, kinds
+from lib.profile import DEVICES
 from lib.stages import Room, StageError, Step, carry_out
 from lib.vocabulary_corpus import fill, own_clean_files, raw_files
 from lib.vocabulary_original import model_files
@@ -113,18 +114,11 @@ def settled(given: dict[str, Any], profile: str = "book") -> Options:
         If one is of another kind than its default (a text for a number), is out of its
         range, or a batch cannot be cut into the parts that were asked for.
     """
-    kinds = {"str": ((str,), "a text"), "int": ((int,), "a whole number"),
-             "float": ((int, float), "a number"), "bool": ((bool,), "True or False")}
-    for field in fields(Options):
-        value = given.get(field.name, field.default)
-        name, _, more = str(field.type).partition(" | ")
-        types, words = kinds[name]
-        right = isinstance(value, types) and isinstance(value, bool) <= (name == "bool")
-        if not right and not (more and value is None):
-            words += " or None" if more else ""
-            raise StageError(f"{field.name} is {value!r}; give {words}")
-        if name == "float" and field.name in given:
-            given = given | {field.name: float(value)}
+    try:
+        given |= {name: fitting(name, given.get(name, getattr(Options, name)), wanted)
+                  for name, wanted in kinds(Options).items()}
+    except ValueError as error:
+        raise StageError(str(error)) from None
     options = for_profile(Options(**given), profile)
     _check_ranges(options)
     return options
@@ -262,7 +256,7 @@ def parsed(words: list[str]) -> Options:
         If a word is no option.
     """
     try:
-        return settled(given_by(words, NAMES))
+        return settled(given_by(words, Options))
     except StageError:
         raise
     except ValueError as error:

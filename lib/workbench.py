@@ -28,186 +28,35 @@ from lib import translation
 from lib.analyses import Snapshots
 from lib.batching import Epochs
 from lib.checkpoint import CheckpointError, describe
-from lib.data import ROOT
 from lib.huggingface import make_dataset, save, translate, wrap_tokenizer
 from lib.keep import Keep
 from lib.memory import OutOfMemory, is_out_of_memory, within_memory
 from lib.models import quiet
-from lib.profile import given_by, pick_device
+from lib.profile import pick_device
 from lib.running import deterministic, own_randomness
-from lib.schedules import SCHEDULES
-from lib.train import PRECISIONS, Recipe, Step, Wandb, fit, learning_rate, token_loss
+from lib.train import Recipe, Step, fit, learning_rate, token_loss
 from lib.trainer import TracingTrainer, last_checkpoint, training_arguments
 from lib.trainer import history as logged
 from lib.transformer import Transformer, TransformerConfig
 from lib.translation import PAD, Pair, collate, decode, encode, exact_match
 from lib.twins import to_transformers
+from lib.wandb_log import Wandb
+from lib.workbench_options import (
+    FREE,
+    NAMES,
+    TRAINED,
+    VERSIONS,
+    Options,
+    check,
+    for_profile,
+    parsed,
+    settled,
+    versions,
+)
 
-VERSIONS = ("both", "pytorch", "huggingface", "analysis", "test")
-TRAINED = ("pytorch", "huggingface")
-#: What may differ between a run and the one that goes on with it.
-FREE = ("version", "epochs", "eval_size", "output_dir", "device", "debug", "visualize",
-        "track_internals", "wandb", "wandb_project", "gradient_accumulation_steps",
-        "resume")
-
-
-@dataclass(frozen=True)
-class Options:
-    """Every option of the workbench; all act on both versions."""
-
-    version: str = "both"
-    vocab_size: int = 1000
-    hidden_size: int = 256
-    num_layers: int = 4
-    num_heads: int = 8
-    epochs: int = 5
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    max_length: int = 64
-    train_size: int = 2000
-    eval_size: int = 500
-    output_dir: str = "results"
-    device: str = "auto"
-    debug: bool = False
-    visualize: bool = True
-    track_internals: bool = True
-    wandb: bool = False
-    wandb_project: str = "transformer-workbench"
-    seed: int = 42
-    mixed_precision: str = "no"
-    gradient_accumulation_steps: int = 1
-    resume: bool = False
-    label_smoothing: float = 0.0
-    schedule: str = "cosine"
-    warmup_steps: int | None = None  # None: a tenth of the steps
-    dropout: float = 0.0
-    norm_first: bool = True
-
-    @property
-    def folder(self) -> Path:
-        """Where results go; a relative name counts from the root of the repository."""
-        return ROOT / self.output_dir
-
-    @property
-    def per_epoch(self) -> int:
-        """Updates in an epoch."""
-        return self.train_size // self.batch_size
-
-    @property
-    def steps(self) -> int:
-        """Updates in all."""
-        return self.epochs * self.per_epoch
-
-
-#: The names of all options.
-NAMES = tuple(Options.__dataclass_fields__)
-#: The most that the profile `smoke` does.
-SMOKE = {"num_layers": 2, "epochs": 1, "train_size": 64, "eval_size": 8}
-
-
-def for_profile(options: Options, profile: str) -> Options:
-    """What a profile makes of the options: `smoke` does less, and harms nothing.
-
-    Where `output_dir` already holds a run of more than that, the results of `smoke`
-    go to a folder `smoke` inside it.
-
-    >>> for_profile(Options(epochs=9, output_dir="nowhere"), "smoke").epochs
-    1
-    >>> for_profile(Options(epochs=9), "book").epochs
-    9
-    """
-    if profile != "smoke":
-        return options
-    small = replace(options, **{
-        name: min(getattr(options, name), most) for name, most in SMOKE.items()
-    })
-    if options.version == "analysis":
-        return small
-    for file in options.folder.glob("*/logs/run.json"):
-        before = json.loads(file.read_text(encoding="utf-8"))["options"]
-        if any(before[name] > most for name, most in SMOKE.items()):
-            return replace(small, output_dir=f"{options.output_dir}/smoke")
-    return small
-
-
-def check(options: Options) -> Options:
-    """Refuse, before anything is done, what cannot be meant.
-
-    Raises
-    ------
-    ValueError
-        One sentence: what came, what works, what to do.
-
-    >>> check(Options(hidden_size=100, num_heads=8, device="cpu"))
-    Traceback (most recent call last):
-    ...
-    ValueError: hidden_size 100 does not divide into num_heads 8; use hidden_size 96 or
-    104, or 5 heads.
-    """
-    for name, value, known in (
-        ("version", options.version, VERSIONS),
-        ("mixed_precision", options.mixed_precision, PRECISIONS),
-        ("schedule", options.schedule, SCHEDULES),
-    ):
-        if value not in known:
-            raise ValueError(
-                f"{name} {value!r} is not known; use one of {', '.join(known)}."
-            )
-    for name in ("hidden_size", "num_layers", "num_heads", "epochs", "batch_size",
-                 "train_size", "max_length", "gradient_accumulation_steps"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"{name} is {getattr(options, name)}; use 1 or more.")
-    if options.eval_size < 2:
-        raise ValueError(f"eval_size is {options.eval_size}; use 2 or more, half of "
-                         "them dates and half numbers.")
-    if not options.learning_rate > 0:
-        raise ValueError(f"learning_rate is {options.learning_rate}; use more than 0.")
-    for name in ("label_smoothing", "dropout"):
-        if not 0 <= getattr(options, name) < 1:
-            raise ValueError(
-                f"{name} is {getattr(options, name)}; use 0 or more, below 1."
-            )
-    _check_sizes(options)
-    device = pick_device(options.device)
-    if options.mixed_precision == "fp16" and device.type == "cpu":
-        raise ValueError("mixed_precision 'fp16' needs a GPU and this run is on the "
-                         "cpu; use bf16 or no.")
-    if options.wandb:
-        Wandb.find()
-    going_on = [options.folder / version / "checkpoints" for version in TRAINED]
-    if options.resume and versions(options) and not (
-        Keep(going_on[0]).there() or last_checkpoint(going_on[1])
-    ):
-        raise ValueError(f"resume was asked for and {options.output_dir} holds no "
-                         "training to go on with; leave resume out to start one.")
-    return options
-
-
-def _check_sizes(options: Options) -> None:
-    width, heads = options.hidden_size, options.num_heads
-    if width % heads or width % 2:
-        step = heads if heads % 2 == 0 else 2 * heads
-        below = max(width // step * step, step)
-        fits = max(n for n in range(1, heads + 1) if width % n == 0)
-        other = f", or {fits} heads" if width % 2 == 0 else ""
-        raise ValueError(
-            f"hidden_size {width} does not divide into num_heads {heads}"
-            f"{'' if width % heads else ' of even width'}; use hidden_size {below} or "
-            f"{below + step}{other}."
-        )
-    rows, parts = options.batch_size, options.gradient_accumulation_steps
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if rows > options.train_size:
-        raise ValueError(
-            f"batch_size {rows} is more than train_size {options.train_size}; lower "
-            "batch_size or raise train_size."
-        )
-    if rows % (parts * world):
-        raise ValueError(
-            f"batch_size {rows} cannot be cut into gradient_accumulation_steps {parts} "
-            f"equal parts for {world} process(es); use numbers that divide it."
-        )
-
+__all__ = ["NAMES", "TRAINED", "VERSIONS", "Options", "Run", "Task", "check",
+           "first_model", "for_profile", "loss_of", "parsed", "prepare", "settled",
+           "snapshots_of", "train", "trial", "validation_loss", "versions", "written"]
 
 # ---- the task ----------------------------------------------------------------------
 
@@ -242,6 +91,12 @@ def prepare(options: Options) -> Task:
     ValueError
         If a pair is longer than `max_length`, or the vocabulary too small.
     """
+    going_on = [options.folder / version / "checkpoints" for version in TRAINED]
+    if options.resume and versions(options) and not (
+        Keep(going_on[0]).there() or last_checkpoint(going_on[1])
+    ):
+        raise ValueError(f"resume was asked for and {options.output_dir} holds no "
+                         "training to go on with; leave resume out to start one.")
     tokenizer = translation.build_tokenizer(options.vocab_size)
     generator = torch.Generator().manual_seed(options.seed)
     pairs = translation.sample(options.train_size, generator)
@@ -382,13 +237,6 @@ class _Look:
 def snapshots_of(task: Task) -> Snapshots:
     """Snapshots of the probe, with gradients of its loss."""
     return Snapshots(collate([task.probe], task.tokenizer), task.tokens(), loss=loss_of)
-
-
-def versions(options: Options) -> tuple[str, ...]:
-    """Which versions the option `version` trains."""
-    if options.version in ("both", *TRAINED):
-        return TRAINED if options.version == "both" else (options.version,)
-    return ()
 
 
 def train(options: Options, task: Task, version: str) -> Run:
@@ -569,7 +417,7 @@ def main(words: list[str]) -> int:
     from lib import workbench_files as files  # it stands on this module
 
     try:
-        options = check(_parsed(words))
+        options = check(parsed(words))
         if options.version == "test":
             print(files.self_test(options).to_string(index=False))
             return 0
@@ -590,10 +438,6 @@ def main(words: list[str]) -> int:
         return 130
     return 0
 
-
-def _parsed(words: list[str]) -> Options:
-    """Options from `name=value`; a value is Python where it is, else text."""
-    return Options(**given_by(words, NAMES))
 
 
 if __name__ == "__main__":

@@ -286,7 +286,8 @@ def test_a_run_goes_on_with_the_tokenizer_of_its_checkpoint(tiny, tmp_path):
     ({"dropout": 1.0}, "dropout is 1.0; use 0 or more, below 1"),
     ({"warmup_steps": -1}, "warmup_steps is -1; use 0 or more"),
     ({"gradient_accumulation_steps": 5}, "batch_size 4 cannot be cut into gradient_"),
-    ({"no_radius_cutoff": True, "use_soft_cutoff": True}, "exclude each other"),
+    ({"no_radius_cutoff": True, "use_soft_cutoff": True},
+     "leave use_soft_cutoff out for no cutoff, or no_radius_cutoff for a soft one"),
     ({"use_soft_cutoff": True, "cutoff": "hard"}, "use_soft_cutoff and cutoff hard"),
     ({"resume": True}, "holds no training to go on with; leave resume out"),
     ({"device": "tpu"}, "device 'tpu' is not known"),
@@ -295,12 +296,11 @@ def test_a_run_goes_on_with_the_tokenizer_of_its_checkpoint(tiny, tmp_path):
     ({"tokenizer": "bpe", "bpe_vocab_size": 9}, "bpe_vocab_size is 9; use 256 or more"),
 ])
 def test_wrong_use_is_one_sentence_before_anything_is_done(tiny, change, said):
-    options = replace(tiny, **change)
     with pytest.raises(ValueError) as caught:
-        done(options)
+        done(replace(tiny, **change))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not options.folder.exists() and not options.board.exists()
+    assert not tiny.folder.exists() and not tiny.board.exists()
 
 
 def test_the_command_line_ends_with_one_sentence_or_trains(tiny, capsys):

@@ -17,7 +17,6 @@ from lib import translation
 from lib.checkpoint import CheckpointError, describe, load
 from lib.workbench import (
     NAMES,
-    SMOKE,
     TRAINED,
     VERSIONS,
     Options,
@@ -41,6 +40,7 @@ from lib.workbench_files import (
     tree,
     untrained,
 )
+from lib.workbench_options import SMOKE
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "90_transformer.ipynb"
