@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 from book.files import ROOT, SyncError, shown
 from book.sync import inputs, paired
+from lib.commands import module_command
 
 FORMAT = 1  # raise it when the executed notebook itself changes its form
 # tags that change what is executed; the others only change how it looks
@@ -49,7 +50,7 @@ def load(notebook: Path) -> NotebookNode:
     except Exception as error:  # noqa: BLE001 - nbformat raises many kinds
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         remedy = (
-            f"write it anew with `python -m book.sync {shown(source)}`"
+            f"write it anew with `{module_command('book.sync', shown(source))}`"
             if source.exists()
             else "open and save it in JupyterLab, or bring back a good copy"
         )

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from book.pairs import NAMES, Pair
+from lib.commands import module_command
 
 LOCK = "book/pairs.lock.json"
 
@@ -73,7 +74,7 @@ def read_lock(root: Path) -> dict[str, list[Entry]]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise LockError(
             f"{LOCK} cannot be read ({error}); take it from git again, or delete it "
-            "and run: python -m book.parity --update"
+            f"and run: {module_command('book.parity', '--update')}"
         ) from None
 
 

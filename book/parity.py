@@ -30,6 +30,7 @@ from book.compare import at, check_pair
 from book.language import prose_problem
 from book.pairs import READMES, Problem, Source, read_source, source_files
 from book.prose import blocks
+from lib.commands import module_command
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -147,7 +148,7 @@ def check_lock(
         "new": "is not in the lock; run",
         "both": "changed on both sides; run",
     }
-    update = "python -m book.parity --update"
+    update = module_command("book.parity", "--update")
     for source in sources:
         changes, gone = pairlock.compare(source.pairs, locked.get(source.path, []))
         new = [change for change in changes if change.kind == "new"]
@@ -156,15 +157,15 @@ def check_lock(
             message = f"{len(new)} pairs are not in the lock; run: {update}"
             yield Problem(*at(new[0].pair), "lock", message)
         for change in changes:
-            accept = f"python -m book.parity --accept {change.pair.key}"
+            accept = module_command("book.parity", "--accept", change.pair.key)
             if change.kind == "mixed":
                 message = (
                     f"one paragraph changed on one side only ({change.detail}); "
                     f"bring the other along, or accept it with {accept}"
                 )
             else:
-                command = accept if change.kind in ("ko", "en") else update
-                message = f"{say[change.kind]}: {command}"
+                remedy = accept if change.kind in ("ko", "en") else update
+                message = f"{say[change.kind]}: {remedy}"
             yield Problem(*at(change.pair), "lock", message)
         for key in gone:
             message = f"the lock holds a pair that is gone; run: {update}"

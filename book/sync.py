@@ -26,6 +26,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from book.files import ROOT, SyncError, shown, write_atomically
+from lib.commands import module_command
 
 NOTEBOOKS = ROOT / "notebooks"
 LABEL = re.compile(r"^<!--\s*label:\s*([^\s]+)\s*-->", re.MULTILINE)
@@ -164,8 +165,8 @@ def sync_one(source: Path, check: bool = False, force: bool = False) -> Pair:
     if edited and not force and ipynb.stat().st_mtime_ns > stamp.st_mtime_ns:
         raise SyncError(
             f"{shown(ipynb)} {reason} and is newer: take its edit with "
-            f"`jupytext --sync {shown(ipynb)}`, or drop it with "
-            f"`python -m book.sync --force {shown(source)}`"
+            f"`{module_command('jupytext', '--sync', shown(ipynb))}`, or drop it with "
+            f"`{module_command('book.sync', '--force', shown(source))}`"
         )
     write_atomically(ipynb, text)
     # as old as the source it came from: an edit made meanwhile stays newer
@@ -232,7 +233,8 @@ def main(argv: list[str] | None = None) -> int:
         elif pair.state == "differs":
             bad += 1
             print(
-                f"{shown(pair.ipynb)} {pair.reason}: run `python -m book.sync`",
+                f"{shown(pair.ipynb)} {pair.reason}: "
+                f"run `{module_command('book.sync')}`",
                 file=sys.stderr,
             )
     for lost in [] if options.files else orphans():

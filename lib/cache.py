@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lib.commands import ROOT, module_command
 from lib.download import (
     DataError,
     DiskFull,
@@ -32,7 +33,6 @@ from lib.download import (
     wheel_members,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("BOOK_DATA_CACHE") or ROOT / "data" / "cache")
 CACHE = CACHE.expanduser().absolute()
 SOURCES = ROOT / "data" / "sources.toml"
@@ -255,7 +255,7 @@ def _fetch(name: str, origins: list[dict]) -> None:
     raise (DataError if wrong else Unreachable)(
         f"{name} could not be fetched: {'; '.join(tried)}. Connect to the network, or "
         f"set {MIRROR} to a folder that holds {wanted}, and run: "
-        f"python -m lib.data {name}"
+        f"{module_command('lib.data', name)}"
     )
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib.commands import module_command
+
 Row = dict[str, Any]
 
 
@@ -102,8 +104,8 @@ def read_rows(path: Path | str) -> list[Row]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} is not there; run python -m benchmarks.quality small, which "
-            "writes one line a run"
+            f"{path} is not there; run {module_command('benchmarks.quality', 'small')}"
+            ", which writes one line a run"
         )
     lines = path.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.strip()]

@@ -120,9 +120,9 @@ pd.DataFrame(table, columns=[
     "조각 | pieces"]).set_index("")
 
 # %% [markdown] tags=["lang-ko"]
-# `고·1/3`은 “고”를 이루는 바이트 세 개 가운데 첫째만 든 조각이고, `␣`는 빈칸입니다. 영어 문장은 낱말 하나가 조각 하나입니다. 한국어 문장은 거의 바이트 하나하나로 부서졌습니다. 두 토크나이저가 주로 영어 글에서 쌍을 세었기 때문입니다. 한 문장만의 일이 아닌지, 영어 희곡과 한국어 영화평에서 앞쪽 ⟨n_characters⟩글자씩을 잘라 셉니다.
+# `고·1/3`은 “고”를 이루는 바이트 세 개 가운데 첫째만 든 조각이고, `␣`는 빈칸입니다. 영어 문장은 낱말 하나가 조각 하나입니다. 한국어 문장은 거의 바이트 하나하나로 부서졌습니다. 두 토크나이저가 주로 영어 글에서 쌍을 세었기 때문입니다. 한 문장만의 일이 아닌지, 영어는 ⟨english_ko⟩, 한국어는 ⟨korean_ko⟩에서 앞쪽 ⟨n_characters⟩글자씩을 잘라 셉니다.
 # %% [markdown] tags=["lang-en"]
-# `고·1/3` is a piece that holds only the first of the three bytes of “고”, and `␣` is a space. In the English sentence a word is a piece. The Korean sentence has nearly fallen into single bytes, because both tokenizers counted their pairs mostly in English text. Is it only this sentence? We cut the first ⟨n_characters⟩ characters of English plays and of Korean film reviews and count.
+# `고·1/3` is a piece that holds only the first of the three bytes of “고”, and `␣` is a space. In the English sentence a word is a piece. The Korean sentence has nearly fallen into single bytes, because both tokenizers counted their pairs mostly in English text. Is it only this sentence? We cut the first ⟨n_characters⟩ characters of ⟨english_en⟩ and, for Korean, of ⟨korean_en⟩, and count.
 
 # %%
 corpora = {"tinyshakespeare": "영어 | English", "korean": "한국어 | Korean"}
@@ -149,6 +149,9 @@ record(**{f"tokens_{place}": value
           for place, value in zip(places, per_character, strict=True)})
 record(**{f"bytes_{place}": value
           for place, value in zip(places, bytes_each, strict=True)})
+record(**{f"{name}_{side}": describe(corpus, side)
+          for name, corpus in zip(("english", "korean"), corpora, strict=True)
+          for side in ("ko", "en")})
 record(n_characters=cfg.characters, vocab=smollm2.get_vocab_size(),
        gpt2_vocab=cutters["GPT-2"].get_vocab_size(),
        d_model=model.config.hidden_size,

@@ -495,12 +495,15 @@ def passage(text):
 
 # %%
 def passages(text, wanted):
-    found = []
-    for start in range(0, len(text), len(text) // (25 * wanted)):
-        piece = text[start : start + 8 * cfg.tokens].partition("\n")[2]
-        ids, word = passage(piece)
-        if len(ids) == cfg.tokens and word.any(-1).sum() >= repeats:
-            found.append((ids, word))
+    found, places = [], 25 * wanted  # to look at, spread evenly
+    while len(found) < wanted and places <= len(text):
+        found, step = [], len(text) // places
+        for start in range(0, len(text), step):
+            begin = text.find("\n", start) + 1  # of a line
+            ids, word = passage(text[begin : begin + 8 * cfg.tokens])
+            if len(ids) == cfg.tokens and word.any(-1).sum() >= repeats:
+                found.append((ids, word))
+        places *= 2  # more densely, where too few have repeated words
     if len(found) < wanted:
         raise ValueError(f"{len(found)} passages of {cfg.tokens} tokens were "
                          f"found and {wanted} asked for; lower windows.")
@@ -509,6 +512,8 @@ def passages(text, wanted):
 
 texts = {side: passages(text, cfg.windows) for side, text in corpora.items()}
 record(tokens=cfg.tokens, windows=cfg.windows, repeats=repeats)
+record(**{f"{name}_{side}": data.describe(corpus, side) for name, corpus in (
+    ("korean", "korean"), ("english", "tinyshakespeare")) for side in corpora})
 
 # %% tags=["hide-input"]
 sides = {"ko": "한국어 | Korean", "en": "영어 | English"}
@@ -773,11 +778,11 @@ pd.DataFrame(rows, index=[
 # %% [markdown] tags=["lang-ko"]
 # 바로 앞($\rho$ = ⟨rho_previous⟩)과 첫 토큰(⟨rho_first⟩)은 두 언어의 순서가 꽤 같습니다. 같은 낱말(⟨rho_word⟩)은 그만 못합니다. 같은 언어의 반반(⟨halves_word_ko⟩, ⟨halves_word_en⟩)보다 낮으니 토막을 적게 본 탓만은 아닙니다. 그래도 가장 센 열 개 가운데 ⟨common_word⟩개는 두 언어에서 겹칩니다.
 #
-# > **주의.** 여기서는 언어와 글의 종류가 함께 바뀝니다. 한쪽은 영화평, 다른 쪽은 희곡입니다. 게다가 영어에 맞춘 토크나이저(tokenizer)는 한글을 바이트 조각으로 나눕니다. 그러니 차이가 보인다고 해서 언어 때문이라고 할 수는 없습니다.
+# > **주의.** 여기서는 언어와 글의 종류가 함께 바뀝니다. 한쪽은 ⟨korean_ko⟩, 다른 쪽은 ⟨english_ko⟩입니다. 게다가 영어에 맞춘 토크나이저(tokenizer)는 한글을 바이트 조각으로 나눕니다. 그러니 차이가 보인다고 해서 언어 때문이라고 할 수는 없습니다.
 # %% [markdown] tags=["lang-en"]
 # For the token before ($\rho$ = ⟨rho_previous⟩) and the first token (⟨rho_first⟩) the two orders largely agree. For the same word (⟨rho_word⟩) they agree less, and less than the halves of one language do (⟨halves_word_ko⟩, ⟨halves_word_en⟩), so it is not only that few passages were read. Still, of the ten strongest heads ⟨common_word⟩ are common to both.
 #
-# > **Note.** Language and kind of text change together here: film reviews on one side, plays on the other. And a tokenizer fitted to English cuts Hangul into byte pieces. A difference between the two columns cannot be put down to the language.
+# > **Note.** Language and kind of text change together here: ⟨korean_en⟩ on one side, ⟨english_en⟩ on the other. And a tokenizer fitted to English cuts Hangul into byte pieces. A difference between the two columns cannot be put down to the language.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: heads-induction -->

@@ -314,7 +314,7 @@ pd.DataFrame({"검증 손실, 글 전체 | loss, whole validation text": [
 # 그래서 같은 일을 여러 시드와 여러 학습률로 되풀이한 기록을 읽습니다. `benchmarks/quality.py`가 실행 하나를 한 줄로 적어 둔 파일이며, 명령 하나로 누구나 다시 만들 수 있습니다.
 #
 # ```
-# python -m benchmarks.quality small
+# .venv/bin/python -m benchmarks.quality small
 # ```
 #
 # 지금 파일에는 시드 ⟨n_seeds⟩개로 한 실행 ⟨n_runs⟩개가 있습니다. 쓴 시간을 모두 더하면 ⟨run_hours⟩시간입니다.
@@ -325,7 +325,7 @@ pd.DataFrame({"검증 손실, 글 전체 | loss, whole validation text": [
 # So we read the record of the same thing done over and over, with several seeds and several learning rates. `benchmarks/quality.py` wrote one line for each run; one command makes the file again.
 #
 # ```
-# python -m benchmarks.quality small
+# .venv/bin/python -m benchmarks.quality small
 # ```
 #
 # The file holds ⟨n_runs⟩ runs with ⟨n_seeds⟩ seed(s) now, ⟨run_hours⟩ hours of training in all.
@@ -751,7 +751,7 @@ pd.DataFrame({"처음 | first": [v[0] for v in scalars.values()],
 # 스칼라가 ⟨n_scalars⟩가지 적혔습니다. Projector가 읽을 좌표의 목록이 있는지도 보았습니다(⟨projector⟩). 거기에는 토큰마다의 좌표가 이름표, 질량과 함께 들어 있습니다. 학습하는 동안 다른 터미널에서 이렇게 엽니다.
 #
 # ```
-# tensorboard --logdir runs
+# .venv/bin/tensorboard --logdir runs
 # ```
 #
 # 브라우저에서 `http://localhost:6006`을 열고, Scalars에서 `ngt`와 `vanilla`의 실행을 함께 골라 곡선을 포개 보십시오. Projector에서는 토큰을 하나 눌러 이웃을 볼 수 있습니다.
@@ -759,7 +759,7 @@ pd.DataFrame({"처음 | first": [v[0] for v in scalars.values()],
 # ⟨n_scalars⟩ kinds of scalars were written. We also looked for the list of coordinates that the Projector reads (⟨projector⟩); it holds the coordinates of the tokens with their labels and masses. Open it in another terminal while training runs:
 #
 # ```
-# tensorboard --logdir runs
+# .venv/bin/tensorboard --logdir runs
 # ```
 #
 # Visit `http://localhost:6006`, choose runs of `ngt` and `vanilla` together under Scalars, and lay their curves over each other. Under Projector, click on a token to see its neighbours.

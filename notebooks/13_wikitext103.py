@@ -51,7 +51,7 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
-from lib.data import ROOT, text
+from lib.data import ROOT, describe, text
 from lib.figures import COLOURS, show, use_style
 from lib.profile import expect, settings
 from lib.results import bilingual, record, used, wrote
@@ -84,9 +84,12 @@ used([data_path])
 if budget:
     steps = max_steps
 elif cfg.excerpt and data_path is None:  # a page takes the beginning only
-    source = f"{fresh.name}/wikitext2_valid, {cfg.excerpt:,} characters"
+    excerpt = f"{describe('wikitext2_valid')}, first {cfg.excerpt:,} characters"
+    source = f"{fresh.name}/{excerpt}"
     Path(source).write_text(text("wikitext2_valid")[:cfg.excerpt],
                             encoding="utf-8")
+for row, part in (("wikitext2_test", "learn"), ("wikitext2_valid", "judge")):
+    record(**{f"{part}_{side}": describe(row, side) for side in ("ko", "en")})
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: wikitext-plan -->
@@ -150,7 +153,7 @@ pd.DataFrame(rows)
 # ./setup_and_run.sh run wikitext103 -p budget full -p device cuda -p seed 1
 # ```
 #
-# `full`에는 GPU와 WikiText-103(540 MB)이 있어야 합니다. 글은 `datasets`로 받습니다. 인터넷이 없는 기계라면 `wikitext103.txt`를 담은 폴더를 `BOOK_DATA_MIRROR`로 알려 주십시오. 변형 하나가 토큰(token) ⟨full_tokens⟩M개를 읽습니다. 결과는 `results/wikitext103_full`처럼 규모의 이름이 붙은 폴더에 모입니다. 작은 규모는 WikiText-2의 파일 둘을 씁니다. 그 학습 파일은 이 책의 데이터에 없으므로 시험 글로 배우고 검증 글로 판정합니다. 책에 실린 이 페이지는 더 줄여서 검증 글의 앞부분만으로 몇십 스텝을 돌린 것입니다. 그 글의 마지막 10 %로 판정합니다.
+# `full`에는 GPU와 WikiText-103(540 MB)이 있어야 합니다. 글은 `datasets`로 받습니다. 인터넷이 없는 기계라면 `wikitext103.txt`를 담은 폴더를 `BOOK_DATA_MIRROR`로 알려 주십시오. 변형 하나가 토큰(token) ⟨full_tokens⟩M개를 읽습니다. 결과는 `results/wikitext103_full`처럼 규모의 이름이 붙은 폴더에 모입니다. 작은 규모가 배우는 글은 ⟨learn_ko⟩, 판정하는 글은 ⟨judge_ko⟩이며, 둘에 함께 든 글은 없습니다. 책에 실린 이 페이지는 더 줄여서 판정하는 글의 앞부분만으로 몇십 스텝을 돌린 것입니다. 그 앞부분의 마지막 10 %로 판정합니다.
 #
 # 규모나 변형의 이름이 틀리면 시작하기 전에 한 문장으로 알려 주고 멈춥니다.
 # %% [markdown] tags=["lang-en"]
@@ -163,7 +166,7 @@ pd.DataFrame(rows)
 # ./setup_and_run.sh run wikitext103 -p budget full -p device cuda -p seed 1
 # ```
 #
-# `full` wants a GPU and WikiText-103 (540 MB), which comes through `datasets`. On a machine without the internet, let `BOOK_DATA_MIRROR` name a folder that holds `wikitext103.txt`. Each variant reads ⟨full_tokens⟩M tokens. Results gather in a folder named for the budget, such as `results/wikitext103_full`. The small sizes use the two files of WikiText-2; its training file is not among the data of this book, so models learn from the test text and are judged on the validation text. This page of the book takes even less: a few dozen steps on the beginning of the validation text, judged on the last 10 % of that.
+# `full` wants a GPU and WikiText-103 (540 MB), which comes through `datasets`. On a machine without the internet, let `BOOK_DATA_MIRROR` name a folder that holds `wikitext103.txt`. Each variant reads ⟨full_tokens⟩M tokens. Results gather in a folder named for the budget, such as `results/wikitext103_full`. The small sizes learn from ⟨learn_en⟩ and are judged on ⟨judge_en⟩; no article is in both. This page of the book takes even less: a few dozen steps on the beginning of the text to judge on, and the last 10 % of that beginning to judge on.
 #
 # A budget or a variant that is not known ends the run before it begins, with one sentence.
 

@@ -512,11 +512,15 @@ check_mass(mass_solution)
 # %% tags=["remove-input"]
 import transformers
 
+
+def both_titles(name):
+    return f"{data.describe(name, 'ko')} | {data.describe(name)}"
+
+
 pd.DataFrame([
-    ["모델 | Model",
-     f"{data.describe('smollm2', 'ko')} | {data.describe('smollm2')}"],
-    ["한국어 | Korean",
-     f"{data.describe('korean', 'ko')} | {data.describe('korean')}"],
+    ["모델 | Model", both_titles("smollm2")],
+    ["한국어 | Korean", both_titles("korean")],
+    ["영어 | English", both_titles("wikitext2_valid")],
     ["층 | Layers", cfg.layers],
     ["새 조각 | New pieces", f"{len(change):,}"],
     ["장치 | Device", str(cfg.device)],

@@ -302,12 +302,12 @@ show(figure, table=curve.round(3).unstack(0))
 # <!-- label: tune-published -->
 # ## 더 큰 예산
 #
-# `python -m benchmarks.ivr`은 두 모델을 더 많은 스텝으로 견줍니다. 다만 새 행만 배우는 첫 단계 없이 처음부터 둘째 단계로 배웁니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과와 코드이고, 셰익스피어의 희곡은 되새기지 않은 종류의 글입니다.
+# `.venv/bin/python -m benchmarks.ivr`은 두 모델을 더 많은 스텝으로 견줍니다. 다만 새 행만 배우는 첫 단계 없이 처음부터 둘째 단계로 배웁니다. 끝낸 측정은 `benchmarks/results/ivr.jsonl`에 한 줄씩 남습니다. 아래는 그 파일에 있는 가장 큰 예산의 곡선입니다. 여기서 되새김 글은 위키백과와 코드이고, 셰익스피어의 희곡은 되새기지 않은 종류의 글입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-published -->
 # ## A larger budget
 #
-# `python -m benchmarks.ivr` compares the two models over more steps, though without the first phase: it begins with the second. It leaves each measurement as a line of `benchmarks/results/ivr.jsonl`. Below is the curve of the largest budget in that file. Replay is Wikipedia and code there, and the plays of Shakespeare are a kind of text that is not replayed.
+# `.venv/bin/python -m benchmarks.ivr` compares the two models over more steps, though without the first phase: it begins with the second. It leaves each measurement as a line of `benchmarks/results/ivr.jsonl`. Below is the curve of the largest budget in that file. Replay is Wikipedia and code there, and the plays of Shakespeare are a kind of text that is not replayed.
 
 # %% tags=["hide-input"]
 results = data.ROOT / "benchmarks/results/ivr.jsonl"
@@ -412,7 +412,7 @@ told.sort_values(told.columns[1]).map(
 #
 # ```sh
 # ./setup_and_run.sh run train
-# accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
 # ```
 #
 # 배치 하나를 프로세스들이 나누어 맡고, 손실(loss)은 **합과 토큰 수**로 따로 모읍니다. 프로세스마다 평균을 낸 다음 그 평균들을 평균하면, 토큰이 적은 쪽이 너무 크게 셉니다([연습 2](#tune-exercise-mean)). 결과는 `artifacts/training/`에 놓이고 `AutoModelForCausalLM`과 `AutoTokenizer`로 열립니다.
@@ -424,7 +424,7 @@ told.sort_values(told.columns[1]).map(
 #
 # ```sh
 # ./setup_and_run.sh run train
-# accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
 # ```
 #
 # The processes share out each batch, and the loss is gathered as a **sum and a number of tokens**. A mean of the means of each process would count parts with few tokens too much ([exercise 2](#tune-exercise-mean)). The result lies in `artifacts/training/` and opens with `AutoModelForCausalLM` and `AutoTokenizer`.
@@ -564,11 +564,16 @@ check_bytes(bytes_solution)
 # %% tags=["remove-input"]
 import transformers
 
+
+def both_titles(name):
+    return f"{data.describe(name, 'ko')} | {data.describe(name)}"
+
+
 pd.DataFrame([
-    ["모델 | Model",
-     f"{data.describe('smollm2', 'ko')} | {data.describe('smollm2')}"],
-    ["한국어 | Korean",
-     f"{data.describe('korean', 'ko')} | {data.describe('korean')}"],
+    ["모델 | Model", both_titles("smollm2")],
+    ["한국어 | Korean", both_titles("korean")],
+    ["영어 | English", both_titles("wikitext2_valid")],
+    ["되새긴 글 | Replayed", both_titles("tinyshakespeare")],
     ["층 | Layers", cfg.layers],
     ["스텝 × 창 × 토큰 | Steps × windows × tokens",
      f"{cfg.steps} × {cfg.batch} × {cfg.context}"],

@@ -231,12 +231,12 @@ pd.Series({
 # <!-- label: ngtbench-inside -->
 # ## TensorBoard가 보는 것
 #
-# 학습하는 동안 `runs`에 기록이 쌓입니다. `tensorboard --logdir runs`를 켜고 브라우저로 열면 손실, 학습률, 기울기(gradient)의 크기와 함께 아래 값들을 볼 수 있고, Projector에서는 검증 글 한 창의 좌표를 3차원으로 돌려 볼 수 있습니다. 점마다 토큰, 질량, 위치가 붙어 있습니다. 아래 그림은 그 기록을 TensorBoard의 읽기 도구로 다시 읽어 그린 것입니다.
+# 학습하는 동안 `runs`에 기록이 쌓입니다. `.venv/bin/tensorboard --logdir runs`를 켜고 브라우저로 열면 손실, 학습률, 기울기(gradient)의 크기와 함께 아래 값들을 볼 수 있고, Projector에서는 검증 글 한 창의 좌표를 3차원으로 돌려 볼 수 있습니다. 점마다 토큰, 질량, 위치가 붙어 있습니다. 아래 그림은 그 기록을 TensorBoard의 읽기 도구로 다시 읽어 그린 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngtbench-inside -->
 # ## What TensorBoard sees
 #
-# A training writes to `runs`. Start `tensorboard --logdir runs` and open it in a browser: beside loss, learning rate and gradient norm it has the values below, and its Projector turns the coordinates of one window of the validation text in three dimensions, each point with its token, mass and position. The figure is drawn from what TensorBoard's own reader finds there.
+# A training writes to `runs`. Start `.venv/bin/tensorboard --logdir runs` and open it in a browser: beside loss, learning rate and gradient norm it has the values below, and its Projector turns the coordinates of one window of the validation text in three dimensions, each point with its token, mass and position. The figure is drawn from what TensorBoard's own reader finds there.
 
 # %% tags=["hide-input"]
 told = scalars(options.board)

@@ -20,6 +20,7 @@ from book.jobs import book_jobs, catalogue
 from book.parameters import parameters_of
 from book.report import as_markdown, key_results, table
 from book.sync import sync_one
+from lib.commands import module_command
 from lib.profile import PROFILES
 
 TOML = """\
@@ -200,7 +201,8 @@ def test_a_broken_half_of_a_pair_names_the_way_to_write_it_anew(book, tmp_path, 
     (tmp_path / "03_x.py").write_text("# %%\n1\n")
     (tmp_path / "03_x.ipynb").write_text("{")
     assert book.run(tmp_path / "03_x.py") == 2
-    assert "write it anew with `python -m book.sync " in capsys.readouterr().err
+    remedy = module_command("book.sync")
+    assert f"write it anew with `{remedy} " in capsys.readouterr().err
 
 
 def test_data_that_cannot_be_had_ends_the_run_before_any_notebook(

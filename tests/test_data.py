@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import cache, corpora, data, download, models
+from lib.commands import module_command
 from lib.download import DataError, DiskFull, Refused
 from lib.screening import BUDGETS
 from tests.real_data import real
@@ -166,7 +167,7 @@ def test_a_broken_download_becomes_no_file_and_one_sentence(
     assert reason in str(error.value)
     assert isinstance(error.value, data.Unreachable) == (way != "corrupt")
     assert cache.MIRROR in str(error.value)
-    assert str(error.value).endswith("python -m lib.data play")
+    assert str(error.value).endswith(module_command("lib.data", "play"))
     assert left_in_cache() == []
     assert server.asked == [way] * times
 

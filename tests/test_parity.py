@@ -23,6 +23,7 @@ from book.pairs import (
     read_source,
     source_files,
 )
+from lib.commands import module_command
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = Path(__file__).parent / "data" / "parity" / "99_sample.txt"
@@ -370,8 +371,9 @@ def test_a_pair_that_is_gone_is_named_until_the_update(tmp_path: Path):
     write_book(tmp_path, FIRST, OTHER)
     parity.update(tmp_path)
     write_book(tmp_path, FIRST)
+    remedy = module_command("book.parity", "--update")
     assert lock_findings(tmp_path) == [
-        "the lock holds a pair that is gone; run: python -m book.parity --update"
+        f"the lock holds a pair that is gone; run: {remedy}"
     ]
     parity.update(tmp_path)
     assert lock_findings(tmp_path) == []
