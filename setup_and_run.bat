@@ -14,6 +14,10 @@ rem Another environment's settings would leak into ours.
 set "PYTHONPATH="
 set "PYTHONHOME="
 set "PYTHONSAFEPATH="
+set "PYTHONOPTIMIZE="
+set "PYTHONSTARTUP="
+set "PYTHONWARNINGS="
+set "PYTHONINSPECT="
 set "PYTHONUTF8=1"
 
 rem 3.11 first: it is the version that the pinned packages were tried with.

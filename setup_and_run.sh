@@ -2,8 +2,22 @@
 # The one command for Linux and macOS: finds Python and hands the words on.
 # What the words do is in book/cli.py; how .venv is made, in book/environment.py.
 
-case $0 in
-*/*) here=${0%/*} ;;
+# A symbolic link may stand anywhere; readlink -f is not on every macOS.
+script=$0
+while [ -h "$script" ]; do
+    aim=$(readlink -- "$script") || break
+    case $aim in
+    /*) script=$aim ;;
+    *)
+        case $script in
+        */*) script=${script%/*}/$aim ;;
+        *) script=$aim ;;
+        esac
+        ;;
+    esac
+done
+case $script in
+*/*) here=${script%/*} ;;
 *) here=. ;;
 esac
 if ! CDPATH='' cd -- "$here"; then
@@ -11,8 +25,9 @@ if ! CDPATH='' cd -- "$here"; then
     exit 1
 fi
 
-# Another environment's settings would leak into ours.
-unset PYTHONPATH PYTHONHOME PYTHONSAFEPATH
+# Another environment's settings would leak into ours; optimized, no test can fail.
+unset PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONSTARTUP
+unset PYTHONWARNINGS PYTHONINSPECT
 PYTHONUTF8=1
 export PYTHONUTF8
 

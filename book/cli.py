@@ -197,7 +197,8 @@ def child_environment(profile: str | None) -> dict[str, str]:
     folder.
     """
     env = dict(os.environ, PYTHONUTF8="1", JUPYTER_PREFER_ENV_PATH="1")
-    for name in ("PYTHONPATH", "PYTHONHOME", "JUPYTER_PATH", "VIRTUAL_ENV"):
+    for name in ("PYTHONPATH", "PYTHONHOME", "JUPYTER_PATH", "VIRTUAL_ENV",
+                 "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONSTARTUP", "PYTHONINSPECT"):
         env.pop(name, None)
     # pip is told not to compile (it would compile all, and we import a part), so Python
     # must be let keep what it compiles in .venv: else every process of a build does it
@@ -318,6 +319,8 @@ def test(profile: str | None, rest: list[str]) -> int:
     python, env = ready(profile or "smoke", data=())  # every byte is hashed
     env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     env |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    env |= {"IPYTHONDIR": str(ROOT / ".venv" / "ipython")}  # no startup files of theirs
+    env.pop("MPLBACKEND", None)
     workers = str(min(2, os.cpu_count() or 1))
     command = [python, "-m", "pytest", "-n", workers, *rest]
     return become(command, env)

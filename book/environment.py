@@ -29,6 +29,10 @@ from pathlib import Path
 
 FREE_BYTES = 4_000_000_000  # 2.2 GB of packages, the data, and room to build
 WINDOWS = os.name == "nt"
+# Settings of pip and uv that would put the packages elsewhere, or nowhere.
+ASTRAY = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_DRY_RUN",
+          "PIP_NO_DEPS", "PIP_PYTHON", "UV_SYSTEM_PYTHON", "UV_BREAK_SYSTEM_PACKAGES",
+          "UV_NO_DEPS", "UV_DRY_RUN")
 FULL = ("no space left on device", "errno 28", "not enough space on the disk")
 
 
@@ -243,7 +247,8 @@ def installer_environment() -> dict[str, str]:
     """
     env = dict(os.environ, PYTHONUTF8="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
     links = env.get("UV_FIND_LINKS") or ",".join(env.get("PIP_FIND_LINKS", "").split())
-    env.pop("UV_FIND_LINKS", None)
+    for name in ("UV_FIND_LINKS", *ASTRAY):
+        env.pop(name, None)
     if links:
         env["UV_FIND_LINKS"] = links
     return env
@@ -275,6 +280,42 @@ def make_venv(root: Path, keep: tuple = ()) -> None:
         raise _fail("making .venv", code, tail, root)
 
 
+def check_python() -> None:
+    """Raise `SetupError` where this Python is one that the packages do not exist for.
+
+    It would end in pip's words that there is no torch, which sound like the network.
+    """
+    if sys.maxsize < 1 << 32:
+        raise SetupError(
+            f"{sys.executable} is a 32-bit Python, and the packages exist for 64-bit "
+            "ones only: install a 64-bit Python from https://www.python.org/downloads/ "
+            "and run this again."
+        )
+
+
+ABSENT = r"""
+import re, sys
+from importlib import metadata
+have = {}
+for one in metadata.distributions():
+    name = re.sub("[-_.]+", "-", one.metadata["Name"] or "").lower()
+    have[name] = one.version.split("+")[0]
+for line in open(sys.argv[1], encoding="utf-8"):
+    pin = re.match(r"([A-Za-z0-9][\w.-]*)==([^\s;+]+)\S*\s*$", line)
+    if pin and have.get(re.sub("[-_.]+", "-", pin[1]).lower()) != pin[2]:
+        print(pin[0].strip())
+"""
+
+
+def absent(root: Path) -> list[str]:
+    """Return the pins of every system that `.venv` does not hold."""
+    command = [venv_python(root), "-I", "-c", ABSENT, str(root / "requirements.txt")]
+    answer = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    return answer.stdout.split()
+
+
 def check_pip() -> None:
     """Raise `SetupError` where this Python brings no pip and there is no uv."""
     if importlib.util.find_spec("ensurepip") or shutil.which("uv"):
@@ -296,9 +337,11 @@ def install(root: Path, keep: tuple = ()) -> None:
             say("Installing the packages with uv (about 2 GB).")
             command = [uv, "pip", "install", "--python", python, *pins]
             code, tail = run_logged(command, log, env, keep)
-            if not code:
+            lost = [] if code else absent(root)
+            if not code and not lost:
                 return
-            say(f"uv could not ({tail[-1] if tail else code}); trying pip.")
+            why = f"no {lost[0]} in .venv" if lost else tail[-1] if tail else code
+            say(f"uv could not ({why}); trying pip.")
         say("Installing the packages with pip (some minutes, about 2 GB).")
         command = [python, "-m", "ensurepip"]
         code, tail = run_logged(command, log, env, keep)
@@ -309,6 +352,12 @@ def install(root: Path, keep: tuple = ()) -> None:
             code, tail = run_logged(command, log, env, keep)
         if code:
             raise _fail("installing the packages", code, tail, root)
+        if lost := absent(root):
+            raise SetupError(
+                f"pip ended well and {lost[0]} is not in .venv: a setting of yours "
+                "(target, prefix, root, no-deps or dry-run; `pip config list` shows "
+                "it) leads the packages elsewhere; take it out and run this again."
+            )
 
 
 def link_checkout(root: Path) -> Path:
@@ -356,6 +405,7 @@ def ensure(root: Path) -> Path:
     """
     if state(root) == "ready":
         return venv_python(root)
+    check_python()
     check_pip()
     check_folder(root)
     with only_one(root) as keep, _endable():

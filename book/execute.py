@@ -272,7 +272,7 @@ class Run:
         job = json.dumps({"parameters": self.job.parameters}, allow_nan=False)
         (folder / "in.ipynb").write_text(nbformat.writes(self.nb), encoding="utf-8")
         (folder / "job.json").write_text(job, encoding="utf-8")
-        env = {"OMP_NUM_THREADS": "1", **os.environ, "BOOK_PROFILE": self.job.profile}
+        env = self._variables(folder)
         own_group = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
             if os.name == "nt"
@@ -296,6 +296,20 @@ class Run:
             events.put((self, None))
 
         threading.Thread(target=listen, daemon=True).start()
+
+    def _variables(self, folder: Path) -> dict[str, str]:
+        """The worker's environment, without what the reader set for other work.
+
+        Startup files, settings of IPython and a style of matplotlib would change what
+        a notebook computes and shows, and nobody would see it.
+        """
+        style = folder / "matplotlibrc"
+        style.touch()
+        env = {"OMP_NUM_THREADS": "1", **os.environ, "BOOK_PROFILE": self.job.profile,
+               "IPYTHONDIR": str(folder / "ipython"), "MATPLOTLIBRC": str(style)}
+        for name in ("PYTHONSTARTUP", "MPLBACKEND"):
+            env.pop(name, None)
+        return env
 
     def finish(self) -> None:
         """Read what the worker left, and publish it when every cell passed."""

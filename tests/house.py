@@ -82,7 +82,7 @@ def path_with(folder: Path, **programs: str) -> str:
     A program is a shell script; one that begins with `/` is a link to that file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tools = ("sh", "cat", "kill", "true", "tail")
+    tools = ("sh", "cat", "kill", "true", "tail", "readlink")
     links = {name: shutil.which(name) for name in tools}
     links |= {name: to for name, to in programs.items() if to.startswith("/")}
     for name, to in links.items():

@@ -145,6 +145,29 @@ def test_a_dead_kernel_is_a_failure_with_the_cell_it_died_in(ran):
     assert dead.error.startswith("cell dead-code: DeadKernelError")
 
 
+def test_what_the_reader_set_for_other_work_changes_no_result(tmp_path, monkeypatch):
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    leak = "import torch; torch.set_default_dtype(torch.float64)\n"
+    (startup / "00-mine.py").write_text(leak)
+    (startup.parent / "ipython_kernel_config.py").write_text(
+        "c.InteractiveShell.ast_node_interactivity = 'all'\n")
+    (tmp_path / "started.py").write_text(leak)
+    (tmp_path / "matplotlibrc").write_text("lines.marker: o\nfont.size: 40\n")
+    for name, value in {
+        "IPYTHONDIR": tmp_path / "ipython", "PYTHONSTARTUP": tmp_path / "started.py",
+        "MATPLOTLIBRC": tmp_path / "matplotlibrc", "MPLBACKEND": "TkAgg",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(executing, "EXECUTED", tmp_path / "executed")
+    source = tmp_path / "01_own.py"
+    source.write_text("# %%\nimport matplotlib, torch\n1\n"
+                      "(torch.get_default_dtype(), matplotlib.rcParams['font.size'])\n")
+    result = execute(source, "smoke")
+    (output,) = nbformat.read(result.path, as_version=4).cells[0].outputs
+    assert output.data["text/plain"] == "(torch.float32, 10.0)"
+
+
 def test_what_needs_a_failed_notebook_is_not_run(ran):
     after = ran.results["04_after"]
     assert after.status == "skipped"

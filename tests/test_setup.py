@@ -112,6 +112,30 @@ def test_a_newer_python_is_found_beside_an_old_one(home, tmp_path):
     assert "serve" in done.stdout
 
 
+def test_a_symbolic_link_to_the_script_finds_its_folder(home, path, tmp_path):
+    real, elsewhere = home / "setup_and_run.sh", tmp_path / "bin 한글"
+    elsewhere.mkdir()
+    (elsewhere / "book").symlink_to(real)
+    (elsewhere / "again").symlink_to("book")
+    os.symlink(os.path.relpath(real, elsewhere), elsewhere / "relative")
+    (tmp_path / "folder").symlink_to(home, target_is_directory=True)
+    scripts = [*elsewhere.iterdir(), tmp_path / "folder" / "setup_and_run.sh"]
+    for script in scripts:
+        done = subprocess.run([script, "help"], env=house.environment(path), cwd="/",
+                              capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), script
+    done = subprocess.run(["/bin/sh", "again", "help"], env=house.environment(path),
+                          capture_output=True, text=True, check=False, cwd=elsewhere)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_32_bit_python_is_refused_before_anything_is_made(home, monkeypatch):
+    monkeypatch.setattr(sys, "maxsize", (1 << 31) - 1)
+    with pytest.raises(environment.SetupError, match="is a 32-bit Python"):
+        environment.ensure(home)
+    assert not (home / ".venv").exists()
+
+
 def test_python_without_ensurepip_names_the_package(monkeypatch):
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(environment.shutil, "which", lambda name: None)
@@ -222,6 +246,25 @@ def test_failing_pip_shows_its_last_lines_and_a_second_run_repairs(home, path):
     assert again.returncode == 7
 
 
+@pytest.mark.parametrize("name", ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"])
+def test_a_folder_of_the_reader_for_packages_does_not_get_ours(
+        home, path, tmp_path, name):
+    done = house.go(home, "build", path=path, **{name: str(tmp_path / "mine")})
+    assert "The environment is ready." in done.stdout
+    assert environment.absent(home) == []
+    assert not (tmp_path / "mine").exists()
+
+
+def test_packages_that_went_elsewhere_are_no_environment(home, path, tmp_path):
+    settings = tmp_path / "pip.conf"
+    settings.write_text(f"[install]\ntarget = {tmp_path / 'mine'}\n")
+    failed = house.go(home, "build", path=path, PIP_CONFIG_FILE=str(settings))
+    assert failed.returncode == 1
+    assert "tiny==1.0 is not in .venv" in failed.stderr.splitlines()[-1]
+    assert "pip config list" in failed.stderr
+    assert not (home / ".venv" / "ready.json").exists()
+
+
 @pytest.fixture
 def copied_home(ready_home, tmp_path):
     """A copy of the house that was set up, in another folder."""
@@ -304,7 +347,10 @@ def test_a_second_set_up_waits_for_an_installer_that_lost_its_parent(
 
 
 def test_uv_is_used_where_it_is_and_gets_pips_folders(home, tmp_path):
-    record = 'echo "$UV_FIND_LINKS|$@" > "$HOME/uv.txt"'
+    wheel = "zipfile.ZipFile('wheels/tiny-1.0-py3-none-any.whl')"
+    unpack = f"{wheel}.extractall(sysconfig.get_path('purelib'))"
+    record = ('echo "$UV_FIND_LINKS|$@" > "$HOME/uv.txt"\n'
+              f'"$4" -c "import sysconfig, zipfile; {unpack}"')
     path = house.path_with(
         tmp_path / "withuv", uv=record, **{"python3.11": house.system_python()}
     )
