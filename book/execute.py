@@ -169,6 +169,8 @@ def execute_many(
                     active.remove(run)
                     run.finish()
                     _tell(bar, run.result)
+                elif "bar" in event:
+                    bar.inside(run.job.name, event["bar"])
                 else:
                     bar.cell(run.job.name, **event)
         except KeyboardInterrupt:
@@ -290,7 +292,7 @@ class Run:
         def listen():
             with self.process.stdout as lines:
                 for line in lines:
-                    if line.startswith('{"done"'):
+                    if line.startswith(('{"done"', '{"bar"')):
                         events.put((self, json.loads(line)))
             self.process.wait()
             events.put((self, None))

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 
+from book.progress import PROGRESS
 from lib.figures import PLOTLY_MIME, SVG_MIME, TABLE_MIME
 from lib.results import RECORD_MIME
 
@@ -31,8 +32,6 @@ HANGUL = re.compile(r"[가-힣]")
 SHORT = 24
 #: A cell that holds a number, perhaps with a unit, or a mark for none.
 NUMBER = re.compile(r"[-+−≈<>±]?\s*[\d.,]+(?:\s*[×e%]?\s*\S{0,8})*|–|")
-#: How a progress bar of tqdm prints; it is nothing to read later.
-PROGRESS = re.compile(r"\d+%\|")
 
 
 class BuildError(Exception):

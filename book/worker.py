@@ -3,7 +3,8 @@
     python -m book.worker FOLDER
 
 FOLDER holds in.ipynb and job.json; out.ipynb and result.json are written there.
-Standard output carries one JSON line a cell. The process ends itself, and its
+Standard output carries a JSON line for each cell that has run and for each state of a
+bar that a cell shows. The process ends itself, and its
 kernel, as soon as its standard input closes: when the parent is gone, so is it.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -25,7 +25,7 @@ from papermill import execute_notebook
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
+from book.progress import ANSI, last_bar
 
 # Runs last: on what the notebook computed. `cfg` is the settings of a chapter.
 PROBE = """\
@@ -82,6 +82,17 @@ class BookEngine(NBClientEngine):
         )
 
 
+class Bars:
+    """A file for the stderr of the cells: tells of each bar in it at once."""
+
+    def write(self, text: str) -> None:
+        if bar := last_bar(text):
+            print(json.dumps({"bar": bar}), flush=True)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+
 def one_line(text: str, most: int = 300) -> str:
     """The first line that says something, without colours, shortened."""
     lines = [line.strip() for line in ANSI.sub("", text).splitlines()]
@@ -119,6 +130,7 @@ def run(folder: Path) -> dict:
             engine_name="book",
             kernel_name="python3",
             progress_bar=False,
+            stderr_file=Bars(),
             start_timeout=120,
         )
     except PapermillExecutionError as error:
