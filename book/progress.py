@@ -17,8 +17,9 @@ from tqdm import tqdm
 PROGRESS = re.compile(r":?\s*\d+%\|")
 GRAPH = re.compile(r"(\d+%)\|[^|]*\|")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-#: Seconds from one line of a notebook to the next, of the same bar and of another.
-PACE, ANOTHER = 30.0, 5.0
+#: Seconds from one line of a notebook to the next; fewer for the second line of a bar,
+#: which has an estimate, and for another bar.
+PACE, SOON = 30.0, 5.0
 
 
 def last_bar(text: str) -> str:
@@ -47,7 +48,8 @@ class Progress:
         self.at: dict[str, str] = {}
         self.cells, self.clock, self.ran = cells, clock, {}
         self.lines: dict[str, tqdm] = {}  # of a terminal, below the bar
-        self.told: dict[str, tuple[str, float]] = {}  # the bar last told of, and when
+        # of the line last told: its bar, when, and how long until the next
+        self.told: dict[str, tuple[str, float, float]] = {}
         self.bar = None
         if on and cells:
             what = "1 notebook" if len(cells) == 1 else f"{len(cells)} notebooks"
@@ -87,9 +89,9 @@ class Progress:
 
     def _tell(self, name: str, place: str, bar: str) -> None:
         what, now = PROGRESS.split(bar)[0], self.clock()
-        before, then = self.told.get(name, ("", float("-inf")))
-        if now - then >= (PACE if what == before else ANOTHER):
-            self.told[name] = (what, now)
+        before, then, wait = self.told.get(name, ("", float("-inf"), SOON))
+        if now - then >= (wait if what == before else SOON):
+            self.told[name] = (what, now, PACE if what == before else SOON)
             plain = GRAPH.sub(r"\1", bar)
             self.bar.write(f"{place}: {plain}", file=sys.stderr)
 

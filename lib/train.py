@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
 from lib import schedules
+from lib.bar import Bar
 from lib.batching import batches_after, cut, tensors_of
 from lib.keep import Keep, Progress
 from lib.memory import OutOfMemory, is_out_of_memory, within_memory
@@ -202,10 +202,7 @@ def fit(
         if device.type == "cpu":
             stack.enter_context(within_memory())
         stack.enter_context(stop.waiting())
-        bar = stack.enter_context(
-            tqdm(total=recipe.steps, initial=done, desc=name, mininterval=1.0,
-                 disable=not main)
-        )
+        bar = stack.enter_context(Bar(name, recipe.steps, done, disable=not main))
         model.train()
         source = batches_after(batches, done)
         step, rows = done, 0
@@ -214,7 +211,10 @@ def fit(
                 for group in adamw.param_groups:
                     group["lr"] = learning_rate(recipe, step)
                 batch = next(source)
-                rows = len(tensors_of(batch)[0])
+                first = tensors_of(batch)[0]
+                rows = len(first)
+                if step == done:
+                    bar.costs(model, *first.shape[:2])
                 parts = cut(batch, recipe.accumulation, accelerator)
                 value, norm, asked = _update(
                     accelerator, objective, optimizer, parts, recipe.clip, stop
@@ -229,7 +229,7 @@ def fit(
                         with own_randomness(device), accelerator.autocast():
                             valid = float(evaluate(model))
                         model.train()
-                        bar.set_postfix(valid=f"{valid:.3f}")
+                        bar.tell(valid=valid)
                     history.step.append(step)
                     history.train.append(torch.stack(losses).mean().item())
                     history.valid.append(valid)
@@ -246,6 +246,7 @@ def fit(
                 if keep is not None:
                     keep.after_step(state, step, value, asdict(history), losses,
                                     norms, point is not None, asked)
+                bar.tell(loss=value)
                 bar.update()
                 if asked:
                     history.interrupted = True

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
-from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 from transformers import (
     DataCollatorForSeq2Seq,
     PreTrainedModel,
@@ -32,6 +31,7 @@ from transformers import (
     set_seed,
 )
 
+from lib.bar import Bar
 from lib.options import Precision
 from lib.profile import pick_device
 from lib.wandb_log import expect_wandb
@@ -241,17 +241,18 @@ class _Look(TrainerCallback):
 class _Bar(TrainerCallback):
     """A bar on stderr: it leaves nothing on the page."""
 
-    def on_train_begin(self, args, state, control, **rest) -> None:
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step,
-                        desc="training", mininterval=1.0,
-                        disable=not state.is_world_process_zero)
+    def on_train_begin(self, args, state, control, model, **rest) -> None:
+        self.bar = Bar("training", state.max_steps, state.global_step,
+                       disable=not state.is_world_process_zero)
+        self.bar.costs(model, args.train_batch_size * args.gradient_accumulation_steps
+                       * args.world_size)
 
     def on_step_end(self, args, state, control, **rest) -> None:
         self.bar.update(state.global_step - self.bar.n)
 
     def on_log(self, args, state, control, logs=None, **rest) -> None:
         if logs and "loss" in logs:
-            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+            self.bar.tell(loss=logs["loss"])
 
     def on_train_end(self, args, state, control, **rest) -> None:
         self.bar.close()

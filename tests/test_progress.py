@@ -10,7 +10,7 @@ from book import execute as executing
 from book.execute import execute_many
 from book.files import ROOT
 from book.jobs import Job
-from book.progress import ANOTHER, PACE, Progress, last_bar
+from book.progress import PACE, SOON, Progress, last_bar
 
 TRAINS = """\
 # %%
@@ -43,6 +43,7 @@ def test_the_bar_of_a_training_comes_through_as_plain_lines(notebook, capfd):
     lines = capfd.readouterr().err.splitlines()
     assert lines[0].startswith("01_trains, cell 2 of 3: little")
     assert "0% 0/4 [" in lines[0]
+    assert "2 × 3 tokens a step, 12 parameters]" in lines[0]
     assert lines[-1].startswith("01_trains: ok, ")
     assert not any("\r" in line or "\x1b" in line for line in lines)
 
@@ -88,12 +89,14 @@ def test_lines_come_at_a_modest_pace_and_for_each_new_bar(capsys):
     for step in range(100):
         now = float(step)
         progress.inside("02_x", f"ngt: {step:3d}%|##  | {step}/100 [00:01<00:09]")
-    now += ANOTHER
+    now += SOON
     progress.inside("02_x", "bits:  50%|##  | 1/2 [00:01<00:01]")
     progress.close()
     lines = capsys.readouterr().err.splitlines()
     steps = [line.split("/100")[0].split()[-1] for line in lines if "ngt" in line]
-    assert [int(step) for step in steps] == list(range(0, 100, int(PACE)))
+    first, second, *others = (int(step) for step in steps)
+    assert (first, second) == (0, SOON)
+    assert others == [SOON + PACE * n for n in (1, 2, 3)]
     assert lines[0] == "02_x, cell 2 of 5: ngt:   0% 0/100 [00:01<00:09]"
     assert lines[-1] == "02_x, cell 2 of 5: bits:  50% 1/2 [00:01<00:01]"
 
