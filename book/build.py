@@ -16,7 +16,9 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from book.alone import alone
 from book.assemble import assemble, install_modules
+from book.cli import BUILD_NOTE, BUILDING
 from book.editions import LANGS, Records, stage_notebook, stage_page, stage_toc
 from book.execute import (
     Interrupted,
@@ -27,9 +29,10 @@ from book.execute import (
 )
 from book.jobs import book_jobs
 from book.landing import fill_markers, landing_page
+from book.missing import notice, summary
 from book.outputs import BuildError
 from book.pairs import PairError
-from book.sync import SyncError, paired, sync
+from book.sync import SyncError, paired, sync, write_atomically
 from lib.profile import PROFILES, profile_name
 
 ROOT = Path(__file__).parent.parent
@@ -59,35 +62,34 @@ def read_toc() -> tuple[dict, list[Path], list[Path]]:
 
 
 def run_chapters(chapters: list[Path], profile: str, jobs: int) -> dict[str, Result]:
-    """Execute the chapters, or take them from the cache.
+    """Execute the chapters, or take them from the cache; say which did not run.
 
     Raises
     ------
     BuildError
-        If one fails; the message names it and where to look.
+        If none runs: then there is nothing to make a site of.
     """
     wanted = {path.stem for path in chapters}
     items = [job for job in book_jobs(profile) if job.name in wanted]
     results = execute_many(items, jobs=jobs)
     failed = [result for result in results if not result.ok]
-    if failed:
-        first = failed[0]
-        raise BuildError(
-            f"{', '.join(result.name for result in failed)} did not run: {first.error} "
-            f"What ran until then is in {shown(first.path)}."
-        )
-    executed = [result for result in results if not result.cached]
+    for result in failed:
+        rest = (f" What ran until then is in {shown(result.path)}."
+                if result.path else "")
+        print(f"{result.name} did not run: {result.error.rstrip('.')}.{rest}",
+              file=sys.stderr, flush=True)
+    if len(failed) == len(results):
+        raise BuildError("no chapter ran (see above), so no site was made.")
+    executed = [result for result in results if result.ok and not result.cached]
     took = sum(result.seconds for result in executed)
     print(f"Executed {len(executed)} of {len(results)} notebooks"
           + (f" in {took:.0f} s of computing." if executed else
-             "; nothing in their code has changed."), flush=True)
+             "." if failed else "; nothing in their code has changed."), flush=True)
     return {result.name: result for result in results}
 
 
-def shown(path: Path | None) -> str:
+def shown(path: Path) -> str:
     """Name a file from the root of the book."""
-    if path is None:
-        return "nothing"
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
@@ -98,10 +100,13 @@ def stage(toc: dict, pages: list[Path], results: dict[str, Result],
     folder.mkdir(parents=True)
     records: Records = {
         name[:2]: {key: entry["text"] for key, entry in result.records.items()}
+        if result.ok else None
         for name, result in results.items()
     }
     for name, notebook in notebooks.items():
-        staged = stage_notebook(notebook, lang, records, name)
+        result = results[name]
+        staged = stage_notebook(notebook, lang, records, name,
+                                "" if result.ok else notice(result, lang))
         nbformat.write(staged, folder / f"{name}.ipynb")
     for page in pages:
         text = stage_page(page, lang, records)
@@ -132,13 +137,19 @@ def check_out(out: Path) -> None:
                          "name another folder with --out.") from None
 
 
-def build(profile: str, jobs: int, out: Path) -> None:
-    """Build the whole site at `out`.
+def page_of(name: str, result: Result) -> nbformat.NotebookNode:
+    """The notebook of a page: with its outputs, or without any if it did not run."""
+    source = paired(ROOT / "notebooks" / f"{name}.py")
+    return merge(source, nbformat.read(result.path, 4)) if result.ok else source
+
+
+def build(profile: str, jobs: int, out: Path) -> list[Result]:
+    """Build the site at `out` from what runs; return what did not.
 
     Raises
     ------
     BuildError
-        If any step fails; the last good site stays.
+        If no chapter runs or a step fails; the last good site stays.
     """
     begun = time.monotonic()
     check_out(out)
@@ -146,11 +157,7 @@ def build(profile: str, jobs: int, out: Path) -> None:
     sync()
     install_modules()
     results = run_chapters(chapters, profile, jobs)
-    notebooks = {
-        name: merge(paired(ROOT / "notebooks" / f"{name}.py"),
-                    nbformat.read(result.path, as_version=4))
-        for name, result in results.items()
-    }
+    notebooks = {name: page_of(name, result) for name, result in results.items()}
     work = BUILD / "editions" / profile
     running = {}
     for lang in LANGS:
@@ -177,6 +184,7 @@ def build(profile: str, jobs: int, out: Path) -> None:
     )
     took = time.monotonic() - begun
     print(f"The site is in {shown(out)} ({took:.0f} s).", flush=True)
+    return [result for result in results.values() if not result.ok]
 
 
 def positive(text: str) -> int:
@@ -187,16 +195,24 @@ def positive(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the options and build; errors end in one sentence."""
+    """Read the options and build; errors end in one sentence.
+
+    0: all is there. 1: it could not be built, or (`--note` then says what) lacks
+    chapters. 130: interrupted.
+    """
     parser = argparse.ArgumentParser(prog="build", description=__doc__.split("\n")[0])
     parser.add_argument("--profile", metavar="|".join(PROFILES))
     parser.add_argument("--jobs", type=positive, default=min(2, os.cpu_count() or 1),
                         help="notebooks executed at a time (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=BUILD / "site",
                         help="where the site goes (default: _build/site)")
+    parser.add_argument("--note", type=Path,
+                        help="a file for the last line of a site that lacks something")
     options = parser.parse_args(arguments)
     try:
-        build(profile_name(options.profile), options.jobs, options.out.resolve())
+        profile = profile_name(options.profile)
+        with alone(*BUILDING, note=BUILD_NOTE):
+            missing = build(profile, options.jobs, options.out.resolve())
     except (BuildError, MergeError, PairError, SyncError, ValueError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
@@ -210,7 +226,13 @@ def main(arguments: list[str] | None = None) -> int:
         print("build: interrupted; what had been executed is kept, and the same "
               "command goes on from there.", file=sys.stderr)
         return 130
-    return 0
+    if not missing:
+        return 0
+    line = summary(missing, profile)
+    if options.note:
+        write_atomically(options.note, line + "\n")
+    print(line, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -11,14 +11,19 @@ import http.server
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import ClassVar
 
 from book import environment
+from book.alone import Busy, alone
 from book.environment import SetupError, say
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "site"
+#: What one build at a time holds, and where it says who it is (`book.alone`).
+BUILDING = (ROOT / "book" / "build.py", "build")
+BUILD_NOTE = ROOT / "_build" / "building.json"
 PROFILES = ("smoke", "book", "gpu")
 SCRIPT = "setup_and_run.bat" if os.name == "nt" else "./setup_and_run.sh"
 
@@ -86,7 +91,7 @@ def main(words: list[str] | None = None) -> int:
     except UsageError as error:
         print(f"{error} See {SCRIPT} --help.", file=sys.stderr)
         return 2
-    except SetupError as error:
+    except (SetupError, Busy) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -234,15 +239,19 @@ def become(command: list[str], env: dict[str, str]) -> int:
 
 
 def ready(
-    profile: str | None, data: tuple[str, ...] | None = ("--quick",)
+    profile: str | None, data: tuple[str, ...] | None = ("--quick",),
+    all_data: bool = False,
 ) -> tuple[str, dict[str, str]]:
     """Bring the environment and the data up; return its Python and the variables.
 
     `data` are words for `lib.data`; with None it is left to the tool of the verb.
+    Data that is missing ends only a verb that needs `all_data`.
     """
     python, env = str(environment.ensure(ROOT)), child_environment(profile)
     if data is not None and (code := call([python, "-m", "lib.data", *data], env)):
-        sys.exit(code)  # it has said in one sentence what to do
+        if all_data or code != NOT_ALL_DATA:
+            sys.exit(code)  # it has said in one sentence what to do
+        say("Going on without that data: only the chapters that read it will not run.")
     modules = ROOT / "book" / "node_modules" / ".stamp"
     if (ROOT / "book" / "package-lock.json").exists() and not modules.exists():
         # Now, so that no later verb needs the network; a build that lacks them asks
@@ -253,18 +262,26 @@ def ready(
     return python, env
 
 
+NOT_ALL_DATA = 1  # how `lib.data` ends when no origin gave one or more of its rows
 QUIET = "import sys; sys.excepthook = lambda *error: print(error[1], file=sys.stderr)"
 
 
 def start(profile: str | None, rest: list[str]) -> int:
-    """Set up, build and serve."""
+    """Set up, build and serve what there is; at the end say what it lacks."""
     options = dict(zip(rest[::2], rest[1::2], strict=True))
     port = options.pop("--port", None)
     jobs = [word for pair in options.items() for word in pair]
     python, env = ready(profile)
-    if code := call(build_command(python, profile, jobs), env):
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder, "note")
+        command = build_command(python, profile, [*jobs, "--note", str(note)])
+        code = call(command, env)
+        missing = note.read_text("utf-8") if note.exists() else ""
+    if code and not missing:
         return code
-    return serve(profile, ["--port", port] if port else [])
+    served = serve(profile, ["--port", port] if port else [])
+    print(missing, end="", file=sys.stderr, flush=True)
+    return code or served
 
 
 def build_command(python: str, profile: str | None, rest: list[str]) -> list[str]:
@@ -297,7 +314,7 @@ def lab(profile: str | None, rest: list[str]) -> int:
     python, env = ready(profile)
     settings = ROOT / ".venv" / "etc" / "jupyter" / "labconfig"
     settings.mkdir(parents=True, exist_ok=True)
-    (settings / "default_setting_overrides.json").write_text(LAB_SETTINGS, "utf-8")
+    environment.publish(settings / "default_setting_overrides.json", LAB_SETTINGS)
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     options = ["--ip", "127.0.0.1", "--ServerApp.root_dir", str(ROOT / "notebooks")]
     options += ["--allow-root"] if root else []
@@ -316,7 +333,8 @@ LAB_SETTINGS = """\
 
 def test(profile: str | None, rest: list[str]) -> int:
     """Run every test: units, pairs, notebooks and the site, in the smoke profile."""
-    python, env = ready(profile or "smoke", data=())  # every byte is hashed
+    # every byte is hashed
+    python, env = ready(profile or "smoke", data=(), all_data=True)
     env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     env |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     env |= {"IPYTHONDIR": str(ROOT / ".venv" / "ipython")}  # no startup files of theirs
@@ -397,12 +415,23 @@ def clean(profile: str | None, rest: list[str]) -> int:
     gone = [path for path in paths if os.path.lexists(path)]
     if "--all" in rest:
         gone += [path for path in deep if os.path.lexists(path)]
-    for path in gone:
-        environment.remove(path)
-        say(f"Removed {path.relative_to(ROOT)}")
+    with at_rest():
+        for path in gone:
+            environment.remove(path)
+            say(f"Removed {path.relative_to(ROOT)}")
     if not gone:
         say("Nothing to remove.")
     return 0
+
+
+@contextlib.contextmanager
+def at_rest():
+    """Hold off set-ups and builds; `Busy` names one that is at work."""
+    modules = ROOT / "book" / "package-lock.json"
+    with (alone(ROOT / "requirements.txt", "set-up", wait=False),
+          alone(modules, "download of fonts and scripts", wait=False),
+          alone(*BUILDING, wait=False, note=BUILD_NOTE)):
+        yield
 
 
 CHAT_HELP = f"""\

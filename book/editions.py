@@ -26,9 +26,11 @@ from book.outputs import (
     script_json,
 )
 from book.pairs import page_text
+from book.words import WORDS
 
 LANGS = ("ko", "en")
 LABEL = re.compile(r"^<!-- label: ([\w-]+) -->\s*\n+(?=#)", re.MULTILINE)
+TITLE = re.compile(r"^# (.*)$", re.MULTILINE)
 ALT = re.compile(r"<!-- alt:\s*(.*?)\s*-->", re.DOTALL)
 PLACEHOLDER = re.compile(r"⟨(?:(\d\d)\.)?([a-z][a-z0-9_]*)⟩")
 LINK = re.compile(
@@ -44,8 +46,8 @@ PROMPTS = {
            "hide-input": "Show the code", "hide-output": "Show the output"},
 }
 
-Records = Mapping[str, Mapping[str, str]]
-"""Texts of recorded results by chapter number (`"02"`) and name."""
+Records = Mapping[str, Mapping[str, str] | None]
+"""Texts of recorded results by chapter number (`"02"`) and name; None: did not run."""
 
 
 def scientific(text: str) -> str:
@@ -61,16 +63,22 @@ def scientific(text: str) -> str:
     return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?\d+)\b", powers, text)
 
 
-def fill(text: str, records: Records, chapter: str, where: str) -> str:
+def fill(text: str, lang: str, records: Records, chapter: str, where: str) -> str:
     """Fill each ⟨name⟩ (of this chapter) and ⟨02.name⟩ (of another) in prose.
+
+    A result of a chapter that did not run shows as a dash that says so.
 
     Raises
     ------
     BuildError
-        If no executed notebook recorded that name.
+        If the chapter ran and recorded nothing of that name.
     """
     def value(match: re.Match[str], plain: bool) -> str:
         number, name = match[1] or chapter, match[2]
+        if number in records and records[number] is None:
+            word = WORDS[lang]["not_run"]
+            return "–" if plain else (f'<span class="not-run" role="img" '
+                                      f'aria-label="{word}" title="{word}">–</span>')
         try:
             found = records[number][name]
         except KeyError:
@@ -88,11 +96,11 @@ def fill(text: str, records: Records, chapter: str, where: str) -> str:
     )
 
 
-def prose(text: str, records: Records, chapter: str, where: str) -> str:
+def prose(text: str, lang: str, records: Records, chapter: str, where: str) -> str:
     """Turn prose that reads well in JupyterLab into the MyST that Sphinx links."""
     text = LABEL.sub(lambda m: f"({m[1]})=\n", text)
     text = DISPLAY.sub(r"\n\n\1\n\n", text)
-    text = fill(text, records, chapter, where)
+    text = fill(text, lang, records, chapter, where)
 
     def link(match: re.Match[str]) -> str:
         name, ending, anchor = match[1], match[2], match[3]
@@ -102,7 +110,7 @@ def prose(text: str, records: Records, chapter: str, where: str) -> str:
 
 
 def caption_of(
-    cell: NotebookNode, records: Records, chapter: str, where: str
+    cell: NotebookNode, lang: str, records: Records, chapter: str, where: str
 ) -> Caption:
     """Read a caption cell: its text, and the alt text in its comment.
 
@@ -114,13 +122,13 @@ def caption_of(
     found = ALT.search(cell.source)
     if not found or not found[1]:
         raise BuildError(f"{where}: the caption has no <!-- alt: … -->.")
-    text = fill(ALT.sub("", cell.source).strip(), records, chapter, where)
-    alt = re.sub(r"<[^>]+>|&nbsp;", " ", fill(found[1], records, chapter, where))
+    text = fill(ALT.sub("", cell.source).strip(), lang, records, chapter, where)
+    alt = re.sub(r"<[^>]+>|&nbsp;", " ", fill(found[1], lang, records, chapter, where))
     return Caption(text, re.sub(r"\s+", " ", alt).strip())
 
 
 def stage_notebook(
-    notebook: NotebookNode, lang: str, records: Records, name: str,
+    notebook: NotebookNode, lang: str, records: Records, name: str, notice: str = "",
 ) -> NotebookNode:
     """Make the notebook of one edition from the executed one.
 
@@ -134,6 +142,9 @@ def stage_notebook(
         What the executed notebooks recorded.
     name
         The notebook's stem, such as `02_qkv_tracing`.
+    notice
+        Of a chapter that did not run: the HTML below its title. Its page holds prose
+        and code only.
 
     Raises
     ------
@@ -159,16 +170,19 @@ def stage_notebook(
                 if not staged or staged[-1].cell_type != "code":
                     raise BuildError(f"{where}: a caption must follow a code cell.")
                 continue
-            text = prose(cell.source, records, chapter, where)
-            cell.source = re.sub(
-                r"^# ", f"# {number}", text, count=1, flags=re.MULTILINE
+            text = prose(cell.source, lang, records, chapter, where)
+            cell.source = TITLE.sub(
+                lambda title: f"# {number}{title[1]}\n\n{notice}".rstrip(), text, 1
             )
         else:
             following = cells[index + 1] if index + 1 < len(cells) else None
             caption = None
             if following and "caption" in following.metadata.get("tags", []):
-                caption = caption_of(following, records, chapter, where)
-            cell.outputs = convert(cell.outputs, lang, caption, where)
+                caption = caption_of(following, lang, records, chapter, where)
+            if notice:
+                cell.outputs = []
+            else:
+                cell.outputs = convert(cell.outputs, lang, caption, where)
             prepare_code(cell, lang)
         staged.append(cell)
     result = copy.deepcopy(notebook)
@@ -244,7 +258,7 @@ def add_widget_state(notebook: NotebookNode, state: NotebookNode, shown: set[str
 
 def stage_page(path: Path, lang: str, records: Records) -> str:
     """Make the Markdown of one edition from a page in both languages."""
-    text = prose(page_text(path, lang), records, "", f"book/{path.name}")
+    text = prose(page_text(path, lang), lang, records, "", f"book/{path.name}")
     return ALT.sub("", text)
 
 

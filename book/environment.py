@@ -7,9 +7,8 @@ Python, on every system. Four rules keep it safe to interrupt and to repeat:
   in `.venv` is half made and is made again.
 - It names the requirements' hash, the Python version and the folder: scripts in a
   virtual environment hold absolute paths, so a moved checkout is made again too.
-- One set-up at a time: the system's own lock on `requirements.txt`, which ends
-  with the process that holds it. The installer inherits it, so that an installer
-  whose parent was killed still keeps a second set-up waiting.
+- One set-up at a time (`book.alone`, by `requirements.txt`). The installer inherits
+  the lock, so that one whose parent was killed still keeps a second set-up waiting.
 - The checkout is importable from every notebook through a relative `.pth` line.
 """
 
@@ -26,6 +25,8 @@ import sys
 import tempfile
 from collections import deque
 from pathlib import Path
+
+from book.alone import alone
 
 FREE_BYTES = 4_000_000_000  # 2.2 GB of packages, the data, and room to build
 WINDOWS = os.name == "nt"
@@ -105,53 +106,6 @@ def state(root: Path) -> str:
     if python != version:
         return "broken"
     return "ready" if stamp == wanted else "changed"
-
-
-@contextlib.contextmanager
-def only_one(root: Path):
-    """Hold the lock on `requirements.txt`; yield the descriptors a child must inherit.
-
-    Where the file system knows no locks, the set-up goes on without one.
-    """
-    # Windows locks only what is open for writing.
-    with open(root / "requirements.txt", "r+b" if WINDOWS else "rb") as handle:
-        if WINDOWS:
-            _lock_windows(handle)
-            yield ()
-        else:
-            _lock_posix(handle)
-            yield (handle.fileno(),)
-
-
-def _lock_posix(handle) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say("Another set-up is at work in this folder; waiting for it to end.")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:
-        return
-
-
-def _lock_windows(handle) -> None:
-    import msvcrt
-
-    handle.seek(1 << 30)  # beyond the end: it keeps nobody from reading the file
-    told = False
-    while True:
-        try:
-            # LK_LOCK tries ten times, a second apart, before it gives up.
-            mode = msvcrt.LK_LOCK if told else msvcrt.LK_NBLCK
-            msvcrt.locking(handle.fileno(), mode, 1)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EDEADLK):
-                return
-            if not told:
-                say("Another set-up is at work in this folder; waiting for it.")
-            told = True
 
 
 def check_folder(root: Path, needed: int = FREE_BYTES) -> None:
@@ -382,9 +336,14 @@ def finish(root: Path) -> None:
     """Write the stamp that says `.venv` is whole: the last act of a set-up."""
     link_checkout(root)
     stamp = wanted_stamp(root, venv_version(root) or "")
-    draft = root / ".venv" / "ready.json.part"
-    draft.write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, root / ".venv" / "ready.json")
+    publish(root / ".venv" / "ready.json", json.dumps(stamp, indent=1) + "\n")
+
+
+def publish(file: Path, text: str) -> None:
+    """Write a file in one rename, so that no reader sees half of it."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}.part")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, file)
 
 
 WHY = {
@@ -408,7 +367,7 @@ def ensure(root: Path) -> Path:
     check_python()
     check_pip()
     check_folder(root)
-    with only_one(root) as keep, _endable():
+    with alone(root / "requirements.txt", "set-up") as keep, _endable():
         now = state(root)  # another set-up may have ended while we waited
         if now == "ready":
             return venv_python(root)

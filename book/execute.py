@@ -5,8 +5,9 @@
     page = merge(source, nbformat.read(result.path, 4))
 
 An executed notebook is kept in `_build/executed/<profile>/<name>-<key>.ipynb`;
-the key is that of `book.fingerprint`. It is written in one rename and only when
-every cell passed. What a failed run did is kept beside it as `….failed.ipynb`.
+the key is that of its code (`book.fingerprint`), and inside stands which data it asked
+for, and in which state. It is written in one rename and only when every cell passed.
+What a failed run did is kept beside it as `….failed.ipynb`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ FILES_WRITTEN = "files_written"  # lib.results.wrote
 FILES_USED = "files_used"  # lib.results.used
 KEPT = 8  # executed versions kept of each notebook and profile
 GRACE = 10  # seconds a worker gets to stop its kernel
+DEAD = "DeadKernelError"  # the kind of a failure that left no exception
 
 
 class MergeError(Exception):
@@ -54,6 +56,8 @@ class Result:
     ``interrupted``. ``path`` is the executed notebook; of a failed one the part
     that ran; else None. ``seconds`` is how long executing took, also when that was
     earlier (``cached``). ``records`` maps a name to ``{"value": …, "text": …}``.
+    ``cell`` and ``kind`` are the cell that failed and the class of its exception;
+    ``needs`` the notebooks for which it was skipped.
     """
 
     name: str
@@ -66,6 +70,9 @@ class Result:
     records: dict[str, dict] = field(default_factory=dict)
     error: str = ""
     key: str = ""
+    cell: str = ""
+    kind: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -192,12 +199,14 @@ def _start_ready(runs, waiting, active, jobs, events, bar) -> None:
     state = {run.job.name: run.result for run in runs}
     for run in list(waiting):
         needed = {name: state[name] for name in run.needs}
-        bad = [name for name, result in needed.items() if result and not result.ok]
+        bad = sorted(name for name, result in needed.items()
+                     if result and not result.ok)
         if bad:
             waiting.remove(run)
-            error = f"not run, for it needs {', '.join(sorted(bad))}"
+            error = f"not run, for it needs {', '.join(bad)}"
             run.result = Result(
-                run.job.name, run.job.profile, "skipped", error=error, key=run.key
+                run.job.name, run.job.profile, "skipped", error=error, key=run.key,
+                needs=tuple(bad),
             )
             _tell(bar, run.result)
             return
@@ -225,13 +234,17 @@ class Run:
         self.nb = load(job.notebook)
         self.label = f"{job.profile}/{job.name}"
         self.code, self.files = code_key(self.nb, job.profile, job.parameters)
-        self.key = full_key(self.code, data_state(self.files))
+        self.key = self._key(None)
         self.needs: set[str] = set()
         self.result: Result | None = None
 
     def entry(self, kind: str = "") -> Path:
-        name = f"{self.job.name}-{self.key[:16]}{kind}.ipynb"
+        name = f"{self.job.name}-{self.code[:16]}{kind}.ipynb"
         return EXECUTED / self.job.profile / name
+
+    def _key(self, data: list[str] | None) -> str:
+        """The key of this code with the rows of data that it asks for, as they are."""
+        return full_key(self.code, data_state(self.files, data))
 
     def from_cache(self) -> bool:
         """Take the executed notebook of this key, from the cache or from ``out``."""
@@ -243,13 +256,15 @@ class Run:
                 text = place.read_text(encoding="utf-8")
                 nb = nbformat.from_dict(json.loads(text))
                 about = nb.metadata["agt"]
-                if about["key"] != self.key or not (
+                key = self._key(about["data"])
+                if about["key"] != key or not (
                     self._files_are_there(nb) and self._files_are_as_read(nb)
                 ):
                     continue
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue  # none there, or damaged: execute again
-            self._publish(text)
+            self.key = key
+            self._publish(text, new=place != self.entry())
             self.result = self._passed(nb, about, cached=True)
             return True
         return False
@@ -323,28 +338,34 @@ class Run:
             log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
             last = (log.strip().splitlines() or ["no message"])[-1]
             code = self.process.returncode
-            told = {"status": "failed", "device": "",
+            told = {"status": "failed", "device": "", "cell": "", "kind": DEAD,
                     "error": f"the process ended with code {code}: {last}"}
             nb = self.nb
         if told["status"] == "ok":
-            self.passed(nb, seconds, told["device"])
+            self.passed(nb, seconds, told["device"], told["data"])
         else:
-            text = self._tidied(nb, seconds, told["device"])
+            text = self._tidied(nb, seconds, told["device"], None)
             place = self.entry(".failed")
             for path in [place, *self._failed_out()]:
                 write_atomically(path, text)
             self.result = Result(
                 self.job.name, self.job.profile, "failed", path=place,
                 seconds=seconds, device=told["device"], records=records(nb),
-                error=told["error"], key=self.key,
+                error=told["error"], key=self.key, cell=told["cell"],
+                kind=told["kind"],
             )
         self._close()
 
-    def passed(self, nb: NotebookNode, seconds: float, device: str) -> None:
-        """Keep a notebook of which every cell passed, whoever executed it."""
-        # data fetched by the run itself is part of the key
-        self.key = full_key(self.code, data_state(self.files))
-        self._publish(self._tidied(nb, seconds, device), new=True)
+    def passed(
+        self, nb: NotebookNode, seconds: float, device: str,
+        data: list[str] | None = None,
+    ) -> None:
+        """Keep a notebook of which every cell passed, whoever executed it.
+
+        ``data`` are the rows of data that it asked for; None: not known, so any.
+        """
+        self.key = self._key(data)  # data fetched by the run itself is part of it
+        self._publish(self._tidied(nb, seconds, device, data), new=True)
         self.result = self._passed(nb, nb.metadata["agt"], cached=False)
 
     def stop(self) -> None:
@@ -364,8 +385,8 @@ class Run:
     def _failed_out(self) -> list[Path]:
         return [self.job.out.with_suffix(".failed.ipynb")] if self.job.out else []
 
-    def _publish(self, text: str, new: bool = False) -> None:
-        if new or not self.entry().exists():
+    def _publish(self, text: str, new: bool) -> None:
+        if new:
             write_atomically(self.entry(), text)
             versions = sorted(
                 (p for p in self.entry().parent.glob(f"{self.job.name}-*.ipynb")),
@@ -380,7 +401,9 @@ class Run:
         for stale in [self.entry(".failed"), *self._failed_out()]:
             stale.unlink(missing_ok=True)
 
-    def _tidied(self, nb: NotebookNode, seconds: float, device: str) -> str:
+    def _tidied(
+        self, nb: NotebookNode, seconds: float, device: str, data: list[str] | None
+    ) -> str:
         """Drop what names this machine or pairs the copy with a source; say what it is.
 
         The notebook is changed; the text of its file is returned.
@@ -390,7 +413,7 @@ class Run:
         nb.metadata["agt"] = {
             "key": self.key, "profile": self.job.profile,
             "parameters": self.job.parameters, "seconds": round(seconds, 2),
-            "device": device,
+            "device": device, "data": data,
         }
         for cell in nb.cells:
             for clock in ("papermill", "execution"):

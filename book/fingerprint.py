@@ -150,13 +150,18 @@ def _carried(package: Path) -> Iterable[Path]:
             yield entry
 
 
-def data_state(files: list[Path], root: Path = ROOT) -> str:
-    """The data that is there, as one hash; empty when the code reads no data."""
+def data_state(
+    files: list[Path], names: list[str] | None = None, root: Path = ROOT
+) -> str:
+    """The data that is there, as one hash; empty when the code reads no data.
+
+    ``names`` are the rows that an execution asked for; without them all count.
+    """
     if root / "lib" / "data.py" not in files:
         return ""
     from lib import data
 
-    return data.fingerprint()
+    return data.fingerprint(names)
 
 
 def code_key(

@@ -27,7 +27,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from book.progress import ANSI, last_bar
 
-# Runs last: on what the notebook computed. `cfg` is the settings of a chapter.
+# Runs last: on what the notebook computed, and from which data. `cfg` is the settings
+# of a chapter.
 PROBE = """\
 def _device():
     import sys
@@ -42,10 +43,15 @@ def _device():
     if kind.startswith("cuda"):
         return f"{kind} ({torch.cuda.get_device_name(device)})"
     return kind
+def _data():
+    import json, sys
+    cache = sys.modules.get("lib.cache")
+    return json.dumps(sorted(cache.ASKED) if cache else [])
 try:
     print(_device())
 except Exception:
     print("?")
+print(_data())
 """
 
 
@@ -101,7 +107,7 @@ def one_line(text: str, most: int = 300) -> str:
 
 
 def stopped_at(nb: nbformat.NotebookNode) -> str:
-    """Name the cell that failed: papermill marks it; else the last one begun."""
+    """The id of the cell that failed: papermill marks it; else the last one begun."""
     marks = [(cell, cell.metadata.get("papermill", {})) for cell in nb.cells]
     failed = [cell for cell, mark in marks if mark.get("exception")]
     begun = [
@@ -110,18 +116,30 @@ def stopped_at(nb: nbformat.NotebookNode) -> str:
         if cell.cell_type == "code" and mark.get("start_time")
     ]
     found = failed[:1] or begun[-1:]
-    return f"cell {found[0].get('id')}: " if found else ""
+    return found[0].get("id", "") if found else ""
+
+
+def failure(nb: nbformat.NotebookNode, kind: str, message: str) -> dict[str, str]:
+    """Say in which cell a notebook failed, and how."""
+    cell, said = stopped_at(nb), one_line(message)
+    error = (f"cell {cell}: " if cell else "") + kind + (f": {said}" if said else "")
+    return {"status": "failed", "error": error, "cell": cell, "kind": kind}
 
 
 def run(folder: Path) -> dict:
-    """Execute in.ipynb as job.json says; return the status, error and device."""
+    """Execute in.ipynb as job.json says; return what became of it.
+
+    ``error`` is one sentence, ``cell`` the id of the cell that failed and ``kind`` the
+    class of its exception; ``data`` are the rows of data asked for, None: not known.
+    """
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     nb = nbformat.read(folder / "in.ipynb", as_version=4)
     probe = nbformat.v4.new_code_cell(PROBE, id="probe")
     nb.cells.append(probe)
     papermill_engines.register("book", BookEngine)
     out = folder / "out.ipynb"
-    result = {"status": "ok", "error": "", "device": ""}
+    result = {"status": "ok", "error": "", "cell": "", "kind": "", "device": "",
+              "data": None}
     try:
         done = execute_notebook(
             nb,
@@ -135,16 +153,14 @@ def run(folder: Path) -> dict:
         )
     except PapermillExecutionError as error:
         done = BookEngine.manager.nb
-        said = one_line(error.evalue)
-        kind = error.ename + (f": {said}" if said else "")
-        result |= {"status": "failed", "error": f"{stopped_at(done)}{kind}"}
+        result |= failure(done, error.ename, error.evalue)
     except Exception as error:  # noqa: BLE001 - a kernel that died or never started
         done = BookEngine.manager.nb if BookEngine.manager else nb
-        kind = f"{type(error).__name__}: {one_line(str(error))}"
-        result |= {"status": "failed", "error": f"{stopped_at(done)}{kind}"}
+        result |= failure(done, type(error).__name__, str(error))
     last = done.cells.pop()
     if last.get("outputs"):
-        result["device"] = last.outputs[0].get("text", "").strip()
+        device, names = last.outputs[0].text.splitlines()
+        result |= {"device": device, "data": json.loads(names)}
     out.write_text(nbformat.writes(done), encoding="utf-8")
     return result
 

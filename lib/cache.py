@@ -37,6 +37,7 @@ CACHE = Path(os.environ.get("BOOK_DATA_CACHE") or ROOT / "data" / "cache")
 CACHE = CACHE.expanduser().absolute()
 SOURCES = ROOT / "data" / "sources.toml"
 MIRROR = "BOOK_DATA_MIRROR"
+ASKED: set[str] = set()  # the names that this process asked for, had or not
 
 
 def rows() -> dict[str, dict]:
@@ -140,6 +141,7 @@ def _write_origin(folder: Path, origin: dict) -> None:
 def ready(name: str, whole: bool = False, again: bool = False) -> Path:
     """Give the cached folder of a name; fetch it first where it is not good."""
     row = row_of(name)
+    ASKED.add(name)
     if again or damage_of(name, whole) or better_mirror(name):
         try:
             CACHE.mkdir(parents=True, exist_ok=True)

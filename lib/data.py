@@ -25,6 +25,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from lib import cache
@@ -111,10 +112,13 @@ def language_model(attention: str = "eager"):
     return models.load(path("smollm2"), attention)
 
 
-def fingerprint() -> str:
-    """One hash of all data in the cache and its origins, to key cached executions."""
+def fingerprint(names: Iterable[str] | None = None) -> str:
+    """One hash of data in the cache and its origins, to key cached executions.
+
+    Of all rows, or of the `names` that an execution asked for (`lib.cache.ASKED`).
+    """
     found = {}
-    for name in cache.rows():
+    for name in cache.rows() if names is None else sorted(names):
         if origin := cache.read_origin(cache.CACHE / name):
             hashes = {file: kept["sha256"] for file, kept in origin["files"].items()}
             found[name] = [origin["origin"], origin["title"], hashes]

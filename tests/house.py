@@ -17,6 +17,7 @@ OURS = (
     "setup_and_run.sh",
     "setup_and_run.bat",
     "book/__init__.py",
+    "book/alone.py",
     "book/cli.py",
     "book/environment.py",
     "book/command.py",

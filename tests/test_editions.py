@@ -69,22 +69,23 @@ def test_a_workbench_has_no_chapter_number():
 
 
 def test_results_are_filled_from_this_and_from_other_chapters():
-    text = fill("차이 ⟨error⟩, 손실 ⟨09.loss⟩", RECORDS, "02", "x")
+    text = fill("차이 ⟨error⟩, 손실 ⟨09.loss⟩", "ko", RECORDS, "02", "x")
     assert "1.2&nbsp;×&nbsp;10<sup>−7</sup>" in text and "1.91" in text
 
 
 def test_a_result_in_maths_or_code_stays_plain():
-    assert fill("$x = ⟨error⟩$", RECORDS, "02", "x") == "$x = 1.2e-07$"
+    assert fill("$x = ⟨error⟩$", "en", RECORDS, "02", "x") == "$x = 1.2e-07$"
 
 
 @pytest.mark.parametrize("text", ["⟨eror⟩", "⟨15.error⟩", "⟨09.error⟩"])
 def test_a_result_that_no_run_recorded_ends_the_build(text):
     with pytest.raises(BuildError, match="is not recorded"):
-        fill(text, RECORDS, "02", "page")
+        fill(text, "en", RECORDS, "02", "page")
 
 
 def test_links_between_chapters_become_links_of_the_site():
-    text = prose("[a](../notebooks/09_g.ipynb#mass) [b](../book/start.md)", {}, "", "x")
+    links = "[a](../notebooks/09_g.ipynb#mass) [b](../book/start.md)"
+    text = prose(links, "en", {}, "", "x")
     assert text == "[a](#mass) [b](start.md)"
 
 

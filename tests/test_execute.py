@@ -291,7 +291,7 @@ def test_data_that_a_run_fetches_itself_does_not_make_it_run_twice(
 ):
     state = tmp_path / "state of the data"
     state.write_text("nothing fetched")
-    monkeypatch.setattr(executing, "data_state", lambda _files: state.read_text())
+    monkeypatch.setattr(executing, "data_state", lambda *_: state.read_text())
     file = tmp_path / "05_fetches.py"
     file.write_text(f"# %%\nopen({str(state)!r}, 'w').write('fetched')\n")
     first = execute(file, "smoke")

@@ -228,6 +228,60 @@ def test_data_that_cannot_be_had_ends_the_verb_with_its_code(ready_home):
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "no data.\n")
 
 
+def test_data_that_is_missing_ends_the_tests_and_not_a_build(ready_home):
+    folder, path, _ = ready_home
+    source = folder / "lib" / "data.py"
+    kept = source.read_text()
+    try:
+        source.write_text("import sys\nprint('no laws.', file=sys.stderr)\nsys.exit(1)")
+        done = house.go(folder, "build", path=path)
+        refused = house.go(folder, "test", path=path)
+    finally:
+        source.write_text(kept)
+    assert done.returncode == 7 and "book.build" in done.stdout
+    assert done.stderr == "no laws.\n"
+    assert "Going on without that data: only the chapters that read it" in done.stdout
+    assert (refused.returncode, refused.stdout) == (1, "")
+
+
+# Makes a site that lacks a chapter, or none at all.
+GAP = """\
+import sys
+from pathlib import Path
+Path("_build/site").mkdir(parents=True, exist_ok=True)
+Path("_build/site/index.html").write_text("a site")
+if Path("gap").exists():
+    Path(sys.argv[sys.argv.index("--note") + 1]).write_text("Missing: 02_x.\\n")
+sys.exit(1)
+"""
+
+
+def test_a_site_that_lacks_a_chapter_is_served_and_the_last_word_says_so(
+    copied_home, path
+):
+    environment.finish(copied_home)
+    (copied_home / "book" / "build.py").write_text(GAP)
+    (copied_home / "gap").touch()
+    command = ["/bin/sh", str(copied_home / "setup_and_run.sh"), "--port", "0"]
+    with subprocess.Popen(
+        command, env=house.environment(path), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    ) as server:
+        address = server.stdout.readline().split()[4]
+        with urllib.request.urlopen(address) as page:
+            assert page.read() == b"a site"
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate()
+    assert (server.returncode, said) == (1, "Missing: 02_x.\n")
+
+
+def test_where_no_site_could_be_built_an_older_one_is_not_served(copied_home, path):
+    environment.finish(copied_home)
+    (copied_home / "book" / "build.py").write_text(GAP)
+    done = house.go(copied_home, path=path)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
 def test_failing_pip_shows_its_last_lines_and_a_second_run_repairs(home, path):
     pins = home / "requirements.txt"
     right = pins.read_text()
