@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from real_data import canonical
 from torch import nn
 
 from book import cli
@@ -19,7 +20,6 @@ from lib.text_tokenizers import BpeTokens, CharTokens
 ROOT = Path(__file__).parents[1]
 TEXT = "the cat sat on the mat\n"
 CHARS = CharTokens.of(TEXT)
-LEGACY = Path(os.environ.get("BOOK_DATA_MIRROR", "")).expanduser() / "legacy_ngt"
 
 
 def tiny(attention="newton", tokens=CHARS, context=8, seed=1):
@@ -255,15 +255,11 @@ def test_in_a_terminal_it_goes_on_after_a_bad_line_until_it_is_told_to_quit(tmp_
     assert "/quit" in done.stdout.splitlines()[0]
 
 
-@pytest.mark.skipif(
-    not LEGACY.exists(),
-    reason="the original's files are not here; set BOOK_DATA_MIRROR to a folder that "
-    "has legacy_ngt/",
-)
 @pytest.mark.parametrize("name", ["ngt_soft", "vanilla"])
 def test_it_answers_from_a_file_of_the_original_until_the_input_ends(name):
-    done = talk(LEGACY / f"{name}.pt", "ROMEO:\n", "--tokens", "6", "--seed", "1")
-    model, tokens, _ = load_model(LEGACY / f"{name}.pt")
+    file = canonical(f"legacy_ngt/{name}.pt")
+    done = talk(file, "ROMEO:\n", "--tokens", "6", "--seed", "1")
+    model, tokens, _ = load_model(file)
     written = "".join(reply(model, tokens, "ROMEO:", 6, seed=1))
     assert f"> ROMEO:{written}\n> \n" in done.stdout
     assert done.stderr == ""

@@ -3,35 +3,33 @@
 import json
 import os
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
+from real_data import canonical
 
 from lib.checkpoint import CheckpointError, load_model
 from lib.legacy_ngt import LegacyConfig, LegacyError, LegacyModel, read
 from lib.text_tokenizers import BpeTokens, CharTokens
 
-MIRROR = Path(os.environ.get("BOOK_DATA_MIRROR", "")).expanduser() / "legacy_ngt"
 NAMES = ("ngt_hard_rsqrt", "ngt_mass_in_value", "ngt_soft", "ngt_without_mass",
          "vanilla")
-needs_files = pytest.mark.skipif(
-    not (MIRROR / "reference_logits.json").exists(),
-    reason="the five files of the original are not here; set BOOK_DATA_MIRROR to a "
-    "folder that has legacy_ngt/",
-)
+
+
+def original(name):
+    """One of the five files that the original program wrote."""
+    return canonical("legacy_ngt") / name
 
 
 def reference(name):
-    told = json.loads((MIRROR / "reference_logits.json").read_text())[name]
+    told = json.loads(original("reference_logits.json").read_text())[name]
     rows = torch.tensor([told["logits_first_row"], told["logits_last_row"]])
     return torch.tensor([told["input_ids"]]), rows
 
 
-@needs_files
 @pytest.mark.parametrize("name", NAMES)
 def test_the_logits_are_those_of_the_original_program(name):
-    model, tokens, told = load_model(MIRROR / f"{name}.pt")
+    model, tokens, told = load_model(original(f"{name}.pt"))
     ids, expected = reference(name)
     logits = model(ids)
     assert logits.shape == (1, 64, 65)
@@ -45,10 +43,9 @@ def test_the_logits_are_those_of_the_original_program(name):
     assert tokens.decode(range(65)) == tokens.characters
 
 
-@needs_files
 @pytest.mark.parametrize("name", NAMES)
 def test_what_comes_changes_no_logit_before_it(name):
-    model, _, _ = load_model(MIRROR / f"{name}.pt")
+    model, _, _ = load_model(original(f"{name}.pt"))
     ids, _ = reference(name)
     other = ids.clone()
     other[:, 40:] = (other[:, 40:] + 7) % 65
@@ -57,10 +54,9 @@ def test_what_comes_changes_no_logit_before_it(name):
     assert not torch.equal(before[:, 40:], after[:, 40:])
 
 
-@needs_files
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trace_holds_coordinates_and_masses_of_each_layer(name):
-    model, _, _ = load_model(MIRROR / f"{name}.pt")
+    model, _, _ = load_model(original(f"{name}.pt"))
     ids, _ = reference(name)
     logits, layers = model.trace(ids)
     assert torch.equal(logits, model(ids))
