@@ -310,8 +310,14 @@ def chat(profile: str | None, rest: list[str]) -> int:
 
 
 def lab(profile: str | None, rest: list[str]) -> int:
-    """Open JupyterLab on the notebooks."""
+    """Open JupyterLab on the notebooks.
+
+    Not where an .ipynb holds an edit that its .py lacks: Jupytext would show, and save,
+    whichever file the clock favours.
+    """
     python, env = ready(profile)
+    if code := call([python, "-m", "book.sync", "--edited"], env):
+        return code  # it has said which file, and how to choose
     settings = ROOT / ".venv" / "etc" / "jupyter" / "labconfig"
     settings.mkdir(parents=True, exist_ok=True)
     environment.publish(settings / "default_setting_overrides.json", LAB_SETTINGS)

@@ -21,7 +21,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from book.files import ROOT, SyncError, shown
-from book.sync import inputs, paired
+from book.sync import chosen, paired
 from lib.commands import module_command
 
 FORMAT = 1  # raise it when the executed notebook itself changes its form
@@ -33,12 +33,13 @@ MODULE = re.compile(r"lib(\.[A-Za-z_]\w*)*")
 def load(notebook: Path) -> NotebookNode:
     """Read a chapter by either file of its pair, without outputs.
 
-    Of a pair whose two texts differ, the newer file counts.
+    Of a pair whose two texts differ, the one that was edited counts.
 
     Raises
     ------
     SyncError
-        If a file of the pair cannot be read; the message says what to do.
+        If a file of the pair cannot be read, or both were edited; the message says
+        what to do.
     """
     notebook = Path(notebook)
     source, ipynb = notebook.with_suffix(".py"), notebook.with_suffix(".ipynb")
@@ -58,10 +59,7 @@ def load(notebook: Path) -> NotebookNode:
             f"{shown(ipynb)} is no notebook that can be read ({why[:120]}): {remedy}"
         ) from None
     if source.exists():
-        from_source = paired(source)
-        newer = source.stat().st_mtime_ns >= ipynb.stat().st_mtime_ns
-        if newer or inputs(from_source) == inputs(nb):
-            return from_source
+        nb = chosen(source, paired(source), nb)
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

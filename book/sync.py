@@ -3,17 +3,24 @@
     python -m book.sync                      every notebooks/NN_*.py
     python -m book.sync notebooks/02_x.py    only these
     python -m book.sync --check              write nothing, name what is out of step
+    python -m book.sync --take notebooks/02_x.ipynb   write the source from its notebook
 
 The source of a chapter is ``notebooks/NN_name.py`` (py:percent). Its pair
 ``notebooks/NN_name.ipynb`` holds the same cells, no outputs and cell ids that
 follow from the labels, so that an unchanged source gives the same bytes again
 and an edit in one section leaves the ids of the others alone. JupyterLab and
 ``jupytext --sync`` carry an edit from either file to the other.
+
+Which of two files that differ was edited is told by content, never by the clock, which
+a checkout or a copy moves: the pair carries a hash of the text that was last in step
+(``stamp``). An edit made in the .ipynb is never written over.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import re
 import sys
@@ -37,6 +44,7 @@ FILTERS = {
     "cell_metadata_filter": "tags,-all",
 }
 LANGUAGES = {"lang-ko": "ko", "lang-en": "en"}
+STAMP = "synced"  # in the metadata of an .ipynb, under "agt"
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,7 @@ def paired(source: Path) -> NotebookNode:
     about = notebook.metadata
     formats = about.get("jupytext", {}).get("formats", "ipynb,py:percent")
     notebook.metadata = NotebookNode(
+        agt={STAMP: stamp(notebook)},
         jupytext={"formats": formats, **FILTERS},
         kernelspec=about.get("kernelspec") or KERNEL,
         language_info={"name": "python"},
@@ -128,20 +137,63 @@ def inputs(notebook: NotebookNode) -> list[tuple]:
     ]
 
 
-def difference(new: NotebookNode, old: Path) -> tuple[bool, str]:
-    """Does a person's text differ between ``new`` and the file, and where?"""
-    try:
-        was = nbformat.read(old, as_version=4)
-    except Exception:  # noqa: BLE001 - nbformat raises many kinds for a broken file
+def stamp(notebook: NotebookNode) -> str:
+    """A hash of what a person edits in a notebook."""
+    text = json.dumps(inputs(notebook), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def edited(source: NotebookNode, ipynb: NotebookNode) -> tuple[bool, bool]:
+    """Whether the source and whether the .ipynb was edited since they were in step.
+
+    Both, for all we know, where the .ipynb carries no stamp.
+    """
+    last = ipynb.metadata.get("agt", {}).get(STAMP)
+    return stamp(source) != last, stamp(ipynb) != last
+
+
+def chosen(source: Path, mine: NotebookNode, theirs: NotebookNode) -> NotebookNode:
+    """Of the two texts of a pair the one that was edited, or the source's.
+
+    Raises
+    ------
+    SyncError
+        If both were edited; the message says how to choose.
+    """
+    if inputs(mine) == inputs(theirs):
+        return mine
+    match edited(mine, theirs):
+        case True, True:
+            raise conflict(source, "the two differ")
+        case False, True:
+            return theirs
+    return mine
+
+
+def conflict(source: Path, reason: str) -> SyncError:
+    """What to say of an .ipynb with an edit that its source does not have."""
+    ipynb = source.with_suffix(".ipynb")
+    return SyncError(
+        f"{shown(ipynb)} holds an edit that {shown(source)} does not have ({reason}): "
+        f"take it over with `{module_command('book.sync', '--take', shown(ipynb))}`, "
+        f"or drop it with `{module_command('book.sync', '--force', shown(source))}`"
+    )
+
+
+def difference(
+    source: NotebookNode, ipynb: NotebookNode | None
+) -> tuple[bool, str]:
+    """Does a person's text differ between the two, and where?"""
+    if ipynb is None:
         return False, "is not a readable notebook"
-    mine, theirs = inputs(new), inputs(was)
+    mine, theirs = inputs(source), inputs(ipynb)
     if mine != theirs:
         first = next(
             (n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b),
             min(len(mine), len(theirs)),
         )
         return True, f"differs from the source at cell {first + 1}"
-    if any(cell.get("outputs") for cell in was.cells):
+    if any(cell.get("outputs") for cell in ipynb.cells):
         return False, "holds outputs"
     return False, "has other ids or metadata than the source gives"
 
@@ -149,29 +201,55 @@ def difference(new: NotebookNode, old: Path) -> tuple[bool, str]:
 def sync_one(source: Path, check: bool = False, force: bool = False) -> Pair:
     """Bring the pair of one source in step; see `sync`."""
     source = Path(source)
-    stamp = source.stat()
+    times = source.stat()
     notebook = paired(source)
     text = nbformat.writes(notebook).rstrip("\n") + "\n"
     ipynb = source.with_suffix(".ipynb")
     if not ipynb.exists():
-        state, reason, edited = "differs", "is missing", False
+        reason = "is missing"
     else:
         if ipynb.read_bytes() == text.encode():
             return Pair(ipynb, "same")
-        edited, reason = difference(notebook, ipynb)
-        state = "differs"
+        theirs = readable(ipynb)
+        differs, reason = difference(notebook, theirs)
+        if differs and not (check or force) and edited(notebook, theirs)[1]:
+            raise conflict(source, reason)
+        if theirs is None and not check:
+            reason += f", and is kept as {shown(keep(ipynb))}"
     if check:
-        return Pair(ipynb, state, reason)
-    if edited and not force and ipynb.stat().st_mtime_ns > stamp.st_mtime_ns:
-        raise SyncError(
-            f"{shown(ipynb)} {reason} and is newer: take its edit with "
-            f"`{module_command('jupytext', '--sync', shown(ipynb))}`, or drop it with "
-            f"`{module_command('book.sync', '--force', shown(source))}`"
-        )
+        return Pair(ipynb, "differs", reason)
     write_atomically(ipynb, text)
-    # as old as the source it came from: an edit made meanwhile stays newer
-    os.utime(ipynb, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    # as old as the source it came from: to Jupytext neither of them is outdated
+    os.utime(ipynb, ns=(times.st_atime_ns, times.st_mtime_ns))
     return Pair(ipynb, "written", reason)
+
+
+def readable(ipynb: Path) -> NotebookNode | None:
+    """The notebook in a file, None where there is none to read."""
+    try:
+        return nbformat.read(ipynb, as_version=4)
+    except Exception:  # noqa: BLE001 - nbformat raises many kinds for a broken file
+        return None
+
+
+def keep(ipynb: Path) -> Path:
+    """Put a broken .ipynb aside: somebody's cells may be in it."""
+    place = ipynb.with_name(ipynb.name + ".kept")
+    os.replace(ipynb, place)
+    return place
+
+
+def take(ipynb: Path) -> Pair:
+    """Write the source of a pair from its .ipynb, and bring the two in step."""
+    source, notebook = as_source(ipynb), readable(ipynb)
+    if notebook is None:
+        raise SyncError(f"{shown(ipynb)} is not a readable notebook; mend it first")
+    header = paired(source).metadata
+    notebook.metadata = NotebookNode(
+        jupytext=header["jupytext"], kernelspec=header["kernelspec"]
+    )
+    write_atomically(source, jupytext.writes(notebook, fmt="py:percent"))
+    return sync_one(source, force=True)
 
 
 def sync(
@@ -181,11 +259,21 @@ def sync(
 
     A file already in step is not touched. With ``check`` nothing is written and
     a pair out of step has the state ``"differs"``. Outputs in an .ipynb are
-    dropped. An .ipynb with a newer edit of its own raises `SyncError` instead of
-    losing it, unless ``force``.
+    dropped. An .ipynb with an edit of its own raises `SyncError` instead of losing
+    it, unless ``force``.
     """
     found = sources() if files is None else [as_source(Path(f)) for f in files]
     return [sync_one(source, check, force) for source in found]
+
+
+def expect_no_edit(source: Path) -> None:
+    """Raise `SyncError` where the .ipynb holds an edit that the source does not."""
+    theirs = readable(source.with_suffix(".ipynb"))
+    if theirs is not None:
+        mine = paired(source)
+        differs, reason = difference(mine, theirs)
+        if differs and edited(mine, theirs)[1]:
+            raise conflict(source, reason)
 
 
 def as_source(path: Path) -> Path:
@@ -216,13 +304,28 @@ def main(argv: list[str] | None = None) -> int:
         "--check", action="store_true", help="write nothing; name pairs out of step"
     )
     parser.add_argument(
-        "--force", action="store_true", help="drop newer edits made in an .ipynb"
+        "--force", action="store_true", help="drop edits made in an .ipynb"
+    )
+    parser.add_argument(
+        "--take", action="store_true", help="write the sources from these .ipynb"
+    )
+    parser.add_argument(
+        "--edited", action="store_true",
+        help="write nothing; name each .ipynb with an edit that its source lacks",
     )
     options = parser.parse_args(argv)
+    if options.take and not options.files:
+        parser.error("--take wants the .ipynb files by name")
     files = options.files or sources()
     bad = 0
     for file in files:
         try:
+            if options.edited:
+                expect_no_edit(as_source(file))
+                continue
+            if options.take:
+                print(f"wrote {shown(take(file).ipynb.with_suffix('.py'))}")
+                continue
             pair = sync_one(as_source(file), options.check, options.force)
         except SyncError as error:
             print(error, file=sys.stderr)

@@ -14,6 +14,7 @@ from jupytext.cli import jupytext as jupytext_command
 from nbformat.v4 import new_code_cell, new_output
 
 from book import sync
+from book.fingerprint import load
 from book.sync import ROOT, SyncError, paired, rendered, sync_one
 
 SOURCE = """\
@@ -166,18 +167,78 @@ def test_outputs_never_stay_in_the_pair(source, capsys):
     assert "안녕 3" not in json.dumps(read(ipynb), ensure_ascii=False)
 
 
-def test_a_newer_edit_of_the_notebook_is_not_lost(source):
+@pytest.mark.parametrize("newer", ["notebook", "source"])
+def test_an_edit_of_the_notebook_is_not_lost_whichever_file_is_newer(source, newer):
     sync_one(source)
     ipynb = source.with_suffix(".ipynb")
     nb = read(ipynb)
     nb.cells[1].source += "\n\nTyped in JupyterLab."
     nbformat.write(nb, ipynb)
-    make_newer(ipynb, than=source)
-    with pytest.raises(SyncError, match=r"cell 2 and is newer: .*jupytext --sync"):
+    newer, older = (ipynb, source) if newer == "notebook" else (source, ipynb)
+    make_newer(newer, than=older)
+    said = r"\(differs from the source at cell 2\): .*--take .*01_small.ipynb.*--force"
+    with pytest.raises(SyncError, match=said):
         sync_one(source)
+    assert sync.main(["--edited", str(source)]) == 1
     assert "Typed in JupyterLab." in ipynb.read_text(encoding="utf-8")
+    assert "Typed in JupyterLab." in load(source).cells[1].source
     sync_one(source, force=True)
     assert "Typed in JupyterLab." not in ipynb.read_text(encoding="utf-8")
+    assert sync.main(["--edited", str(source)]) == 0
+
+
+@pytest.mark.parametrize("newer", ["notebook", "source"])
+def test_of_two_edits_neither_is_lost(source, newer):
+    sync_one(source)
+    ipynb = source.with_suffix(".ipynb")
+    nb = read(ipynb)
+    nb.cells[5].source += "  # from the notebook"
+    nbformat.write(nb, ipynb)
+    text = SOURCE.replace("steps = 3", "steps = 4")
+    source.write_text(text, encoding="utf-8")
+    newer, older = (ipynb, source) if newer == "notebook" else (source, ipynb)
+    make_newer(newer, than=older)
+    for work in (sync_one, load):
+        with pytest.raises(SyncError, match=r"--take .*--force"):
+            work(source)
+    assert "# from the notebook" in ipynb.read_text(encoding="utf-8")
+    assert source.read_text(encoding="utf-8") == text
+
+
+def test_an_edit_of_the_notebook_is_taken_into_the_source_whatever_the_clock(source):
+    sync_one(source)
+    ipynb = source.with_suffix(".ipynb")
+    nb = read(ipynb)
+    nb.cells[2].source = "steps = 5  # how many"
+    nb.cells[5].outputs = [new_output("stream", text="안녕 5\n")]
+    nbformat.write(nb, ipynb)
+    make_newer(source, than=ipynb)  # as a checkout does
+    assert sync.main(["--take", str(ipynb)]) == 0
+    expected = SOURCE.replace("steps = 3", "steps = 5")
+    assert source.read_text(encoding="utf-8") == expected
+    assert sync_one(source, check=True).state == "same"
+
+
+def test_an_edit_of_the_source_wins_whatever_the_clock(source):
+    sync_one(source)
+    ipynb = source.with_suffix(".ipynb")
+    source.write_text(SOURCE.replace("steps = 3", "steps = 4"), encoding="utf-8")
+    make_newer(ipynb, than=source)
+    assert load(ipynb).cells[2].source.startswith("steps = 4")
+    sync_one(source)
+    assert read(ipynb).cells[2].source.startswith("steps = 4")
+
+
+def test_a_pair_without_a_stamp_is_not_written_over(source):
+    sync_one(source)
+    ipynb = source.with_suffix(".ipynb")
+    nb = read(ipynb)
+    del nb.metadata["agt"]
+    nb.cells[1].source += "\n\nWritten before there were stamps."
+    nbformat.write(nb, ipynb)
+    make_newer(source, than=ipynb)
+    with pytest.raises(SyncError, match="holds an edit"):
+        sync_one(source)
 
 
 def test_jupytext_sync_leaves_a_pair_in_step_as_it_is(source):
@@ -247,12 +308,15 @@ def test_saving_in_jupyterlab_writes_both_files(source):
     assert sync_one(source, check=True).state == "same"
 
 
-def test_a_broken_notebook_file_is_written_anew(source):
+def test_a_broken_notebook_file_is_put_aside_and_written_anew(source):
     ipynb = source.with_suffix(".ipynb")
     ipynb.write_text('{"cells": [', encoding="utf-8")
     make_newer(ipynb, than=source)
-    assert sync_one(source).reason == "is not a readable notebook"
+    kept = ipynb.with_name("01_small.ipynb.kept")
+    said = sync_one(source).reason
+    assert said == f"is not a readable notebook, and is kept as {kept}"
     assert len(read(ipynb).cells) == 7
+    assert kept.read_text(encoding="utf-8") == '{"cells": ['
 
 
 def test_an_unknown_file_is_one_sentence(source, capsys):
