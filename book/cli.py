@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import quote
 
 from book import environment
 from book.alone import Busy, alone
@@ -50,7 +51,7 @@ HELP = f"""\
                     노트북을 실행하고 사이트를 만듭니다          [--jobs N] [--out DIR]
   serve             serve the built site on this machine only
                     만든 사이트를 이 컴퓨터에서 봅니다                    [--port N]
-  lab               open JupyterLab on the notebooks; its options may follow
+  lab [FILE]        open JupyterLab on the notebooks; its options may follow
                     노트북을 JupyterLab으로 엽니다                     [--no-browser]
   run NAME…         run notebooks or groups in batch (notebooks/batch.toml)
                     노트북이나 묶음을 한꺼번에 실행합니다
@@ -310,11 +311,12 @@ def chat(profile: str | None, rest: list[str]) -> int:
 
 
 def lab(profile: str | None, rest: list[str]) -> int:
-    """Open JupyterLab on the notebooks.
+    """Open JupyterLab in the book's folder, on its notebooks or on a file.
 
     Not where an .ipynb holds an edit that its .py lacks: Jupytext would show, and save,
     whichever file the clock favours.
     """
+    rest, shown = take_file(rest)
     python, env = ready(profile)
     if code := call([python, "-m", "book.sync", "--edited"], env):
         return code  # it has said which file, and how to choose
@@ -322,9 +324,47 @@ def lab(profile: str | None, rest: list[str]) -> int:
     settings.mkdir(parents=True, exist_ok=True)
     environment.publish(settings / "default_setting_overrides.json", LAB_SETTINGS)
     root = hasattr(os, "geteuid") and os.geteuid() == 0
-    options = ["--ip", "127.0.0.1", "--ServerApp.root_dir", str(ROOT / "notebooks")]
+    options = ["--ip", "127.0.0.1", "--ServerApp.root_dir", str(ROOT)]
+    options += [f"--LabApp.default_url=/lab/tree/{quote(shown)}"]
     options += ["--allow-root"] if root else []
     return become([python, "-m", "jupyterlab", *options, *rest], env)
+
+
+# Options of JupyterLab that take no value: what follows one may be a file.
+FLAGS = ("--no-browser", "--allow-root", "--debug", "--core-mode", "--dev-mode", "-y")
+
+
+def take_file(words: list[str]) -> tuple[list[str], str]:
+    """Take the file or folder to open out of the words of `lab`.
+
+    It is looked for where the reader stands, in the book's folder and among its
+    notebooks; what is given back is the way to it from the book's folder.
+
+    Raises:
+        UsageError: where it is not there, or not in the book's folder.
+    """
+    files = [
+        place for place, word in enumerate(words) if not word.startswith("-")
+        and (place == 0 or words[place - 1] in FLAGS or "=" in words[place - 1]
+             or not words[place - 1].startswith("-"))
+    ]
+    if not files:
+        return words, "notebooks"
+    name = words[files[0]]
+    if len(files) > 1:
+        raise UsageError(f"lab opens one file or folder, not '{name}' and "
+                         f"'{words[files[1]]}' as well.")
+    stands = Path(os.environ.get("OLDPWD") or ROOT)  # before the script changed folders
+    tried = [folder / name for folder in (stands, ROOT, ROOT / "notebooks")]
+    inside = [path for path in tried if path.resolve().is_relative_to(ROOT)]
+    path = next((path.resolve() for path in inside if path.exists()), None)
+    if path is None and any(path.exists() for path in tried):
+        raise UsageError(f"'{name}' is not in the book's folder, where lab works: "
+                         f"copy it to {ROOT / 'notebooks'}.")
+    if path is None:
+        raise UsageError(f"There is no file or folder '{name}': name one of the book's "
+                         "folder, for example notebooks/02_qkv_tracing.ipynb.")
+    return [*words[:files[0]], *words[files[0] + 1:]], path.relative_to(ROOT).as_posix()
 
 
 # A double click on a .py source opens it as the notebook that it is.

@@ -574,9 +574,62 @@ def test_lab_opens_the_notebooks_on_this_machine_only(calls, monkeypatch, tmp_pa
     command = calls[-1][0]
     assert command[:3] == ["PYTHON", "-m", "jupyterlab"]
     assert command[command.index("--ip") + 1] == "127.0.0.1"
+    assert command[command.index("--ServerApp.root_dir") + 1] == str(tmp_path)
+    assert "--LabApp.default_url=/lab/tree/notebooks" in command
     assert command[-1] == "--no-browser"
     (settings,) = (tmp_path / ".venv").rglob("default_setting_overrides.json")
     assert "Jupytext Notebook" in str(json.loads(settings.read_text()))
+
+
+@pytest.fixture
+def lab(calls, monkeypatch, tmp_path):
+    """A checkout with results and notebooks; what lab opens in it for some words."""
+    root = tmp_path / "책"
+    for name in ("runs/01 a/02_x.ipynb", "notebooks/02_x.py", "notebooks/sub/y.md"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (tmp_path / "outside.ipynb").touch()
+    monkeypatch.setattr(cli, "ROOT", root)
+    monkeypatch.setenv("OLDPWD", str(root / "notebooks" / "sub"))
+
+    def opened(*words):
+        code = cli.main(["lab", *words])
+        command = calls[-1][0] if calls else []
+        return code, *(word for word in command if "default_url" in word)
+
+    return opened
+
+
+@pytest.mark.parametrize(("words", "url"), [
+    (["runs/01 a/02_x.ipynb"], "runs/01%20a/02_x.ipynb"),
+    (["--no-browser", "runs", "--port", "9000"], "runs"),
+    (["02_x.py"], "notebooks/02_x.py"),
+    (["--port=9000", "y.md"], "notebooks/sub/y.md"),
+    (["--port", "9000"], "notebooks"),
+])
+def test_lab_opens_what_is_named_from_wherever_the_reader_stands(lab, words, url):
+    assert lab(*words) == (0, f"--LabApp.default_url=/lab/tree/{url}")
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["gone.ipynb"], "There is no file or folder 'gone.ipynb'"),
+    (["--no-browser", "../gone.ipynb"], "There is no file or folder"),
+    (["../../../outside.ipynb"], "is not in the book's folder"),
+    (["02_x.py", "runs"], "lab opens one file or folder"),
+])
+def test_what_lab_cannot_open_ends_in_one_sentence_and_code_2(lab, capsys, words, said):
+    assert lab(*words) == (2,)
+    error = capsys.readouterr().err
+    assert said in error and one_sentence(error.replace(". See ", "; see "))
+
+
+def test_lab_stops_where_a_notebook_holds_an_edit_that_its_source_lacks(
+    calls, monkeypatch
+):
+    checks = lambda command, env: int("--edited" in command)  # noqa: E731
+    monkeypatch.setattr(cli, "call", checks)
+    assert cli.main(["lab"]) == 1
+    assert calls == []
 
 
 def test_the_kernel_is_ours_even_where_the_account_has_another(tmp_path):
