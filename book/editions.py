@@ -26,18 +26,17 @@ from book.outputs import (
     script_json,
 )
 from book.pairs import page_text
+from book.places import NOT_THERE, fill_places, scientific
 from book.words import WORDS
 
 LANGS = ("ko", "en")
 LABEL = re.compile(r"^<!-- label: ([\w-]+) -->\s*\n+(?=#)", re.MULTILINE)
 TITLE = re.compile(r"^# (.*)$", re.MULTILINE)
 ALT = re.compile(r"<!-- alt:\s*(.*?)\s*-->", re.DOTALL)
-PLACEHOLDER = re.compile(r"⟨(?:(\d\d)\.)?([a-z][a-z0-9_]*)⟩")
 LINK = re.compile(
     r"\]\((?:\.\./)?(?:notebooks/|book/)?([\w-]+)\.(ipynb|md)(#[\w-]+)?\)"
 )
 DISPLAY = re.compile(r"\n+(\$\$[^$]+\$\$)[ \t]*(?:\n+|\Z)", re.DOTALL)
-CODE_OR_MATHS = re.compile(r"(```.*?```|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$)", re.DOTALL)
 PROMPTS = {
     "ko": {"parameters": "이 장의 매개변수 보기", "solution": "풀이 보기",
            "hide-input": "코드 보기", "hide-output": "결과 보기"},
@@ -50,19 +49,6 @@ Records = Mapping[str, Mapping[str, str] | None]
 """Texts of recorded results by chapter number (`"02"`) and name; None: did not run."""
 
 
-def scientific(text: str) -> str:
-    """Set `1.2e-07` as 1.2 × 10⁻⁷.
-
-    >>> scientific("1.2e-07"), scientific("0.25")
-    ('1.2&nbsp;×&nbsp;10<sup>−7</sup>', '0.25')
-    """
-    def powers(match: re.Match[str]) -> str:
-        exponent = str(int(match[2])).replace("-", "−")
-        return f"{match[1]}&nbsp;×&nbsp;10<sup>{exponent}</sup>"
-
-    return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?\d+)\b", powers, text)
-
-
 def fill(text: str, lang: str, records: Records, chapter: str, where: str) -> str:
     """Fill each ⟨name⟩ (of this chapter) and ⟨02.name⟩ (of another) in prose.
 
@@ -73,27 +59,25 @@ def fill(text: str, lang: str, records: Records, chapter: str, where: str) -> st
     BuildError
         If the chapter ran and recorded nothing of that name.
     """
-    def value(match: re.Match[str], plain: bool) -> str:
-        number, name = match[1] or chapter, match[2]
+    def value(number: str, name: str, plain: bool) -> str:
+        place = f"⟨{number}.{name}⟩" if number else f"⟨{name}⟩"
+        number = number or chapter
         if number in records and records[number] is None:
             word = WORDS[lang]["not_run"]
-            return "–" if plain else (f'<span class="not-run" role="img" '
-                                      f'aria-label="{word}" title="{word}">–</span>')
+            return NOT_THERE if plain else (
+                f'<span class="not-run" role="img" aria-label="{word}" '
+                f'title="{word}">{NOT_THERE}</span>')
         try:
             found = records[number][name]
         except KeyError:
             known = ", ".join(sorted(records.get(number, {}))) or "nothing"
             raise BuildError(
-                f"{where}: {match[0]} is not recorded; chapter {number or '?'} "
+                f"{where}: {place} is not recorded; chapter {number or '?'} "
                 f"records {known}."
             ) from None
         return found if plain else f'<span class="live">{scientific(found)}</span>'
 
-    parts = CODE_OR_MATHS.split(text)
-    return "".join(
-        PLACEHOLDER.sub(lambda m, plain=bool(i % 2): value(m, plain), part)
-        for i, part in enumerate(parts)
-    )
+    return fill_places(text, value)
 
 
 def prose(text: str, lang: str, records: Records, chapter: str, where: str) -> str:

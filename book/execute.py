@@ -32,6 +32,7 @@ from nbformat import NotebookNode
 from book.files import ROOT, write_atomically
 from book.fingerprint import code_cells, code_key, data_state, full_key, load
 from book.jobs import Job
+from book.places import PLACEHOLDER, fill_notebook
 from book.progress import Progress
 from lib.results import state_of
 
@@ -346,8 +347,9 @@ class Run:
         else:
             text = self._tidied(nb, seconds, told["device"], None)
             place = self.entry(".failed")
-            for path in [place, *self._failed_out()]:
-                write_atomically(path, text)
+            write_atomically(place, text)
+            for path in self._failed_out():
+                write_atomically(path, self._filled(text))
             self.result = Result(
                 self.job.name, self.job.profile, "failed", path=place,
                 seconds=seconds, device=told["device"], records=records(nb),
@@ -395,11 +397,27 @@ class Run:
             for old in versions[:-KEPT]:
                 old.unlink(missing_ok=True)
         if self.job.out:
+            text = self._filled(text)
             same = self.job.out.exists() and self.job.out.read_bytes() == text.encode()
             if not same:
                 write_atomically(self.job.out, text)
         for stale in [self.entry(".failed"), *self._failed_out()]:
             stale.unlink(missing_ok=True)
+
+    def _filled(self, text: str) -> str:
+        """The notebook as a reader gets it: the results stand in its prose."""
+        if not PLACEHOLDER.search(text):
+            return text
+        nb = nbformat.reads(text, as_version=4)
+        fill_notebook(nb, records(nb), self._records_of)
+        return nbformat.writes(nb).rstrip("\n") + "\n"
+
+    def _records_of(self, number: str) -> dict[str, dict]:
+        """What another chapter recorded when it last passed in this profile."""
+        kept = (path for path in self.entry().parent.glob(f"{number}_*.ipynb")
+                if not path.name.endswith(".failed.ipynb"))
+        last = max(kept, key=lambda path: path.stat().st_mtime, default=None)
+        return records(nbformat.read(last, as_version=4)) if last else {}
 
     def _tidied(
         self, nb: NotebookNode, seconds: float, device: str, data: list[str] | None

@@ -340,6 +340,23 @@ def test_a_run_or_a_page_whose_input_is_not_what_it_was_runs_again(ran, tmp_path
         assert (again.cached, again.records["seen"]["value"]) == (False, found)
 
 
+def test_what_a_run_hands_out_has_its_results_in_its_prose(ran, tmp_path):
+    file, out = tmp_path / "08_places.py", tmp_path / "out.ipynb"
+    file.write_text(
+        "# %% [markdown]\n"
+        "# ⟨small⟩, `⟨small⟩`, $⟨none⟩$, ⟨none⟩, ⟨01.length⟩, ⟨98.far⟩\n"
+        "# %%\nfrom lib.results import record\nrecord(small=1.23e-7)\n",
+        encoding="utf-8",
+    )
+    job = Job(file, "smoke", out=out)
+    for cached in (False, True):
+        assert execute_many([job], progress=False)[0].cached == cached
+        assert read(out).cells[0].source == (
+            "1.2&nbsp;×&nbsp;10<sup>−7</sup>, `1.2e-07`, $–$, –, 4, (98: far)")
+        assert "⟨small⟩" in read(executing.Run(job).entry()).cells[0].source
+        assert "⟨small⟩" in file.read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A small repository: a library with a package, data and pins."""
