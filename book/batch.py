@@ -140,7 +140,7 @@ def plan(
         raise UsageError(
             f"profile '{profile}' is not known; use one of {', '.join(known.profiles)}"
         )
-    if not options.jobs.isdigit() or int(options.jobs) < 1:
+    if not options.jobs.isdecimal() or int(options.jobs) < 1:
         raise UsageError(f"--jobs is '{options.jobs}'; give a whole number from 1 on")
     paths = known.find(options.what)
     if options.others:

@@ -189,7 +189,7 @@ def build(profile: str, jobs: int, out: Path) -> list[Result]:
 
 def positive(text: str) -> int:
     """Read a number of jobs."""
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
     return int(text)
 

@@ -132,12 +132,15 @@ def to_svg(figure: Figure, name: str = "figure") -> str:
 def labels_as_written(figure: Figure) -> None:
     """Let labels stand as they are: a `$` in a sentence of the reader is no formula.
 
-    What matplotlib writes as a formula itself, the powers of a scale, stays one.
+    What matplotlib writes as a formula itself, the powers of a scale, stays one, and
+    `\\$` is a dollar sign for it anyway.
     """
     for axes in figure.axes:  # makes the ticks, whose texts are then there to be set
         axes.get_xticklabels(which="both"), axes.get_yticklabels(which="both")
     for text in figure.findobj(Text):
-        text.set_parse_math(r"\mathdefault" in text.get_text())
+        written = text.get_text()
+        dollars = re.search(r"(?<!\\)\$", written)
+        text.set_parse_math(not dollars or r"\mathdefault" in written)
 
 
 def table_payload(frame: pd.DataFrame, digits: int = 3) -> dict[str, Any]:

@@ -41,7 +41,7 @@ _BLOCK = 30_000  # words whose margins are met before the scores move
 def cores() -> int:
     """How many threads to use: ``OMP_NUM_THREADS``, else the cores of this process."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given):
+    if given.isdecimal() and int(given):
         return int(given)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -57,7 +57,7 @@ import lib
 from lib import data
 from lib.figures import COLOURS, show, use_style
 from lib.profile import expect, settings
-from lib.results import record
+from lib.results import record, used
 
 # %% tags=["hide-input"]
 expect(int, seed=seed)
@@ -354,7 +354,8 @@ from tiktoken_ext.openai_public import r50k_pat_str
 other = tiktoken.Encoding("gpt2", pat_str=r50k_pat_str, special_tokens={},
                           mergeable_ranks=ids)
 draw = random.Random(seed)
-code = sorted(Path(lib.__file__).parent.glob("*.py"))
+used(code := sorted(Path(lib.__file__).parent.glob("*.py")))
+source = "\n".join(file.read_text("utf-8") for file in code)
 emoji = [chr(c) for c in range(0x1F300, 0x1FAFF)]
 joined = ["👩‍👩‍👧‍👦", "🤦🏻‍♂️", "👋🏽", "🇰🇷", "❤️", "1️⃣"]
 known = [chr(c) for c in range(0x20000)
@@ -363,7 +364,7 @@ strange = "".join(draw.choices(known, k=3_000))
 texts = {
     "영어 | English": plays[-cfg.characters:],
     "한국어 | Korean": reviews[-cfg.characters:],
-    "코드 | code": "\n".join(map(Path.read_text, code))[:cfg.characters],
+    "코드 | code": source[:cfg.characters],
     "그림 문자 | emoji": " ".join([*emoji, *joined, *draw.sample(emoji, 99)]),
     "아무 글자 | any characters": strange,
 }

@@ -163,6 +163,7 @@ MISTYPED = (
     (["01", "-p", "steps"], "expected 2 arguments"),
     (["book", "--jobs", "two"], "--jobs is 'two'; give a whole number from 1 on"),
     (["book", "--jobs", "0"], "--jobs is '0'; give a whole number from 1 on"),
+    (["book", "--jobs", "²"], "--jobs is '²'; give a whole number from 1 on"),
     (["book", "--frob"], "unrecognized arguments: --frob"),
     (["book", "--out", "/dev/null/x"],
      "the output folder /dev/null/x cannot be written"),
