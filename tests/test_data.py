@@ -23,7 +23,7 @@ from lib import cache, corpora, data, download, models
 from lib.commands import module_command
 from lib.download import DataError, DiskFull, Refused
 from lib.screening import BUDGETS
-from tests.real_data import real
+from tests.real_data import canonical, real
 
 GOOD = ("Speak, speak.\n" * 40_000).encode()  # two blocks and a bit
 HASH = hashlib.sha256(GOOD).hexdigest()
@@ -810,6 +810,22 @@ def test_the_real_wheel_gives_the_pinned_bytes(name, tmp_path, monkeypatch, caps
     assert (
         data.describe(name) == wheels[0].get("title", cache.row_of(name)["title"])["en"]
     )
+
+
+@pytest.mark.parametrize(("name", "lines"), [
+    ("tinyshakespeare", 40_000), ("korean", 60_056), ("nsmc_valid", 3_000),
+    ("wikitext2_valid", 3_760), ("wikitext2_test", 4_358),
+])
+def test_the_canonical_files_are_the_pinned_ones(name, lines, tmp_path, monkeypatch):
+    (from_mirror,) = (o for o in cache.row_of(name)["from"] if o["origin"] == "mirror")
+    (file,) = from_mirror["files"]  # of each of these rows there is one
+    folder = canonical(file["path"]).parent
+    monkeypatch.setattr(cache, "CACHE", tmp_path)
+    monkeypatch.setenv(cache.MIRROR, str(folder))
+    assert data.path(name).read_text("utf-8").count("\n") == lines
+    assert data.source(name) == "mirror"
+    title = from_mirror.get("title", cache.row_of(name)["title"])
+    assert data.describe(name) == title["en"]
 
 
 def test_shakespeare_has_the_format_of_shakespeare():
