@@ -120,15 +120,16 @@ pd.DataFrame(table, columns=[
     "조각 | pieces"]).set_index("")
 
 # %% [markdown] tags=["lang-ko"]
-# `고·1/3`은 “고”를 이루는 바이트 세 개 가운데 첫째만 든 조각이고, `␣`는 빈칸입니다. 영어 문장은 낱말 하나가 조각 하나입니다. 한국어 문장은 거의 바이트 하나하나로 부서졌습니다. 두 토크나이저가 주로 영어 글에서 쌍을 세었기 때문입니다. 한 문장만의 일이 아닌지, 영어는 ⟨english_ko⟩, 한국어는 ⟨korean_ko⟩에서 앞쪽 ⟨n_characters⟩글자씩을 잘라 셉니다.
+# `고·1/3`은 “고”를 이루는 바이트 세 개 가운데 첫째만 든 조각이고, `␣`는 빈칸입니다. 영어 문장은 낱말 하나가 조각 하나입니다. 한국어 문장은 거의 바이트 하나하나로 부서졌습니다. 두 토크나이저가 주로 영어 글에서 쌍을 세었기 때문입니다. 한 문장만의 일이 아닌지, 영어는 ⟨english_ko⟩에서 앞쪽 ⟨n_english⟩글자, 한국어는 ⟨korean_ko⟩에서 앞쪽 ⟨n_korean⟩글자를 잘라 셉니다.
 # %% [markdown] tags=["lang-en"]
-# `고·1/3` is a piece that holds only the first of the three bytes of “고”, and `␣` is a space. In the English sentence a word is a piece. The Korean sentence has nearly fallen into single bytes, because both tokenizers counted their pairs mostly in English text. Is it only this sentence? We cut the first ⟨n_characters⟩ characters of ⟨english_en⟩ and, for Korean, of ⟨korean_en⟩, and count.
+# `고·1/3` is a piece that holds only the first of the three bytes of “고”, and `␣` is a space. In the English sentence a word is a piece. The Korean sentence has nearly fallen into single bytes, because both tokenizers counted their pairs mostly in English text. Is it only this sentence? We cut the first ⟨n_english⟩ characters of ⟨english_en⟩ and, for Korean, the first ⟨n_korean⟩ of ⟨korean_en⟩, and count.
 
 # %%
 corpora = {"tinyshakespeare": "영어 | English", "korean": "한국어 | Korean"}
+parts = {corpus: text(corpus)[:cfg.characters] for corpus in corpora}
 cut_ids, table = {}, []
 for corpus, language in corpora.items():
-    part = text(corpus)[:cfg.characters]
+    part = parts[corpus]
     for name, cutter in cutters.items():
         ids = cutter.encode(part).ids
         cut_ids[corpus, name] = ids
@@ -149,10 +150,12 @@ record(**{f"tokens_{place}": value
           for place, value in zip(places, per_character, strict=True)})
 record(**{f"bytes_{place}": value
           for place, value in zip(places, bytes_each, strict=True)})
-record(**{f"{name}_{side}": describe(corpus, side)
-          for name, corpus in zip(("english", "korean"), corpora, strict=True)
-          for side in ("ko", "en")})
-record(n_characters=cfg.characters, vocab=smollm2.get_vocab_size(),
+for name, (corpus, part) in zip(("english", "korean"), parts.items(),
+                                strict=True):
+    record(f"n_{name}", len(part))
+    record(**{f"{name}_{side}": describe(corpus, side)
+              for side in ("ko", "en")})
+record(vocab=smollm2.get_vocab_size(),
        gpt2_vocab=cutters["GPT-2"].get_vocab_size(),
        d_model=model.config.hidden_size,
        longer_gpt2=per_character.iloc[2] / per_character.iloc[0],
@@ -1158,7 +1161,8 @@ pd.DataFrame([
     ["토크나이저 | Tokenizer", gpt2_name],
     ["영어 말뭉치 | English corpus", english_name],
     ["한국어 말뭉치 | Korean corpus", korean_name],
-    ["말뭉치마다 글자 | Characters of each corpus", f"{cfg.characters:,}"],
+    ["말뭉치의 글자 | Characters of the corpora",
+     ", ".join(f"{len(part):,}" for part in parts.values())],
     ["장치 | Device", str(cfg.device)],
     ["torch, transformers, tokenizers", versions],
     ["프로필 | Profile", cfg.profile],

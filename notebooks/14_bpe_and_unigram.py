@@ -271,12 +271,13 @@ def bytes_per_piece(merges, words):
     return curve
 
 # %%
-reviews = data.text("korean")
-few, part = 2 * cfg.new_pieces // 5, cfg.characters // 8
+korean_text = data.text("korean")
+few = 2 * cfg.new_pieces // 5
+part = min(cfg.characters // 8, len(korean_text) // 2)
 heard = {"English": list(merges)[:few], "Korean": learn_merges(
-    Counter(pre_tokens(reviews[:part])), few)}
+    Counter(pre_tokens(korean_text[:part])), few)}
 held = {"English": Counter(pre_tokens(plays[-2 * part:])),
-        "Korean": Counter(pre_tokens(reviews[part:2 * part]))}
+        "Korean": Counter(pre_tokens(korean_text[part:2 * part]))}
 curves = {(taught, read): bytes_per_piece(heard[taught], held[read])
           for taught, read in product(heard, held)}
 
@@ -291,7 +292,7 @@ for axes, taught in zip(both, heard, strict=True):
     axes.set_xlim(0, 1.4 * few)
 both[0].set_ylabel("bytes a piece")
 show(fig)
-record(few=few)
+record(few=few, n_korean=part)
 for (taught, read), curve in curves.items():
     record(f"{taught.lower()}_on_{read.lower()}", curve[-1],
            text=f"{curve[-1]:.2f}")
@@ -304,9 +305,9 @@ for (taught, read), curve in curves.items():
 # <!-- alt: Two line plots. On the left the line of English rises steeply and then more slowly, while that of Korean lies nearly flat close to 1. On the right the line of Korean rises high and that of English stays low. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 영어에서 배운 병합 ⟨few⟩개는 영어를 조각당 ⟨english_on_english⟩바이트까지 묶지만 한국어는 ⟨english_on_korean⟩바이트에 머뭅니다. 한국어에서 배우면 한국어가 ⟨korean_on_korean⟩바이트, 영어가 ⟨korean_on_english⟩바이트입니다. 알고리즘은 같습니다. 다른 것은 **누구의 글을 세었는가**입니다(한국어는 글자 수로 영어의 1/8만 세었습니다).
+# 영어에서 배운 병합 ⟨few⟩개는 영어를 조각당 ⟨english_on_english⟩바이트까지 묶지만 한국어는 ⟨english_on_korean⟩바이트에 머뭅니다. 한국어에서 배우면 한국어가 ⟨korean_on_korean⟩바이트, 영어가 ⟨korean_on_english⟩바이트입니다. 알고리즘은 같습니다. 다른 것은 **누구의 글을 세었는가**입니다(한국어는 ⟨n_korean⟩글자만 세었습니다).
 # %% [markdown] tags=["lang-en"]
-# ⟨few⟩ merges from English bind English into ⟨english_on_english⟩ bytes a piece and leave Korean at ⟨english_on_korean⟩. Learned from Korean, they give ⟨korean_on_korean⟩ bytes in Korean and ⟨korean_on_english⟩ in English. The algorithm is the same; the difference is **whose text was counted** (of Korean, only 1/8 as many characters).
+# ⟨few⟩ merges from English bind English into ⟨english_on_english⟩ bytes a piece and leave Korean at ⟨english_on_korean⟩. Learned from Korean, they give ⟨korean_on_korean⟩ bytes in Korean and ⟨korean_on_english⟩ in English. The algorithm is the same; the difference is **whose text was counted** (of Korean, only ⟨n_korean⟩ characters).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bpe-encoding -->
@@ -363,7 +364,7 @@ known = [chr(c) for c in range(0x20000)
 strange = "".join(draw.choices(known, k=3_000))
 texts = {
     "영어 | English": plays[-cfg.characters:],
-    "한국어 | Korean": reviews[-cfg.characters:],
+    "한국어 | Korean": korean_text[-cfg.characters:],
     "코드 | code": source[:cfg.characters],
     "그림 문자 | emoji": " ".join([*emoji, *joined, *draw.sample(emoji, 99)]),
     "아무 글자 | any characters": strange,
@@ -469,9 +470,9 @@ def tokens_each(tokenizer, text):
 
 # %%
 smollm2 = load_tokenizer(data.path("smollm2") / "tokenizer.json")
-spread = {name: tokens_each(tokenizer, reviews[:cfg.characters])
+spread = {name: tokens_each(tokenizer, korean_text[:cfg.characters])
           for name, tokenizer in (("GPT-2", gpt2), ("SmolLM2", smollm2))}
-seen = set(gpt2.encode(reviews[:cfg.characters]).ids)
+seen = set(gpt2.encode(korean_text[:cfg.characters]).ids)
 record(n_syllables=len(spread["GPT-2"]), pieces_seen=len(seen),
        gpt2_vocab=gpt2.get_vocab_size(),
        syllable_gpt2=spread["GPT-2"].mean(),
