@@ -692,8 +692,8 @@ table([(NAMES[kind], *(f"{x:.2f}" for x in (
 # 파일에서 배운 점수는 출현의 ⟨learned_right⟩%를 교사와 같게 자릅니다. 틀린 출현은 가장 나은
 # 공식의 ⟨fewer⟩분의 1입니다. 그래도 처음부터 끝까지 같은
 # 번호로 바뀌는 파일은 ⟨same_files⟩%입니다. 낱말 하나만 달라도 파일은 달라지기 때문입니다.
-# 한국어에서는 배운 점수가 ⟨korean_wrong⟩%, 공식이 ⟨korean_closed⟩%로, 공식보다 나아진 것이
-# 거의 없습니다. 까닭은 [뒤에서](#distill-limits) 봅니다. 아래쪽의 만든 글은 일부러 어렵게 고른 것입니다. 특히 같은 글자가
+# 한국어에서는 배운 점수가 ⟨korean_wrong⟩%, 공식이 ⟨korean_closed⟩%입니다. 무엇이 더 나아지는
+# 것을 막는지는 [뒤에서](#distill-limits) 봅니다. 아래쪽의 만든 글은 일부러 어렵게 고른 것입니다. 특히 같은 글자가
 # 되풀이되는 글과 낱말을 이어 붙인 글에서는 여전히 많이 틀립니다.
 #
 # 파일의 크기는 ⟨file_mb⟩ MB입니다. 어휘 ⟨vocab_size⟩개 가운데 ⟨same_ids⟩개의 번호가 교사와
@@ -706,8 +706,8 @@ table([(NAMES[kind], *(f"{x:.2f}" for x in (
 # occurrences as the teacher does; the best formula has ⟨fewer⟩ times
 # as many errors. Still, only ⟨same_files⟩% of the files become the same ids from the
 # first to the last: one word is enough to make a file differ. In Korean the learned
-# scores get ⟨korean_wrong⟩% wrong and the formula ⟨korean_closed⟩%, next to no gain;
-# [below](#distill-limits) we see why. The made text further down is hard on purpose: runs of one character and words
+# scores get ⟨korean_wrong⟩% wrong and the formula ⟨korean_closed⟩%;
+# [below](#distill-limits) we see what keeps them from more. The made text further down is hard on purpose: runs of one character and words
 # glued together still go wrong often.
 #
 # The file has ⟨file_mb⟩ MB. Of the vocabulary's ⟨vocab_size⟩ ids, ⟨same_ids⟩ are as in the
@@ -1046,15 +1046,15 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # %% [markdown] tags=["lang-ko"]
 # 틀린 출현 ⟨missed⟩개(⟨missed_types⟩종) 가운데 ⟨tied_share⟩%가 동점입니다. 곧 떼어 둔 파일에서
 # 출현의 적어도 ⟨floor⟩%는 점수를 어떻게 정하든 틀립니다. 한국어만 보면 틀린 출현의 ⟨korean_tied⟩%가
-# 동점입니다. `ㅋㅋㅋ`처럼 같은 글자를 되풀이하는 말이 여기에 듭니다. 한국어에서 공식보다 나아진
-# 것이 거의 없던 까닭입니다.
+# 동점입니다. `ㅋㅋㅋ`처럼 같은 글자를 되풀이하는 말이 흔히 동점이 됩니다. 동점이 많은 글일수록
+# 배워서 나아질 것이 적습니다.
 #
 # 동점을 넘으려면 점수 밖의 장치가 필요합니다.
 # %% [markdown] tags=["lang-en"]
 # Of ⟨missed⟩ wrong occurrences (⟨missed_types⟩ types), ⟨tied_share⟩% are ties: that is,
 # at least ⟨floor⟩% of all occurrences in held-out files are wrong under any scores. In Korean alone,
 # ⟨korean_tied⟩% of the wrong occurrences are ties; words that repeat one letter, such as
-# the laughter `ㅋㅋㅋ`, are among them. This is why learning gained next to nothing there.
+# the laughter `ㅋㅋㅋ`, often are. The more of a text's errors are ties, the less learning can gain.
 #
 # Going past ties takes a device beyond scores.
 

@@ -548,7 +548,7 @@ def strip(axes, y, tokenizer, text, colour):
 
 
 old_pieces = unigram_pieces(before)
-shorts = [t for t in held if 40 <= len(t.encode()) <= 90][:6]
+shorts = sorted(held, key=lambda t: abs(len(t.encode()) - 65))[:6]
 fig, axes = plt.subplots(figsize=(6.6, 3.6))
 for n, line in enumerate(shorts):
     strip(axes, -n + 0.2, before, line, COLOURS["grey"])
