@@ -121,15 +121,26 @@ def korean_swap(
     *, reviews: int, pieces: int, documents: int, letters: int = 300,
     passes: int = 12, seed: int = 0,
 ) -> KoreanSwap:
-    """The swap of the chapters: pieces of Korean reviews in the tokenizer of SmolLM2.
+    """The swap of the chapters: pieces of Korean text in the tokenizer of SmolLM2.
 
-    reviews: that the pieces come from. documents: reviews to measure on; of English
-    a quarter as many, of so many letters each. pieces, passes, seed: see `small_swap`.
+    reviews: lines that the pieces come from, at most. documents: lines to measure on;
+    of English a quarter as many, of so many letters each. pieces, passes, seed: see
+    `small_swap`.
+
+    Raises
+    ------
+    ValueError
+        If the text has not twice as many lines as documents.
     """
     from lib import data
 
     original = Tokenizer.from_file(str(data.path("smollm2") / "tokenizer.json"))
     korean = [line for line in data.text("korean").splitlines() if line.strip()]
+    if not 1 <= documents <= len(korean) // 2:
+        raise ValueError(
+            f"documents is {documents} and {data.describe('korean')} has {len(korean)} "
+            f"lines to learn from and to measure on; use 1 to {len(korean) // 2}"
+        )
     held = korean[::len(korean) // documents][:documents]
     away = set(held)
     domain = [line for line in korean if line not in away]
