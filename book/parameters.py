@@ -36,6 +36,7 @@ EXAMPLES = {"int": "[1, 2]", "float": "[0.5, 1]", "str": "[a, b]"}
 WORDS = re.compile(r"([\w+.-]+(?:, [\w+.-]+)*) or ([\w+.-]+)(?=[;:]|$)")
 LIMITS = re.compile(r"(-?[\d.]+) to (-?[\d.]+)(?=[;:]|$)")
 HEAD = re.compile(r"# %%(?!%)(.*)")
+SEEDS = (0.0, 2.0**32 - 1)  # what every generator of random numbers takes
 LONGEST = 60  # characters of a value that a message repeats
 
 
@@ -64,7 +65,13 @@ class Parameter:
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """The least and the most that a number may be."""
+        """The least and the most that a number may be; a seed has the same everywhere.
+
+        >>> Parameter("layer", 3, "int", "0 to 29: which").limits
+        (0.0, 29.0)
+        """
+        if self.name == "seed" and self.kind == "int":
+            return SEEDS
         numbers = LIMITS.match(self.meaning) if self.kind in ("int", "float") else None
         return (float(numbers[1]), float(numbers[2])) if numbers else None
 
@@ -76,7 +83,7 @@ class Parameter:
         if item:
             words = f"a list of {OF_ITEMS[item]} such as {EXAMPLES[item]}"
         if self.limits:
-            words += " from {:g} to {:g}".format(*self.limits)
+            words += " from {:.12g} to {:.12g}".format(*self.limits)
         if self.default is None:
             words = words.replace(" or ", ", ") + " or None"
         return words

@@ -67,6 +67,14 @@ def test_a_number_beyond_the_limits_that_its_comment_names_is_refused():
             fitting(layer, text, "02")
 
 
+def test_a_seed_is_one_that_every_generator_takes():
+    seed = Parameter("seed", 0, "int", "of the first weights")
+    assert fitting(seed, "4294967295", "90") == 2**32 - 1
+    for text in ("-1", "4294967296", "9" * 20):
+        with pytest.raises(UsageError, match="a whole number from 0 to 4294967295"):
+            fitting(seed, text, "90")
+
+
 def test_parameters_are_the_assignments_of_the_tagged_cell_with_their_comments(
     tmp_path
 ):
