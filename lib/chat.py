@@ -99,7 +99,8 @@ def _written(
     top_k: int | None,
     generator: torch.Generator,
 ) -> Iterator[str]:
-    device, ids, pending = next(model.parameters()).device, list(ids), []
+    device, ids = next(model.parameters()).device, list(ids)
+    before, pending = ids[-1:], []  # shown already, and not yet a whole character
     for _ in range(n_tokens):
         seen = torch.tensor([ids[-model.config.context :]], device=device)
         training = model.training
@@ -111,12 +112,21 @@ def _written(
         chosen = next_token(known, temperature, top_k, generator=generator).item()
         ids.append(chosen)
         pending.append(chosen)
-        text = tokens.decode(pending)
+        text = _behind(tokens, before, pending)
         if not text.endswith(UNFINISHED) or len(pending) >= LONGEST_CHARACTER:
-            pending = []
+            before, pending = pending, []
             yield text
     if pending:
-        yield tokens.decode(pending)
+        yield _behind(tokens, before, pending)
+
+
+def _behind(tokens: Tokens, before: list[int], pending: list[int]) -> str:
+    """What tokens add to the text before them.
+
+    By themselves they would lose the blank that SentencePiece's tokens begin with:
+    its decoder takes it off the first.
+    """
+    return tokens.decode([*before, *pending])[len(tokens.decode(before)):]
 
 
 def chat_widget(model: nn.Module, tokens: Tokens, prompt: str = "ROMEO:") -> Any:

@@ -93,6 +93,25 @@ def test_a_character_of_several_tokens_comes_whole():
     assert "".join(reply(Parrot(broken, 256), tokens, "a", 21, 0.0)).endswith("z")
 
 
+class SentencePieces:
+    """Pieces that begin with a blank; decoding takes that of the first one off."""
+
+    name, pieces = "pieces", (" the", " cat", " sat", "s")
+    vocab = len(pieces)
+
+    def encode(self, text):
+        return [self.pieces.index(f" {word}") for word in text.split()]
+
+    def decode(self, ids):
+        return "".join(self.pieces[i] for i in ids).removeprefix(" ")
+
+
+def test_words_keep_the_blank_between_them_whatever_the_decoder_takes_off():
+    parrot = Parrot([1, 3, 2, 0], vocab=4)
+    pieces = list(reply(parrot, SentencePieces(), "the", 4, temperature=0))
+    assert pieces == [" cat", "s", " sat", " the"]
+
+
 def test_the_seed_decides_the_text():
     model = tiny()
 
