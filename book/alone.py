@@ -22,7 +22,8 @@ class Busy(Exception):
 
 @contextlib.contextmanager
 def alone(
-    file: Path, work: str, wait: bool = True, note: Path | None = None
+    file: Path, work: str, wait: bool = True, note: Path | None = None,
+    where: str = "this folder",
 ) -> Iterator[tuple[int, ...]]:
     """Hold the lock on `file`; yield the descriptors that a child must inherit.
 
@@ -39,7 +40,7 @@ def alone(
         return
     with _open(file) as handle:
         if not _locked(handle, wait=False):
-            at_work = f"{work} is at work in this folder{_who(note)}"
+            at_work = f"{work} is at work in {where}{_who(note)}"
             if not wait:
                 raise Busy(f"A {at_work}: let it end, or stop it, and run this again.")
             print(f"Another {at_work}; waiting for it to end.", flush=True)

@@ -29,6 +29,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from book.alone import alone
 from book.command import listed, parse, refuse_others
 from book.files import ROOT, SyncError, shown
 from book.jobs import NOTEBOOKS, Catalogue, Job, catalogue
@@ -208,10 +209,25 @@ def main(argv: list[str] | None = None, folder: Path = NOTEBOOKS) -> int:
     except (UsageError, SyncError) as error:
         print(error, file=sys.stderr)
         return 2
+    lock = out / ".lock"
+    lock.touch()
+    try:
+        with alone(lock, "run", note=out / ".running.json", where=shown(out)):
+            return run(jobs, workers, needed, options.what, out, given, known)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def run(
+    jobs: list[Job], workers: int, needed: bool, what: str, out: Path,
+    given: list[tuple[str, str]], known: Catalogue,
+) -> int:
+    """Execute and report; data is had first where it is ``needed``."""
     from book.execute import Interrupted, execute_many
     from book.report import report
 
-    title = f"{options.what}, profile {jobs[0].profile}"
+    title = f"{what}, profile {jobs[0].profile}"
     stopped = False
     try:
         if needed and (code := have_data()):
@@ -225,9 +241,6 @@ def main(argv: list[str] | None = None, folder: Path = NOTEBOOKS) -> int:
         print("the disk is full: free some space and run the same again; what has "
               "finished is kept", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from there", file=sys.stderr)
-        return 130
     report(results, out, title, given, known.key_results)
     print(f"report and notebooks: {shown(out)}")
     bad = [r for r in results if not r.ok]

@@ -13,6 +13,7 @@ import pytest
 
 from book import batch
 from book import execute as executing
+from book.alone import alone
 from book.batch import assign, place
 from book.command import parse
 from book.files import ROOT
@@ -420,3 +421,25 @@ def test_without_chosen_results_the_report_shows_the_last_ones():
     result = executing.Result("01_x", "book", "ok", records=recorded)
     assert key_results(result) == "r2 = 2; r3 = 3; r4 = 4; r5 = 5"
     assert key_results(result, ["r5", "none"]) == "r5 = 5"
+
+
+def test_a_second_run_into_the_same_folder_waits_for_the_first(tmp_path):
+    (tmp_path / "01_x.py").write_text("# %%\n1\n")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".lock").touch()
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom book import batch, execute\n"
+        f"execute.EXECUTED = Path({str(tmp_path / 'cache')!r})\n"
+        f"code = batch.main([{str(tmp_path / '01_x.py')!r}, '--out', {str(out)!r}])\n"
+        "sys.exit(code)\n"
+    )
+    with alone(out / ".lock", "run", note=out / ".running.json"):
+        second = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said = second.stdout.readline()
+        assert not (out / "01_x.ipynb").exists()
+    second.communicate()
+    assert said == (f"Another run is at work in {out} (process {os.getpid()}, since "
+                    f"{said.split('since ')[1][:8]}); waiting for it to end.\n")
+    assert second.returncode == 0 and (out / "01_x.ipynb").exists()
