@@ -23,6 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lib.download import flush_folder
+
 INDEX = "checkpoint.json"
 FORMAT = 1
 AGAIN = "train again, or name another checkpoint"
@@ -349,14 +351,3 @@ def _flushed(file: Path) -> str:
     with open(file, "rb+") as stream:  # Windows flushes only what may be written
         os.fsync(stream.fileno())
     return _sha256(file)
-
-
-def flush_folder(folder: Path) -> None:
-    """See the names in a folder onto the disk."""
-    if os.name == "nt":
-        return  # Windows has no handle of a folder to flush
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

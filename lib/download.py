@@ -65,6 +65,17 @@ def expect_room(folder: Path, bytes_needed: int) -> None:
         )
 
 
+def flush_folder(folder: Path) -> None:
+    """See the names in a folder onto the disk."""
+    if os.name == "nt":
+        return  # Windows has no handle of a folder to flush
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def disk_is_full(error: OSError, folder: Path) -> DiskFull | None:
     """Translate the system's `no space left` into our sentence, else None."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

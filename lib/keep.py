@@ -28,7 +28,6 @@ from lib.checkpoint import (
     INDEX,
     CheckpointError,
     describe,
-    flush_folder,
     load_first,
     optimizer_parts,
     part,
@@ -37,6 +36,7 @@ from lib.checkpoint import (
     save,
     whole,
 )
+from lib.download import flush_folder
 from lib.running import random_state, set_random_state
 
 #: The checkpoints of a run, in the order in which they are gone on with.

@@ -33,8 +33,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from lib.cache import ROOT, say
-from lib.checkpoint import flush_folder
-from lib.download import DataError, disk_is_full, sha256_of
+from lib.download import DataError, disk_is_full, flush_folder, sha256_of
 
 __all__ = ["TREE", "Room", "StageError", "Step", "carry_out", "command", "expect",
            "manifest_of", "standing"]

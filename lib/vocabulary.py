@@ -25,8 +25,8 @@ from lib.stages import Room, StageError, Step, carry_out
 from lib.vocabulary_corpus import fill, own_clean_files, raw_files
 from lib.vocabulary_original import model_files
 
-__all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "for_profile", "parsed",
-           "run", "run_all", "settled"]
+__all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "for_profile", "judged",
+           "parsed", "run", "run_all", "settled"]
 
 STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
 
@@ -102,7 +102,8 @@ LEAST = {"seed": 0, "corpus_documents": 1, "passes": 1, "made_items": 0, "least"
 #: Numbers above 0 and at most 1.
 PARTS = ("share", "rows_learning_rate", "learning_rate")
 #: Texts of which only some mean something.
-KNOWN = {"mixed_precision": ("no", "bf16", "fp16"), "device": DEVICES}
+KNOWN = {"mixed_precision": ("no", "bf16", "fp16"), "device": DEVICES,
+         "init_strategy": ("mean", "random", "zeros", "constituents", "hidden_states")}
 
 
 def settled(given: dict[str, Any], profile: str = "book") -> Options:
@@ -122,6 +123,18 @@ def settled(given: dict[str, Any], profile: str = "book") -> Options:
     options = for_profile(Options(**given), profile)
     _check_ranges(options)
     return options
+
+
+def judged(given: dict[str, Any], profile: str) -> None:
+    """Refuse the values of the notebook's parameters, before anything is started.
+
+    Raises
+    ------
+    StageError
+        As `settled`, or if `stages` names none.
+    """
+    settled({name: given[name] for name in NAMES}, profile)
+    chosen(given["stages"])
 
 
 def _check_ranges(options: Options) -> None:

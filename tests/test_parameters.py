@@ -2,11 +2,14 @@
 
 import ast
 import json
+import subprocess
+import sys
 
 import pytest
 
-from book import command
+from book import batch, command
 from book.batch import assign
+from book.files import ROOT
 from book.jobs import catalogue
 from book.parameters import (
     UNKNOWN,
@@ -17,7 +20,9 @@ from book.parameters import (
     parameters_of,
 )
 from book.sync import sync_one
+from lib import vocabulary
 from lib.profile import expect
+from lib.vocabulary_align import STRATEGIES
 
 NOTEBOOKS = catalogue().chapters()
 
@@ -169,10 +174,8 @@ def test_a_word_that_is_not_utf_8_is_one_sentence(words):
 def test_a_parameter_written_as_an_option_is_answered_with_the_way_to_write_it(
     words, said
 ):
-    from book.batch import plan
-
     with pytest.raises(UsageError, match=said):
-        plan(command.parse(["transformer", *words]), catalogue())
+        batch.plan(command.parse(["transformer", *words]), catalogue())
 
 
 @pytest.mark.parametrize(("word", "said"), [
@@ -214,6 +217,45 @@ def test_aliases_lead_to_names_that_exist_and_are_no_name_of_their_own_notebook(
     names = {n for path in NOTEBOOKS for n in parameters_of(path)} | set(known.groups)
     for word, ours in known.aliases.items():
         assert set(ours) <= names, word
+
+
+REFUSES = """\
+import sys
+from book import batch
+code = batch.main(sys.argv[1:])
+print(code, sorted({"torch", "papermill", "nbformat"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("words", [
+    *([number, "-p", "learning_rate", "-1"] for number in catalogue().checks),
+    ["ivr", "-p", "mixed_precision", "fp99"], ["ivr", "-p", "stages", "foo"],
+    ["align", "-p", "init_strategy", "best"],
+    ["02", "-p", "layer", "77"], ["05", "-p", "schedule", "linear"],
+], ids=" ".join)
+def test_a_value_that_a_table_refuses_is_refused_before_anything_heavy_is_imported(
+    words
+):
+    done = subprocess.run([sys.executable, "-c", REFUSES, *words], cwd=ROOT, text=True,
+                          capture_output=True, check=True, encoding="utf-8")
+    assert done.stdout == "2 []\n"
+    assert words[2] in done.stderr or words[3] in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_checks_take_what_the_groups_and_pages_of_the_book_give():
+    known = catalogue()
+    for number in known.checks:
+        path = known.numbered(number)
+        presets = [given for group, given in known.presets.items()
+                   if known.members(group) == [path]]
+        for given in ({}, known.page(path), *presets):
+            for profile in known.profiles:
+                batch.check(path, given, profile, known)
+
+
+def test_the_ways_to_begin_rows_that_are_known_before_are_those_there_are():
+    assert set(vocabulary.KNOWN["init_strategy"]) == set(STRATEGIES)
 
 
 def test_every_group_has_a_meaning_in_both_languages():
