@@ -105,10 +105,16 @@ class SentencePieces:
     def decode(self, ids):
         return "".join(self.pieces[i] for i in ids).removeprefix(" ")
 
+    def labels(self):
+        return list(self.pieces)
+
+    def to_json(self):
+        return {}
+
 
 def test_words_keep_the_blank_between_them_whatever_the_decoder_takes_off():
     parrot = Parrot([1, 3, 2, 0], vocab=4)
-    pieces = list(reply(parrot, SentencePieces(), "the", 4, temperature=0))
+    pieces = list(reply(parrot, SentencePieces(), "the", 4, temperature=0.0))
     assert pieces == [" cat", "s", " sat", " the"]
 
 
