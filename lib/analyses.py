@@ -70,7 +70,7 @@ from lib.analysis_tables import (
 )
 from lib.figures import PAPER, labels_as_written
 from lib.trace import trace
-from lib.trace_families import unwrap
+from lib.trace_layout import unwrap
 from lib.trace_record import Record
 
 __all__ = [
@@ -128,12 +128,16 @@ def as_matrix(table: pd.DataFrame, head: int = 0, **where: Any) -> pd.DataFrame:
     [[0.5, 0.5], [0.5, 0.5]]
     """
     for column, value in ({"head": head} | where).items():
+        if column not in table:
+            raise ValueError(f"the table has no column {column!r}; choose by one of "
+                             f"{', '.join(table)}.")
+        if value not in (known := table[column].unique().tolist()):
+            raise ValueError(f"{column} {value!r} is not there; use one of "
+                             f"{', '.join(map(str, known[:20]))}.")
         table = table[table[column] == value]
     for column in ("attention", "step"):
         if column in table and len(table):
             table = table[table[column] == table[column].iloc[-1]]
-    if not len(table):
-        raise ValueError(f"the table holds no map with {({'head': head} | where)}.")
     labels = [table.drop_duplicates(side).sort_values(side)[f"{side}_token"].tolist()
               for side in ("query", "key")]
     matrix = table.pivot(index="query", columns="key", values="weight")

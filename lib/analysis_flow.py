@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lib.analysis_tables import Tokens, labels_of
-from lib.trace_families import Block, layout
+from lib.trace_layout import Block, heads_of, layout
 from lib.trace_record import Trace
 
 # ---- d. gradients -----------------------------------------------------------------
@@ -25,7 +25,7 @@ def gradient_table(model: nn.Module) -> pd.DataFrame:
         key, value, output, cross.query, …, up, gate, down, ln1, …, embed), parameter
         (weight, bias), gradient, weight (their norms), ratio. A parameter that took
         no part has gradient 0; where the weight is 0, the ratio is NaN. The joined
-        projections of GPT-2 are taken apart; a shared matrix counts once.
+        projections of GPT-2 and GPT-NeoX are taken apart; a shared matrix counts once.
 
     Raises
     ------
@@ -43,14 +43,16 @@ def gradient_table(model: nn.Module) -> pd.DataFrame:
         raise ValueError("no parameter has a gradient; call backward() on a loss "
                          "first, and gradient_table before zero_grad().")
 
-    def add(stack: str, layer: int, kinds: Sequence[str], module: nn.Module) -> None:
+    def add(stack: str, layer: int, kinds: Sequence[str], module: nn.Module,
+            by_head: int = 0) -> None:
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad or id(parameter) in seen:
                 continue  # two modules may share one matrix
             seen.add(id(parameter))
             empty = torch.zeros_like(parameter)
             gradient = empty if parameter.grad is None else parameter.grad
-            pieces = [x.detach().chunk(len(kinds), dim=-1)
+            pieces = [x.detach().unflatten(0, (-1, len(kinds), by_head)).unbind(1)
+                      if by_head else x.detach().chunk(len(kinds), dim=-1)
                       for x in (gradient, parameter)]
             for kind, gradient, weight in zip(kinds, *pieces, strict=True):
                 sizes = gradient.double().norm().item(), weight.double().norm().item()
@@ -63,23 +65,26 @@ def gradient_table(model: nn.Module) -> pd.DataFrame:
         add("", -1, [name], module)
     for stack, blocks in parts.stacks.items():
         for layer, block in enumerate(blocks):
-            for kinds, module in _kinds(block):
-                add(stack, layer, kinds, module)
+            for kinds, module, by_head in _kinds(block):
+                add(stack, layer, kinds, module, by_head)
     for name, module in parts.last.items():
         stack = name.rpartition(".")[0]
         add(stack, len(parts.stacks[stack]), [name.rpartition(".")[2]], module)
     return pd.DataFrame(rows)
 
 
-def _kinds(block: Block) -> Iterator[tuple[list[str], nn.Module]]:
-    """The parts of a block that have parameters, and what each is called."""
-    joined = {"qkv": ["query", "key", "value"], "kv": ["key", "value"]}
+def _kinds(block: Block) -> Iterator[tuple[list[str], nn.Module, int]]:
+    """The parts of a block that have parameters, what each is called, and the size of
+    a head where rows of queries, keys and values take turns head by head."""
+    qkv = ["query", "key", "value"]
+    joined = {"qkv": qkv, "qkv_by_head": qkv, "kv": ["key", "value"]}
     for part, module in block.parts.items():
         owner, _, kind = part.rpartition(".")
         if part in ("attn", "cross") or not isinstance(module, nn.Module):
             continue
         prefix = "cross." if owner == "cross" else ""
-        yield [prefix + name for name in joined.get(kind, [kind])], module
+        by_head = heads_of(block.parts["attn"])[0] if kind == "qkv_by_head" else 0
+        yield [prefix + name for name in joined.get(kind, [kind])], module, by_head
 
 
 # ---- e. the path of each token ----------------------------------------------------

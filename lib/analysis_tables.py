@@ -5,6 +5,7 @@ Each takes a trace (of any family, ours or of `transformers`) and returns a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 
 import pandas as pd
 import torch
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lib.attention import row_entropy
-from lib.trace_families import join
+from lib.trace_layout import join
 from lib.trace_record import Record
 
 Tokens = Sequence[str] | Mapping[str, Sequence[str]] | None
@@ -149,12 +150,13 @@ def qkv_table(
 
 
 def attention_table(
-    traced: Record, tokens: Tokens = None, row: int = 0, names: Sequence[str] = ()
+    traced: Record, tokens: Tokens = None, row: int = 0, names: str | Sequence[str] = ()
 ) -> pd.DataFrame:
     """Every weight of every head between two tokens.
 
     names
-        Attention layers to keep, such as `["decoder.blocks.0.cross"]`; empty: all.
+        Attention layers to keep, such as `["decoder.blocks.0.cross"]`, or one; empty:
+        all.
 
     Returns
     -------
@@ -162,15 +164,16 @@ def attention_table(
         attention, stack, kind, layer, head, query, key (places), query_token,
         key_token (labels), weight.
     """
-    tables = []
-    for name, at in _attentions(traced, "pattern"):
-        if not names or name in names:
-            weights = traced[f"{name}.pattern"][row]
-            tables.append(weights_table(weights, at, tokens))
-    if not tables:
-        raise KeyError(f"{', '.join(names)} is no attention layer of this trace; use, "
-                       f"for example, {', '.join(traced.attentions[:3])}.")
-    return pd.concat(tables, ignore_index=True)
+    names, layers = [names] if isinstance(names, str) else names, traced.attentions
+    wrong = [name for name in names if name not in layers]
+    if wrong and layers:
+        near = get_close_matches(wrong[0], layers, 3) or layers[:3]
+        raise KeyError(f"{wrong[0]!r} is no attention layer of this trace; use, for "
+                       f"example, {', '.join(near)}.")
+    return pd.concat([
+        weights_table(traced[f"{name}.pattern"][row], at, tokens)
+        for name, at in _attentions(traced, "pattern") if not names or name in names
+    ], ignore_index=True)
 
 
 def weights_table(

@@ -19,13 +19,13 @@ from lib.attention import (
     rotary_angles,
     split_heads,
 )
-from lib.trace_families import Block, join, layout
+from lib.trace_layout import Block, join, layout
 
 
 def recompute(model: nn.Module, name: str, traced) -> dict[str, Tensor]:
     r"""Compute an attention layer or a feed-forward again from its recorded parts.
 
-    .. math:: S = \frac{Q K^\top}{\sqrt{d_\text{head}}}, \quad
+    .. math:: S = s\, Q K^\top, \quad
               A = \operatorname{softmax}(S), \quad Z = A V, \quad
               O = [Z_1 \cdots Z_H]\, W_O + b
 
@@ -42,10 +42,12 @@ def recompute(model: nn.Module, name: str, traced) -> dict[str, Tensor]:
     -------
     dict
         Under the names of the trace: `scores` (`-inf` where the mask is closed),
-        `pattern`, `z` and `attn_out` of an attention layer; `mlp.post` and `mlp_out`
-        of a feed-forward. Each is computed from the recorded parts before it; `z`
-        from the weights after dropout, where training dropped some; `mlp.post`
-        without dropout.
+        `pattern`, `z` and `attn_out` of an attention layer, and `q_norm`, `k_norm`,
+        `rot_q`, `rot_k` where it has them; `mlp.post` and `mlp_out` of a feed-forward.
+        Each is computed from the recorded parts before it; `z` from the weights after
+        dropout, where training dropped some; `mlp.post` without dropout. The scale
+        `s` is the model's, mostly `1 / sqrt(d_head)`; a soft cap and a bias by
+        distance are as the model has them.
 
     Raises
     ------
@@ -70,6 +72,10 @@ def recompute(model: nn.Module, name: str, traced) -> dict[str, Tensor]:
     logits = attention_logits(
         q, repeat_kv(k, q.shape[1]), getattr(attention, "scaling", None)
     )
+    if block.softcap is not None:
+        logits = block.softcap * torch.tanh(logits / block.softcap)
+    if f"{name}.position_bias" in traced:
+        logits = logits + traced[f"{name}.position_bias"]
     closed = recorded < torch.finfo(recorded.dtype).min / 2
     lowest = torch.finfo(logits.dtype).min
     # transformers leaves equal weights to a query that may look nowhere, we none
@@ -80,12 +86,34 @@ def recompute(model: nn.Module, name: str, traced) -> dict[str, Tensor]:
     mixing = traced.get(f"{name}.dropped", weights)
     z = mixing.to(v.dtype) @ repeat_kv(v, q.shape[1])
     output = block.parts[f"{kind}.output"]
-    return {
+    return _turned(block, name, traced) | {
         f"{name}.scores": logits.masked_fill(closed, -torch.inf),
         f"{name}.pattern": pattern,
         f"{name}.z": z,
         f"{name}_out": output(merge_heads(z).to(output.weight.dtype)),
     }
+
+
+def _turned(block: Block, name: str, traced) -> dict[str, Tensor]:
+    """Queries and keys after their norms and their rotation, where they have any."""
+    again = {}
+    for part, path in (("q", "query"), ("k", "key")):
+        if f"{name}.{part}" not in traced:
+            continue
+        x = traced[f"{name}.{part}"]
+        if (norm := block.parts.get(f"attn.{path}_norm")) is not None:
+            again[f"{name}.{part}_norm"] = norm(x)
+            x = traced[f"{name}.{part}_norm"]
+        recorded = traced.get(f"{name}.rot_{part}")
+        if recorded is None or recorded.shape != x.shape:  # with a cache: of all keys
+            continue
+        cos, sin = (traced[f"{block.rotary}.{angle}"] for angle in ("cos", "sin"))
+        if cos.dim() == 3:  # batch seq d_rotary: the same for all heads
+            cos, sin = cos[:, None], sin[:, None]
+        first, rest = x.tensor_split([cos.shape[-1]], dim=-1)
+        turned = apply_rotary(first, cos, sin)
+        again[f"{name}.rot_{part}"] = torch.cat((turned, rest), dim=-1)
+    return again
 
 
 def _feed_forward(block: Block, name: str, traced) -> dict[str, Tensor]:

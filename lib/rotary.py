@@ -65,8 +65,8 @@ def rotary_angles(
 
 def apply_rotary(
     x: Float[Tensor, "*batch seq d_head"],
-    cos: Float[Tensor, "seq d_head"],
-    sin: Float[Tensor, "seq d_head"],
+    cos: Float[Tensor, "*#batch seq d_head"],
+    sin: Float[Tensor, "*#batch seq d_head"],
 ) -> Float[Tensor, "*batch seq d_head"]:
     r"""Turn each query or key by the angle of its position.
 

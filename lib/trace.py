@@ -1,17 +1,21 @@
 """Record what a model computes inside, under a name for each tensor.
 
-Works for models of `transformers` (GPT-2, Llama and SmolLM2, BERT, Marian, BART)
-and of `lib` (MultiHeadAttention, EncoderLayer, DecoderLayer, Transformer,
-DecoderLM). The names follow TransformerLens without its `hook_`. For block 3:
+Works for models of `transformers` (GPT-2, GPT-NeoX, Llama and SmolLM2, Mistral,
+Qwen2, Qwen3, Gemma 1 to 3, BERT, RoBERTa, XLM-R, T5, Marian, Pegasus, BART) and of
+`lib` (MultiHeadAttention, EncoderLayer, DecoderLayer, Transformer, DecoderLM);
+`lib.trace_families` says how to add a family. The names follow TransformerLens
+without its `hook_`. For block 3:
 
 | name | shape | what |
 |---|---|---|
 | `blocks.3.resid_pre` | batch, seq, d_model | what enters the block |
 | `blocks.3.ln1` | batch, seq, d_model | after the norm of the attention |
-| `blocks.3.attn.q` | batch, head, query, d_head | queries, before any rotation |
+| `blocks.3.attn.q` | batch, head, query, d_head | queries, as projected |
 | `blocks.3.attn.k`, `.v` | batch, kv_head, key, d_head | keys, values |
+| `blocks.3.attn.q_norm`, `.k_norm` | as `q`, `k` | normed, where the model norms them |
 | `blocks.3.attn.rot_q`, `.rot_k` | as `q`, `k` | rotated, where the model rotates |
-| `blocks.3.attn.scores` | batch, head, query, key | logits, masked |
+| `blocks.3.attn.position_bias` | 1, head, query, key | added to the logits (T5) |
+| `blocks.3.attn.scores` | batch, head, query, key | logits, capped and masked |
 | `blocks.3.attn.pattern` | batch, head, query, key | weights |
 | `blocks.3.attn.dropped` | batch, head, query, key | weights after dropout (training) |
 | `blocks.3.attn.z` | batch, head, query, d_head | weights times values |
@@ -28,21 +32,26 @@ decoder has besides `cross.q`, `cross.k`, … `cross_out`, `ln_cross` and `resid
 (the stream plus `cross_out`). A layer alone has no `blocks.3.` in front.
 
 Outside the blocks: `embed`, `pos_embed` (where a module makes it), `ln_final`,
-`rotary.cos`, `rotary.sin`.
+`rotary.cos`, `rotary.sin` (Gemma 3 has `rotary.sliding_attention.cos` and
+`rotary.full_attention.cos`).
 
 Where the norm stands after the sum (BERT, Marian, BART, the paper), `resid_mid` goes
-into `ln1`, `resid_post` into `ln2`, and `ln2` is what leaves the block. Sums
-hold without dropout; in training each part is dropped out on its way into the stream.
+into `ln1`, `resid_post` into `ln2`, and `ln2` is what leaves the block. Gemma norms
+each part once more before it is added: `ln1_post` takes the place of `attn_out` in the
+sum, `ln2_post` that of `mlp_out`. Where attention and feed-forward stand side by side
+(GPT-NeoX), both read `resid_pre`, and `resid_post` is the sum of three. Sums hold
+without dropout; in training each part is dropped out on its way into the stream.
 
 With a cache of keys and values a record is of the last call: queries are the new
 tokens, `v`, `pattern` and unrotated `k` are of all keys; of rotated keys `k` holds
-the new ones and `rot_k` all.
+the new ones and `rot_k` all. A layer with a sliding window caches what is in sight.
 
 Modules give their inputs and outputs to forward hooks. What happens between two
 modules (the rotation, the logits, the softmax) is seen by a `TorchFunctionMode`,
 which looks at the calls of `matmul` and `softmax` and changes none of their values.
 """
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
@@ -52,7 +61,7 @@ from torch.overrides import TorchFunctionMode
 
 from lib.attention import MultiHeadAttention, merge_heads
 from lib.recompute import head_outputs, recompute, recompute_attention
-from lib.trace_families import Block, heads_of, join, layout, unwrap
+from lib.trace_layout import Block, heads_of, join, layout, unwrap
 from lib.trace_record import Record, Trace
 
 __all__ = ["Record", "Trace", "head_outputs", "recompute", "recompute_attention",
@@ -76,8 +85,8 @@ class trace:
     model
         A model of a known family, also one that data parallelism has wrapped.
     names
-        What to keep, as patterns: `("*.attn.pattern", "embed")`. `None` keeps
-        everything. Memory goes with what is kept.
+        What to keep, as one pattern or several: `("*.attn.pattern", "embed")`.
+        `None` keeps everything. Memory goes with what is kept.
     detach
         Whether the tensors leave the autograd graph; `False` keeps them in it, so
         that `torch.autograd.grad` can ask for gradients with respect to them.
@@ -89,6 +98,8 @@ class trace:
     ------
     TypeError
         If the model is of a family whose parts have no names here.
+    ValueError
+        On leaving, if the model ran and no name fitted `names`.
 
     Source: the names are those of TransformerLens (Nanda and Bloom 2022).
     """
@@ -96,13 +107,13 @@ class trace:
     def __init__(
         self,
         model: nn.Module,
-        names: tuple[str, ...] | None = None,
+        names: str | Sequence[str] | None = None,
         detach: bool = True,
         gradients: bool = False,
     ) -> None:
         self.model = unwrap(model)
         self.layout = layout(model)
-        self.names = names
+        self.names = (names,) if isinstance(names, str) else names
         self.detach = detach
         self.gradients = gradients
         self._handles: list = []
@@ -121,9 +132,14 @@ class trace:
             raise
         return self.trace
 
-    def __exit__(self, *error: object) -> None:
-        self._between.__exit__(*error)
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        record = self.trace
+        self._between.__exit__(kind, *error)
         self._detach_all()
+        if kind is None and record.computed and not record:
+            raise ValueError(
+                f"no tensor fits names={self.names!r}; {record.near(*self.names)}."
+            )
 
     @property
     def _linked(self) -> bool:
@@ -162,7 +178,10 @@ class trace:
         )
         # checkpointing runs blocks a second time, inside backward
         again = torch._C._current_graph_task_id() != -1
-        if wanted and not again:
+        if again:
+            return
+        self.trace.computed.add(name)
+        if wanted:
             self.trace.keep(name, tensor, self.detach, self.gradients)
 
     def _attach(self) -> None:
@@ -192,10 +211,15 @@ class trace:
         if block.norm_first:  # a norm reads the sum before it
             self._on_output(block.module, called("resid_post"))
             sums = {after: sums[norm] for norm, after in pairwise(norms)}
+        if block.parallel:  # every norm reads resid_pre
+            sums = {}
         for norm in norms:
             if norm in sums:
                 self._on_input(block.parts[norm], called(sums[norm]))
             self._on_output(block.parts[norm], called(norm))
+        for norm in ("ln1_post", "ln2_post"):
+            if norm in block.parts:
+                self._on_output(block.parts[norm], called(norm))
         if "mlp.gate" in block.parts:
             self._on_output(block.parts["mlp.gate"], called("mlp.pre"))
             self._on_output(block.parts["mlp.up"], called("mlp.pre_linear"))
@@ -242,12 +266,14 @@ class trace:
             if angles is None and isinstance(attention, MultiHeadAttention):
                 angles = args[3] if len(args) > 3 else None
             if angles is not None:
-                self._keep("rotary.cos", angles[0])
-                self._keep("rotary.sin", angles[1])
+                self._keep(f"{block.rotary}.cos", angles[0])
+                self._keep(f"{block.rotary}.sin", angles[1])
             self._between.open(name, groups, rotated=angles is not None)
 
         def end(_: nn.Module, args: tuple, output: object) -> None:
             self._between.close()
+            if block.position_bias and kind == "attn" and output is not None:
+                self._keep(f"{name}.position_bias", output[1])
 
         def project(part: str):
             def hook(_: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
@@ -261,12 +287,34 @@ class trace:
 
             return hook
 
+        def project_by_head(_: nn.Module, args: tuple, output: Tensor):
+            """GPT-NeoX: one head after the other, each with its q, k and v."""
+            heads = output.unflatten(-1, (-1, 3 * d_head)).transpose(1, 2)
+            kept = heads.chunk(3, dim=-1)
+            self._keep(f"{name}.q", kept[0])
+            self._keep(f"{name}.k", kept[1])
+            return merge_heads(torch.cat(kept, dim=-1)) if self._linked else None
+
+        def normed(part: str):
+            def hook(_: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+                kept = output if block.heads_first else output.transpose(1, 2)
+                self._keep(f"{name}.{part}_norm", kept)
+                if not self._linked or block.heads_first:
+                    return None
+                return kept.transpose(1, 2)
+
+            return hook
+
         add = self._handles.append
         add(attention.register_forward_pre_hook(begin, with_kwargs=True))
         add(attention.register_forward_hook(end, always_call=True))
+        if (module := block.parts.get(f"{kind}.qkv_by_head")) is not None:
+            add(module.register_forward_hook(project_by_head))
         for part, path in (("q", "query"), ("k", "key")):
             if (module := block.parts.get(f"{kind}.{path}")) is not None:
                 add(module.register_forward_hook(project(part)))
+            if (module := block.parts.get(f"{kind}.{path}_norm")) is not None:
+                add(module.register_forward_hook(normed(part)))
 
 
 MATMUL = {torch.matmul, Tensor.matmul, Tensor.__matmul__}

@@ -1,15 +1,25 @@
 """Which submodule of a model is what: one small description a family.
 
 `trace` attaches its hooks by these descriptions, `recompute` and the analyses find
-weights by them. A further family is one more entry of `FAMILIES`.
+weights by them; `lib.trace_layout` applies them to a model.
+
+Add a model family
+------------------
+1. `print(model)` shows the paths of its parts, `config.model_type` its name. Read the
+   `forward` of its attention and of its block in `transformers`: the logits must be
+   the last `matmul` before a `softmax`, the mixed values the first one after it.
+2. Add an entry to `FAMILIES`: with `replace` where a family is another one with a
+   difference, as Gemma 2 is Llama with two more norms. What changes the logits (a soft
+   cap, a bias by distance, norms of queries and keys) or the residual stream (parts
+   side by side, norms after the sum) has a field of `Family`.
+3. Add a small random model of the family to `MAKERS` of `tests/zoo.py`, with padding
+   and every setting that the family has. `tests/test_trace_families.py` then computes
+   every part again and compares, in float32, float64 and bfloat16, in training and
+   with gradients: what the description lacks shows there.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-from torch import nn
-
-from lib.layers import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -18,15 +28,27 @@ class Family:
 
     stacks: the lists of blocks, by the name in front of `blocks.3` (`""`: none).
     embeddings: pairs of a name and a path. last: what stands after the blocks.
-    block: the parts inside a block. norm_first: whether a norm stands before its
-    part (else after the sum); `None` asks the block itself.
+    block: the parts inside a block; of several paths the first that is there.
+    norm_first: whether a norm stands before its part (else after the sum); `None`
+    asks the block itself.
+
+    parallel: the attribute of a block that says whether attention and feed-forward
+    both read what enters it. softcap: the attribute of an attention with the cap of
+    its logits. position_bias: whether self-attention adds a bias by distance, and
+    returns it. rotary_by_type: whether each kind of layer has its own angles.
+    heads_first: whether the norms of queries and keys see heads before places.
     """
 
     stacks: Mapping[str, str]
-    block: Mapping[str, str]
+    block: Mapping[str, str | tuple[str, ...]]
     embeddings: tuple[tuple[str, str], ...] = ()
     last: Mapping[str, str] | None = None
     norm_first: bool | None = True
+    parallel: str = ""
+    softcap: str = ""
+    position_bias: bool = False
+    rotary_by_type: bool = False
+    heads_first: bool = False
 
 
 _BART = Family(
@@ -50,6 +72,54 @@ _BART = Family(
     norm_first=False,
 )
 
+_LLAMA = Family(
+    stacks={"": "layers"},
+    embeddings=(("embed", "embed_tokens"),),
+    last={"ln_final": "norm"},
+    block={
+        "ln1": "input_layernorm", "attn": "self_attn",
+        "attn.query": "self_attn.q_proj", "attn.key": "self_attn.k_proj",
+        "attn.value": "self_attn.v_proj", "attn.output": "self_attn.o_proj",
+        "ln2": "post_attention_layernorm", "mlp.gate": "mlp.gate_proj",
+        "mlp.up": "mlp.up_proj", "mlp.activation": "mlp.act_fn",
+        "mlp.down": "mlp.down_proj",
+    },
+)
+_QK_NORMS = {
+    "attn.query_norm": "self_attn.q_norm", "attn.key_norm": "self_attn.k_norm",
+}
+_GEMMA = _LLAMA.block | {
+    "ln1_post": "post_attention_layernorm", "ln2": "pre_feedforward_layernorm",
+    "ln2_post": "post_feedforward_layernorm",
+}
+_GEMMA3 = replace(
+    _LLAMA, block=_GEMMA | _QK_NORMS, rotary_by_type=True, heads_first=True
+)
+
+_BERT = Family(
+    stacks={"": "encoder.layer"},
+    embeddings=(
+        ("embed", "embeddings.word_embeddings"),
+        ("pos_embed", "embeddings.position_embeddings"),
+    ),
+    block={
+        "attn": "attention.self", "attn.query": "attention.self.query",
+        "attn.key": "attention.self.key", "attn.value": "attention.self.value",
+        "attn.output": "attention.output.dense",
+        "ln1": "attention.output.LayerNorm",
+        "cross": "crossattention.self",
+        "cross.query": "crossattention.self.query",
+        "cross.key": "crossattention.self.key",
+        "cross.value": "crossattention.self.value",
+        "cross.output": "crossattention.output.dense",
+        "ln_cross": "crossattention.output.LayerNorm",
+        "mlp.up": "intermediate.dense",
+        "mlp.activation": "intermediate.intermediate_act_fn",
+        "mlp.down": "output.dense", "ln2": "output.LayerNorm",
+    },
+    norm_first=False,
+)
+
 #: Families of `transformers`, by `config.model_type`.
 FAMILIES = {
     "gpt2": Family(
@@ -67,48 +137,67 @@ FAMILIES = {
             "mlp.down": "mlp.c_proj",
         },
     ),
-    "llama": Family(
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": replace(_LLAMA, block=_LLAMA.block | _QK_NORMS),
+    "gemma": _LLAMA,
+    "gemma2": replace(_LLAMA, block=_GEMMA, softcap="attn_logit_softcapping"),
+    "gemma3_text": _GEMMA3,
+    "gemma3": replace(  # with images: the language model inside
+        _GEMMA3, stacks={"": "language_model.layers"},
+        embeddings=(("embed", "language_model.embed_tokens"),),
+        last={"ln_final": "language_model.norm"},
+    ),
+    "gpt_neox": Family(
         stacks={"": "layers"},
-        embeddings=(("embed", "embed_tokens"),),
-        last={"ln_final": "norm"},
+        embeddings=(("embed", "embed_in"),),
+        last={"ln_final": "final_layer_norm"},
         block={
-            "ln1": "input_layernorm", "attn": "self_attn",
-            "attn.query": "self_attn.q_proj", "attn.key": "self_attn.k_proj",
-            "attn.value": "self_attn.v_proj", "attn.output": "self_attn.o_proj",
-            "ln2": "post_attention_layernorm", "mlp.gate": "mlp.gate_proj",
-            "mlp.up": "mlp.up_proj", "mlp.activation": "mlp.act_fn",
-            "mlp.down": "mlp.down_proj",
+            "ln1": "input_layernorm", "attn": "attention",
+            "attn.qkv_by_head": "attention.query_key_value",
+            "attn.output": "attention.dense",
+            "ln2": "post_attention_layernorm", "mlp.up": "mlp.dense_h_to_4h",
+            "mlp.activation": "mlp.act", "mlp.down": "mlp.dense_4h_to_h",
         },
+        parallel="use_parallel_residual",
     ),
-    "bert": Family(
-        stacks={"": "encoder.layer"},
-        embeddings=(
-            ("embed", "embeddings.word_embeddings"),
-            ("pos_embed", "embeddings.position_embeddings"),
-        ),
-        block={
-            "attn": "attention.self", "attn.query": "attention.self.query",
-            "attn.key": "attention.self.key", "attn.value": "attention.self.value",
-            "attn.output": "attention.output.dense",
-            "ln1": "attention.output.LayerNorm",
-            "cross": "crossattention.self",
-            "cross.query": "crossattention.self.query",
-            "cross.key": "crossattention.self.key",
-            "cross.value": "crossattention.self.value",
-            "cross.output": "crossattention.output.dense",
-            "ln_cross": "crossattention.output.LayerNorm",
-            "mlp.up": "intermediate.dense",
-            "mlp.activation": "intermediate.intermediate_act_fn",
-            "mlp.down": "output.dense", "ln2": "output.LayerNorm",
-        },
-        norm_first=False,
-    ),
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
     "marian": _BART,
     "bart": _BART,
     "pegasus": replace(_BART, norm_first=True, last={
         "encoder.ln_final": "encoder.layer_norm",
         "decoder.ln_final": "decoder.layer_norm",
     }),
+    "t5": Family(
+        stacks={"encoder": "encoder.block", "decoder": "decoder.block"},
+        embeddings=(
+            ("embed", "encoder.embed_tokens"), ("embed", "decoder.embed_tokens"),
+        ),
+        last={"encoder.ln_final": "encoder.final_layer_norm",
+              "decoder.ln_final": "decoder.final_layer_norm"},
+        block={
+            "ln1": "layer.0.layer_norm", "attn": "layer.0.SelfAttention",
+            "attn.query": "layer.0.SelfAttention.q",
+            "attn.key": "layer.0.SelfAttention.k",
+            "attn.value": "layer.0.SelfAttention.v",
+            "attn.output": "layer.0.SelfAttention.o",
+            "attn.distance": "layer.0.SelfAttention.relative_attention_bias",
+            "ln_cross": "layer.1.layer_norm", "cross": "layer.1.EncDecAttention",
+            "cross.query": "layer.1.EncDecAttention.q",
+            "cross.key": "layer.1.EncDecAttention.k",
+            "cross.value": "layer.1.EncDecAttention.v",
+            "cross.output": "layer.1.EncDecAttention.o",
+            "ln2": "layer.-1.layer_norm",
+            "mlp.gate": "layer.-1.DenseReluDense.wi_0",
+            "mlp.up": ("layer.-1.DenseReluDense.wi", "layer.-1.DenseReluDense.wi_1"),
+            "mlp.activation": "layer.-1.DenseReluDense.act",
+            "mlp.down": "layer.-1.DenseReluDense.wo",
+        },
+        position_bias=True,
+    ),
 }
 
 _ATTENTION = {part: part for part in ("query", "key", "value", "output")}
@@ -144,132 +233,3 @@ OURS = {
         block=_LAYER,
     ),
 }
-
-
-@dataclass(frozen=True)
-class Block:
-    """One block: the name in front of its tensors, itself, and its parts by name."""
-
-    name: str
-    module: nn.Module
-    parts: Mapping[str, nn.Module]
-    norm_first: bool
-
-    @property
-    def attentions(self) -> list[str]:
-        """`attn`, and `cross` where there is one."""
-        return [kind for kind in ("attn", "cross") if kind in self.parts]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A model taken apart: blocks by stack, embeddings, and what comes last."""
-
-    stacks: Mapping[str, list[Block]]
-    embeddings: list[tuple[str, nn.Module]]
-    last: Mapping[str, nn.Module]
-
-    @property
-    def blocks(self) -> list[Block]:
-        """All blocks, encoder before decoder."""
-        return [block for stack in self.stacks.values() for block in stack]
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Take off what data parallelism wraps around a model.
-
-    >>> inner = nn.Linear(1, 1)
-    >>> unwrap(nn.DataParallel(inner)) is inner
-    True
-    """
-    while isinstance(getattr(model, "module", None), nn.Module):
-        model = model.module
-    return model
-
-
-def layout(model: nn.Module) -> Layout:
-    """Find the parts of a model by the description of its family.
-
-    Raises
-    ------
-    TypeError
-        If the family is not described here, or the model lacks its blocks.
-    """
-    model = unwrap(model)
-    family, root = _family(model)
-    stacks = {}
-    for stack, path in family.stacks.items():
-        found = _at(root, path)
-        if isinstance(found, nn.ModuleList):
-            stacks[stack] = [_block(family, join(stack, f"blocks.{i}"), block)
-                             for i, block in enumerate(found)]
-        elif found is not None:  # a layer alone
-            stacks[stack] = [_block(family, "", found)]
-    if not stacks:
-        raise TypeError(
-            f"a {type(model).__name__} has no blocks to trace; pass the whole model "
-            "that it is a part of."
-        )
-    embeddings = {}  # by module: encoder and decoder often share one
-    for name, path in family.embeddings:
-        if (module := _at(root, path)) is not None:
-            embeddings[id(module)] = name, module
-    last = {name: _at(root, path) for name, path in (family.last or {}).items()}
-    last = {name: module for name, module in last.items()
-            if module is not None and not isinstance(module, nn.Identity)}
-    return Layout(stacks, list(embeddings.values()), last)
-
-
-def _family(model: nn.Module) -> tuple[Family, nn.Module]:
-    """The description of a model and the module in which its paths begin."""
-    for kind in type(model).__mro__:
-        if own := OURS.get(f"{kind.__module__}.{kind.__qualname__}"):
-            return own, model
-    name = getattr(getattr(model, "config", None), "model_type", None)
-    if name not in FAMILIES:
-        raise TypeError(
-            f"a {type(model).__name__} of family {name!r} cannot be traced; pass a "
-            f"transformers model of the family {', '.join(FAMILIES)}, or of lib "
-            f"{', '.join(own.rsplit('.', 1)[1] for own in OURS)}."
-        )
-    if getattr(model.config, "reorder_and_upcast_attn", False):
-        raise TypeError(
-            "a GPT-2 with reorder_and_upcast_attn computes its attention in another "
-            "order and cannot be traced; set config.reorder_and_upcast_attn = False."
-        )
-    return FAMILIES[name], getattr(model, model.base_model_prefix, model)
-
-
-def _block(family: Family, name: str, module: nn.Module) -> Block:
-    parts = {part: _at(module, path) for part, path in family.block.items()}
-    parts = {part: found for part, found in parts.items() if found is not None}
-    if parts.get("mlp.activation") in ACTIVATIONS:  # ours go by name
-        parts["mlp.activation"] = ACTIVATIONS[parts["mlp.activation"]]
-    first = family.norm_first
-    return Block(name, module, parts, module.norm_first if first is None else first)
-
-
-def _at(module: nn.Module | None, path: str):
-    for part in path.split(".") if path else ():
-        module = getattr(module, part, None)
-    return module
-
-
-def join(*parts: str) -> str:
-    """Put the parts of a name together, leaving out empty ones.
-
-    >>> join("", "blocks.3", "attn.q"), join("", "", "attn.q")
-    ('blocks.3.attn.q', 'attn.q')
-    """
-    return ".".join(part for part in parts if part)
-
-
-def heads_of(attention: nn.Module) -> tuple[int, int]:
-    """Size of a head, and how many query heads share one key/value head."""
-    for name in ("head_dim", "attention_head_size", "d_head"):
-        if (d_head := getattr(attention, name, None)) is not None:
-            break
-    groups = getattr(attention, "num_key_value_groups", None)
-    if groups is None and hasattr(attention, "n_kv_heads"):
-        groups = attention.n_heads // attention.n_kv_heads
-    return d_head, groups or 1

@@ -1,15 +1,15 @@
 """What a trace holds: tensors, and their gradients, by name."""
 
+import re
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
 
-from lib.trace_families import Layout, join
-
-Name = str | tuple[int, str] | tuple[str, int, str]
+from lib.trace_layout import Layout, join
 
 
 class Record(Mapping[str, Tensor]):
@@ -23,16 +23,27 @@ class Record(Mapping[str, Tensor]):
     blocks
         The names of the blocks of each stack: `{"": ["blocks.0", …]}`, or with the
         keys `encoder` and `decoder`.
+    computed
+        The names of all that the model computed, kept or not.
     """
 
-    def __init__(self, blocks: Mapping[str, list[str]]) -> None:
+    def __init__(
+        self, blocks: Mapping[str, list[str]], computed: set[str] | None = None
+    ) -> None:
         self.blocks = blocks
+        self.computed: set[str] = set() if computed is None else computed
         self._tensors: dict[str, Tensor] = {}
 
-    def __getitem__(self, name: Name) -> Tensor:
-        if isinstance(name, tuple):
+    def __getitem__(self, name: Hashable) -> Tensor:
+        if isinstance(name, tuple) and len(name) in (2, 3):
             *stack, layer, part = name
-            name = join(self._block(layer, *stack), part)
+            if hasattr(layer, "__index__"):  # also the numbers of numpy and torch
+                name = join(self._block(layer.__index__(), *stack), part)
+        if not isinstance(name, str):
+            raise KeyError(
+                f"{name!r} is no name; use a text such as 'blocks.3.attn.q', or layer "
+                "and part, as in traced[3, 'attn.q']."
+            )
         if name not in self._tensors:
             raise KeyError(self._missing(name))
         return self._tensors[name]
@@ -59,12 +70,23 @@ class Record(Mapping[str, Tensor]):
 
     def only(self, *patterns: str) -> "Record":
         """A record of the tensors whose names fit one of the patterns."""
-        found = Record(self.blocks)
+        found = Record(self.blocks, self.computed)
         found._tensors = {
             name: tensor for name, tensor in self._tensors.items()
             if any(fnmatchcase(name, pattern) for pattern in patterns)
         }
         return found
+
+    def near(self, *wanted: str) -> str:
+        """Say which names are like these; else name some, as examples."""
+        known = sorted(self.computed)
+        like = [name for each in wanted for name in get_close_matches(each, known, 3)]
+        if not like:
+            last = {each.rsplit(".", 1)[-1] for each in wanted}
+            like = [name for name in known if name.rsplit(".", 1)[-1] in last]
+        if like:
+            return f"names like it are {', '.join(dict.fromkeys(like[:3]))}"
+        return f"names are, for example, {', '.join(known[:3])}"
 
     def _stack(self, stack: str | None = None) -> list[str]:
         known = list(self.blocks)
@@ -74,6 +96,11 @@ class Record(Mapping[str, Tensor]):
                 f"traced[{known[-1]!r}, 0, 'attn.pattern']."
             )
         stack = known[0] if stack is None else stack
+        if stack not in known and known == [""]:
+            raise ValueError(
+                f"stack {stack!r} is not there: the model has one; leave the stack "
+                "out, as in traced[0, 'attn.pattern']."
+            )
         if stack not in known:
             raise ValueError(
                 f"stack {stack!r} is not there; use one of "
@@ -90,17 +117,26 @@ class Record(Mapping[str, Tensor]):
         return blocks[layer]
 
     def _missing(self, name: str) -> str:
-        if not self._tensors:
+        if not self.computed:
             return f"{name!r} was not recorded; run the model inside the trace first."
-        last = name.rsplit(".", 1)[-1]
-        near = [known for known in self if known.rsplit(".", 1)[-1] == last]
-        some = ", ".join((near or list(self))[:3])
-        return f"{name!r} was not recorded; the trace holds, for example, {some}."
+        if name in self.computed:
+            return (f"{name!r} was not recorded: the model computed it and it was not "
+                    "asked for; let one of the names of the trace fit it.")
+        if any(mark in name for mark in "*?["):
+            return (f"{name!r} is a pattern, not a name; traced.only({name!r}) gives "
+                    f"what fits it, and {self.near(name)}.")
+        place = re.fullmatch(r"(?:(\w+)\.)?blocks\.(\d+)\..*", name)
+        blocks = self.blocks.get(place[1] or "") if place else None
+        if blocks and int(place[2]) >= len(blocks):
+            return (f"{name!r} was not recorded: layer {place[2]} is not there; use a "
+                    f"layer from 0 to {len(blocks) - 1}.")
+        return (f"{name!r} was not recorded: the model computed nothing of this name; "
+                f"{self.near(name)}.")
 
 
 class _Gradients(Record):
     def _missing(self, name: str) -> str:
-        if not self._tensors:
+        if name in self.computed or not self.computed:
             return (f"{name!r} has no gradient; open trace(model, gradients=True), run "
                     "the model in it and call backward() on the loss.")
         return super()._missing(name)
@@ -120,7 +156,7 @@ class Trace(Record):
         blocks = {stack: [block.name for block in found]
                   for stack, found in parts.stacks.items()}
         super().__init__(blocks)
-        self.grad: Record = _Gradients(blocks)
+        self.grad: Record = _Gradients(blocks, self.computed)
         self._leaves = "resid_post" if parts.blocks[-1].norm_first else "ln2"
         self._latest: dict[str, int] = {}  # which call recorded a name last
 

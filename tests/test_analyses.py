@@ -179,7 +179,7 @@ def test_a_matrix_of_the_table_is_the_recorded_map():
     assert matrix.to_numpy() == pytest.approx(traced[f"{name}.pattern"][0, 3].numpy())
     assert matrix.index.tolist() == ["<bos>", "March", "␣", "$5$", ","]
     assert matrix.columns.tolist()[:3] == ["2026", "년", "␣"]
-    with pytest.raises(ValueError, match="no map with"):
+    with pytest.raises(ValueError, match="head 9 is not there; use one of 0, 1, 2, 3"):
         as_matrix(table, head=9)
 
 
@@ -262,7 +262,7 @@ def test_gradient_norms_add_up_to_that_of_the_whole_model(family):
 
 
 def counted(model):
-    from lib.trace_families import layout
+    from lib.trace_layout import layout
 
     parts = layout(model)
     found = [module for _, module in parts.embeddings] + list(parts.last.values())
@@ -280,6 +280,18 @@ def test_joined_projections_of_gpt2_are_taken_apart():
     for kind, third in zip(("query", "key", "value"), gradient, strict=True):
         found = own.loc[own["kind"] == kind, "gradient"].item()
         assert found == pytest.approx(third.norm().item())
+
+
+def test_joined_projections_of_gpt_neox_are_taken_apart_head_by_head():
+    model, _ = traced_with_gradients("gpt_neox")
+    table = gradient_table(model)
+    module = model.gpt_neox.layers[1].attention.query_key_value
+    for parameter, kind in ((module.weight, "weight"), (module.bias, "bias")):
+        own = table[(table["layer"] == 1) & (table["parameter"] == kind)]
+        heads = parameter.grad.unflatten(0, (4, 3, 8))  # head, part, d_head
+        for i, part in enumerate(("query", "key", "value")):
+            found = own.loc[own["kind"] == part, "gradient"].item()
+            assert found == pytest.approx(heads[:, i].norm().item())
 
 
 def test_gradients_are_asked_for_after_backward():

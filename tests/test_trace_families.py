@@ -8,14 +8,17 @@ import torch
 import zoo
 from accelerate import Accelerator
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
-from lib.attention import MultiHeadAttention
+from lib.analyses import as_matrix, attention_figure, attention_table
+from lib.attention import MultiHeadAttention, apply_rotary
 from lib.recompute import head_outputs, recompute
 from lib.trace import trace
-from lib.trace_families import layout
+from lib.trace_layout import layout
 
 every = pytest.mark.parametrize("family", zoo.MAKERS)
 whole = pytest.mark.parametrize("family", zoo.WHOLE)
+THEIRS = [name for name in zoo.WHOLE if not name.startswith("our ")]
 
 
 def parts(traced):
@@ -85,7 +88,7 @@ def test_in_float64_the_differences_vanish(family):
     assert max(worst(model, traced).values()) < 1e-13
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "bert", "marian", "bart"])
+@pytest.mark.parametrize("family", THEIRS)
 @torch.no_grad()
 def test_weights_and_stream_are_those_that_transformers_returns(family):
     model, batch = zoo.make(family)
@@ -138,7 +141,8 @@ def test_a_closed_trace_leaves_the_model_as_it_was(family):
         model(**batch)
     assert hooks(model) == hooks_before
     assert forms(model) == forms_before
-    assert "sdpa" in forms_before  # else the test would show nothing
+    # else the test would show nothing; Gemma 2 comes in no other form
+    assert "sdpa" in forms_before or family == "gemma2"
     count = len(traced)
     assert torch.equal(zoo.logits(model(**batch)), before)
     assert len(traced) == count
@@ -212,7 +216,8 @@ def test_in_training_the_output_comes_from_the_weights_after_dropout(family):
 
 
 def zoo_with_attention_dropout():
-    return set(zoo.MAKERS) - {"llama", "marian", "bart", "pegasus"}
+    return set(zoo.MAKERS) - {"llama", "marian", "bart", "pegasus",
+                              "gemma3, with images"}
 
 
 @whole
@@ -307,7 +312,10 @@ def test_gradient_checkpointing_runs_a_block_twice_and_is_recorded_once(family):
         assert torch.equal(gradients[0][name], gradients[1][name])
 
 
-@pytest.mark.parametrize("family", ["marian", "bart", "gpt2", "llama"])
+@pytest.mark.parametrize("family", [
+    "marian", "bart", "gpt2", "llama", "mistral", "qwen3", "gemma2", "gemma3",
+    "gpt_neox", "t5",
+])
 @torch.no_grad()
 def test_in_generation_the_last_call_is_recorded_with_all_keys(family):
     model, batch = zoo.make(family)
@@ -317,12 +325,17 @@ def test_in_generation_the_last_call_is_recorded_with_all_keys(family):
             max_new_tokens=4, min_new_tokens=4, do_sample=False, pad_token_id=0,
         )
     length = written.shape[1]
+    sliding = {block.name for block in layout(model).blocks
+               if getattr(block.parts["attn"], "sliding_window", None)
+               or family == "mistral"}
     for name in traced.attentions:
         queries, keys = traced[f"{name}.pattern"].shape[-2:]
         if name.startswith("encoder"):
             assert (queries, keys) == (7, 7)
         elif name.endswith("cross"):
             assert (queries, keys) == (1, 7)
+        elif name.removesuffix(".attn") in sliding:
+            assert (queries, keys) == (1, 4)  # the window
         else:
             assert (queries, keys) == (1, length - 1)
         assert traced[f"{name}.v"].shape[-2] == keys
@@ -354,10 +367,17 @@ def test_the_parts_of_the_residual_stream_add_up(family):
                 return traced[f"{name}.{part}"]
 
             first = block.norm_first
-            sums = [("resid_pre", "attn_out", "resid_mid", "ln1")]
+            if block.parallel:
+                total = at("resid_pre") + at("attn_out") + at("mlp_out")
+                torch.testing.assert_close(total, at("resid_post"))
+                assert f"{block.name}.resid_mid" not in traced
+                continue
+            outs = [norm if norm in block.parts else out for norm, out in
+                    (("ln1_post", "attn_out"), ("ln2_post", "mlp_out"))]
+            sums = [("resid_pre", outs[0], "resid_mid", "ln1")]
             if "cross" in block.parts:
                 sums.append(("resid_mid", "cross_out", "resid_cross", "ln_cross"))
-            sums.append((sums[-1][2], "mlp_out", "resid_post", "ln2"))
+            sums.append((sums[-1][2], outs[1], "resid_post", "ln2"))
             source = "resid_pre"
             for before, out, after, norm in sums:
                 left = at(before if first else source) + at(out)
@@ -367,7 +387,7 @@ def test_the_parts_of_the_residual_stream_add_up(family):
             assert torch.equal(stream[i + 1], at("resid_post" if first else "ln2"))
 
 
-@pytest.mark.parametrize("family", ["our transformer", "marian", "bart"])
+@pytest.mark.parametrize("family", ["our transformer", "marian", "bart", "t5"])
 @torch.no_grad()
 def test_a_shared_embedding_is_recorded_for_each_stack(family):
     model, batch = zoo.make(family)
@@ -423,11 +443,72 @@ def test_names_of_two_stacks_are_asked_for_by_stack():
     assert repr(traced) == "Trace(8 tensors of 5 blocks)"
 
 
+def test_names_that_fit_nothing_are_told_with_names_like_them():
+    model, batch = zoo.make("llama")
+    with (pytest.raises(ValueError, match=r"no tensor fits names=\('blocks\.\*\.attn\."
+                        r"patern',\); names like it are blocks\.\d\.attn\.pattern"),
+          torch.no_grad(), trace(model, ("blocks.*.attn.patern",))):
+        model(**batch)
+    with torch.no_grad(), trace(model, "blocks.*.attn.pattern") as traced:
+        model(**batch)  # one pattern, not the letters of a text
+    assert sorted(traced) == ["blocks.0.attn.pattern", "blocks.1.attn.pattern"]
+    with trace(model, ("nothing",)):
+        pass  # the model did not run: nothing is wrong yet
+    with pytest.raises(ZeroDivisionError), trace(model, ("nothing",)):
+        model(**batch)
+        raise ZeroDivisionError  # the reader's own error is the one that is told
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("blocks.1.attn.paterns", r"nothing of this name; names like it are blocks\.1"),
+    ("blocks.1.hook_z", r"nothing of this name; names like it are blocks\.1\."),
+    ("blocks.1.attn.q", r"computed it and it was not asked for"),
+    ("blocks.99.attn.pattern", r"layer 99 is not there; use a layer from 0 to 1"),
+    ("blocks.*.attn.pattern", r"is a pattern, not a name; traced\.only\("),
+    ("x", r"nothing of this name; names are, for example"),
+    (3, r"3 is no name; use a text such as"),
+    (("attn.pattern", 1), r"is no name; use a text such as .* traced\[3, 'attn\.q'\]"),
+    ((1,), r"is no name"),
+])
+def test_a_name_that_is_not_held_says_why(name, words):
+    model, batch = zoo.make("llama")
+    with trace(model, ("*.pattern",), gradients=True) as traced:
+        model(**batch)
+    with pytest.raises(KeyError, match=words):
+        traced[name]
+    assert name not in traced
+    with pytest.raises(ValueError, match=r"the model has one; leave the stack out"):
+        traced["decoder", 0, "attn.pattern"]
+    assert traced[torch.tensor(1), "attn.pattern"] is traced[1, "attn.pattern"]
+    with pytest.raises(KeyError, match=r"has no gradient; .* call backward"):
+        traced.grad["blocks.1.attn.pattern"]
+    with pytest.raises(KeyError, match=r"nothing of this name; names like it"):
+        traced.grad["blocks.1.attn.patern"]
+
+
+def test_layers_and_heads_that_are_not_there_are_named_with_those_that_are():
+    model, batch = zoo.make("llama")
+    with torch.no_grad(), trace(model) as traced:
+        model(**batch)
+    names = ["blocks.0.attn", "blocks.9.attn"]
+    with pytest.raises(KeyError, match=r"'blocks\.9\.attn' is no attention layer of"):
+        attention_table(traced, names=names)  # not the first alone, without a word
+    table = attention_table(traced, names="blocks.1.attn")
+    assert table["attention"].unique().tolist() == ["blocks.1.attn"]
+    with pytest.raises(ValueError, match=r"head 9 is not there; use one of 0, 1, 2, 3"):
+        as_matrix(table, head=9)
+    with pytest.raises(ValueError, match=r"head 9 is not there; use heads from 0 to 3"):
+        attention_figure(table, heads=[9])
+    with pytest.raises(ValueError, match=r"no column 'haed'; choose by one of"):
+        as_matrix(table, haed=1)
+
+
 def test_what_cannot_be_traced_or_recomputed_is_named():
     class Transformer(nn.Module):  # the reader's own, of the same name
         pass
 
-    with pytest.raises(TypeError, match=r"family None .* gpt2, llama, bert"):
+    with pytest.raises(TypeError, match=r"family None .* gpt2, llama, mistral, .*, or "
+                       r"of lib .* 'Add a model family' at the top of lib/trace_fam"):
         trace(Transformer())
     model, batch = zoo.make("bart")
     with pytest.raises(TypeError, match=r"has no blocks .* the whole model"):
@@ -436,7 +517,88 @@ def test_what_cannot_be_traced_or_recomputed_is_named():
         model(**batch)
     with pytest.raises(KeyError, match=r"'decoder.blocks.9.attn' is no part"):
         recompute(model, "decoder.blocks.9.attn", traced)
-    model, _ = zoo.make("gpt2")
-    model.config.reorder_and_upcast_attn = True
-    with pytest.raises(TypeError, match="reorder_and_upcast_attn = False"):
+    # the attention reads the setting when it is made: changing it later does nothing
+    config = GPT2Config(n_embd=8, n_layer=1, n_head=2, reorder_and_upcast_attn=True)
+    model = GPT2LMHeadModel(config)
+    config.reorder_and_upcast_attn = False
+    with pytest.raises(TypeError, match="load it with reorder_and_upcast_attn=False"):
         trace(model)
+
+
+# ---- what each family adds: with a reference of its own -----------------------------
+
+
+def run(family):
+    model, batch = zoo.make(family)
+    with torch.no_grad(), trace(model) as traced:
+        model(**batch)
+    return model, batch, traced
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3", "gemma2", "gemma3"])
+def test_a_sliding_window_closes_what_is_far(family):
+    model, _, traced = run(family)
+    types = getattr(model.config, "layer_types", None) or ["sliding_attention"] * 3
+    far = torch.ones(7, 7, dtype=torch.bool).tril(-4)
+    for layer, kind in enumerate(types):
+        seen = traced[layer, "attn.pattern"][0][:, far].abs().max()  # row without pads
+        assert (seen == 0) == (kind == "sliding_attention")
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen3", "gemma", "gemma3", "gpt_neox"])
+def test_padding_on_the_left_is_looked_at_by_no_token(family):
+    _, batch, traced = run(family)
+    assert batch["attention_mask"][1].tolist() == [0, 0, 0, 1, 1, 1, 1]
+    for name in traced.attentions:
+        assert (traced[f"{name}.pattern"][1, :, 3:, :3] == 0).all()
+
+
+def test_the_soft_cap_of_gemma2_bounds_the_logits():
+    _, _, traced = run("gemma2")
+    scores = traced[0, "attn.scores"]
+    seen = scores[scores > -1e30]
+    q, k = traced[0, "attn.rot_q"], traced[0, "attn.rot_k"].repeat_interleave(2, 1)
+    assert seen.abs().max() <= 1.5
+    assert (q @ k.mT * 24**-0.5).abs().max() > 1.5  # it has something to do
+
+
+def test_gemma3_turns_by_other_angles_where_a_window_slides():
+    _, _, traced = run("gemma3")
+    assert "rotary.cos" not in traced
+    for layer, kind in enumerate(zoo.SLIDING):
+        angles = (traced[f"rotary.{kind}.{part}"][:, None] for part in ("cos", "sin"))
+        turned = apply_rotary(traced[layer, "attn.q_norm"], *angles)
+        assert gap(turned, traced[layer, "attn.rot_q"]) < 1e-6
+    assert not torch.equal(traced["rotary.sliding_attention.cos"],
+                           traced["rotary.full_attention.cos"])
+
+
+def test_gpt_neox_turns_the_first_part_of_each_head():
+    model, _, traced = run("gpt_neox")
+    attention = model.gpt_neox.layers[1].attention
+    joined = attention.query_key_value(traced[1, "ln1"]).view(2, 7, 4, 3, 8)
+    q, k, v = (joined[..., i, :].transpose(1, 2) for i in range(3))
+    for part, mine in (("q", q), ("k", k), ("v", v)):
+        assert gap(mine.detach(), traced[1, f"attn.{part}"]) < 1e-6
+    assert torch.equal(traced[1, "attn.q"][..., 4:], traced[1, "attn.rot_q"][..., 4:])
+    assert not torch.equal(traced[1, "attn.q"], traced[1, "attn.rot_q"])
+
+
+def test_t5_adds_a_bias_by_distance_and_does_not_scale():
+    _, _, traced = run("t5")
+    for name in traced.attentions:
+        plain = traced[f"{name}.q"] @ traced[f"{name}.k"].mT
+        bias = traced.get(f"{name}.position_bias", torch.zeros(1))
+        assert (f"{name}.position_bias" in traced) == name.endswith("attn")
+        scores = traced[f"{name}.scores"]
+        seen = scores > -1e30
+        assert gap((plain + bias)[seen], scores[seen]) < 1e-5
+    bias = traced["encoder", 1, "attn.position_bias"][0]  # the same along diagonals
+    assert torch.equal(bias[:, 1:, 1:], bias[:, :-1, :-1])
+
+
+def test_the_places_of_roberta_begin_behind_its_padding():
+    model, _, traced = run("roberta")
+    table = model.roberta.embeddings.position_embeddings.weight
+    places = torch.tensor([[2, 3, 4, 5, 6, 7, 8], [2, 3, 4, 5, 6, 1, 1]])
+    assert torch.equal(traced["pos_embed"], table[places])
