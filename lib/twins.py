@@ -19,7 +19,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lib.huggingface import ACTIVATIONS, build_model
+from lib.huggingface import ACTIVATIONS, FAMILIES, build_model
 from lib.transformer import Transformer, TransformerConfig
 
 #: Families that are ours under other names.
@@ -109,38 +109,45 @@ def from_transformers(theirs: PreTrainedModel) -> Transformer:
     Raises
     ------
     ValueError
-        If `theirs` is of another family or has what ours has not: other sizes for
-        encoder and decoder, embeddings that are not shared or not scaled, a bias on
-        the logits.
+        If `theirs` is of another family or class, or has what ours has not; the
+        message names the setting.
     """
-    config = theirs.config
-    if config.model_type not in TWINS:
+    config = getattr(theirs, "config", None)
+    family = getattr(config, "model_type", None)
+    if family not in TWINS or not isinstance(theirs, FAMILIES[family][1]):
         raise ValueError(
-            f"a model of the family {config.model_type} is not ours under other "
-            f"names; use one of {', '.join(TWINS)}."
+            f"a {type(theirs).__name__} of the family {family} is not ours under other "
+            f"names; use a {' or '.join(FAMILIES[twin][1].__name__ for twin in TWINS)}."
         )
-    sizes = {(getattr(config, f"{side}_layers"), getattr(config, f"{side}_ffn_dim"),
-              getattr(config, f"{side}_attention_heads"))
-             for side in ("encoder", "decoder")}
     known = {name: ours for ours, name in ACTIVATIONS.items()}
-    if (
-        len(sizes) > 1
-        or not getattr(config, "share_encoder_decoder_embeddings", True)
-        or not config.scale_embedding
-        or config.activation_function not in known
-        or theirs.final_logits_bias.any()
-    ):
+    wanted = {
+        "scale_embedding": True, "tie_word_embeddings": True,
+        "share_encoder_decoder_embeddings": True,
+        "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0,
+        # one of each for all places
+        "attention_dropout": config.dropout, "activation_dropout": config.dropout,
+        **{f"decoder_{size}": getattr(config, f"encoder_{size}")
+           for size in ("layers", "ffn_dim", "attention_heads")},
+    }
+    for setting, value in wanted.items():
+        if (own := getattr(config, setting, value)) != value:
+            raise ValueError(
+                f"the model has {setting} = {own!r}, where ours has {value!r}; build "
+                "one with lib.huggingface.build_model."
+            )
+    if config.activation_function not in known or theirs.final_logits_bias.any():
         raise ValueError(
-            "our Transformer has one size for encoder and decoder, one shared and "
-            f"scaled embedding, {', '.join(known)}, and no bias on the logits; this "
-            "model differs, so build one with lib.huggingface.build_model."
+            f"the model has activation_function = {config.activation_function!r} and "
+            f"our Transformer {', '.join(known)}, and no bias on the logits; build one "
+            "with lib.huggingface.build_model."
         )
-    [(n_layers, d_ff, n_heads)] = sizes
+    d_ff = config.encoder_ffn_dim
     ours = Transformer(TransformerConfig(
-        vocab=config.vocab_size, d_model=config.d_model, n_heads=n_heads,
-        n_layers=n_layers, max_length=config.max_position_embeddings,
+        vocab=config.vocab_size, d_model=config.d_model,
+        n_heads=config.encoder_attention_heads, n_layers=config.encoder_layers,
+        max_length=config.max_position_embeddings,
         d_ff=None if d_ff == 4 * config.d_model else d_ff,
-        norm_first=config.model_type == "pegasus",
+        norm_first=family == "pegasus",
         dropout=config.dropout, activation=known[config.activation_function],
         pad=config.pad_token_id, bos=config.decoder_start_token_id,
         eos=config.eos_token_id,

@@ -17,14 +17,20 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     LlamaModel,
+    MarianConfig,
+    MarianModel,
+    MarianMTModel,
     MistralConfig,
     MistralForCausalLM,
+    PegasusConfig,
+    PegasusForConditionalGeneration,
 )
 from transformers.activations import ACT2CLS
 
 from lib.decoder import from_gpt2, from_llama
 from lib.recompute import recompute_attention
 from lib.trace import trace
+from lib.twins import from_transformers
 
 GPT2 = {"vocab_size": 50, "n_embd": 32, "n_head": 4, "n_layer": 3, "n_positions": 64,
         "bos_token_id": 1, "eos_token_id": 2}
@@ -218,3 +224,72 @@ def test_recompute_attention_refuses_what_it_does_not_follow():
                   MistralForCausalLM(MistralConfig(**LLAMA)), nn.Linear(2, 2)):
         with pytest.raises(TypeError, match=r"follows a causal Llama .* recompute\("):
             recompute_attention(model, 0, torch.zeros(1, 3, 32))
+
+
+# ---- our Transformer from a Marian or a Pegasus --------------------------------------
+
+MARIAN = {
+    "vocab_size": 50, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2,
+    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48, "max_position_embeddings": 32, "scale_embedding": True,
+    "activation_function": "relu", "dropout": 0.0, "pad_token_id": 0,
+    "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
+}
+MARIAN_KEYS = SHARED | {
+    "vocab_size": 53, "decoder_vocab_size": 47, "max_position_embeddings": 24,
+    "encoder_layers": 3, "encoder_ffn_dim": 40, "encoder_attention_heads": 2,
+    "decoder_layers": 3, "decoder_ffn_dim": 40, "decoder_attention_heads": 2,
+    "encoder_layerdrop": 0.5, "decoder_layerdrop": 0.5, "is_encoder_decoder": True,
+    "activation_function": "tanh", "d_model": 16, "dropout": 0.3,
+    "attention_dropout": 0.3, "activation_dropout": 0.3, "init_std": 0.5,
+    "decoder_start_token_id": 6, "scale_embedding": False, "forced_eos_token_id": 5,
+    "share_encoder_decoder_embeddings": False, "is_decoder": True,
+    "tie_word_embeddings": False,
+}
+TWINS = {"marian": (MarianConfig, MarianMTModel),
+         "pegasus": (PegasusConfig, PegasusForConditionalGeneration)}
+
+
+@pytest.mark.parametrize("family", TWINS)
+def test_the_sweep_holds_every_key_of_the_twin(family):
+    fields = {field.name for field in dataclasses.fields(TWINS[family][0])}
+    assert fields <= set(MARIAN_KEYS)
+
+
+@pytest.mark.parametrize("key", MARIAN_KEYS)
+@pytest.mark.parametrize("family", TWINS)
+@torch.no_grad()
+def test_every_setting_of_a_twin_gives_the_same_logits_or_is_refused_by_name(
+    family, key
+):
+    config, kind = TWINS[family]
+    fields = {field.name for field in dataclasses.fields(config)}
+    if key not in fields:
+        assert family == "pegasus"
+        return
+    torch.manual_seed(0)
+    model = kind(config(**(MARIAN | {key: MARIAN_KEYS[key]}))).eval()
+    for name, parameter in model.named_parameters():
+        if "embed_positions" not in name:  # the sines are not learned
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    source = torch.randint(7, 47, (2, 9), generator=torch.Generator().manual_seed(1))
+    source[1, 6:] = model.config.pad_token_id
+    target = torch.randint(7, 47, (2, 5), generator=torch.Generator().manual_seed(2))
+    expected = model(
+        input_ids=source, attention_mask=(source != model.config.pad_token_id).long(),
+        decoder_input_ids=target,
+    ).logits
+    try:
+        ours = from_transformers(model)
+    except ValueError as error:
+        side = key.replace("encoder", "decoder")  # two sizes that differ
+        assert key in str(error) or side in str(error)
+        return
+    gap = (ours(source, target) - expected).abs().max()
+    assert gap <= 1e-4 * expected.abs().max()
+
+
+def test_a_twin_without_a_head_is_refused():
+    with pytest.raises(ValueError, match=r"a MarianModel of the family marian .* use a "
+                       r"MarianMTModel or PegasusForConditionalGeneration"):
+        from_transformers(MarianModel(MarianConfig(**MARIAN)))
