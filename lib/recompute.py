@@ -105,9 +105,11 @@ def _turned(block: Block, name: str, traced) -> dict[str, Tensor]:
             again[f"{name}.{part}_norm"] = norm(x)
             x = traced[f"{name}.{part}_norm"]
         recorded = traced.get(f"{name}.rot_{part}")
-        if recorded is None or recorded.shape != x.shape:  # with a cache: of all keys
+        cos, sin = (traced.get(f"{block.rotary}.{angle}") for angle in ("cos", "sin"))
+        if recorded is None or cos is None or sin is None:
             continue
-        cos, sin = (traced[f"{block.rotary}.{angle}"] for angle in ("cos", "sin"))
+        if recorded.shape != x.shape:  # with a cache: of all keys
+            continue
         if cos.dim() == 3:  # batch seq d_rotary: the same for all heads
             cos, sin = cos[:, None], sin[:, None]
         first, rest = x.tensor_split([cos.shape[-1]], dim=-1)

@@ -8,7 +8,15 @@ import torch
 import zoo
 from accelerate import Accelerator
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import (
+    Gemma3TextModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXModel,
+    MistralModel,
+    RobertaForSequenceClassification,
+    T5EncoderModel,
+)
 
 from lib.analyses import as_matrix, attention_figure, attention_table
 from lib.attention import MultiHeadAttention, apply_rotary
@@ -582,6 +590,30 @@ def test_gpt_neox_turns_the_first_part_of_each_head():
         assert gap(mine.detach(), traced[1, f"attn.{part}"]) < 1e-6
     assert torch.equal(traced[1, "attn.q"][..., 4:], traced[1, "attn.rot_q"][..., 4:])
     assert not torch.equal(traced[1, "attn.q"], traced[1, "attn.rot_q"])
+
+
+def test_the_tensors_of_one_part_are_enough_to_recompute_it():
+    model, batch = zoo.make("qwen3")
+    with torch.no_grad(), trace(model, ("blocks.1.attn.*", "blocks.1.attn_out")) as one:
+        model(**batch)
+    again = recompute(model, "blocks.1.attn", one)
+    assert {"blocks.1.attn.q_norm", "blocks.1.attn_out"} <= set(again)
+    assert "blocks.1.attn.rot_q" not in again  # the angles stand outside of the part
+    assert max(gap(mine, one[name]) for name, mine in again.items()) < 1e-5
+
+
+@pytest.mark.parametrize(("family", "kind"), [
+    ("mistral", MistralModel), ("gemma3", Gemma3TextModel), ("gpt_neox", GPTNeoXModel),
+    ("roberta", RobertaForSequenceClassification), ("t5", T5EncoderModel),
+])
+@torch.no_grad()
+def test_other_classes_of_a_family_are_traced_as_well(family, kind):
+    config = zoo.make(family)[0].config
+    model = kind(config).eval()
+    with trace(model) as traced:
+        model(input_ids=zoo.ids())
+    assert len(traced.attentions) == sum(map(len, traced.blocks.values()))
+    assert max(worst(model, traced).values()) < 1e-5
 
 
 def test_t5_adds_a_bias_by_distance_and_does_not_scale():
