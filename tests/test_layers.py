@@ -615,6 +615,10 @@ def test_padding_in_front_is_refused_for_it_moves_every_position():
     for source in ([[0, 5, 6, 2]], [[5, 0, 6, 2]]):
         with pytest.raises(ValueError, match="row 0 of the source has padding"):
             model.generate(torch.tensor(source))
+    with torch.device("meta"):  # as operations are counted, without numbers
+        ids = torch.ones(1, 4, dtype=torch.long)
+        model = Transformer(model.config).eval()
+        assert model(ids, ids).shape == (1, 4, 9)
 
 
 @pytest.mark.parametrize(("wrong", "says"), [
