@@ -25,11 +25,13 @@ from lib.bytelevel import (
     dropped_bytes,
     merge_ranks,
     merge_table,
+    normalizer_of,
     piece_bytes,
     to_bytes,
     to_chars,
 )
 from lib.exactness import with_rules
+from lib.fidelity import differing
 from lib.gather import MADE, made
 from lib.lattice import build_lattices, build_trie, wrong_words
 from lib.learning import (
@@ -41,6 +43,7 @@ from lib.learning import (
 )
 from lib.mending import foreseen, mend
 from lib.recombine import LONGEST_PART, recombined, runs
+from lib.teachers import expect_teacher
 
 __all__ = ["LONGEST", "QUANTUM", "STAGES",
            "Distillation", "Distilled", "bpe_cuts", "closed_form_scores",
@@ -184,7 +187,7 @@ def distill(
     Parameters
     ----------
     teacher
-        A byte-level BPE.
+        A byte-level BPE; see `lib.teachers` for what it may hold.
     texts
         Documents to learn from; they are read once, in order.
     passes
@@ -210,8 +213,9 @@ def distill(
     Raises
     ------
     ValueError
-        If the teacher is no byte-level BPE, or the texts are empty.
+        If the teacher is none that can be distilled, or the texts are empty.
     """
+    expect_teacher(teacher, layer)
     pieces = piece_bytes(teacher)
     never = dropped_bytes(pieces)
     counts = count_words(teacher, texts)
@@ -246,9 +250,21 @@ def distill(
         more = foreseen(teacher, student, others, rules, room)
         both = list(dict.fromkeys([*rules, *more]))
         student = with_rules(student, both)
+        split = _split_by_dropped(teacher, student, asked, never)
         report |= {"rules": len(both), "foreseen": len(both) - len(rules),
-                   "unmended": len(left)}
+                   "unmended": len(left) + len(split)}
     return Distillation(student, scores, report)
+
+
+def _split_by_dropped(teacher: Tokenizer, student: Tokenizer, words: Iterable[bytes],
+                      never: bytes) -> set[bytes]:
+    """Words that the student cuts otherwise since a byte without a piece stands within.
+
+    The teacher leaves the byte out and merges across; the student's pre-tokenizer
+    takes it out and breaks there.
+    """
+    holding = [word for word in words if word.translate(None, never) != word]
+    return differing(teacher, student, filter(_text, holding))
 
 
 def _size(tokenizer: Tokenizer) -> int:
@@ -296,7 +312,9 @@ def _words(teacher: Tokenizer, counts: Counter[bytes], made_items: int,
     known = {_text(word): n for word, n in counts.items()}
     if new_words is None:
         new_words = min(2 * len(known), 12 * made_items)
-    new = (word.encode() for word in recombined(known, new_words, seed))
+    same = normalizer_of(teacher)
+    new = (word.encode() for word in recombined(known, new_words, seed)
+           if same(word) == word)  # the others stand in no text
     spelled = (word.translate(None, never)
                for word in chain(counts, made_words, new, more, pieces))
     return [w for w in dict.fromkeys(spelled) if 0 < len(w) <= LONGEST]

@@ -21,10 +21,12 @@ import importlib.metadata
 import json
 import math
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,10 +226,18 @@ class Room:
                 _remove(folder)
 
 
+#: The option `artifacts_dir` of the stage that works at present.
+_WHERE: ContextVar[str] = ContextVar("where", default="")
+
+
 def command(stage: str) -> str:
-    """What a reader types to run a stage, in the profile that works at present."""
-    smoke = " --profile smoke" if os.environ.get("BOOK_PROFILE") == "smoke" else ""
-    return f"./setup_and_run.sh run {stage}{smoke}"
+    """What a reader types to run a stage, in the profile and the folder of artifacts
+    that are worked in at present."""
+    smoke = os.environ.get("BOOK_PROFILE") == "smoke"
+    plain = "artifacts/smoke" if smoke else "artifacts"
+    folder = _WHERE.get() or plain
+    where = "" if folder == plain else f" -p artifacts_dir {shlex.quote(folder)}"
+    return f"./setup_and_run.sh run {stage}{' --profile smoke' * smoke}{where}"
 
 
 def manifest_of(root: Path, stage: str) -> dict[str, Any] | None:
@@ -294,6 +304,7 @@ def carry_out(stage: str, steps: dict[str, Step], options: Any, root: Path,
         made before stays as it was.
     """
     step = steps[stage]
+    before = _WHERE.set(str(getattr(options, "artifacts_dir", "")))
     try:
         with _alone(root):
             expect(stage, steps, options, root)
@@ -317,6 +328,8 @@ def carry_out(stage: str, steps: dict[str, Step], options: Any, root: Path,
         raise
     except DataError as error:
         raise StageError(str(error)) from None
+    finally:
+        _WHERE.reset(before)
 
 
 def _work(step: Step, options: Any, room: Room, matter: dict, inputs: dict) -> dict:

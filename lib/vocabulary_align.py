@@ -231,9 +231,13 @@ def align(options: Any, room: Any) -> dict[str, Any]:
     `original_*.pt` are those of the model, `aligned_wte.pt` has zeros where a row is
     to be made, `final_*.pt` has the rows. `embeddings.json` tells what is what.
     """
-    from lib.stages import TREE, StageError
+    from lib.stages import TREE, StageError, command
     from lib.vocabulary_corpus import cleaned
-    from lib.vocabulary_original import original_model, original_tokenizer
+    from lib.vocabulary_original import (
+        original_model,
+        original_tokenizer,
+        read_tokenizer,
+    )
 
     if options.init_strategy not in STRATEGIES:
         raise StageError(
@@ -241,13 +245,13 @@ def align(options: Any, room: Any) -> dict[str, Any]:
             f"{', '.join(STRATEGIES)}"
         )
     original = original_tokenizer(room.root)
-    remapped = Tokenizer.from_file(str(room.root / TREE.REMAPPED / "tokenizer.json"))
+    remapped = read_tokenizer(room.root, TREE.REMAPPED, "remap")
     model = load_model(original_model(room.root))
     change = reassigned(original, remapped)
     if not change.ids:
         raise StageError(
             "the remapped tokenizer has no new piece; add rules to "
-            "analysis/reports/remap_rules.yaml and run ./setup_and_run.sh run remap"
+            f"analysis/reports/remap_rules.yaml and run {command('remap')}"
         )
     if options.untie and is_tied(model):
         untie(model)
@@ -296,6 +300,8 @@ def load_rows(model: nn.Module, folder: Path) -> list[int]:
     ValueError
         If a table does not fit the model.
     """
+    from lib.stages import command
+
     about = json.loads((folder / "embeddings.json").read_text("utf-8"))
     if not about["tied"] and is_tied(model):
         untie(model)
@@ -307,7 +313,7 @@ def load_rows(model: nn.Module, folder: Path) -> list[int]:
         if table.shape != module.weight.shape:
             raise ValueError(
                 f"final_{name}.pt is {tuple(table.shape)} and the model's table "
-                f"{tuple(module.weight.shape)}; run ./setup_and_run.sh run align again"
+                f"{tuple(module.weight.shape)}; run {command('align')} again"
             )
         with torch.no_grad():
             module.weight.copy_(table)

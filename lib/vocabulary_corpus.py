@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -321,7 +322,13 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
 
     A line of the first is a document: its ids with a blank between. The second has a
     row for every token of the vocabulary, by id: token_id, token, frequency. Batches
-    of documents are encoded on all cores.
+    of documents are encoded on all cores. A document of which the tokenizer knows no
+    byte is an empty line.
+
+    Raises
+    ------
+    StageError
+        If no document has a token.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -337,7 +344,8 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
         for batch in _batches(cleaned(room.root)):
             found = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
             every = [encoded.ids for encoded in found]
-            counts += np.bincount(np.concatenate(every), minlength=size)
+            ids = np.fromiter(chain.from_iterable(every), np.int64)
+            counts += np.bincount(ids, minlength=size)
             out.writelines(" ".join(map(str, ids)) + "\n" for ids in every)
             documents += len(batch)
             progress.update(sum(len(text.encode()) + 1 for text in batch))
@@ -348,6 +356,12 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
     })
     parquet.write_table(table, room.make(f"{TREE.REPORTS}/token_frequency.parquet"))
     total = int(counts.sum())
+    if not total:
+        raise StageError(
+            f"the tokenizer makes no token of any of the {documents:,} documents: it "
+            f"has no piece for their bytes; give {command('init')} other corpora or "
+            "another model"
+        )
     return {"documents": documents, "tokens": total,
             "used": int((counts > 0).sum()), "vocabulary": size,
             "bytes_per_token": (length - documents) / total}

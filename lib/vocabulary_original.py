@@ -18,9 +18,11 @@ from lib.cache import ROOT
 from lib.download import Refused, expect_host
 from lib.models import gpt2_tokenizer
 from lib.stages import TREE, Room, StageError, command
+from lib.teachers import expect_teacher
+from lib.tokenizer_files import TokenizerFileError, load_tokenizer
 
 __all__ = ["gather_original", "model_files", "original_model", "original_tokenizer",
-           "write_tokenizer"]
+           "read_tokenizer", "write_tokenizer"]
 
 GPT2 = "openai-community/gpt2"
 BESIDE = ("tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
@@ -38,14 +40,28 @@ def original_tokenizer(root: Path) -> Tokenizer:
     Raises
     ------
     StageError
-        If `init` has not been run.
+        If `init` has not been run, or the file cannot be read.
     """
-    file = root / TREE.ORIGINAL / "tokenizer.json"
+    return read_tokenizer(root, TREE.ORIGINAL, "init")
+
+
+def read_tokenizer(root: Path, folder: str, stage: str) -> Tokenizer:
+    """The tokenizer that a stage wrote, for whole texts.
+
+    Raises
+    ------
+    StageError
+        If the stage has not been run, or the file cannot be read.
+    """
+    file = root / folder / "tokenizer.json"
     if not file.is_file():
         raise StageError(
-            f"{TREE.ORIGINAL}/tokenizer.json is not there; run {command('init')} first"
+            f"{folder}/tokenizer.json is not there; run {command(stage)} first"
         )
-    return Tokenizer.from_file(str(file))
+    try:
+        return load_tokenizer(file)
+    except TokenizerFileError as error:
+        raise StageError(str(error)) from None
 
 
 def original_model(root: Path) -> str:
@@ -128,7 +144,7 @@ def gather_original(options: Any, room: Room) -> dict[str, Any]:
         told = _from_folder(ROOT / model, folder)
     else:
         told = _from_hub(model, folder)
-    tokenizer, config = _checked(model, folder)
+    tokenizer, config = _checked(model, folder, options.layer)
     if model == "tiny":
         _tiny(folder)
     _beside(folder, folder)
@@ -201,10 +217,9 @@ def _snapshot(name: str, weights: bool = False) -> Path:
         raise Refused(first[:200]) from None
 
 
-def _checked(model: str, folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
+def _checked(model: str, folder: Path,
+             layer: bool) -> tuple[Tokenizer, dict[str, Any]]:
     """Read back what was gathered: a byte-level BPE and a configuration that fits."""
-    from lib.distill import piece_bytes  # it brings compiled code along
-
     file, config = folder / "tokenizer.json", folder / "config.json"
     parts = folder / "vocab.json", folder / "merges.txt"
     try:
@@ -215,8 +230,8 @@ def _checked(model: str, folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
                 f"model {model!r} has no {missing[0]}; name one that has "
                 "tokenizer.json and config.json"
             )
-        tokenizer = Tokenizer.from_file(str(file))
-        piece_bytes(tokenizer)
+        tokenizer = load_tokenizer(file)
+        expect_teacher(tokenizer, layer, keeps=True)
         told = json.loads(config.read_text("utf-8"))
         rows = told["vocab_size"]
     except StageError:
@@ -228,8 +243,8 @@ def _checked(model: str, folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
         ) from None
     except Exception as error:  # noqa: BLE001  `tokenizers` raises no other
         raise StageError(
-            f"the tokenizer of model {model!r} cannot be used ({error}); name a model "
-            "with a byte-level BPE, such as smollm2 or gpt2"
+            f"the tokenizer or configuration of model {model!r} cannot be used: "
+            f"{error}; name a model with another one"
         ) from None
     size = tokenizer.get_vocab_size(with_added_tokens=True)
     if size > rows:

@@ -30,6 +30,7 @@ import numpy as np
 import yaml
 from tokenizers import Tokenizer, pre_tokenizers
 
+from lib.bytelevel import normalizer_of
 from lib.distill import QUANTUM, dropped_bytes, to_bytes, to_chars
 from lib.lattice import build_lattices, build_trie, margins
 from lib.stages import TREE, Room, StageError, command
@@ -301,7 +302,7 @@ def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,
     ids = {piece: index for index, piece in enumerate(pieces) if piece}
     special = {index: token.content for index, token
                in tokenizer.get_added_tokens_decoder().items()}
-    cut = words_of(tokenizer)
+    cut, normalized = words_of(tokenizer), normalizer_of(tokenizer)
     olds: dict[int, Rule] = {}
     news: dict[bytes, Rule] = {}
     if not rules:
@@ -348,6 +349,10 @@ def check_rules(rules: Sequence[Rule], tokenizer: Tokenizer,
         if token := next((t for t in special.values() if t in text), None):
             fail(f"{shown_piece(rule.new)} holds the special token {token}, which is "
                  "cut out of every text before; write another piece")
+        if (read := normalized(text)) != text and text not in read:
+            fail(f"{shown_piece(rule.new)} would never be used, because the tokenizer "
+                 f"turns it into {shown_piece(read.encode())} before pieces are looked "
+                 "for; write a piece that it leaves as it is")
         if len(parts := cut(text)) > 1:
             fail(f"{shown_piece(rule.new)} would never be used, because text is cut "
                  f"into {' | '.join(parts)} before pieces are looked for; write a "
@@ -469,9 +474,9 @@ def remap(options: Any, room: Room) -> dict[str, Any]:
     StageError
         If a rule cannot be carried out; nothing is written then.
     """
-    from lib.vocabulary_original import write_tokenizer
+    from lib.vocabulary_original import read_tokenizer, write_tokenizer
 
-    unigram = Tokenizer.from_file(str(room.root / TREE.DISTILLED / "tokenizer.json"))
+    unigram = read_tokenizer(room.root, TREE.DISTILLED, "distill")
     rules = read_rules(room.root / RULES, unigram)
     remapped = remap_tokenizer(unigram, rules)
     write_tokenizer(remapped, room.make(TREE.REMAPPED), room.root)

@@ -228,9 +228,9 @@ def select(options: Any, room: Room) -> dict[str, Any]:
     """
     from lib.gather import gather
     from lib.vocabulary_corpus import cleaned
-    from lib.vocabulary_original import original_tokenizer
+    from lib.vocabulary_original import original_tokenizer, read_tokenizer
 
-    unigram = Tokenizer.from_file(str(room.root / TREE.DISTILLED / "tokenizer.json"))
+    unigram = read_tokenizer(room.root, TREE.DISTILLED, "distill")
     aside = list(islice(cleaned(room.root), 0, None, 20))  # nothing is chosen by these
     domain = count_words(unigram, (text for n, text in enumerate(cleaned(room.root))
                                    if n % 20))

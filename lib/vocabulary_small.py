@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from lib.distill import bpe_cuts, count_words, distill, piece_bytes
+from lib.tokenizer_files import load_tokenizer
 from lib.vocabulary_remap import Rule, left_whole, remap_tokenizer
 from lib.vocabulary_search import find_candidates, search_pieces
 
@@ -134,7 +135,7 @@ def korean_swap(
     """
     from lib import data
 
-    original = Tokenizer.from_file(str(data.path("smollm2") / "tokenizer.json"))
+    original = load_tokenizer(data.path("smollm2") / "tokenizer.json")
     korean = [line for line in data.text("korean").splitlines() if line.strip()]
     if not 1 <= documents <= len(korean) // 2:
         raise ValueError(

@@ -50,7 +50,8 @@ def windows(
     texts = iter(texts)
     while batch := list(itertools.islice(texts, 256)):
         for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
-            ids += [start, *encoding.ids]
+            if encoding.ids:  # the tokenizer may know no byte of a text
+                ids += [start, *encoding.ids]
         if most is not None and len(ids) >= most * width:
             break
     rows = len(ids) // width
@@ -247,10 +248,10 @@ def train(options: Any, room: Any) -> dict[str, Any]:
     that was cut off kept in `room.scratch` is gone on with.
     """
     from lib.profile import pick_device
-    from lib.stages import TREE, StageError
+    from lib.stages import TREE, StageError, command
     from lib.vocabulary_align import load_model, load_rows
     from lib.vocabulary_corpus import cleaned
-    from lib.vocabulary_original import original_model
+    from lib.vocabulary_original import original_model, read_tokenizer
 
     try:
         plan = phases(
@@ -260,8 +261,7 @@ def train(options: Any, room: Any) -> dict[str, Any]:
             accumulation=options.gradient_accumulation_steps,
             precision=options.mixed_precision,
         )
-        tokenizer = Tokenizer.from_file(
-            str(room.root / TREE.REMAPPED / "tokenizer.json"))
+        tokenizer = read_tokenizer(room.root, TREE.REMAPPED, "remap")
         rows = sum(phase.recipe.steps for phase in plan) * options.batch_size
         domain, held = _split(cleaned(room.root), options.held_out_documents)
         domain = windows(tokenizer, domain, options.context, rows)
@@ -294,7 +294,7 @@ def train(options: Any, room: Any) -> dict[str, Any]:
                 f"the training diverged: at step {step.step} of the phase {phase} the "
                 f"loss is {float(step.loss)}; lower rows_learning_rate "
                 f"({options.rows_learning_rate}) or learning_rate "
-                f"({options.learning_rate}) and run ./setup_and_run.sh run train"
+                f"({options.learning_rate}) and run {command('train')}"
             )
         with log.open("a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(_line(phase, step)))  # after a cut-off line
@@ -303,8 +303,8 @@ def train(options: Any, room: Any) -> dict[str, Any]:
                      every=options.save_every, on_step=note)
     if any(history.interrupted for history in told.values()):
         raise StageError(
-            "the training was interrupted and is kept; run ./setup_and_run.sh run "
-            "train to go on with it"
+            f"the training was interrupted and is kept; {command('train')} with the "
+            "same options goes on with it"
         )
     bits.append(measured())
     results = {

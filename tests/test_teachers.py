@@ -1,0 +1,180 @@
+"""Which tokenizers can be distilled: others are refused at once, with the reason."""
+
+import json
+from collections import Counter
+
+import pytest
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from lib import data
+from lib.bytelevel import count_words, piece_bytes, to_chars
+from lib.distill import distill as distilled
+from lib.teachers import expect_teacher, reasons
+from lib.tokenizer_files import load_tokenizer
+from lib.vocabulary_remap import Rule, RuleError, check_rules
+from lib.vocabulary_select import select_pieces
+from tests.real_data import gpt2, real
+
+SPLIT = pre_tokenizers.Split(Regex(r"\p{L}+| ?[^\p{L}]+"), "isolated")
+
+
+def bpe(*more: str, without: bytes = b"", **settings) -> Tokenizer:
+    """A byte-level BPE with few merges; more: words of the vocabulary."""
+    vocab: dict[str, int] = {}
+    for byte in range(256):
+        if byte not in without:
+            vocab[to_chars(bytes([byte]))] = len(vocab)
+    merges = [("a", "b"), ("ab", "c"), ("Ġ", "a"), ("=", "=")]
+    for word in (*map("".join, merges), *more):
+        vocab[word] = len(vocab)
+    teacher = Tokenizer(models.BPE(vocab, merges, **settings))
+    teacher.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    teacher.decoder = decoders.ByteLevel()
+    return teacher
+
+
+def with_parts(teacher: Tokenizer, **parts) -> Tokenizer:
+    for name, part in parts.items():
+        setattr(teacher, name, part)
+    return teacher
+
+
+def with_model(**parts) -> Tokenizer:
+    spec = json.loads(bpe().to_str())
+    spec["model"] |= parts
+    return Tokenizer.from_str(json.dumps(spec))
+
+
+def several_merges() -> Tokenizer:
+    spec = json.loads(bpe("bc").to_str())
+    spec["model"]["merges"] += [["b", "c"], ["a", "bc"]]
+    return Tokenizer.from_str(json.dumps(spec))
+
+
+def holes() -> Tokenizer:
+    spec = json.loads(bpe().to_str())
+    spec["model"]["vocab"]["zz"] = 300
+    return Tokenizer.from_str(json.dumps(spec))
+
+
+UNIGRAM = Tokenizer(models.Unigram([("a", -1.0)], None, False))
+SENTENCEPIECE = Tokenizer(models.BPE({"a": 0, "▁a": 1, "▁": 2}, [("▁", "a")]))
+
+
+@pytest.mark.parametrize(("teacher", "says"), [
+    (UNIGRAM, "a Unigram tokenizer came"),
+    (Tokenizer(models.WordPiece({"a": 0, "[UNK]": 1}, unk_token="[UNK]")),
+     "a WordPiece tokenizer came"),
+    (Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?")),
+     "a WordLevel tokenizer came"),
+    (SENTENCEPIECE, "pieces are no bytes, such as '▁a'"),
+    (bpe(dropout=0.1), "its dropout 0.1"),
+    (with_model(end_of_word_suffix="</w>"), "its end_of_word_suffix '</w>'"),
+    (with_model(continuing_subword_prefix="##", merges=[]),
+     "its continuing_subword_prefix '##'"),
+    (bpe(without=b"e\xe3"), r"no piece for 2 of the bytes .* \(65 E3\)"),
+    (bpe(without=b"\x04", unk_token="a"), "its unk_token stands for 1 bytes"),
+    (bpe(without=b"\x04", byte_fallback=True), "its byte_fallback stands for 1 bytes"),
+    (holes(), "its ids have holes, such as 260"),
+    (several_merges(), "1 of its pieces, such as 'abc', are made by several merges"),
+    (bpe("hello", ignore_merges=True), "1 of its pieces, such as 'hello', are w"),
+    (with_parts(bpe(), pre_tokenizer=None), "it has no pre-tokenizer"),
+    (with_parts(bpe(), pre_tokenizer=SPLIT), r"\(Split\) has not one stage ByteLevel"),
+    (with_parts(bpe(), pre_tokenizer=pre_tokenizers.Sequence([
+        SPLIT, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])),
+     r"\(Split, ByteLevel\) cuts by a pattern of its own"),
+    (with_parts(bpe(), pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)),
+     "puts a blank in front"),
+])
+def test_a_teacher_that_cannot_be_got_right_is_refused_before_any_text_is_read(
+        teacher, says):
+    def texts():
+        raise AssertionError("a text was read")
+        yield
+
+    with pytest.raises(ValueError, match=says) as refused:
+        distilled(teacher, texts())
+    assert "byte-level BPE" in str(refused.value)
+
+
+@pytest.mark.parametrize("teacher", [
+    bpe(), bpe(ignore_merges=True), bpe(unk_token="a", byte_fallback=True),
+    bpe(without=b"\x04\xf1"), with_parts(bpe(), normalizer=normalizers.Lowercase()),
+    with_parts(bpe(), pre_tokenizer=pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False)])),
+])
+def test_a_setting_that_changes_no_cut_is_no_reason(teacher):
+    assert not list(reasons(teacher))
+    made = distilled(teacher, ["abc Abc ab", "cab abcab"], passes=2, made_items=3,
+                     bar=False)
+    for text in ("abc Abc ab", "cab abcab", "hello ABC"):
+        assert made.tokenizer.encode(text).ids == teacher.encode(text).ids
+
+
+def test_the_tokenizers_of_the_book_can_be_distilled():
+    assert not list(reasons(gpt2(), keeps=True))
+    assert not list(reasons(load_tokenizer(real(data.path, "smollm2")
+                                           / "tokenizer.json"), keeps=True))
+
+
+@pytest.mark.parametrize(("change", "text"), [
+    ({"normalizer": normalizers.Lowercase()}, "'The' back as 'the'"),
+    ({"normalizer": normalizers.NFKC()}, "'½ ﬁ' back as '1⁄2 fi'"),
+    ({"normalizer": normalizers.Strip()}, "back as"),
+    ({"decoder": None}, "back as"),
+])
+def test_a_teacher_whose_texts_do_not_come_back_is_refused_where_they_have_to(
+        change, text):
+    teacher = with_parts(bpe(), **change)
+    expect_teacher(teacher)
+    with pytest.raises(ValueError, match=text):
+        expect_teacher(teacher, keeps=True)
+    expect_teacher(with_parts(bpe(), normalizer=normalizers.NFC()), keeps=True)
+
+
+def test_rules_are_no_reason_where_none_are_wanted():
+    teacher = with_parts(bpe(), pre_tokenizer=pre_tokenizers.Sequence([
+        SPLIT, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]))
+    made = distilled(teacher, ["abc ab", "cab"], passes=2, made_items=3, bar=False,
+                     layer=False)
+    assert made.tokenizer.encode("abc cab").ids == teacher.encode("abc cab").ids
+
+
+def test_pieces_that_are_no_bytes_end_in_the_error_that_is_promised():
+    with pytest.raises(ValueError, match="'▁a'; distillation starts from a byte-level"):
+        piece_bytes(SENTENCEPIECE)
+
+
+def test_words_are_counted_as_the_normalizer_leaves_them():
+    teacher = with_parts(bpe(), normalizer=normalizers.Lowercase())
+    assert count_words(teacher, ["Abc ABC", "abc"]) == Counter({b"abc": 2, b" abc": 1})
+    slow = with_parts(bpe(), normalizer=normalizers.Lowercase(),
+                      pre_tokenizer=pre_tokenizers.Sequence([
+                          pre_tokenizers.Punctuation(),
+                          pre_tokenizers.ByteLevel(add_prefix_space=False)]))
+    assert count_words(slow, ["Abc ABC", "abc"]) == Counter({b"abc": 2, b" abc": 1})
+    with pytest.raises(ValueError, match="no pre-tokenizer"):
+        count_words(with_parts(bpe(), pre_tokenizer=None), ["a"])
+
+
+def test_no_new_piece_is_one_that_the_normalizer_keeps_out_of_texts():
+    teacher = with_parts(bpe(), normalizer=normalizers.Lowercase())
+    texts = ["ROMEO and Juliet", "Romeo AND juliet"] * 20
+    student = distilled(teacher, texts, passes=2, made_items=3, bar=False).tokenizer
+    chosen = select_pieces(student, count_words(student, texts), Counter(), share=0.05,
+                           least=5, bar=False)
+    assert b"romeo" in {rule.new for rule in chosen.rules}
+    assert all(rule.new == rule.new.lower() for rule in chosen.rules)
+    rule = Rule(chosen.rules[0].id, chosen.rules[0].old, b"Romeo")
+    with pytest.raises(RuleError, match='turns it into "romeo" before'):
+        check_rules([rule], student)
+
+
+def test_words_that_hold_a_dropped_byte_and_come_out_otherwise_are_counted():
+    teacher = bpe(without=b"\x04")
+    texts = ["ab =\x04= a", "==", "abc\x04"]
+    made = distilled(teacher, texts, passes=2, made_items=3, bar=False)
+    wrong = [text for text in texts
+             if made.tokenizer.encode(text).ids != teacher.encode(text).ids]
+    assert wrong == texts[:1] and made.report["unmended"] == 1
