@@ -6,7 +6,8 @@ Python, on every system. Four rules keep it safe to interrupt and to repeat:
 - `.venv/ready.json` is written last and atomically. Without it, whatever stands
   in `.venv` is half made and is made again.
 - It names the requirements' hash, the Python version and the folder: scripts in a
-  virtual environment hold absolute paths, so a moved checkout is made again too.
+  virtual environment hold absolute paths, so those of a moved checkout are written
+  anew (`book.relink`), or all of it where its Python is gone.
 - One set-up at a time (`book.alone`, by `requirements.txt`). The installer inherits
   the lock, so that one whose parent was killed still keeps a second set-up waiting.
 - The checkout is importable from every notebook through a relative `.pth` line.
@@ -27,6 +28,7 @@ from collections import deque
 from pathlib import Path
 
 from book.alone import alone
+from book.relink import relink
 
 FREE_BYTES = 4_000_000_000  # 2.2 GB of packages, the data, and room to build
 WINDOWS = os.name == "nt"
@@ -335,7 +337,11 @@ def link_checkout(root: Path) -> Path:
 def finish(root: Path) -> None:
     """Write the stamp that says `.venv` is whole: the last act of a set-up."""
     link_checkout(root)
-    stamp = wanted_stamp(root, venv_version(root) or "")
+    write_stamp(root, wanted_stamp(root, venv_version(root) or ""))
+
+
+def write_stamp(root: Path, stamp: dict[str, str]) -> None:
+    """Write `ready.json`, whole or not at all."""
     publish(root / ".venv" / "ready.json", json.dumps(stamp, indent=1) + "\n")
 
 
@@ -350,6 +356,8 @@ WHY = {
     "missing": "Making .venv, the book's own Python environment.",
     "broken": "The environment in .venv is not whole: making it again.",
     "moved": "The book has moved to another folder: making .venv again.",
+    "relinked": "The book has moved to another folder: bringing the scripts in .venv "
+    "along.",
     "changed": "The requirements have changed: bringing .venv up to date.",
 }
 
@@ -364,6 +372,11 @@ def ensure(root: Path) -> Path:
     """
     if state(root) == "ready":
         return venv_python(root)
+    if state(root) == "moved":
+        with alone(root / "requirements.txt", "set-up"), _endable():
+            brought_along(root)
+        if state(root) == "ready":
+            return venv_python(root)
     check_python()
     check_pip()
     check_folder(root)
@@ -387,6 +400,28 @@ def ensure(root: Path) -> Path:
             raise _fail("the set-up", 1, [FULL[0]], root) from error
         say("The environment is ready.")
     return venv_python(root)
+
+
+def brought_along(root: Path) -> bool:
+    """Whether `.venv` had moved and is whole again: its scripts, and then the stamp.
+
+    Not on Windows, where the path stands within programs, and not where the Python
+    that it was made with is gone.
+    """
+    if WINDOWS or state(root) != "moved":
+        return False
+    stamp = json.loads((root / ".venv" / "ready.json").read_text("utf-8"))
+    if stamp["python"] != venv_version(root):
+        return False
+    say(WHY["relinked"])
+    try:
+        relink(root / ".venv", stamp["folder"])
+        link_checkout(root)
+        write_stamp(root, stamp | {"folder": str(root / ".venv")})
+    except OSError as error:
+        say(f"That could not be done ({error.strerror}).")
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -182,9 +182,10 @@ class Room:
         flush_folder(manifest.parent)
         for output, draft in self._drafts.items():
             self._publish(output, draft, before["outputs"].get(output))
-        for output in before["outputs"]:
-            if output not in made:
-                self.path(output).unlink(missing_ok=True)
+        for output, sha256 in before["outputs"].items():
+            old = self.path(output)  # what a reader has edited stays
+            if output not in made and old.is_file() and sha256_of(old) == sha256:
+                old.unlink()
         told = {
             "stage": self.stage, **about, "outputs": made, "results": results or {},
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -230,12 +231,16 @@ class Room:
 _WHERE: ContextVar[str] = ContextVar("where", default="")
 
 
-def command(stage: str) -> str:
-    """What a reader types to run a stage, in the profile and the folder of artifacts
-    that are worked in at present."""
+def command(stage: str, artifacts_dir: str = "") -> str:
+    """What a reader types to run a stage, in the profile and with the folder of
+    artifacts that are worked with at present.
+
+    >>> command("align", "artifacts/my poems").partition("align")[2]
+    " -p artifacts_dir 'artifacts/my poems'"
+    """
     smoke = os.environ.get("BOOK_PROFILE") == "smoke"
     plain = "artifacts/smoke" if smoke else "artifacts"
-    folder = _WHERE.get() or plain
+    folder = artifacts_dir or _WHERE.get() or plain
     where = "" if folder == plain else f" -p artifacts_dir {shlex.quote(folder)}"
     return f"./setup_and_run.sh run {stage}{' --profile smoke' * smoke}{where}"
 

@@ -216,7 +216,7 @@ STEPS = {step.stage: step for step in (
     Step("remap", ("init", "distill", "select"), (),
          _late("lib.vocabulary_remap", "remap")),
     Step("align", ("init", "distill", "remap"),
-         ("init_strategy", "align_documents", "untie", "seed"),
+         ("init_strategy", "align_documents", "untie", "held_out_documents", "seed"),
          _late("lib.vocabulary_align", "align")),
     Step("train", ("init", "remap", "align"),
          ("rows_steps", "train_steps", "batch_size", "context", "rows_learning_rate",

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from lib.distill import bpe_cuts, to_bytes
+from lib.held_out import HeldOut, split
 from lib.models import quiet
 
 __all__ = ["CLOSED", "STRATEGIES", "Reassigned", "Rows", "align", "closed_rows",
@@ -255,7 +256,8 @@ def align(options: Any, room: Any) -> dict[str, Any]:
         )
     if options.untie and is_tied(model):
         untie(model)
-    texts = (text for text in cleaned(room.root) if text.strip())
+    texts, held = split(cleaned(room.root), options.held_out_documents)
+    texts = HeldOut(held).without(texts)  # as `train` will measure on it
     rows = make_rows(model, original, remapped, options.init_strategy,
                      texts=islice(texts, options.align_documents), seed=options.seed)
     made = {f"original_{name}": table.clone() for name, table in tables(model).items()}

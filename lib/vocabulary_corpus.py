@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -75,7 +76,8 @@ def _index(root: Path) -> dict[str, Any]:
 def fill(options: Any, root: Path) -> None:
     """Put a corpus of the book into the raw folder where no reader put one.
 
-    A corpus that was put there before, and is as it was, makes room for another one.
+    A corpus that was put there before, and is as it was, makes room for another one,
+    and for texts of the reader's own, raw or cleaned.
     """
     from lib import data
 
@@ -84,22 +86,23 @@ def fill(options: Any, root: Path) -> None:
         raise StageError(
             f"corpus {options.corpus!r} is not known; use one of {', '.join(known)}"
         )
+    if options.raw_corpora_dir:
+        return
     folder = root / TREE.RAW
     asked = {"corpus": options.corpus, "documents": options.corpus_documents}
-    there = _entries(folder) if folder.is_dir() else []
-    try:
-        told = json.loads((root / FILLED).read_text("utf-8"))
-        ours = [folder / told["file"]] == there
-        ours = ours and sha256_of(there[0]) == told["sha256"]
-    except (OSError, ValueError, KeyError):
-        told, ours = {}, False
-    if options.raw_corpora_dir or (there and not ours) or (
-        ours and (asked == {name: told[name] for name in asked})
-    ):
+    there = raw_files(options, root)
+    filled, ours = _filled(root)
+    own = [*(file for file in there if file != ours), *own_clean_files(options, root)]
+    if own and ours:
+        say(f"{shown(own[0], root)} is of your own, so {ours.name}, which the book had "
+            "put into the raw folder, is taken away; copy it there under another name "
+            "to have both.")
+    if own or (ours and asked != {name: filled[name] for name in asked}):
+        if ours:
+            ours.unlink()
+    elif ours:
         return
-    if ours:
-        there[0].unlink()
-    if options.corpus == "none":
+    if own or options.corpus == "none":
         return
     if options.corpus == "korean":
         name, rows = "korean.txt", data.text("korean").splitlines()
@@ -113,6 +116,16 @@ def fill(options: Any, root: Path) -> None:
     _write(folder / name, text)
     asked |= {"file": name, "sha256": sha256_of(folder / name)}
     _write(root / FILLED, json.dumps(asked, indent=1) + "\n")
+
+
+def _filled(root: Path) -> tuple[dict[str, Any], Path | None]:
+    """What was put into the raw folder, and the file if it is there as it was put."""
+    try:
+        filled = json.loads((root / FILLED).read_text("utf-8"))
+        file = root / TREE.RAW / filled["file"]
+        return filled, file if sha256_of(file) == filled["sha256"] else None
+    except (OSError, ValueError, KeyError):
+        return {}, None
 
 
 def _write(file: Path, text: str) -> None:
@@ -130,16 +143,33 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _folder(given: str | None, root: Path, plain: str) -> Path:
+    """A folder that an option names, from the repository on; else one of the tree."""
     return ROOT / given if given else root / plain
 
 
+def _place(path: Path, root: Path) -> str:
+    """A path as it is found again from the artifacts on: `root / _place(…)`.
+
+    Relative within the repository, so that both can be moved together.
+    """
+    if path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    if path.is_relative_to(ROOT) and root.is_relative_to(ROOT):
+        return Path(os.path.relpath(path, root)).as_posix()
+    return str(path)
+
+
+def _read(file: Path) -> bool:
+    return file.is_file() and file.suffix.lower() in ENDINGS
+
+
 def raw_files(options: Any, root: Path) -> list[Path]:
-    """The raw files, by name.
+    """The raw files, by name; other files and folders among them are passed over.
 
     Raises
     ------
     StageError
-        If the folder is not there, or holds what cannot be read.
+        If the folder is not there, or two files would be cleaned into one.
     """
     folder = _folder(options.raw_corpora_dir, root, TREE.RAW)
     if not folder.is_dir():
@@ -151,14 +181,7 @@ def raw_files(options: Any, root: Path) -> list[Path]:
             )
         return []
     names: dict[str, Path] = {}
-    for file in _entries(folder):
-        if not file.is_file() or file.suffix.lower() not in ENDINGS:
-            what = "folder" if file.is_dir() else "file"
-            raise StageError(
-                f"{shown(folder, root)} holds the {what} {file.name}, and "
-                f"{', '.join(ENDINGS)} are read; turn it into one of these or move it "
-                "away"
-            )
+    for file in filter(_read, _entries(folder)):
         twin = names.setdefault(file.stem.casefold(), file)
         if twin != file:
             raise StageError(
@@ -172,7 +195,7 @@ def own_clean_files(options: Any, root: Path) -> list[Path]:
     """The files that a reader put among the cleaned ones, cleaned from no raw file."""
     folder = _folder(options.cleaned_corpora_dir, root, TREE.CLEANED)
     before = _index(root)
-    known = before["files"] if before["folder"] == shown(folder, root) else {}
+    known = before["files"] if before["folder"] == _place(folder, root) else {}
     made = {name for name, entry in known.items() if entry["raw"]}
     made |= {f"{file.stem}.txt" for file in raw_files(options, root)}
     there = _entries(folder) if folder.is_dir() else []
@@ -193,37 +216,40 @@ def init(options: Any, room: Room) -> dict[str, Any]:
     results = gather_original(options, room)
     folder = _folder(options.cleaned_corpora_dir, room.root, TREE.CLEANED)
     raw = raw_files(options, room.root)
+    passed = _passed_over(options, room.root)
     if raw and folder.resolve() == raw[0].parent.resolve():
         raise StageError(
             f"{shown(folder, room.root)} is to hold both raw and cleaned corpora; "
             "name two folders"
         )
     anew = options.force or options.normalize_force
-    known = before["files"] if before["folder"] == shown(folder, room.root) else {}
+    known = before["files"] if before["folder"] == _place(folder, room.root) else {}
     files, kept = {}, 0
     own = own_clean_files(options, room.root)
     for file in raw:
         target = folder / f"{file.stem}.txt"
         entry = {"raw": shown(file, room.root), "raw_sha256": sha256_of(file),
                  "text_key": options.text_key, "encoding": options.encoding}
-        found = None if anew else _found(target, known.get(target.name), entry)
+        was = known.get(target.name)
+        found = _put_aside(target, was) if anew else _found(target, was, entry)
         if found:
-            room.keep(shown(target, room.root))
+            room.keep(_place(target, room.root))
             kept += 1
         files[target.name] = found or entry | _clean_file(file, target, options, room)
     for target in own:
         files[target.name] = _adopted(target)
-        room.keep(shown(target, room.root))
+        room.keep(_place(target, room.root))
         kept += 1
     total = sum(entry["documents"] for entry in files.values())
     if not total:
         where = _folder(options.raw_corpora_dir, room.root, TREE.RAW)
         raise StageError(
-            f"{shown(where, ROOT)} holds {'no text' if files else 'no corpus'}; put "
+            f"{shown(where, ROOT)} holds {'no text' if files else 'no corpus'}"
+            f"{f' ({passed} not read)' if passed else ''}; put "
             f"{', '.join(ENDINGS)} there, or write corpus korean or corpus shakespeare "
             "for one of the book's"
         )
-    told = {"folder": shown(folder, room.root), "files": dict(sorted(files.items()))}
+    told = {"folder": _place(folder, room.root), "files": dict(sorted(files.items()))}
     index.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return results | {
         "files": len(files), "kept_files": kept, "documents": total,
@@ -231,18 +257,64 @@ def init(options: Any, room: Room) -> dict[str, Any]:
     }
 
 
+def _passed_over(options: Any, root: Path) -> str:
+    """Name what among the raw corpora is not read; empty where there is nothing."""
+    folder = _folder(options.raw_corpora_dir, root, TREE.RAW)
+    others = [file for file in _entries(folder) if not _read(file)
+              ] if folder.is_dir() else []
+    if not others:
+        return ""
+    names = ", ".join(f"the folder {file.name}" if file.is_dir() else file.name
+                      for file in others[:4])
+    names += f" and {len(others) - 4} more" if len(others) > 4 else ""
+    say(f"{shown(folder, root)} holds {names}, passed over: {', '.join(ENDINGS)} are "
+        "read, in this folder and none within it.")
+    return names
+
+
+def _edited(target: Path, was: dict | None) -> bool:
+    """Whether a cleaned file is another one than this stage made of a raw file."""
+    if not (was and was["raw"] and target.is_file()):
+        return False
+    return was.get("edited", False) or sha256_of(target) != was["sha256"]
+
+
+def _put_aside(target: Path, was: dict | None) -> None:
+    """Keep a copy of a file that a reader wrote or edited and that is cleaned anew."""
+    ours = was and was["raw"] and not _edited(target, was)
+    if target.is_file() and not ours:
+        aside = target.with_name(f"{target.name}.before")
+        shutil.copy2(target, aside)
+        say(f"{target.name} is cleaned anew; the one that was there is {aside.name}.")
+
+
 def _found(target: Path, was: dict | None, entry: dict) -> dict | None:
-    """What is told of a cleaned file that is to be kept: of the same raw file, or clean
-    before this stage ever saw it. None: it is to be cleaned anew."""
+    """What is told of a cleaned file that is to be kept: of the same raw file, edited
+    by a reader, or clean before this stage ever saw it. None: it is to be cleaned."""
     if not target.is_file():
         return None
     if was and was["raw"]:
         same = {name: was.get(name) for name in entry} == entry
-        return was if same and sha256_of(target) == was["sha256"] else None
+        if not _edited(target, was):
+            return was if same else None
+        told = _told(target)
+        if told and same:
+            say(f"{target.name} was edited after it had been cleaned and is kept; "
+                "normalize_force True cleans the raw file anew.")
+            return told | entry | {"edited": True}
+        why = "the raw file or how it is read has changed as well" if told else (
+            "is no longer clean (UTF-8, NFC, one document a line, no empty line)")
+        raise StageError(
+            f"{target.name} was edited after it had been cleaned, and "
+            f"{why}; move it away to lose nothing, or write normalize_force True, "
+            f"which keeps the edited one as {target.name}.before"
+        )
     told = _told(target)
     if told:
         say(f"{target.name} was clean already and is kept; normalize_force True cleans "
             "it anew.")
+    else:
+        _put_aside(target, None)
     return told
 
 
@@ -279,7 +351,7 @@ def _bar(total: int, label: str) -> tqdm:
 
 def _clean_file(file: Path, target: Path, options: Any, room: Room) -> dict[str, Any]:
     """Write the clean documents of a raw file; return what the index tells of them."""
-    draft = room.make(shown(target, room.root))
+    draft = room.make(_place(target, room.root))
     count = dropped = cut = 0
     with (
         open(file, "rb") as raw,

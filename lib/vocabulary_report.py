@@ -50,6 +50,12 @@ NAMES = {
     "bits_aligned": "학습 전 바이트당 비트 | bits per byte before training",
     "bits_trained": "학습 뒤 바이트당 비트 | bits per byte after training",
     "held_out_bytes": "따로 둔 글의 바이트 | bytes held out",
+    "domain_left_out": "따로 둔 글과 같아 말뭉치에서 뺀 줄 | "
+                       "lines of the corpora left out, as they are held out",
+    "replay_left_out": "따로 둔 글과 같아 섞는 글에서 뺀 줄 | "
+                       "lines of the replay left out, as they are held out",
+    "general_left_out": "따로 둔 글과 같아 다른 글에서 뺀 줄 | "
+                        "lines of other text left out, as they are held out",
 }
 
 

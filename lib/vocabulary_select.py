@@ -25,6 +25,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from lib.distill import LONGEST, count_words, dropped_bytes, viterbi
+from lib.held_out import EVERY, HeldOut
 from lib.lattice import best_paths, build_lattices, build_trie
 from lib.stages import TREE, Room, StageError
 from lib.vocabulary_remap import (
@@ -231,11 +232,13 @@ def select(options: Any, room: Room) -> dict[str, Any]:
     from lib.vocabulary_original import original_tokenizer, read_tokenizer
 
     unigram = read_tokenizer(room.root, TREE.DISTILLED, "distill")
-    aside = list(islice(cleaned(room.root), 0, None, 20))  # nothing is chosen by these
-    domain = count_words(unigram, (text for n, text in enumerate(cleaned(room.root))
-                                   if n % 20))
+    aside = list(islice(cleaned(room.root), 0, None, EVERY))  # nothing is chosen by it
+    held, other = HeldOut(aside), HeldOut(aside)
+    domain = count_words(unigram, held.without(
+        text for n, text in enumerate(cleaned(room.root)) if n % EVERY))
     documents, more = gather(int(options.general_mb * 1e6), 0.1)
-    general = count_words(unigram, (document.text for document in documents + more))
+    general = count_words(unigram, other.without(
+        document.text for document in documents + more))
     try:
         chosen = select_pieces(unigram, domain, general, share=options.share,
                                least=options.least, seed=options.seed)
@@ -249,6 +252,7 @@ def select(options: Any, room: Room) -> dict[str, Any]:
     remapped = remap_tokenizer(unigram, chosen.rules)
     results = _measured(chosen, original_tokenizer(room.root), unigram, remapped,
                         domain, general, aside)
+    results |= {"domain_left_out": held.lines, "general_left_out": other.lines}
     _write_candidates(chosen, room.make(CANDIDATES))
     room.make(LOG).write_text(_log(results, chosen), encoding="utf-8", newline="\n")
     write_rules(chosen.rules, room.make(RULES))

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from lib.batching import Epochs
 from lib.bits import Bits, bits_per_byte, check_context, start_token
+from lib.held_out import HeldOut, split
 from lib.keep import Keep
 from lib.models import quiet
 from lib.train import History, Recipe, Step, fit, token_loss
@@ -263,12 +264,14 @@ def train(options: Any, room: Any) -> dict[str, Any]:
         )
         tokenizer = read_tokenizer(room.root, TREE.REMAPPED, "remap")
         rows = sum(phase.recipe.steps for phase in plan) * options.batch_size
-        domain, held = _split(cleaned(room.root), options.held_out_documents)
-        domain = windows(tokenizer, domain, options.context, rows)
+        domain, held = split(cleaned(room.root), options.held_out_documents)
+        aside, other = HeldOut(held), HeldOut(held)
+        domain = _windows("the corpora", tokenizer, aside, domain, options, rows)
         replay = None
         if options.replay_corpus != "none":
-            replay = windows(tokenizer, replay_texts(options.replay_corpus),
-                             options.context, rows)
+            name = options.replay_corpus
+            replay = _windows(f"replay_corpus {name!r}", tokenizer, other,
+                              replay_texts(name), options, rows)
         batches = Mixed(domain, replay, options.batch_size, options.replay_share,
                         options.seed)
     except ValueError as error:
@@ -311,10 +314,21 @@ def train(options: Any, room: Any) -> dict[str, Any]:
         "steps": sum(phase.recipe.steps for phase in plan),
         "tokens": rows * options.context, "bits_aligned": bits[0].per_byte,
         "bits_trained": bits[1].per_byte, "held_out_bytes": bits[0].bytes,
+        "domain_left_out": aside.lines, "replay_left_out": other.lines,
     }
     if room.first:
         _write(model, tokenizer, _lines(log), room, results)
     return results
+
+
+def _windows(name: str, tokenizer: Tokenizer, held: HeldOut, texts: Iterable[str],
+             options: Any, rows: int) -> Tensor:
+    """Rows of the texts, without what is held out."""
+    try:
+        return windows(tokenizer, held.without(texts), options.context, rows)
+    except ValueError as error:
+        left = f", {held.lines:,} lines that are held out left aside" * bool(held.lines)
+        raise ValueError(f"{name}{left}: {error}") from None
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:
@@ -343,20 +357,6 @@ def _write(model: nn.Module, tokenizer: Tokenizer, log: list[dict], room: Any,
     (folder / "training_log.jsonl").write_text(lines, "utf-8")
     told = json.dumps(results, indent=1)
     (folder / "training.json").write_text(told + "\n", "utf-8")
-
-
-def _split(texts: Iterable[str], held: int) -> tuple[Iterator[str], list[str]]:
-    """All documents but every twentieth of the first ones, and those, `held` at most.
-
-    >>> rest, held = _split([f"{n}" for n in range(45)], 2)
-    >>> held, len(list(rest))
-    (['0', '20'], 43)
-    """
-    documents = (text for text in texts if text.strip())
-    first = list(itertools.islice(documents, 20 * held))
-    kept = itertools.chain(
-        (text for n, text in enumerate(first) if n % 20 or n // 20 >= held), documents)
-    return kept, first[:20 * held:20]
 
 
 def _line(phase: str, step: Step) -> dict[str, Any]:

@@ -309,12 +309,12 @@ stage("align")
 # <!-- label: ivr-train -->
 # ## train
 #
-# 처음에는 새 행만 큰 걸음으로 배우고, 그다음에 모든 것이 작은 걸음으로 배웁니다. 배치(batch)마다 `replay_share`만큼은 다른 글을 섞어, 알던 것을 잊지 않게 합니다. 결과는 `AutoModelForCausalLM`과 `AutoTokenizer`로 바로 불러올 수 있습니다. 학습에 쓰지 않은 글에서 바이트당 비트(bits per byte)로 재므로, 토큰의 수가 달라져도 견줄 수 있습니다.
+# 처음에는 새 행만 큰 걸음으로 배우고, 그다음에 모든 것이 작은 걸음으로 배웁니다. 배치(batch)마다 `replay_share`만큼은 다른 글을 섞어, 알던 것을 잊지 않게 합니다. 결과는 `AutoModelForCausalLM`과 `AutoTokenizer`로 바로 불러올 수 있습니다. 따로 둔 글(`held_out_documents`)에서 바이트당 비트(bits per byte)로 재므로, 토큰의 수가 달라져도 견줄 수 있습니다. 따로 둔 글은 무엇도 배우지 않습니다. 말뭉치나 섞는 글에 같은 줄이 또 있으면 내용을 견주어 빼고, 몇 줄을 뺐는지 아래 표에 적습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-train -->
 # ## train
 #
-# First the new rows alone learn, in large steps; then everything does, in small ones. Of each batch, `replay_share` is other text, so that what the model knew stays. `AutoModelForCausalLM` and `AutoTokenizer` load the result. It is measured in bits per byte on text that was not learned from, which can be compared although the number of tokens has changed.
+# First the new rows alone learn, in large steps; then everything does, in small ones. Of each batch, `replay_share` is other text, so that what the model knew stays. `AutoModelForCausalLM` and `AutoTokenizer` load the result. It is measured in bits per byte on documents kept aside (`held_out_documents`), which can be compared although the number of tokens has changed. Nothing learns from these: where the corpora or the replayed text hold the same line again, it is found by its content and left out, and the table below tells how many lines that was.
 
 # %%
 stage("train")

@@ -24,6 +24,7 @@ OURS = (
     "book/files.py",
     "book/jobs.py",
     "book/parameters.py",
+    "book/relink.py",
     "notebooks/batch.toml",
 )
 # Writes its profile and its words to called.txt, prints them, ends with code 7.

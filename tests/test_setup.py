@@ -15,6 +15,7 @@ import house
 import pytest
 
 from book import cli, environment
+from book.relink import first_lines
 
 if os.name == "nt":
     pytest.skip("setup_and_run.sh is for Linux and macOS; on Windows run "
@@ -325,10 +326,43 @@ def copied_home(ready_home, tmp_path):
     return Path(shutil.copytree(ready_home[0], tmp_path / "copy", symlinks=True))
 
 
-def test_a_moved_checkout_is_made_again(copied_home, path):
+def script(home: Path, name: str, python: Path) -> Path:
+    """Put a script into the environment of a house, as pip does."""
+    file = home / ".venv" / "bin" / name
+    file.write_bytes(first_lines(python) + b"import sys\nprint(sys.prefix)\n")
+    file.chmod(0o755)
+    return file
+
+
+@pytest.mark.parametrize("folder", ["copy", "the copy of 한글"])
+def test_a_moved_checkout_keeps_its_packages_and_its_scripts_run(
+        ready_home, tmp_path, path, folder):
+    first = ready_home[0]
+    home = Path(shutil.copytree(first, tmp_path / folder, symlinks=True))
+    tool = script(home, "tool", first / ".venv/bin/python")
+    kept = home / ".venv" / "kept"
+    kept.touch()
+    assert environment.state(home) == "moved"
+    done = house.go(home, "build", path=path)
+    assert "bringing the scripts in .venv along" in done.stdout
+    assert environment.state(home) == "ready" and kept.exists()
+    assert "Installing" not in done.stdout
+    assert subprocess.check_output([tool], text=True).strip() == str(home / ".venv")
+    activate = (home / ".venv/bin/activate").read_text("utf-8")
+    assert str(first / ".venv") not in activate and str(home / ".venv") in activate
+    again = Path(shutil.move(home, tmp_path / "again"))
+    assert environment.brought_along(again)
+    tool = again / ".venv/bin/tool"
+    assert subprocess.check_output([tool], text=True).strip() == str(again / ".venv")
+    assert not environment.brought_along(again)
+
+
+def test_a_moved_checkout_whose_python_is_gone_is_made_again(copied_home, path):
+    for python in (copied_home / ".venv" / "bin").glob("python*"):
+        python.unlink()
     assert environment.state(copied_home) == "moved"
     done = house.go(copied_home, "build", path=path)
-    assert "moved to another folder" in done.stdout
+    assert "making .venv again" in done.stdout
     assert environment.state(copied_home) == "ready"
     (copied_home / ".venv" / "ready.json").unlink()
     assert environment.state(copied_home) == "broken"

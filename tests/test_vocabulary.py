@@ -53,7 +53,7 @@ def test_nothing_starts_before_init(tmp_path, stage, missing):
         run(stage, Options(artifacts_dir=str(tmp_path)))
     assert str(refused.value) == (
         f"{stage} needs what {missing} makes and its manifest is not there; run "
-        f"{command(missing)} first"
+        f"{command(missing, str(tmp_path))} first"
     )
 
 
@@ -68,7 +68,7 @@ def test_remap_does_not_start_before_distill_and_each_waits_for_the_one_before(
                 run(one, made)
             assert str(refused.value) == (
                 f"{one} needs what {stage} makes and its manifest is not there; run "
-                f"{command(stage)} first"
+                f"{command(stage, made.artifacts_dir)} first"
             )
         run(stage, made)
     with pytest.raises(StageError, match=r"remap needs what select makes"):

@@ -263,7 +263,7 @@ def room_with(tmp_path, model):
 
 def options(**given):
     plain = {"init_strategy": "constituents", "align_documents": 20, "untie": False,
-             "seed": 0}
+             "held_out_documents": 4, "seed": 0}
     return SimpleNamespace(**plain | given)
 
 

@@ -13,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 from small_vocabulary import TEXTS, model_folder, options, put
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from lib import raw_corpora
+from lib import data, raw_corpora, stages, vocabulary, vocabulary_corpus
 from lib.raw_corpora import BLOCK, DOCUMENT, clean, documents, pieces
-from lib.stages import TREE, StageError
+from lib.stages import TREE, Room, StageError
 from lib.vocabulary import run
-from lib.vocabulary_corpus import INDEX, cleaned
+from lib.vocabulary_corpus import INDEX, analyze, cleaned
 from lib.vocabulary_original import original_model, write_tokenizer
+from tests.real_data import real
 
 ROOT = Path(__file__).parents[1]
 KOREAN = "영화가 재미있고 배우가 좋았다\n다시 보고 싶은 영화\n"
@@ -252,7 +253,7 @@ def test_init_gathers_tokenizer_configuration_and_corpora(tmp_path):
 
 
 @pytest.mark.parametrize("case", ["no JSON", "a key missing", "another encoding",
-                                  "another kind", "a folder", "no folder",
+                                  "no folder",
                                   "an empty folder", "empty files", "one name twice",
                                   "no model", "one folder for both"])
 def test_an_init_that_is_refused_leaves_everything_as_it_was(tmp_path, case):
@@ -269,12 +270,6 @@ def test_an_init_that_is_refused_leaves_everything_as_it_was(tmp_path, case):
     elif case == "another encoding":
         put(chosen, "b.txt", KOREAN.encode("cp949"))
         sentence = "byte 0xBF at offset 0 (line 1)"
-    elif case == "another kind":
-        put(chosen, "b.csv", "x,y")
-        sentence = "holds the file b.csv, and .txt, .jsonl, .json are read"
-    elif case == "a folder":
-        (folder / "more").mkdir()
-        sentence = "holds the folder more"
     elif case == "no folder":
         chosen = replace(chosen, raw_corpora_dir=str(tmp_path / "nowhere"))
         sentence = "nowhere is not there; name a folder that holds .txt, .jsonl, .json"
@@ -311,7 +306,7 @@ def test_a_hidden_file_is_no_corpus(tmp_path):
 
 
 @pytest.mark.parametrize("spoil, sentence", [
-    ({"tokenizer.json": "{"}, "the tokenizer of model"),
+    ({"tokenizer.json": "{"}, "cannot be used: "),
     ({"tokenizer.json": None}, "has no tokenizer.json; name one that has"),
     ({"config.json": None}, "has no config.json"),
     ({"config.json": "{}"}, "lacks 'vocab_size'; name a model"),
@@ -349,6 +344,154 @@ def test_what_is_clean_already_is_kept_unless_forced(tmp_path, capsys):
     told = run("init", replace(chosen, normalize_force=True))
     assert (told["kept"], told["results"]["kept_files"]) == (False, 0)
     assert target.read_text() == "from raw\n"
+
+
+def test_what_is_no_corpus_among_the_raw_ones_is_named_and_passed_over(
+        tmp_path, capsys):
+    chosen = options(tmp_path)
+    put(chosen, "a.txt", "ein Text\n")
+    put(chosen, "b.csv", "x,y")
+    (chosen.root / TREE.RAW / "more").mkdir()
+    assert run("init", chosen)["results"]["files"] == 1
+    assert ("corpora/raw holds b.csv, the folder more, passed over: .txt, .jsonl, "
+            ".json are read") in capsys.readouterr().err
+    assert list(cleaned(chosen.root)) == ["ein Text"]
+    put(chosen, "a.txt", "").unlink()
+    with pytest.raises(StageError, match=r"no corpus \(b\.csv, the folder more not re"):
+        run("init", chosen)
+
+
+def test_both_folders_of_corpora_count_from_the_repository(tmp_path, monkeypatch):
+    for module in (vocabulary, vocabulary_corpus, stages):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    chosen = options(tmp_path, artifacts_dir="artifacts", raw_corpora_dir="mine/raw",
+                     cleaned_corpora_dir="mine/clean")
+    (tmp_path / "mine/raw").mkdir(parents=True)
+    (tmp_path / "mine/raw/a.txt").write_text(" ein Text\n")
+    run("init", chosen)
+    assert (tmp_path / "mine/clean/a.txt").read_text() == "ein Text\n"
+    assert list(cleaned(chosen.root)) == ["ein Text"]
+    assert run("init", chosen)["kept"] and run("analyze", chosen)
+    assert not (tmp_path / "artifacts/mine").exists()
+    (tmp_path / "mine/clean/own.txt").write_text("of my own\n")
+    assert run("init", chosen)["results"]["files"] == 2
+
+
+def test_a_cleaned_file_that_was_edited_is_kept_or_the_reader_decides(
+        tmp_path, capsys):
+    chosen = options(tmp_path)
+    raw = put(chosen, "a.txt", "from raw\n")
+    run("init", chosen)
+    target = chosen.root / TREE.CLEANED / "a.txt"
+    target.write_text("from raw\nby hand\n")
+    for chance in range(2):
+        told = run("init", chosen)
+        assert target.read_text() == "from raw\nby hand\n" and told["kept"] == chance
+    assert "a.txt was edited after it had been cleaned and is kept; norm" in (
+        capsys.readouterr().err)
+    assert list(cleaned(chosen.root)) == ["from raw", "by hand"]
+    raw.write_text("raw anew\n")
+    with pytest.raises(StageError, match="the raw file or how it is read has changed"):
+        run("init", chosen)
+    assert target.read_text() == "from raw\nby hand\n"
+    run("init", replace(chosen, normalize_force=True))
+    assert target.read_text() == "raw anew\n"
+    assert (target.parent / "a.txt.before").read_text() == "from raw\nby hand\n"
+    target.write_text("not clean \n")
+    with pytest.raises(StageError, match="is no longer clean"):
+        run("init", chosen)
+
+
+def test_an_edited_file_whose_raw_one_is_gone_stays_as_the_readers_own(tmp_path):
+    chosen = options(tmp_path)
+    put(chosen, "a.txt", "from raw\n")
+    put(chosen, "b.txt", "another\n")
+    run("init", chosen)
+    target = chosen.root / TREE.CLEANED / "a.txt"
+    target.write_text("by hand\n")
+    for name in ("a.txt", "b.txt"):
+        (chosen.root / TREE.RAW / name).unlink()
+    put(chosen, "c.txt", "a third\n")
+    run("init", chosen)
+    assert target.read_text() == "by hand\n"
+    assert not (target.parent / "b.txt").exists()
+    run("init", replace(chosen, force=True))
+    assert sorted(cleaned(chosen.root)) == ["a third", "by hand"]
+
+
+@pytest.mark.parametrize("folder", [TREE.RAW, TREE.CLEANED])
+def test_a_corpus_of_the_book_makes_room_for_texts_of_the_readers_own(
+        tmp_path, capsys, folder):
+    real(data.text, "korean")
+    chosen = options(tmp_path, corpus="korean", corpus_documents=3)
+    run("init", chosen)
+    assert len(list(cleaned(chosen.root))) == 3
+    (chosen.root / folder / "mine.txt").write_text("of my own\n")
+    told = run("init", chosen)
+    assert list(cleaned(chosen.root)) == ["of my own"]
+    assert "so korean.txt, which the book had put" in capsys.readouterr().err
+    assert not (chosen.root / TREE.RAW / "korean.txt").exists()
+    assert run("init", chosen)["kept"] and told["results"]["files"] == 1
+
+
+def test_a_document_without_a_token_is_an_empty_line(tmp_path):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.train_from_iterator(["hello world, hello words"], trainers.BpeTrainer(
+        vocab_size=60, show_progress=False))
+    chosen = options(tmp_path)
+    room = Room(chosen.root, "analyze", chosen)
+    for folder in (TREE.ORIGINAL, TREE.CLEANED):
+        (room.root / folder).mkdir(parents=True)
+    tokenizer.save(str(room.root / TREE.ORIGINAL / "tokenizer.json"))
+    (room.root / INDEX).write_text(
+        json.dumps({"folder": TREE.CLEANED, "files": {"a.txt": {}}}))
+    (room.root / TREE.CLEANED / "a.txt").write_text("hello\n다람쥐\nworld\n", "utf-8")
+    told = analyze(chosen, room)
+    assert told["documents"] == 3
+    room.finish()
+    lines = (room.root / TREE.REPORTS / "bpe_token_id_sequences.txt").read_text()
+    assert [len(line.split()) for line in lines.splitlines()] == [
+        len(tokenizer.encode(text).ids) for text in ("hello", "다람쥐", "world")]
+    (room.root / TREE.CLEANED / "a.txt").write_text("다람쥐\n", "utf-8")
+    with pytest.raises(StageError, match="makes no token of any of the 1 documents"):
+        analyze(chosen, Room(chosen.root, "analyze", chosen))
+
+
+@pytest.mark.parametrize("settings, sentence", [
+    ({"model": {"ignore_merges": True}}, "are words that no merges make"),
+    ({"normalizer": {"type": "NFKC"}}, "it gives '½ ﬁ' back as"),
+    ({"pre_tokenizer": None}, "it has no pre-tokenizer"),
+])
+def test_a_tokenizer_that_later_stages_would_get_wrong_is_refused_by_init(
+        tmp_path, settings, sentence):
+    chosen = options(tmp_path)
+    put(chosen, "a.txt", "a text\n")
+    file = Path(chosen.model) / "tokenizer.json"
+    spec = json.loads(file.read_text("utf-8"))
+    spec["model"]["vocab"]["quartz"] = len(spec["model"]["vocab"])
+    spec["model"] |= settings.pop("model", {})
+    file.write_text(json.dumps(spec | settings), "utf-8")
+    config = Path(chosen.model) / "config.json"
+    config.write_text(config.read_text().replace("300", "400"))
+    with pytest.raises(StageError, match=sentence):
+        run("init", chosen)
+
+
+def test_a_truncation_in_the_file_cuts_no_document(tmp_path):
+    chosen = options(tmp_path)
+    put(chosen, "a.txt", " ".join(TEXTS) + "\n")
+    file = Path(chosen.model) / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(file))
+    whole = len(tokenizer.encode(" ".join(TEXTS)).ids)
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=500)
+    tokenizer.save(str(file))
+    run("init", chosen)
+    assert run("analyze", chosen)["results"]["tokens"] == whole > 8
+    run("distill", chosen)
+    student = json.loads((chosen.root / TREE.DISTILLED / "tokenizer.json").read_text())
+    assert student["truncation"] is student["padding"] is None
 
 
 def test_what_is_not_clean_is_cleaned_or_named(tmp_path):
@@ -445,7 +588,7 @@ def test_an_empty_raw_folder_is_given_a_corpus_of_the_book(tmp_path, corpus, nam
     assert name not in [file.name for file in raw.iterdir()]
     (raw / name).write_text('"own"' if name.endswith("l") else "own")
     told = run("init", replace(chosen, corpus=other))
-    assert told["results"]["documents"] == 51  # a reader's file: nothing is removed
+    assert told["results"]["documents"] == 1  # a reader's own text stays alone
     with pytest.raises(StageError, match="corpus 'latin' is not known; use one of"):
         run("init", replace(chosen, corpus="latin"))
 
