@@ -16,9 +16,10 @@ Nothing here needs torch, so that a command can be checked before anything is st
 """
 
 import ast
+import difflib
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -173,7 +174,7 @@ def given_by(words: Sequence[str], options: type) -> dict[str, Any]:
         if not sign or name not in wanted:
             raise ValueError(
                 f"{word!r} is no option; write name=value, with one of "
-                f"{', '.join(wanted)}"
+                f"{', '.join(wanted)}{_nearest(name, wanted)}"
             )
         if wanted[name].type is str:
             values[name] = None if wanted[name].optional and value == "None" else value
@@ -183,6 +184,11 @@ def given_by(words: Sequence[str], options: type) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             values[name] = value
     return values
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name.replace("-", "_"), list(names), 1)
+    return f" (nearest: {close[0]})" if close else ""
 
 
 def changed(options: Any) -> dict[str, Any]:

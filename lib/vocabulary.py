@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,22 @@ from lib.options import fitting, given_by, kinds
 from lib.profile import DEVICES
 from lib.stages import Room, StageError, Step, carry_out
 from lib.vocabulary_corpus import fill, own_clean_files, raw_files
-from lib.vocabulary_original import model_files
+from lib.vocabulary_original import model_files, original_model
 
 __all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "for_profile", "judged",
-           "parsed", "run", "run_all", "settled"]
+           "parsed", "run", "run_all", "run_each", "settled", "usage"]
 
 STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
+
+
+#: What else a value is called: by the Hub, or where another option takes it.
+MEANT = {
+    "model": {"openai-community/gpt2": "gpt2",
+              "huggingfacetb/smollm2-135m-instruct": "smollm2",
+              "smollm2-135m-instruct": "smollm2"},
+    "corpus": {"tinyshakespeare": "shakespeare"},
+    "replay_corpus": {"shakespeare": "tinyshakespeare"},
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,11 @@ class Options:
     held_out_documents: int = 200  # that nothing learns from: for bits per byte
     save_every: int = 50  # updates between two saves that a run can go on from
     device: str = "auto"  # auto, cpu, cuda or mps
+
+    def __post_init__(self) -> None:
+        for name, words in MEANT.items():  # frozen for all others
+            value = getattr(self, name)
+            object.__setattr__(self, name, words.get(str(value).lower(), value))
 
     @property
     def root(self) -> Path:
@@ -245,7 +261,24 @@ def run(stage: str, options: Options | None = None) -> dict[str, Any]:
 def run_all(options: Options | None = None, first: str = "init",
             last: str = "train") -> dict[str, dict[str, Any]]:
     """Run the stages from the first to the last; return their manifests by stage."""
-    return {stage: run(stage, options) for stage in chosen(f"{first}..{last}")}
+    return dict(run_each(chosen(f"{first}..{last}"), options))
+
+
+def run_each(stages: Sequence[str], options: Options | None = None
+             ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Run stages in their order; give each with its manifest when it has ended.
+
+    Raises
+    ------
+    StageError
+        Also once `init` has ended, if a later one of these needs weights that the model
+        does not have.
+    """
+    options = options or Options()
+    for stage in stages:
+        yield stage, run(stage, options)
+        if stage == "init" and {"align", "train"}.intersection(stages):
+            original_model(options.root)
 
 
 def _known(stage: str) -> str:
@@ -276,14 +309,40 @@ def parsed(words: list[str]) -> Options:
         raise StageError(str(error)) from None
 
 
+#: What each stage does, in a line.
+ABOUT = {
+    "init": "tokenizer and configuration of the model, and the corpora, cleaned",
+    "analyze": "counts of every token in the corpora",
+    "distill": "a Unigram tokenizer that gives the ids of the BPE",
+    "select": "which ids are given up, and for which new pieces",
+    "remap": "the tokenizer with these ids reassigned",
+    "align": "rows of the embeddings for the new pieces",
+    "train": "the model, trained on with them",
+}
+
+
+def usage() -> str:
+    """What `python -m lib.vocabulary --help` prints."""
+    lines = ["python -m lib.vocabulary STAGES [name=value …]", "",
+             "STAGES is all, one of these, or first..last:"]
+    lines += [f"  {stage:9} {about}" for stage, about in ABOUT.items()]
+    lines += ["", "Options, with their defaults and the stages they are for:"]
+    for field in fields(Options):
+        stages = [step.stage for step in STEPS.values() if field.name in step.options]
+        lines.append(f"  {field.name}={field.default}  ({', '.join(stages) or 'all'})")
+    return "\n".join(lines)
+
+
 def main(words: list[str] | None = None) -> int:
     """Run `python -m lib.vocabulary STAGES name=value …`; 1 where it cannot."""
     words = sys.argv[1:] if words is None else words
+    if not words or {"-h", "--help", "help"}.intersection(words):
+        print(usage())
+        return 0
     try:
-        stages, *given = words or [""]
+        stages, *given = words
         options = parsed(given)
-        for stage in chosen(stages):
-            told = run(stage, options)
+        for stage, told in run_each(chosen(stages), options):
             print(f"{stage}{' (kept)' if told['kept'] else ''}")
             for name, value in told["results"].items():
                 print(f"  {name} = {value}")

@@ -14,7 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from lib import data
-from lib.cache import ROOT
+from lib.cache import ROOT, say
 from lib.download import Refused, expect_host
 from lib.models import gpt2_tokenizer
 from lib.stages import TREE, Room, StageError, command
@@ -80,8 +80,9 @@ def original_model(root: Path) -> str:
     told = json.loads(file.read_text("utf-8"))
     if told["weights"] == "none":
         raise StageError(
-            f"the weights of {told['model']} could not be had ({told['why']}); run "
-            f"{command('init')} with another model, such as -p model smollm2"
+            f"the weights of {told['model']} could not be had ({told['why']}), and "
+            f"align and train need them; run {command('init')} with another model, "
+            "such as -p model smollm2, or only the stages up to remap"
         )
     places = {"data": lambda: data.path("smollm2"),
               "here": lambda: root / TREE.ORIGINAL}
@@ -148,6 +149,9 @@ def gather_original(options: Any, room: Room) -> dict[str, Any]:
     if model == "tiny":
         _tiny(folder)
     _beside(folder, folder)
+    if told["weights"] == "none":
+        say(f"The weights of {model} could not be had ({told['why']}): init to remap "
+            "work without them, align and train do not.")
     story = json.dumps({"model": model, **told}, indent=1, ensure_ascii=False)
     (folder / "model.json").write_text(story + "\n", "utf-8")
     return {"model": model, "weights": told["weights"],

@@ -89,6 +89,7 @@ cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
 options = vocabulary.settled(
     {name: globals()[name] for name in vocabulary.NAMES}, cfg.profile)
 wanted = vocabulary.chosen(stages)
+running = vocabulary.run_each(wanted, options)
 done = {}
 
 
@@ -96,7 +97,7 @@ def stage(name):
     """Run a stage if it is wanted; show its report."""
     if name not in wanted:
         return None
-    done[name] = vocabulary.run(name, options)
+    _, done[name] = next(running)
     record(**{f"{name}_{key}": value
               for key, value in done[name]["results"].items()})
     return report(done[name])

@@ -22,6 +22,7 @@ from lib.vocabulary import (
     STEPS,
     Options,
     chosen,
+    main,
     parsed,
     run,
     run_all,
@@ -92,7 +93,41 @@ def test_every_option_that_decides_a_result_belongs_to_a_stage():
                                    "save_every", "device"}
 
 
+@pytest.mark.parametrize("word, meant", [
+    ("model=openai-community/gpt2", "model=gpt2"),
+    ("model=HuggingFaceTB/SmolLM2-135M-Instruct", "model=smollm2"),
+    ("corpus=tinyshakespeare", "corpus=shakespeare"),
+    ("replay_corpus=shakespeare", "replay_corpus=tinyshakespeare"),
+    ("model=someone/else", "model=someone/else"),
+])
+def test_another_name_of_a_model_or_a_text_is_taken_as_what_it_means(word, meant):
+    assert parsed([word]) == parsed([meant])
+    name, _, value = meant.partition("=")
+    assert getattr(parsed([word]), name) == value
+
+
+def test_help_names_every_stage_and_every_option(capsys):
+    for words in (["--help"], ["-h"], []):
+        assert main(words) == 0
+        lines = capsys.readouterr().out.splitlines()
+        for name in (*STAGES, *NAMES):
+            assert any(line.startswith(f"  {name}") for line in lines)
+
+
+def test_a_model_without_weights_ends_after_init_where_a_later_stage_needs_them(
+        tmp_path, capsys):
+    made = quick(tmp_path)
+    for file in Path(made.model).glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(StageError, match="and align and train need them"):
+        run_all(made)
+    assert "align and train do not" in capsys.readouterr().err
+    assert manifest_of(made.root, "init") and not manifest_of(made.root, "analyze")
+    assert list(run_all(made, "init", "analyze")) == ["init", "analyze"]
+
+
 @pytest.mark.parametrize("words, sentence", [
+    (["pases=3"], "(nearest: passes)"),
     (["pases=3"], "'pases=3' is no option; write name=value, with one of"),
     (["passes"], "'passes' is no option"),
     (["passes=many"], "passes is 'many'; give a whole number"),
