@@ -79,8 +79,8 @@ def test_remap_does_not_start_before_distill_and_each_waits_for_the_one_before(
 def test_every_option_is_a_parameter_of_the_workbench_with_the_same_default():
     notebook = (ROOT / "notebooks/92_ivr.py").read_text(encoding="utf-8")
     cell = notebook.split('# %% tags=["parameters"]\n')[1].split("\n\n")[0]
-    given = {node.targets[0].id: ast.literal_eval(node.value)
-             for node in ast.parse(cell).body}
+    given = {(node.target if isinstance(node, ast.AnnAssign) else node.targets[0]).id:
+             ast.literal_eval(node.value) for node in ast.parse(cell).body}
     assert given.pop("profile") is None
     assert given.pop("stages") == "all"
     assert given == {name: getattr(Options(), name) for name in NAMES}
