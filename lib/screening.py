@@ -146,6 +146,7 @@ class Screening:
     failed: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)  # finished before, not run again
     resumed: list[str] = field(default_factory=list)  # gone on with
+    texts: set[str] = field(default_factory=set)  # that the losses are of
 
     @property
     def files(self) -> list[Path]:
@@ -164,7 +165,8 @@ def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
     Raises
     ------
     DataError, ValueError
-        If the text is not there or too short: then no variant could run.
+        If the text is not there or too short: then no variant could run. Or if what
+        is finished was trained on another text: they could not be compared.
     """
     some = next(iter(plans.values()))
     found = Screening(Path(some.checkpoint_path).parent)
@@ -172,11 +174,12 @@ def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
         place = replace(some, checkpoint_path=str(found.folder / name))
         if done := finished(place, but=VARYING):
             _take(found, name, done)
-    task: Task | None = None
+    before = {name: finished(options) for name, options in plans.items()}
+    task = None if all(before.values()) else prepare(some)
+    _expect_one_text(found, before, task)
     for name, options in plans.items():
-        done = finished(options)
-        if done is None:
-            task = task or prepare(options)
+        done = before[name]
+        if done is None and task is not None:
             try:
                 done = _run(name, options, task, found)
             except Exception as error:  # noqa: BLE001 the others go on, whatever it was
@@ -194,7 +197,21 @@ def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
     return found
 
 
+def _expect_one_text(
+    found: Screening, before: dict[str, dict[str, Any] | None], task: Task | None
+) -> None:
+    """Stop before any training where losses would stand for different texts."""
+    texts = found.texts | {done["text"] for done in before.values() if done}
+    texts |= {task.text.name} if task else set()
+    if len(texts) > 1:
+        raise ValueError(
+            f"{found.folder} and this run would mix losses on different texts "
+            f"({'; '.join(sorted(texts))}); name another output, or remove that folder"
+        )
+
+
 def _take(found: Screening, name: str, done: dict[str, Any]) -> None:
+    found.texts.add(done["text"])
     order = list(VARIANTS)
     found.rows.append(done["row"])
     found.rows.sort(key=lambda row: order.index(row["variant"]))

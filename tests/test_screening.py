@@ -107,6 +107,23 @@ def test_a_screening_of_one_variant_keeps_the_rows_of_the_others(whole, excerpt)
     (found.folder / "kept.json").rename(found.folder / "no_radius/result.json")
 
 
+def test_losses_on_different_texts_are_not_put_into_one_table(excerpt, tmp_path):
+    """As when canonical data came after a stand-in: nothing is trained."""
+    tmp_path = tmp_path / "out"
+    of = {"data_path": excerpt, **TINY}
+    screen(plan("smoke", "vanilla", tmp_path, **of), "Trial")
+    result = tmp_path / "vanilla" / "result.json"
+    kept = json.loads(result.read_text("utf-8"))
+    result.write_text(json.dumps(kept | {"text": "a stand-in"}), encoding="utf-8")
+    for variants in ("no_radius", "no_radius,vanilla"):
+        with pytest.raises(ValueError) as caught:
+            screen(plan("smoke", variants, tmp_path, **of), "Trial")
+        assert str(caught.value) == (
+            f"{tmp_path} and this run would mix losses on different texts (a stand-in; "
+            "excerpt.txt); name another output, or remove that folder")
+        assert not (tmp_path / "no_radius").exists()
+
+
 def test_other_options_are_another_run(whole):
     plans, _ = whole
     assert finished(plans["vanilla"]) is not None
