@@ -153,7 +153,13 @@ def plan(
     pages = {path: known.page(path) for path in paths if group == "book"}
     anew = {path for path in paths
             if path.stem[:2] in known.always and path not in pages}
-    values = {path: pages.get(path, preset) | values[path] for path in paths}
+    anyway = {"force": True} if options.force else {}
+    values = {
+        path: pages.get(path, preset)
+        | {name: value for name, value in anyway.items() if name in parameters_of(path)}
+        | values[path]
+        for path in paths
+    }
     for path in paths:
         check(path, values[path], profile, known)
     folder = place(options.what, profile, given, options.out)
@@ -246,8 +252,13 @@ def run(
     bad = [r for r in results if not r.ok]
     if stopped:
         done = [r.name for r in results if r.ok]
+        for result in results:
+            if result.error and result.status == "interrupted":
+                print(f"{result.name}: {result.error}", file=sys.stderr)
+        anew = any(job.force and job.parameters.get("force") for job in jobs)
+        without = " without --force" if anew else ""
         print(f"interrupted; finished: {', '.join(done) or 'none'}; "
-              "the same command goes on from there", file=sys.stderr)
+              f"the same command{without} goes on from there", file=sys.stderr)
         return 130
     if bad:
         names = ", ".join(r.name for r in bad)

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ RECORD_MIME = "application/vnd.agt.record+json"
 FILES_WRITTEN = "files_written"  # lib.results.wrote
 FILES_USED = "files_used"  # lib.results.used
 KEPT = 8  # executed versions kept of each notebook and profile
-GRACE = 10  # seconds a worker gets to stop its kernel
+GRACE = 70  # seconds a worker gets to let its notebook save, and to end
 DEAD = "DeadKernelError"  # the kind of a failure that left no exception
 
 
@@ -182,6 +182,10 @@ def execute_many(
                 else:
                     bar.cell(run.job.name, **event)
         except KeyboardInterrupt:
+            for run in active:
+                run.ask()
+            print("interrupted: what runs is saving and ends; Ctrl-C again ends it at "
+                  "once", file=sys.stderr)
             for run in active:
                 run.stop()
             for run in runs:
@@ -370,18 +374,29 @@ class Run:
         self._publish(self._tidied(nb, seconds, device, data), new=True)
         self.result = self._passed(nb, nb.metadata["agt"], cached=False)
 
+    def ask(self) -> None:
+        """Ask the worker to interrupt its kernel and end; see `book.worker`."""
+        with suppress(OSError):
+            self.process.stdin.close()
+
     def stop(self) -> None:
-        """End the worker and its kernel."""
-        self.process.terminate()
+        """End the worker and its kernel, once the notebook has saved what it can."""
+        self.ask()
         try:
             self.process.wait(GRACE)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self.process.kill()
             self.process.wait()
+        with suppress(OSError, ValueError):
+            file = Path(self.folder.name) / "result.json"
+            told = json.loads(file.read_text(encoding="utf-8"))
+            if self.result is None:
+                self.result = Result(self.job.name, self.job.profile, "interrupted",
+                                     error=told["error"], key=self.key)
         self._close()
 
     def _close(self) -> None:
-        self.process.stdin.close()
+        self.ask()
         self.folder.cleanup()
 
     def _failed_out(self) -> list[Path]:

@@ -4,17 +4,21 @@
 
 FOLDER holds in.ipynb and job.json; out.ipynb and result.json are written there.
 Standard output carries a JSON line for each cell that has run and for each state of a
-bar that a cell shows. The process ends itself, and its
-kernel, as soon as its standard input closes: when the parent is gone, so is it.
+bar that a cell shows. As soon as its standard input closes, the process interrupts its
+kernel, so that a training is saved, and ends: when the parent asks it to, and when the
+parent is gone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -26,6 +30,8 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from book.progress import ANSI, last_bar
+
+GRACE = 60  # seconds a cell gets to save and end, once it is interrupted
 
 # Runs last: on what the notebook computed, and from which data. `cfg` is the settings
 # of a chapter.
@@ -55,8 +61,18 @@ print(_data())
 """
 
 
+class Stopped(Exception):
+    """The parent asked to stop, and a cell has ended."""
+
+
 class OwnKernel(AsyncKernelManager):
     """The kernel of this very interpreter, whatever kernelspecs the machine has."""
+
+    running = None
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        OwnKernel.running = self
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -67,6 +83,7 @@ class BookEngine(NBClientEngine):
     """Papermill's engine, telling of each cell and keeping what a dead kernel did."""
 
     manager = None
+    stopping = False
 
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
@@ -78,6 +95,9 @@ class BookEngine(NBClientEngine):
         def told(cell, cell_index=None, **more):
             nonlocal done
             complete(cell, cell_index=cell_index, **more)
+            failed = cell.metadata.get("papermill", {}).get("exception")
+            if cls.stopping and not failed:
+                raise Stopped("stopped between two cells")
             if cell.cell_type == "code" and done < of:
                 done += 1
                 print(json.dumps({"done": done, "of": of}), flush=True)
@@ -170,6 +190,10 @@ def main() -> int:
 
     def leave_with_parent():
         sys.stdin.buffer.read()
+        BookEngine.stopping = True
+        with suppress(Exception):  # it has ended, or was never there
+            asyncio.run(OwnKernel.running.provisioner.send_signal(signal.SIGINT))
+            time.sleep(GRACE)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()

@@ -104,6 +104,16 @@ class Keep:
                 return place, describe(place)
         return None
 
+    def wrong(self) -> CheckpointError | None:
+        """What is wrong with the first checkpoint that cannot be described."""
+        for place in self._places():
+            if (place / INDEX).exists():
+                try:
+                    describe(place)
+                except CheckpointError as error:
+                    return error
+        return None
+
     def losses(self) -> list[float]:
         """The loss of every step so far, those before a resume included, in nats."""
         if not self._log:

@@ -10,14 +10,16 @@ The options stand in `lib.ngt_options`, what TensorBoard is told in `lib.ngt_log
 """
 
 import copy
+import json
 import os
 import sys
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +27,8 @@ from torch import Tensor
 
 from lib.checkpoint import CheckpointError, describe, load, part, put
 from lib.data import ROOT, DataError
+from lib.files import alone, beside, shown
+from lib.going_on import ANEW, Held, differing, goes_on, held_by, how, say_so
 from lib.gravity import repulsion
 from lib.gravity_lm import LanguageModel, LMConfig, build
 from lib.keep import Keep
@@ -38,7 +42,6 @@ from lib.ngt_options import (
     for_profile,
     parsed,
     settled,
-    shown,
 )
 from lib.profile import pick_device
 from lib.running import own_randomness
@@ -90,23 +93,15 @@ def prepare(options: Options) -> Task:
     Raises
     ------
     ValueError, DataError
-        If the text cannot be had, encoded, or is shorter than a window.
+        If the text cannot be had, encoded, or is shorter than a window, or the folder
+        holds another training.
     """
-    if options.resume and not Keep(options.folder).there():
-        raise ValueError(
-            f"resume was asked for and {shown(options.folder)} holds no training to "
-            "go on with; leave resume out to start one"
-        )
+    held = _held(options)
     file = options.data_path and ROOT / options.data_path
     text = load_text(options.dataset, file)
-    if options.resume and (found := Keep(options.folder).found()):
-        place, told = found[0], found[1].get("configuration") or {}
-        if told.get("kind") != KIND:
-            raise CheckpointError(
-                f"{shown(place)} holds no training of a language model; name another "
-                "checkpoint_path, or leave resume out"
-            )
-        tokens = from_json(told["tokenizer"])
+    if held is not None:
+        _expect_text(text, *held)
+        tokens = from_json(held[1]["tokenizer"])
     elif options.tokenizer == "char":
         tokens = CharTokens.of(text.train + text.valid)
     else:
@@ -262,16 +257,17 @@ def precision(options: Options) -> str:
 def train(options: Options, task: Task) -> Run:
     """Train, and leave checkpoints in `options.folder`, scalars in `options.board`.
 
+    A training of these options that the folder holds is gone on with; one that has its
+    steps is used as it is.
+
     Raises
     ------
-    OutOfMemory, CheckpointError, ValueError
+    OutOfMemory, CheckpointError, Diverged, Taken, ValueError
         One sentence each; KeyboardInterrupt after Ctrl-C, with a checkpoint left.
     """
     config = model_config(options, task.tokens.vocab)
-    told = {"kind": KIND, "model": asdict(config),
+    told = {"kind": KIND, "model": asdict(config), "text": task.text.sha256,
             "tokenizer": task.tokens.to_json(), "options": asdict(options)}
-    if options.resume:
-        _same(options, task)
     device = pick_device(options.device)
     model = build(config, options.seed).to(device)
     recipe, keep = recipe_of(options), Keep(options.folder, configuration=told)
@@ -286,19 +282,26 @@ def train(options: Options, task: Task) -> Run:
     began = time.perf_counter()
     interval = options.vis_interval
     interval = options.eval_interval if interval is None else interval
-    board = Board(options.board, task.valid_ids[: options.block_size], task.tokens,
-                  interval, fresh=not options.resume)
-    with closing(board):
+    with ExitStack() as stack:
+        for folder in (options.folder, options.board):
+            stack.enter_context(alone(beside(folder), folder))
+        held = _going_on(options, task)
+        _expect_board(options, held is not None)
+        if held is not None:
+            say_so(held, options.max_steps)
+        board = Board(options.board, task.valid_ids[: options.block_size], task.tokens,
+                      interval, fresh=held is None, options=asdict(options))
+        stack.enter_context(closing(board))
         history = fit(
             model, windows, recipe, keep=keep, name=options.model,
             loss=lambda model, batch: objective(model, batch, weight),
             evaluate=lambda model: measured(model, options.eval_iters),
-            on_step=board, resume=options.resume,
+            on_step=board, resume=held is not None,
         )
     if history.interrupted:
         raise KeyboardInterrupt(
             f"stopped at step {describe(options.folder / 'last')['step']} of "
-            f"{options.max_steps}; the same command with resume goes on from there"
+            f"{options.max_steps}; {how(options)}"
         )
     run = Run(model, task.tokens, history, options, options.folder, keep.losses(),
               seconds=time.perf_counter() - began)
@@ -311,24 +314,69 @@ def train(options: Options, task: Task) -> Run:
     return run
 
 
-def _same(options: Options, task: Task) -> None:
-    """Refuse to go on with a training of other options or another tokenizer."""
-    found = Keep(options.folder).found()
+def _held(options: Options) -> tuple[Held, dict[str, Any]] | None:
+    """The training to go on with, and its configuration; None where one begins.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds another training, or nothing to go on with where `resume`
+        was asked for.
+    """
+    found = None if options.force else held_by(Keep(options.folder))
     if found is None:
-        return  # lib.keep says what is wrong
-    place, before = found[0], found[1]["configuration"]
-    instead = "go on with the same, or leave resume out to start anew"
-    for name, value in asdict(options).items():
-        was = before.get("options", {}).get(name)
-        if name not in FREE and was != value:
+        if options.resume:
             raise CheckpointError(
-                f"{shown(place)} was trained with {name} {was} and this run has "
-                f"{value}; {instead}"
+                f"resume was asked for and {shown(options.folder)} holds no training "
+                "to go on with; leave resume out to start one"
             )
-    if before.get("tokenizer") != task.tokens.to_json():
+        return None
+    place, about = found
+    told = about.get("configuration") or {}
+    if told.get("kind") != KIND:
         raise CheckpointError(
-            f"{shown(place)} was trained with another tokenizer than "
-            f"{task.tokens.name}; {instead}"
+            f"{shown(place)} holds no training of a language model; name another "
+            f"checkpoint_path, or {ANEW}"
+        )
+    held = Held(place, told.get("options", {}), about["step"])
+    goes_on(options, held, options.max_steps, FREE, "max_steps", "checkpoint_path")
+    return held, told
+
+
+def _expect_text(text: Text, held: Held, told: dict[str, Any]) -> None:
+    if told.get("text") not in (None, text.sha256):  # older ones tell none
+        raise CheckpointError(
+            f"{shown(held.place)} was trained on another text than what {text.name} "
+            f"is now; name another checkpoint_path, or {ANEW}"
+        )
+
+
+def _going_on(options: Options, task: Task) -> Held | None:
+    """The training to go on with, of this text and tokenizer; None where one begins."""
+    found = _held(options)
+    if found is None:
+        return None
+    held, told = found
+    _expect_text(task.text, held, told)
+    if told.get("tokenizer") != task.tokens.to_json():
+        raise CheckpointError(
+            f"{shown(held.place)} was trained with another tokenizer than "
+            f"{task.tokens.name}; name another checkpoint_path, or {ANEW}"
+        )
+    return held
+
+
+def _expect_board(options: Options, going_on: bool) -> None:
+    """Refuse to write over what TensorBoard is told of a run of other options."""
+    file = options.board / "options.json"
+    if going_on or options.force or not file.exists():
+        return
+    before = json.loads(file.read_text(encoding="utf-8"))
+    if name := differing(before, options, FREE):
+        raise CheckpointError(
+            f"{shown(options.board)} is the log of a run with {name} "
+            f"{before.get(name)} and this run has {getattr(options, name)}; name "
+            f"another run_name, or {ANEW}"
         )
 
 

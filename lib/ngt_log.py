@@ -1,5 +1,6 @@
 """What a training of Part II tells TensorBoard: scalars, and the Projector's points.
 
+    runs/<run>/options.json                     what the run was
     runs/<run>/events.out.tfevents…             one value a scalar and evaluation
     runs/<run>/projector_config.pbtxt           the list of the embeddings
     runs/<run>/000100/coordinates/tensors.tsv   the last layer's coordinates, a line
@@ -17,9 +18,11 @@ all but the first four of one fixed window of the validation text. The vanilla m
 has no coordinates: of the rest it tells only its entropy.
 """
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -43,15 +46,16 @@ class Board:
 
     folder: one run; window: ids that are looked at; interval: updates between two
     embeddings (0: none), the last update has one as well; fresh: begin the folder
-    anew, else go on with it and drop what lies after the step that comes first.
+    anew, else go on with it and drop what lies after the step that comes first;
+    options: of the run, which `options.json` of the folder tells.
     """
 
     def __init__(
         self, folder: Path, window: Int[Tensor, " seq"], tokens: Tokens,
-        interval: int = 0, fresh: bool = True,
+        interval: int = 0, fresh: bool = True, options: dict[str, Any] | None = None,
     ):
         self.folder, self.window, self.tokens = Path(folder), window[:WINDOW], tokens
-        self.interval, self.fresh = interval, fresh
+        self.interval, self.fresh, self.options = interval, fresh, options
         self.writer: SummaryWriter | None = None
 
     def close(self) -> None:
@@ -90,6 +94,9 @@ class Board:
             made_here = old.parent.name.isdecimal() and (old / "tensors.tsv").exists()
             if made_here and (self.fresh or int(old.parent.name) >= first):
                 shutil.rmtree(old.parent)
+        if self.options is not None:
+            _write(self.folder / "options.json",
+                   json.dumps(self.options, indent=1) + "\n")
         purged = {} if self.fresh else {"purge_step": first}
         self.writer = SummaryWriter(str(self.folder), **purged)
 
@@ -149,6 +156,8 @@ def scalars(folder: Path) -> pd.DataFrame:
     """Every scalar of a run as TensorBoard reads it: a row a step, a column a name."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    if not folder.is_dir():
+        return pd.DataFrame().rename_axis("step")
     read = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     columns = {
         name: pd.Series({event.step: event.value for event in read.Scalars(name)})

@@ -7,9 +7,10 @@ differ, `Options` says so. `lib.ngt` trains with them. Nothing here needs torch.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, no_type_check
+from typing import Annotated, Any, Literal, no_type_check
 
 from lib.cache import ROOT
 from lib.options import (
@@ -28,7 +29,7 @@ from lib.options import (
 
 #: What may differ between a run and the one that goes on with it.
 FREE = ("max_steps", "eval_interval", "eval_iters", "vis_interval", "use_rsqrt",
-        "gradient_accumulation_steps", "checkpoint_path", "resume", "run_name",
+        "gradient_accumulation_steps", "checkpoint_path", "resume", "force", "run_name",
         "tokenizer_path", "device")
 
 
@@ -80,7 +81,8 @@ class Options:
     use_rsqrt: bool = False  # for compatibility: our kernels take no reciprocal root
     mass_in_value: bool = False
     checkpoint_path: str | None = None  # None: checkpoints/ngt or checkpoints/vanilla
-    resume: bool = False
+    resume: bool = False  # refuse where there is nothing to go on with
+    force: bool = False  # begin anew, whatever the folders hold
     run_name: str | None = None  # of the TensorBoard folder, runs/…; None: by options
     seed: Seed = 0
     kernel: Literal["newton", "gaussian", "potential"] = "newton"
@@ -148,7 +150,7 @@ SMOKE = {"hidden_dim": 32, "num_layers": 2, "num_heads": 4, "mlp_dim": 64,
 def for_profile(options: Options, profile: str) -> Options:
     """What a profile makes of the options: `smoke` lowers what was left at its default.
 
-    Its checkpoints go to a folder `smoke` of their own.
+    Its checkpoints go to a folder `smoke` of their own, where each run begins anew.
 
     >>> small = for_profile(Options(max_steps=200), "smoke")
     >>> small.hidden_dim, small.max_steps, small.folder.relative_to(ROOT).as_posix()
@@ -164,6 +166,7 @@ def for_profile(options: Options, profile: str) -> Options:
         lowered["hidden_dim"] = 8 * heads
     if options.checkpoint_path is None:
         lowered["checkpoint_path"] = f"checkpoints/smoke/{options.model}"
+        lowered["force"] = not options.resume
     if options.run_name is None:
         lowered["run_name"] = f"smoke_{options.board.name}"
     return replace(options, **lowered)
@@ -184,6 +187,10 @@ def check(options: Options) -> Options:
     104, or 5 heads
     """
     _check_together(options)
+    if options.resume and options.force:
+        raise ValueError(
+            "resume goes on with a training and force begins it anew; leave one out"
+        )
     if options.device not in ("auto", "cpu"):
         from lib.profile import pick_device  # to know a GPU takes torch
 
@@ -191,12 +198,12 @@ def check(options: Options) -> Options:
     return options
 
 
-def settled(options: Options, profile: str) -> Options:
-    """What a notebook runs: the options it was given, checked, as the profile has them.
+def settled(given: Mapping[str, Any], profile: str) -> Options:
+    """What a notebook runs: the options among its parameters, as the profile has them.
 
     They are checked as they came as well, so that `smoke` refuses what `book` does.
     """
-    check(options)
+    options = check(Options(**{name: given[name] for name in NAMES}))
     return check(for_profile(options, profile))
 
 
@@ -246,8 +253,3 @@ def parsed(words: list[str]) -> Options:
     """
     return Options(**given_by(words, Options))
 
-
-def shown(folder: Path) -> str:
-    """A folder as messages name it: from the root of the repository, if inside."""
-    inside = folder.is_relative_to(ROOT)
-    return str(folder.relative_to(ROOT) if inside else folder)

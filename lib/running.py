@@ -13,6 +13,18 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
+
+class Diverged(ValueError):
+    """A training whose loss or gradients are no longer numbers; says what to lower.
+
+    run: its name; step: of the update that is not made; what: "loss is nan".
+    """
+
+    def __init__(self, message: str, run: str, step: int, what: str) -> None:
+        super().__init__(message)
+        self.run, self.step, self.what = run, step, what
+
+
 # cuBLAS is deterministic with this workspace; it is read when CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 

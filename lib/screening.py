@@ -258,6 +258,8 @@ def _run(name: str, options: Options, task: Task, found: Screening) -> dict[str,
     if before and _same(before["configuration"].get("options", {}), options):
         options, started = replace(options, resume=True), before["step"]
         found.resumed.append(name)
+    else:
+        options = replace(options, force=True)  # the folders are the screening's own
     run = train(options, task)
     if not math.isfinite(run.valid):
         raise ValueError(f"the loss is {run.valid}; lower learning_rate")

@@ -25,17 +25,16 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from lib.cache import ROOT, say
 from lib.download import DataError, disk_is_full, flush_folder, sha256_of
+from lib.files import alone
 
 __all__ = ["TREE", "Room", "StageError", "Step", "carry_out", "command", "expect",
            "manifest_of", "standing"]
@@ -311,7 +310,7 @@ def carry_out(stage: str, steps: dict[str, Step], options: Any, root: Path,
     step = steps[stage]
     before = _WHERE.set(str(getattr(options, "artifacts_dir", "")))
     try:
-        with _alone(root):
+        with alone(root / ".lock", root, wait=True):
             expect(stage, steps, options, root)
             step.prepare(options, root)
             if not force and not standing(step, steps, options, root):
@@ -461,22 +460,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Only one run works in a folder of artifacts; the first of several processes."""
-    if int(os.environ.get("RANK", "0")):
-        yield
-        return
-    root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / ".lock")
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        say(f"another run works in {shown(root, root.parent)}; waiting for it.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

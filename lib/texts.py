@@ -9,6 +9,8 @@
     any file         by `data_path`; the last tenth is for validation
 """
 
+import codecs
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +34,15 @@ class Text:
     train: str
     valid: str
     name: str
+
+    @property
+    def sha256(self) -> str:
+        """Of both parts: what tells one text from another."""
+        found = hashlib.sha256()
+        for text in (self.train, "\0", self.valid):
+            for start in range(0, len(text), PIECE):
+                found.update(text[start : start + PIECE].encode())
+        return found.hexdigest()
 
 
 def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
@@ -114,17 +125,37 @@ def pieces(text: str, size: int = PIECE) -> Iterator[str]:
 
 
 def _read(file: Path) -> str:
+    if file.is_dir():
+        raise ValueError(
+            f"data_path {file} is a folder; name one text file in UTF-8, or join those "
+            "in it into one"
+        )
     if not file.is_file():
         raise ValueError(
             f"data_path {file} is no file; name a text file in UTF-8, or leave it out"
         )
     try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
+        data = file.read_bytes()
+    except OSError as error:
         raise ValueError(
-            f"data_path {file} is not in UTF-8 (byte {error.start}); save it as UTF-8, "
-            "or name another"
+            f"data_path {file} cannot be read ({error.strerror}); make it readable, or "
+            "name another"
         ) from None
+    try:  # "-sig": a mark in front says UTF-8 and is no part of the text
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        said = ("is in UTF-16" if data.startswith(marks)
+                else f"is not in UTF-8 (byte {error.start})")
+        raise ValueError(
+            f"data_path {file} {said}; save it as UTF-8, or name another"
+        ) from None
+    if "\0" in text:
+        raise ValueError(
+            f"data_path {file} has a NUL at character {text.index(chr(0))} and is no "
+            "text; save it as text in UTF-8, or name another"
+        )
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise ValueError(f"data_path {file} is empty; name a file with text in it")
     return text

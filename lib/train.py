@@ -7,9 +7,12 @@ so that one process, several, and several parts all take the same mean. All rand
 is `recipe.seed`: the same recipe and data give the same losses to the bit.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -21,10 +24,17 @@ from torch import Tensor, nn
 from lib import schedules
 from lib.bar import Bar
 from lib.batching import batches_after, cut, tensors_of
+from lib.files import alone, beside
 from lib.keep import Keep, Progress
 from lib.memory import OutOfMemory, is_out_of_memory, within_memory
 from lib.options import Precision
-from lib.running import Stop, accelerator_for, deterministic, own_randomness
+from lib.running import (
+    Diverged,
+    Stop,
+    accelerator_for,
+    deterministic,
+    own_randomness,
+)
 
 PRECISIONS = get_args(Precision)
 
@@ -76,6 +86,7 @@ class History:
     lr: list[float] = field(default_factory=list)
     grad_norm: list[float] = field(default_factory=list)  # before clipping
     interrupted: bool = False
+    seconds: float = field(default=0.0, compare=False)  # of the updates, and no more
 
     def last(self) -> dict[str, Any]:
         """The newest entry by name."""
@@ -178,8 +189,13 @@ def fit(
     CheckpointError
         If what is to be resumed is damaged, of another shape or another recipe, or a
         folder that `keep` would replace is no checkpoint.
+    Taken
+        If another run is training into the folder of `keep`.
     OutOfMemory
         If the model and a batch do not fit; says what to lower.
+    Diverged
+        At the first loss, gradient or validation loss that is not finite, before the
+        weights are touched by it or saved; says what to lower.
     """
     hooks = [on_step] if callable(on_step) else list(on_step)
     if keep is not None:
@@ -193,6 +209,9 @@ def fit(
     every = recipe.evaluation_interval or recipe.steps // max(1, recipe.evaluations)
     every = max(1, every)
     with ExitStack() as stack:
+        if keep is not None:
+            folder = Path(keep.folder)
+            stack.enter_context(alone(beside(folder), folder))
         stack.enter_context(own_randomness(device))
         stack.enter_context(deterministic(device))
         torch.manual_seed(recipe.seed + accelerator.process_index)
@@ -208,6 +227,7 @@ def fit(
         step, rows = done, 0
         try:
             while step < recipe.steps:
+                began = time.perf_counter()
                 for group in adamw.param_groups:
                     group["lr"] = learning_rate(recipe, step)
                 batch = next(source)
@@ -216,10 +236,14 @@ def fit(
                 if step == done:
                     bar.costs(model, *first.shape[:2])
                 parts = cut(batch, recipe.accumulation, accelerator)
-                value, norm, asked = _update(
+                value, norm, asked = _gradients(
                     accelerator, objective, optimizer, parts, recipe.clip, stop
                 )
                 step += 1
+                _expect_finite({"loss": value, "norm of the gradients": norm},
+                               name, step, recipe, keep, accelerator.scaler)
+                optimizer.step()
+                history.seconds += time.perf_counter() - began
                 losses.append(value)
                 norms.append(norm)
                 point = None
@@ -228,13 +252,15 @@ def fit(
                     if evaluate is not None:
                         with own_randomness(device), accelerator.autocast():
                             valid = float(evaluate(model))
+                        _expect_finite({"validation loss": valid}, name, step,
+                                       recipe, keep)
                         model.train()
                         bar.tell(valid=valid)
                     history.step.append(step)
                     history.train.append(torch.stack(losses).mean().item())
                     history.valid.append(valid)
                     history.lr.append(learning_rate(recipe, step - 1))
-                    history.grad_norm.append(torch.stack(norms).mean().item())
+                    history.grad_norm.append(_mean_norm(norms))
                     losses, norms, point = [], [], history.last()
                 if main and hooks:
                     seen = Step(step, recipe.steps, value, norm,
@@ -289,7 +315,39 @@ def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=recipe.betas)
 
 
-def _update(
+def _expect_finite(
+    values: dict[str, Tensor | float], run: str, step: int, recipe: Recipe,
+    keep: Keep | None, scaler: Any = None,
+) -> None:
+    """Refuse to go on where a value of a step is no number, and say what to lower.
+
+    A GradScaler of fp16 skips updates whose gradients overflow, and scales less the
+    next time; where less than 1 is left of its scale, that has not helped.
+    """
+    for name, value in values.items():
+        skipped = scaler is not None and name != "loss" and scaler.get_scale() >= 1
+        if math.isfinite(value) or skipped:
+            continue
+        found = keep.found() if keep is not None else None
+        saved = ("" if keep is None else "; nothing was saved yet" if found is None
+                 else f"; the checkpoint of step {found[1]['step']:,} is kept")
+        what = f"{name} is {float(value)}"
+        raise Diverged(
+            f"the training diverged: at step {step:,} of {recipe.steps:,} the {what}, "
+            f"with learning rate {learning_rate(recipe, step - 1):g}; lower "
+            f"learning_rate ({recipe.learning_rate:g}), or raise the warm-up "
+            f"({recipe.warmup}){', or use bf16' if scaler is not None else ''}{saved}",
+            run, step, what,
+        )
+
+
+def _mean_norm(norms: list[Tensor]) -> float:
+    """Their mean without those of updates that fp16 skipped; NaN where all were."""
+    told = torch.stack(norms)
+    return told[told.isfinite()].mean().item()
+
+
+def _gradients(
     accelerator: Accelerator,
     objective: nn.Module,
     optimizer: Any,
@@ -297,7 +355,7 @@ def _update(
     clip: float | None,
     stop: Stop,
 ) -> tuple[Tensor, Tensor, bool]:
-    """One update from the parts of a batch: mean loss, gradient norm, asked to stop.
+    """The gradients of a batch in its parts: mean loss, their norm, asked to stop.
 
     The parts are backpropagated over a number of tokens guessed from the first; at the
     end the gradients are brought to the true number. With one part the guess is right.
@@ -330,7 +388,6 @@ def _update(
                 parameter.grad.mul_(guess / count)
     limit = float("inf") if clip is None else clip
     norm = accelerator.clip_grad_norm_(objective.parameters(), limit)
-    optimizer.step()
     return summed / count, norm.detach(), asked
 
 

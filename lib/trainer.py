@@ -11,6 +11,7 @@ Nothing is reported anywhere, unless `wandb` is asked for.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,12 +29,14 @@ from transformers import (
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     TrainerCallback,
+    TrainerState,
     set_seed,
 )
 
 from lib.bar import Bar
 from lib.options import Precision
 from lib.profile import pick_device
+from lib.running import Diverged, Stop
 from lib.wandb_log import expect_wandb
 
 PRECISIONS = get_args(Precision)
@@ -179,13 +182,42 @@ class TracingTrainer(Seq2SeqTrainer):
         self.loss_is_scaled_for_ga = True  # by compute_loss, below
         self.remove_callback(PrinterCallback)
         self.add_callback(_Bar())
+        self.stop = Stop()
+        self.add_callback(_Guard(self.stop, args))
         if on_step is not None:
             self.add_callback(_Look(on_step, every))
 
     def train(self, *args: Any, **options: Any):
-        """Train, or go on; a run depends on its seed, not on what was drawn before."""
+        """Train, or go on; a run depends on its seed, not on what was drawn before.
+
+        Ctrl-C and SIGTERM end it after the update that is being made, with a checkpoint
+        where there are any; a second one ends it at once.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            When it was stopped.
+        Diverged
+            At the first loss or gradient that is not finite; says what to lower.
+        """
         set_seed(self.args.seed)
-        return super().train(*args, **options)
+        self.stop.asked = None
+        with self.stop.waiting():
+            result = super().train(*args, **options)
+        if self.stop.asked is not None:
+            self.stop.pass_on()
+            raise KeyboardInterrupt(
+                f"stopped at step {self.state.global_step:,} of "
+                f"{self.state.max_steps:,}"
+            )
+        return result
+
+    def training_step(self, *args: Any, **options: Any) -> Tensor:
+        """The loss of a part batch, which must be a number before it is learned from.
+        """
+        loss = super().training_step(*args, **options)
+        expect_finite(loss, "loss", self.args, self.state)
+        return loss
 
     def compute_loss(
         self,
@@ -236,6 +268,44 @@ class _Look(TrainerCallback):
             self.look(state.global_step, model)
         model.zero_grad()
         model.train(training)
+
+
+class _Guard(TrainerCallback):
+    """Stop where it was asked for, and before gradients that are no numbers."""
+
+    def __init__(self, stop: Stop, args: Seq2SeqTrainingArguments) -> None:
+        self.stop, self.scaled = stop, args.fp16  # fp16 skips what overflows by itself
+
+    def on_pre_optimizer_step(self, args, state, control, model, **rest) -> None:
+        if self.scaled:
+            return
+        sums = [p.grad.sum() for p in model.parameters() if p.grad is not None]
+        expect_finite(torch.stack(sums).sum(), "sum of the gradients", args, state)
+
+    def on_step_end(self, args, state, control, **rest) -> None:
+        if self.stop.asked is not None:
+            control.should_training_stop = True
+            control.should_save = args.save_strategy != "no"
+
+
+def expect_finite(
+    value: Tensor, name: str, args: Seq2SeqTrainingArguments, state: TrainerState
+) -> None:
+    """Refuse to learn from what is no number, and say what to lower.
+
+    Raises
+    ------
+    Diverged
+        Step, value, what to lower; checkpoints stay what they are.
+    """
+    if math.isfinite(value):
+        return
+    step, what = state.global_step + 1, f"{name} is {float(value)}"
+    raise Diverged(
+        f"the training diverged: at step {step:,} of {state.max_steps:,} the {what}; "
+        f"lower learning_rate ({args.learning_rate:g}), or raise the warm-up "
+        f"({args.warmup_steps})", "training", step, what,
+    )
 
 
 class _Bar(TrainerCallback):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from lib.bits import Bits, bits_per_byte, check_context, start_token
 from lib.held_out import HeldOut, split
 from lib.keep import Keep
 from lib.models import quiet
+from lib.running import Diverged
 from lib.train import History, Recipe, Step, fit, token_loss
 from lib.vocabulary_light import Light
 
@@ -291,19 +291,19 @@ def train(options: Any, room: Any) -> dict[str, Any]:
     log = room.scratch / "log.jsonl"
 
     def note(phase: str, step: Step) -> None:
-        if not math.isfinite(step.loss):
-            room.clear()  # nothing to go on with
-            raise StageError(
-                f"the training diverged: at step {step.step} of the phase {phase} the "
-                f"loss is {float(step.loss)}; lower rows_learning_rate "
-                f"({options.rows_learning_rate}) or learning_rate "
-                f"({options.learning_rate}) and run {command('train')}"
-            )
         with log.open("a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(_line(phase, step)))  # after a cut-off line
 
-    told = fine_tune(model, ids, batches, plan, folder=room.scratch,
-                     every=options.save_every, on_step=note)
+    try:
+        told = fine_tune(model, ids, batches, plan, folder=room.scratch,
+                         every=options.save_every, on_step=note)
+    except Diverged as error:
+        room.clear()  # nothing to go on with
+        raise StageError(
+            f"the training diverged: at step {error.step} of the phase {error.run} the "
+            f"{error.what}; lower rows_learning_rate ({options.rows_learning_rate}) or "
+            f"learning_rate ({options.learning_rate}) and run {command('train')}"
+        ) from None
     if any(history.interrupted for history in told.values()):
         raise StageError(
             f"the training was interrupted and is kept; {command('train')} with the "

@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from lib import translation
 from lib.analyses import Snapshots
 from lib.batching import Epochs
-from lib.checkpoint import CheckpointError, describe
+from lib.checkpoint import INDEX, describe, load_weights
+from lib.files import alone, write
+from lib.going_on import Held, goes_on, held_by, how, say_so
 from lib.huggingface import make_dataset, save, translate, wrap_tokenizer
 from lib.keep import Keep
 from lib.memory import OutOfMemory, is_out_of_memory, within_memory
@@ -89,12 +91,11 @@ def prepare(options: Options) -> Task:
     Raises
     ------
     ValueError
-        If a pair is longer than `max_length`, or the vocabulary too small.
+        If a pair is longer than `max_length`, the vocabulary too small, or the folder
+        holds another training.
     """
-    going_on = [options.folder / version / "checkpoints" for version in TRAINED]
-    if options.resume and versions(options) and not (
-        Keep(going_on[0]).there() or last_checkpoint(going_on[1])
-    ):
+    going_on = [held_training(options, version) for version in versions(options)]
+    if options.resume and going_on and not any(going_on):
         raise ValueError(f"resume was asked for and {options.output_dir} holds no "
                          "training to go on with; leave resume out to start one.")
     tokenizer = translation.build_tokenizer(options.vocab_size)
@@ -187,16 +188,18 @@ class Run:
     snapshots: Snapshots | None = None
     scores: dict[str, float] = field(default_factory=dict)
     samples: list[tuple[Pair, str]] = field(default_factory=list)
+    options: Options = field(default_factory=Options)  # it was trained with
 
 
 class _Look:
     """Validation loss and snapshots while training; counts its own seconds.
 
-    file: where the losses are kept for a run that goes on with this one.
+    file: where the losses are kept for a run that goes on with this one. before: the
+    seconds of training that came before that.
     """
 
     def __init__(self, options: Options, task: Task, file: Path | None = None):
-        self.file = file
+        self.file, self.before, self.began = file, 0.0, time.perf_counter()
         self.task, self.steps, self.seconds = task, options.steps, 0.0
         self.losses: dict[int, float] = {}
         self.every = max(1, options.steps // 10)
@@ -221,9 +224,17 @@ class _Look:
         began = time.perf_counter()
         self._snapshot(step, model)
         self.losses[step] = validation_loss(model, self.task)
-        if self.file is not None:
-            self.file.write_text(json.dumps(self.losses), encoding="utf-8")
         self.seconds += time.perf_counter() - began
+        self.keep()
+
+    @property
+    def trained(self) -> float:
+        """Seconds of training, those before a resume included, without looking."""
+        return self.before + time.perf_counter() - self.began - self.seconds
+
+    def keep(self) -> None:
+        """Write what a run that goes on with this one wants to know."""
+        write(self.file, {"seconds": self.trained, "losses": self.losses})
 
     def _snapshot(self, step: int, model: nn.Module) -> None:
         """At every other evaluation, and at the last step, but not just before it."""
@@ -242,12 +253,20 @@ def snapshots_of(task: Task) -> Snapshots:
 def train(options: Options, task: Task, version: str) -> Run:
     """Train one version, score it on what it has not seen, and save it.
 
+    A training of these options that the folder holds is gone on with; one that has its
+    steps is used as it is.
+
     Raises
     ------
-    OutOfMemory, CheckpointError, ValueError
+    OutOfMemory, CheckpointError, Diverged, Taken, ValueError
         One sentence each; KeyboardInterrupt after Ctrl-C, with a checkpoint left.
     """
-    run = (_pytorch if version == "pytorch" else _huggingface)(options, task)
+    train_it = _pytorch if version == "pytorch" else _huggingface
+    with alone(options.folder / ".lock", options.folder):
+        held = held_training(options, version)
+        if held is not None:
+            say_so(held, options.steps)
+        run = train_it(options, task, held)
     found = written(run.model, task, task.valid)
     for kind in translation.KINDS:
         pairs = [(text, pair.target) for text, pair in
@@ -258,7 +277,41 @@ def train(options: Options, task: Task, version: str) -> Run:
     return run
 
 
-def _pytorch(options: Options, task: Task) -> Run:
+def held_training(options: Options, version: str) -> Held | None:
+    """The training of a version to go on with; None where one begins.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds another training.
+    """
+    place = options.folder / version / "checkpoints"
+    if options.force:
+        return None
+    held = None
+    if version == "pytorch":
+        if found := held_by(Keep(place)):
+            held = Held(found[0], found[1]["configuration"], found[1]["step"])
+    elif last := last_checkpoint(place):
+        before = json.loads((place / "options.json").read_text(encoding="utf-8"))
+        held = Held(last, before, int(last.name.rpartition("-")[2]))
+    going_on = goes_on(options, held, options.steps, FREE, "epochs", "output_dir")
+    return held if going_on else None
+
+
+def epochs_kept(
+    snapshots: Snapshots, model: nn.Module, checkpoints: Path, until: int | None = None
+) -> None:
+    """Take a snapshot of the weights after each epoch, as the checkpoints have them."""
+    places = [index.parent for index in checkpoints.glob(f"epoch_*/{INDEX}")]
+    steps = {describe(place)["step"]: place for place in places}
+    for step in sorted(steps):
+        if until is None or step <= until:
+            load_weights(steps[step], model)
+            snapshots.take(step, model)
+
+
+def _pytorch(options: Options, task: Task, held: Held | None) -> Run:
     folder, look = options.folder / "pytorch", _Look(options, task)
     model = first_model(options, task).to(pick_device(options.device))
     hooks: list[Callable] = [look.step]
@@ -266,40 +319,28 @@ def _pytorch(options: Options, task: Task) -> Run:
         hooks.append(Wandb(options.wandb_project, asdict(options), "pytorch"))
     keep = Keep(folder / "checkpoints", every=max(1, options.per_epoch // 2),
                 epoch=options.per_epoch, configuration=asdict(options))
-    if options.resume and (found := keep.found()):
-        _same(options, found[1]["configuration"], found[0])
     if look.snapshots is not None:
         look.snapshots.take(0, model)
-    began, looked = time.perf_counter(), look.seconds
     start = validation_loss(model, task)
+    if look.snapshots is not None and held is not None:
+        epochs_kept(look.snapshots, model, keep.folder, held.step)
     history = fit(
         model, task.rows(options), recipe_of(options), keep=keep, name="pytorch",
         loss=lambda m, batch: loss_of(m, batch, options.label_smoothing),
-        evaluate=look.valid, on_step=hooks, resume=options.resume,
+        evaluate=look.valid, on_step=hooks, resume=held is not None,
     )
     if history.interrupted:
         raise KeyboardInterrupt(
-            f"stopped at step {describe(keep.folder / 'last')['step']} of "
-            f"{options.steps}; the same command with resume goes on from there"
+            f"stopped at step {describe(keep.folder / 'last')['step']:,} of "
+            f"{options.steps:,}; {how(options)}"
         )
-    seconds = time.perf_counter() - began - (look.seconds - looked)
     curve = pd.DataFrame({"step": history.step, "train": history.train,
                           "valid": history.valid, "lr": history.lr,
                           "grad_norm": history.grad_norm})
     first = pd.DataFrame({"step": [0], "valid": [start]})
     curve = pd.concat([first, curve], ignore_index=True)
-    return Run("pytorch", model, task, options.steps, seconds, curve, look.snapshots)
-
-
-def _same(options: Options, before: dict[str, Any], place: Path) -> None:
-    """Refuse to go on with a training of other options."""
-    for name, value in asdict(options).items():
-        if name not in FREE and before.get(name) != value:
-            raise CheckpointError(
-                f"{place.relative_to(options.folder)} was trained with {name} "
-                f"{before.get(name)} and this run has {value}; go on with the same, or "
-                "leave resume out to start anew."
-            )
+    return Run("pytorch", model, task, options.steps, history.seconds, curve,
+               look.snapshots, options=options)
 
 
 def trial(options: Options, task: Task, **changes: Any) -> float:
@@ -313,9 +354,13 @@ def trial(options: Options, task: Task, **changes: Any) -> float:
     task = replace(task, config=config)
     model = first_model(options, task).to(pick_device(options.device))
     said = ", ".join(f"{name} {value}" for name, value in changes.items())
-    fit(model, task.rows(options), replace(recipe_of(options), evaluations=1),
+    history = fit(
+        model, task.rows(options), replace(recipe_of(options), evaluations=1),
         loss=lambda m, batch: loss_of(m, batch, options.label_smoothing),
-        name=said or "trial")
+        name=said or "trial",
+    )
+    if history.interrupted:
+        raise KeyboardInterrupt("stopped in a trial, of which nothing is kept")
     return validation_loss(model, task)
 
 
@@ -343,34 +388,33 @@ class _SameRates(TracingTrainer):
         return self.lr_scheduler
 
 
-def _huggingface(options: Options, task: Task) -> Run:
+def _huggingface(options: Options, task: Task, held: Held | None) -> Run:
     folder = options.folder / "huggingface"
     checkpoints = folder / "checkpoints"
     look = _Look(options, task, checkpoints / "losses.json")
     device, recipe = pick_device(options.device), recipe_of(options)
-    last = last_checkpoint(checkpoints) if options.resume else None
+    last = held and held.place
     world = int(os.environ.get("WORLD_SIZE", "1"))
     main = int(os.environ.get("RANK", "0")) == 0
-    if last is None and main:
+    seconds = 0.0
+    if held is None and main:
         shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir(parents=True)
-    elif last is not None:
-        before = json.loads((checkpoints / "options.json").read_text(encoding="utf-8"))
-        _same(options, before, last)
-        done = int(last.name.rpartition("-")[2])
-        losses = json.loads((checkpoints / "losses.json").read_text(encoding="utf-8"))
-        look.losses = {int(step): value for step, value in losses.items()
-                       if int(step) <= done}
+    elif held is not None:
+        looked = json.loads((checkpoints / "losses.json").read_text(encoding="utf-8"))
+        look.losses = {int(step): value for step, value in looked["losses"].items()
+                       if int(step) <= held.step}
+        seconds = looked["seconds"]
+    look.before = seconds
     if main:
-        told = json.dumps(asdict(options), indent=1) + "\n"
-        (checkpoints / "options.json").write_text(told, encoding="utf-8")
+        write(checkpoints / "options.json", asdict(options))
     wrapped = wrap_tokenizer(task.tokenizer, task.config.max_length)
     batches = task.rows(options)
     order = [i for epoch in range(options.epochs)
              for i in batches.order(epoch).tolist()]
     rows = make_dataset(task.train, wrapped).select(order)
     arguments = training_arguments(
-        checkpoints, steps=options.steps, order="as given",
+        checkpoints, epochs=options.epochs, steps=options.steps, order="as given",
         batch=options.batch_size // recipe.accumulation // world,
         accumulation=recipe.accumulation, learning_rate=recipe.learning_rate,
         schedule=recipe.schedule, warmup=recipe.warmup, beta2=recipe.betas[1],
@@ -385,11 +429,17 @@ def _huggingface(options: Options, task: Task) -> Run:
     trainer = _SameRates(model, arguments, wrapped, rows, on_step=look,
                          every=look.every)
     trainer.recipe = recipe
-    began = time.perf_counter()
+    look.began = time.perf_counter()
     with own_randomness(device), deterministic(device):
         try:
             with within_memory(), quiet():
                 trainer.train(resume_from_checkpoint=last and str(last))
+        except KeyboardInterrupt as error:
+            if not error.args:  # pressed twice: nothing was saved by that
+                raise
+            if main:
+                look.keep()
+            raise KeyboardInterrupt(f"{error}; {how(options)}") from None
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -398,15 +448,16 @@ def _huggingface(options: Options, task: Task) -> Run:
                 f"{recipe.accumulation} part(s); lower batch_size, max_length or "
                 "hidden_size, or raise gradient_accumulation_steps"
             ) from None
-    seconds = time.perf_counter() - began - look.seconds
+    if main:
+        look.keep()
     log = pd.DataFrame(logged(trainer)).rename(
         columns={"loss": "train", "learning_rate": "lr"})
     valid = pd.DataFrame({"step": look.losses.keys(), "valid": look.losses.values()})
     curve = valid.merge(log, on="step", how="left")
     if main:
         save(folder, model, wrapped, arguments, logged(trainer))
-    return Run("huggingface", model, task, options.steps, seconds, curve,
-               look.snapshots)
+    return Run("huggingface", model, task, options.steps, look.trained, curve,
+               look.snapshots, options=options)
 
 
 def main(words: list[str]) -> int:

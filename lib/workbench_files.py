@@ -36,6 +36,7 @@ from lib.workbench import (
     Run,
     Task,
     check,
+    epochs_kept,
     first_model,
     loss_of,
     prepare,
@@ -146,7 +147,13 @@ def leave(run: Run, options: Options) -> list[Path]:
             five.save_png(figure, pictures / _place(run.version, name, tables[name]))
         if run.version == "huggingface":
             _maps(tables["attention"], pictures / "attention", run.step)
-    return sorted(file for file in folder.rglob("*") if file.is_file())
+    return sorted(_files(folder))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """What a training left, without its locks."""
+    return (file for file in folder.rglob("*")
+            if file.is_file() and not file.name.startswith("."))
 
 
 def _place(version: str, name: str, table: pd.DataFrame) -> str:
@@ -188,13 +195,24 @@ def loaded(options: Options) -> list[Run]:
     runs = []
     for version in TRAINED:
         folder = options.folder / version
-        file = folder / "logs" / "run.json"
         there = {"pytorch": folder / "checkpoints" / "best" / INDEX,
                  "huggingface": folder / "model" / "config.json"}
-        if file.exists() and there[version].exists():
-            runs.append(_loaded(options, version, folder, json.loads(
-                file.read_text(encoding="utf-8"))))
+        if there[version].exists() and (about := _about(folder)):
+            runs.append(_loaded(options, version, folder, about))
     return runs
+
+
+def _about(folder: Path) -> dict[str, Any] | None:
+    """What `leave` wrote of a run; of one that was cut off, what its checkpoint says.
+    """
+    file, best = folder / "logs" / "run.json", folder / "checkpoints" / "best"
+    if file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))
+    if not (best / INDEX).exists():
+        return None
+    about = describe(best)
+    return {"options": about["configuration"], "step": about["step"],
+            "seconds": about["history"].get("seconds", 0.0), "exact match": {}}
 
 
 def _loaded(options: Options, version: str, folder: Path, told: dict) -> Run:
@@ -205,22 +223,20 @@ def _loaded(options: Options, version: str, folder: Path, told: dict) -> Run:
     if version == "pytorch":
         model = Transformer(task.config).to(device)
         taken = snapshots_of(task)
-        places = [p.parent for p in (folder / "checkpoints").glob(f"epoch_*/{INDEX}")]
-        for place in sorted(places, key=lambda p: describe(p)["step"]):
-            taken.take(load_weights(place, model)["step"], model)
+        epochs_kept(taken, model, folder / "checkpoints")
         load_weights(folder / "checkpoints" / "best", model)
     else:
         model = load(folder)[0].to(device)
     file = folder / "logs" / "history.csv"
     curve = pd.read_csv(file) if file.exists() else pd.DataFrame()
     return Run(version, model.eval(), task, told["step"], told["seconds"], curve, taken,
-               told["exact match"])
+               told["exact match"], options=before)
 
 
 def untrained(options: Options, task: Task) -> Run:
     """A model of these options before any training."""
     model = first_model(options, task).to(pick_device(options.device))
-    return Run("pytorch", model.eval(), task, 0)
+    return Run("pytorch", model.eval(), task, 0, options=options)
 
 
 def opens(file: Path) -> bool:
@@ -287,6 +303,7 @@ def self_test(options: Options) -> pd.DataFrame:
             num_layers=1, epochs=2, train_size=80, eval_size=8, batch_size=16,
             max_length=32,
             visualize=True, track_internals=True, wandb=False, resume=False,
+            force=False,
             dropout=0.0, gradient_accumulation_steps=1, warmup_steps=None,
         )
         task = prepare(check(small))
@@ -304,7 +321,7 @@ def self_test(options: Options) -> pd.DataFrame:
         found["every file of the trees is there"] = all(
             any(folder.glob(name)) for name in tree(small))
         found["every file opens"] = all(
-            opens(file) for file in folder.rglob("*") if file.is_file())
+            opens(file) for file in _files(folder))
         again = loaded(replace(small, version="analysis"))
         found["what was saved is loaded"] = [run.version for run in again] == [*TRAINED]
         found["both write the same text, token by token"] = (

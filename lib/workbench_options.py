@@ -3,11 +3,11 @@
 `lib.workbench` trains with them. Nothing here needs torch.
 """
 
-import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args, no_type_check
+from typing import Annotated, Any, Literal, get_args, no_type_check
 
 from lib.cache import ROOT
 from lib.options import (
@@ -31,7 +31,7 @@ TRAINED = ("pytorch", "huggingface")
 #: What may differ between a run and the one that goes on with it.
 FREE = ("version", "epochs", "eval_size", "output_dir", "device", "debug", "visualize",
         "track_internals", "wandb", "wandb_project", "gradient_accumulation_steps",
-        "resume")
+        "resume", "force", "trials")
 
 
 @no_type_check  # `expect` does, and not while testing alone
@@ -60,7 +60,9 @@ class Options:
     seed: Seed = 42
     mixed_precision: Precision = "no"
     gradient_accumulation_steps: Count = 1
-    resume: bool = False
+    resume: bool = False  # refuse where there is nothing to go on with
+    force: bool = False  # begin anew, whatever output_dir holds
+    trials: bool = False  # one epoch more for each of two other options
     label_smoothing: Share = 0.0
     schedule: Literal["constant", "cosine", "noam"] = "cosine"
     warmup_steps: CountOrNone | None = None  # None: a tenth of the steps
@@ -96,11 +98,12 @@ SMOKE = {"num_layers": 2, "epochs": 1, "train_size": 64, "eval_size": 8}
 def for_profile(options: Options, profile: str) -> Options:
     """What a profile makes of the options: `smoke` does less, and harms nothing.
 
-    Where `output_dir` already holds a run of more than that, the results of `smoke`
-    go to a folder `smoke` inside it.
+    Unless a folder is named, its results go to one of their own, where each run begins
+    anew.
 
-    >>> for_profile(Options(epochs=9, output_dir="nowhere"), "smoke").epochs
-    1
+    >>> small = for_profile(Options(epochs=9), "smoke")
+    >>> small.epochs, small.output_dir, small.force
+    (1, 'results/smoke', True)
     >>> for_profile(Options(epochs=9), "book").epochs
     9
     """
@@ -109,13 +112,10 @@ def for_profile(options: Options, profile: str) -> Options:
     small = replace(options, **{
         name: min(getattr(options, name), most) for name, most in SMOKE.items()
     })
-    if options.version == "analysis":
+    if options.output_dir != Options().output_dir:
         return small
-    for file in options.folder.glob("*/logs/run.json"):
-        before = json.loads(file.read_text(encoding="utf-8"))["options"]
-        if any(before[name] > most for name, most in SMOKE.items()):
-            return replace(small, output_dir=f"{options.output_dir}/smoke")
-    return small
+    return replace(small, output_dir=f"{options.output_dir}/smoke",
+                   force=not options.resume)
 
 
 def check(options: Options) -> Options:
@@ -133,6 +133,9 @@ def check(options: Options) -> Options:
     104, or 5 heads.
     """
     _check_sizes(options)
+    if options.resume and options.force:
+        raise ValueError("resume goes on with a training and force begins it anew; "
+                         "leave one out.")
     needs_gpu = options.mixed_precision == "fp16"
     if needs_gpu or options.device not in ("auto", "cpu"):
         from lib.profile import pick_device  # to know a GPU takes torch
@@ -146,9 +149,10 @@ def check(options: Options) -> Options:
     return options
 
 
-def settled(options: Options, profile: str) -> Options:
-    """What a notebook runs: the options it was given, checked, as the profile has them.
+def settled(given: Mapping[str, Any], profile: str) -> Options:
+    """What a notebook runs: the options among its parameters, as the profile has them.
     """
+    options = Options(**{name: given[name] for name in NAMES})
     return for_profile(check(options), profile)
 
 

@@ -690,20 +690,18 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
 # %% [markdown] tags=["lang-ko"]
 # 정말 끊겼는지는 기록에 남습니다(`interrupted` = ⟨interrupted⟩). 이어 한 모델의 가중치 텐서 ⟨n_tensors⟩개 가운데 끊기지 않은 것과 한 비트라도 다른 것은 ⟨n_differ⟩개입니다. 폴더에 남은 것은 ⟨left⟩입니다.
 #
-# [실험대](91_ngt.ipynb)는 같은 일을 매개변수로 합니다. 두 번째 줄은 첫 줄이 끊긴 뒤에 씁니다.
+# [실험대](91_ngt.ipynb)는 같은 일을 매개변수로 합니다. 끊긴 뒤에 같은 명령을 다시 실행하면 거기서부터 이어 합니다.
 #
 # ```
 # ./setup_and_run.sh run ngt -p max_steps 5000 -p run_name mine
-# ./setup_and_run.sh run ngt -p max_steps 5000 -p run_name mine -p resume True
 # ```
 # %% [markdown] tags=["lang-en"]
 # That it was cut off is on record (`interrupted` = ⟨interrupted⟩). Of the ⟨n_tensors⟩ weight tensors of the resumed model, ⟨n_differ⟩ differ in any bit from those never cut off. In the folder were ⟨left⟩.
 #
-# The [workbench](91_ngt.ipynb) does the same by parameters; the second line is for after the first was cut off.
+# The [workbench](91_ngt.ipynb) does the same by parameters; where it was cut off, the same command goes on from there.
 #
 # ```
 # ./setup_and_run.sh run ngt -p max_steps 5000 -p run_name mine
-# ./setup_and_run.sh run ngt -p max_steps 5000 -p run_name mine -p resume True
 # ```
 
 # %% [markdown] tags=["lang-ko"]

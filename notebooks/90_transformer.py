@@ -50,7 +50,9 @@ wandb_project = "transformer-workbench"  # under this name
 seed = 42  # of the pairs, the first weights and the order of the rows
 mixed_precision = "no"  # no, bf16 or fp16
 gradient_accumulation_steps = 1  # parts that a batch is cut into
-resume = False  # go on with what output_dir holds
+resume = False  # refuse where output_dir holds nothing to go on with
+force = False  # begin anew, whatever output_dir holds
+trials = False  # an epoch more for each of two learning rates
 label_smoothing = 0.0  # 0 or more, below 1
 schedule = "cosine"  # constant, cosine or noam
 warmup_steps: int = None  # updates until the peak; None: a tenth of all
@@ -72,14 +74,9 @@ pd.set_option("display.max_colwidth", None)
 
 # %% tags=["hide-input"]
 cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
-asked = bench.Options(**{name: globals()[name] for name in bench.NAMES})
-options = bench.for_profile(bench.check(asked), cfg.profile)
+options = bench.settled(
+    {name: globals()[name] for name in bench.NAMES}, cfg.profile)
 task = bench.prepare(options)
-record(n_train=len(task.train), n_eval=len(task.valid),
-       n_vocab=task.config.vocab, n_epochs=options.epochs,
-       n_steps=options.steps, batch=options.batch_size,
-       width=options.hidden_size, layers=options.num_layers,
-       heads=options.num_heads)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bench-running -->
@@ -89,8 +86,8 @@ record(n_train=len(task.train), n_eval=len(task.valid),
 #
 # ```sh
 # ./setup_and_run.sh run transformer -p version both -p epochs 2 -p train_size 500
-# ./setup_and_run.sh run transformer -p version pytorch -p hidden_size 128
-# ./setup_and_run.sh run transformer -p version both -p resume True
+# ./setup_and_run.sh run transformer -p version both -p epochs 4 -p train_size 500
+# ./setup_and_run.sh run transformer -p version pytorch -p hidden_size 128 -p output_dir results/small
 # ./setup_and_run.sh run transformer -p version analysis
 # ./setup_and_run.sh run transformer -p version test
 # ```
@@ -105,6 +102,8 @@ record(n_train=len(task.train), n_eval=len(task.valid),
 #
 # 나머지 옵션은 위의 매개변수(parameter) 셀에 있습니다. `./setup_and_run.sh run --list`로도 볼 수 있습니다. 크기를 정하는 옵션은 적힌 그대로 쓰입니다. `smoke` 프로필만은 시험용이라서 `num_layers`, `epochs`, `train_size`, `eval_size`를 조금만 남기고 줄입니다. 책에 실린 이 페이지는 오래 걸리지 않도록 너비 ⟨width⟩, 층(layer) ⟨layers⟩개, 헤드(head) ⟨heads⟩개로 실행한 것입니다.
 #
+# Ctrl-C를 누르면 하던 스텝을 마치고 저장한 다음 멈춥니다. 같은 명령을 다시 실행하면 거기서부터 이어 하고, 이미 끝난 학습이면 다시 하지 않고 그대로 씁니다. 위의 둘째 줄처럼 `epochs`를 늘리면 더 학습시킵니다. `output_dir`에 다른 옵션으로 한 학습이 있으면 지우지 않고, 어느 옵션이 어떻게 다른지 알려 주고 멈춥니다. 그럴 때는 다른 `output_dir`을 적거나 `--force`로(노트북에서는 `force`로) 새로 시작하십시오.
+#
 # 옵션이 잘못되면 학습을 시작하기 전에 한 문장으로 알려 주고 멈춥니다. 헤드 수로 나누어지지 않는 `hidden_size`, 모르는 `version`이나 `device`, 없는 GPU, 설치되지 않은 wandb, `max_length`보다 긴 문장이 그렇습니다. 메모리가 모자라면 무엇을 줄일지 알려 줍니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-running -->
@@ -114,8 +113,8 @@ record(n_train=len(task.train), n_eval=len(task.valid),
 #
 # ```sh
 # ./setup_and_run.sh run transformer -p version both -p epochs 2 -p train_size 500
-# ./setup_and_run.sh run transformer -p version pytorch -p hidden_size 128
-# ./setup_and_run.sh run transformer -p version both -p resume True
+# ./setup_and_run.sh run transformer -p version both -p epochs 4 -p train_size 500
+# ./setup_and_run.sh run transformer -p version pytorch -p hidden_size 128 -p output_dir results/small
 # ./setup_and_run.sh run transformer -p version analysis
 # ./setup_and_run.sh run transformer -p version test
 # ```
@@ -129,6 +128,8 @@ record(n_train=len(task.train), n_eval=len(task.valid),
 # | `test` | tries out training, saving, loading and the analyses with small models, in a folder of its own; `output_dir` stays as it is |
 #
 # The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes are taken as they are written. Only the profile `smoke`, which is for tests, leaves little of `num_layers`, `epochs`, `train_size` and `eval_size`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers and ⟨heads⟩ heads, so that it does not take long.
+#
+# Ctrl-C stops a training after the step that is being made, and saves it. The same command goes on from there, and a training that has ended is used as it is. With more `epochs`, as in the second line above, it goes on further. If `output_dir` holds a training of other options, nothing is replaced: the run ends and says which option differs. Name another `output_dir` then, or begin anew with `--force` (`force` in a notebook).
 #
 # An option that cannot be meant ends the run before any training, with one sentence: a `hidden_size` that the heads do not divide, an unknown `version` or `device`, a GPU that is not there, wandb that is not installed, a sequence longer than `max_length`. If memory runs out, the sentence says what to lower.
 
@@ -154,6 +155,15 @@ if version == "analysis":
     runs = files.loaded(options) or [files.untrained(options, task)]
 checks = files.self_test(options) if version == "test" else None
 checks
+
+# %% tags=["remove-input"]
+# of the models at hand, whatever was asked for
+of = runs[0].options if runs else options
+record(n_train=of.train_size, n_eval=of.eval_size,
+       n_vocab=(runs[0].task if runs else task).config.vocab,
+       n_epochs=of.epochs, n_steps=runs[0].step if runs else of.steps,
+       batch=of.batch_size, width=of.hidden_size, layers=of.num_layers,
+       heads=of.num_heads, epoch_steps=of.per_epoch)
 
 # %% tags=["hide-input"]
 if visualize and any(len(run.curve) for run in runs):
@@ -190,9 +200,10 @@ for run in runs:
     for kind, share in run.scores.items():
         record(f"{name}_{kind}", share, text=f"{share:.1%}")
     record(f"{name}_seconds", run.seconds, text=f"{run.seconds:.0f}")
-if len(runs) == 2 and all(len(run.curve) for run in runs):
-    gaps = (runs[0].curve.set_index("step")["valid"]
-            - runs[1].curve.set_index("step")["valid"]).abs()
+both = [run.curve.set_index("step")["valid"] for run in runs
+        if len(run.curve)]
+if len(both) == 2 and both[0].index.equals(both[1].index):
+    gaps = (both[0] - both[1]).abs()
     record(gap_first=gaps.iloc[0], gap_last=gaps.iloc[-1],
            gap_most=gaps.max())
 
@@ -373,7 +384,7 @@ if drawn:
 #     logs/run.json, history.csv, qkv.csv …
 # ```
 #
-# `best`는 검증 손실이 가장 낮았던 가중치, `epoch_1`부터는 한 바퀴를 돌 때마다의 가중치, `last`는 이어서 학습하는 데 필요한 전부입니다. `before`는 그 앞에 저장한 것으로, `last`가 손상되면 거기서 이어집니다. 체크포인트는 새것을 다 쓴 다음에 이름을 바꾸는 방식으로 저장하므로, 쓰는 도중에 전원이 나가도 온전한 것이 하나는 남습니다. `resume`을 켜면 거기서부터 이어지고, PyTorch 쪽의 손실은 중단하지 않았을 때와 마지막 비트까지 같습니다. `huggingface/model`은 `from_pretrained`로 바로 불러올 수 있습니다.
+# `best`는 검증 손실이 가장 낮았던 가중치, `epoch_1`부터는 한 바퀴를 돌 때마다의 가중치, `last`는 이어서 학습하는 데 필요한 전부입니다. `before`는 그 앞에 저장한 것으로, `last`가 손상되면 거기서 이어집니다. 체크포인트는 새것을 다 쓴 다음에 이름을 바꾸는 방식으로 저장하므로, 쓰는 도중에 전원이 나가도 온전한 것이 하나는 남습니다. 같은 명령을 다시 실행하면 거기서부터 이어지고, PyTorch 쪽의 손실은 중단하지 않았을 때와 마지막 비트까지 같습니다. `huggingface/model`은 `from_pretrained`로 바로 불러올 수 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-files -->
 # ## What stays on disk
@@ -394,7 +405,7 @@ if drawn:
 #     logs/run.json, history.csv, qkv.csv …
 # ```
 #
-# `best` holds the weights with the lowest validation loss, `epoch_1` and so on those after each pass over the data, `last` all that is needed to go on. `before` is the save before it; where `last` is damaged, the run goes on from there. A checkpoint is renamed into place when it is complete, so that a whole one is left even if the power fails while it is written. With `resume` the run goes on from there, and the losses of the PyTorch version are the same to the last bit as without the interruption. `huggingface/model` can be read with `from_pretrained`.
+# `best` holds the weights with the lowest validation loss, `epoch_1` and so on those after each pass over the data, `last` all that is needed to go on. `before` is the save before it; where `last` is damaged, the run goes on from there. A checkpoint is renamed into place when it is complete, so that a whole one is left even if the power fails while it is written. The same command goes on from there, and the losses of the PyTorch version are the same to the last bit as without the interruption. `huggingface/model` can be read with `from_pretrained`.
 
 # %% tags=["hide-input"]
 left = [file for run in runs for file in files.leave(run, options)]
@@ -415,26 +426,25 @@ found.set_axis(["파일 | files", "크기 | size", "모두 열림 | all open"],
 # <!-- label: bench-defaults -->
 # ## 바꾼 기본값
 #
-# 옵션의 이름과 기본값은 튜토리얼의 것을 그대로 두었습니다. 그대로 두면 잘 배우지 못하는 것만 바꾸었습니다. 학습률은 튜토리얼의 `1e-4`를 열 배로 올렸습니다. 두 학습률로 한 바퀴(⟨epoch_steps⟩스텝)씩 학습시키고, 그때의 검증 손실을 견주어 봅니다. 처음 가중치와 배치의 순서는 같습니다.
+# 옵션의 이름과 기본값은 튜토리얼의 것을 그대로 두었습니다. 그대로 두면 잘 배우지 못하는 것만 바꾸었습니다. 학습률은 튜토리얼의 `1e-4`를 열 배로 올렸습니다. `trials`를 켜면 두 학습률로 한 바퀴(⟨epoch_steps⟩스텝)씩 더 학습시키고, 그때의 검증 손실을 견주어 봅니다. 책에 실린 페이지는 켜고 실행한 것입니다. 처음 가중치와 배치의 순서는 같습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: bench-defaults -->
 # ## Defaults that were changed
 #
-# Options have the names and defaults of the tutorial, except where the model learns badly with them. The learning rate is ten times the `1e-4` of the tutorial. Here is the validation loss after one pass over the data (⟨epoch_steps⟩ steps) with each of the two; first weights and order of the batches are the same.
+# Options have the names and defaults of the tutorial, except where the model learns badly with them. The learning rate is ten times the `1e-4` of the tutorial. With `trials` on, as it was for the page of the book, the model learns for one more pass over the data (⟨epoch_steps⟩ steps) at each of the two rates, and their validation losses are compared; first weights and order of the batches are the same.
 
 # %% tags=["hide-input"]
 changes = {
     "이 페이지 | this page": {},
     "학습률 1e-4 | learning rate 1e-4": {"learning_rate": 1e-4},
-} if runs and version != "analysis" else {}
-trials = {name: bench.trial(options, task, **change)
-          for name, change in changes.items()}
-record(epoch_steps=options.per_epoch)
-if trials:
-    record(**dict(zip(("trial_here", "trial_rate"), trials.values(),
+} if options.trials and bench.versions(options) else {}
+tried = {name: bench.trial(options, task, **change)
+         for name, change in changes.items()}
+if tried:
+    record(**dict(zip(("trial_here", "trial_rate"), tried.values(),
                       strict=True)))
-pd.Series(trials, name="검증 손실 | validation loss",
-          dtype=float).to_frame().round(3)
+pd.Series(tried, name="검증 손실 | validation loss",
+          dtype=float).to_frame().round(3) if tried else None
 
 # %% [markdown] tags=["lang-ko"]
 # 이 페이지의 학습률로는 ⟨trial_here⟩, 튜토리얼의 학습률로는 ⟨trial_rate⟩입니다. 한 바퀴만 돌았을 때의 값이고 시드(seed)도 하나뿐입니다.
@@ -503,10 +513,10 @@ versions = f"{torch.__version__}, {transformers.__version__}"
 pd.DataFrame([
     ["버전 | Version", version],
     ["층, 너비, 헤드 | Layers, width, heads",
-     f"{options.num_layers}, {options.hidden_size}, {options.num_heads}"],
-    ["학습률 | Learning rate", f"{options.learning_rate:g}"],
-    ["혼합 정밀도 | Mixed precision", options.mixed_precision],
-    ["시드 | Seed", str(options.seed)],
+     f"{of.num_layers}, {of.hidden_size}, {of.num_heads}"],
+    ["학습률 | Learning rate", f"{of.learning_rate:g}"],
+    ["혼합 정밀도 | Mixed precision", of.mixed_precision],
+    ["시드 | Seed", str(of.seed)],
     ["장치 | Device", str(cfg.device)],
     ["torch, transformers", versions],
     ["프로필 | Profile", cfg.profile],

@@ -61,7 +61,8 @@ use_soft_cutoff = False  # True: a soft cutoff, as the original has it
 use_rsqrt = False  # taken for compatibility; our kernels need no root
 mass_in_value = False  # mass multiplies the value and leaves the logit
 checkpoint_path: str = None  # None: checkpoints/ngt or checkpoints/vanilla
-resume = False  # go on with what checkpoint_path holds
+resume = False  # refuse where there is nothing to go on with
+force = False  # begin anew, whatever checkpoint_path and run_name hold
 run_name: str = None  # TensorBoard's folder in runs; None: by the options
 seed = 0  # of the first weights and of the windows
 kernel = "newton"  # newton, gaussian or potential
@@ -94,8 +95,8 @@ pd.set_option("display.max_colwidth", None)
 # %% tags=["hide-input"]
 expect(str | None, prompt=prompt)
 cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
-asked = ngt.Options(**{name: globals()[name] for name in ngt.NAMES})
-options = ngt.settled(asked, cfg.profile)
+options = ngt.settled(
+    {name: globals()[name] for name in ngt.NAMES}, cfg.profile)
 task = ngt.prepare(options)
 used([data_path])
 start = prompt or task.text.valid[:40]
@@ -116,16 +117,18 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # ```sh
 # ./setup_and_run.sh run ngt -p max_steps 200
 # ./setup_and_run.sh run vanilla -p max_steps 200
-# ./setup_and_run.sh run ngt -p max_steps 400 -p resume True
-# ./setup_and_run.sh run ngt -p kernel gaussian -p cutoff compact -p run_name compact
-# ./setup_and_run.sh run ngt -p dataset wikitext2 -p tokenizer bpe
+# ./setup_and_run.sh run ngt -p max_steps 400
+# ./setup_and_run.sh run ngt -p kernel gaussian -p cutoff compact -p checkpoint_path checkpoints/compact
+# ./setup_and_run.sh run ngt -p dataset wikitext2 -p tokenizer bpe -p checkpoint_path checkpoints/wikitext2
 # ./setup_and_run.sh chat checkpoints/ngt
 # .venv/bin/tensorboard --logdir runs
 # ```
 #
 # `run ngt`와 `run vanilla`는 이 노트북 하나를 `model`만 바꾸어 실행합니다. 나머지 옵션은 위의 매개변수(parameter) 셀에 있고, `./setup_and_run.sh run --list`로도 볼 수 있습니다. 크기의 기본값은 원본의 것이라서 GPU에서 돌릴 만한 크기입니다. CPU에서 해 보려면 `hidden_dim`, `block_size`, `batch_size`부터 줄이십시오. `smoke` 프로필은 기본값으로 둔 크기만 시험용으로 줄이고 직접 적은 값은 그대로 쓰며, 체크포인트를 `checkpoints/smoke`에 따로 둡니다. 책에 실린 이 페이지는 너비 ⟨width⟩, 층(layer) ⟨layers⟩개, 헤드(head) ⟨heads⟩개, 창 하나에 토큰 ⟨window⟩개로 실행한 것입니다.
 #
-# 옵션이 잘못되면 학습을 시작하기 전에 한 문장으로 알려 주고 멈춥니다. 헤드 수로 나누어지지 않는 `hidden_dim`, 글보다 긴 `block_size`, 모르는 `kernel`이나 `tokenizer`, 토크나이저가 본 적이 없는 글자, 다른 옵션으로 시작한 학습을 이어 하려는 `resume`이 그렇습니다.
+# Ctrl-C를 누르면 하던 스텝을 마치고 저장한 다음 멈춥니다. 같은 명령을 다시 실행하면 거기서부터 이어 하고, 이미 끝난 학습이면 다시 하지 않고 그대로 씁니다. 위의 셋째 줄처럼 `max_steps`를 늘리면 더 학습시킵니다. `checkpoint_path`에 다른 옵션으로 한 학습이 있으면 지우지 않고, 어느 옵션이 어떻게 다른지 알려 주고 멈춥니다. 그럴 때는 다른 `checkpoint_path`를 적거나 `--force`로(노트북에서는 `force`로) 새로 시작하십시오.
+#
+# 옵션이 잘못되면 학습을 시작하기 전에 한 문장으로 알려 주고 멈춥니다. 헤드 수로 나누어지지 않는 `hidden_dim`, 글보다 긴 `block_size`, 모르는 `kernel`이나 `tokenizer`, 토크나이저가 본 적이 없는 글자가 그렇습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngtbench-running -->
 # ## Running it
@@ -135,16 +138,18 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # ```sh
 # ./setup_and_run.sh run ngt -p max_steps 200
 # ./setup_and_run.sh run vanilla -p max_steps 200
-# ./setup_and_run.sh run ngt -p max_steps 400 -p resume True
-# ./setup_and_run.sh run ngt -p kernel gaussian -p cutoff compact -p run_name compact
-# ./setup_and_run.sh run ngt -p dataset wikitext2 -p tokenizer bpe
+# ./setup_and_run.sh run ngt -p max_steps 400
+# ./setup_and_run.sh run ngt -p kernel gaussian -p cutoff compact -p checkpoint_path checkpoints/compact
+# ./setup_and_run.sh run ngt -p dataset wikitext2 -p tokenizer bpe -p checkpoint_path checkpoints/wikitext2
 # ./setup_and_run.sh chat checkpoints/ngt
 # .venv/bin/tensorboard --logdir runs
 # ```
 #
 # `run ngt` and `run vanilla` run this one notebook and differ in `model` alone. The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes have the defaults of the original, which want a GPU; on a CPU lower `hidden_dim`, `block_size` and `batch_size` first. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes those you write as they are, and keeps its checkpoints apart in `checkpoints/smoke`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers, ⟨heads⟩ heads and windows of ⟨window⟩ tokens.
 #
-# An option that cannot be meant ends the run before any training, with one sentence: a `hidden_dim` that the heads do not divide, a `block_size` longer than the text, an unknown `kernel` or `tokenizer`, a character that the tokenizer never saw, or `resume` where the training was begun with other options.
+# Ctrl-C stops a training after the step that is being made, and saves it. The same command goes on from there, and a training that has ended is used as it is. With more `max_steps`, as in the third line above, it goes on further. If `checkpoint_path` holds a training of other options, nothing is replaced: the run ends and says which option differs. Name another `checkpoint_path` then, or begin anew with `--force` (`force` in a notebook).
+#
+# An option that cannot be meant ends the run before any training, with one sentence: a `hidden_dim` that the heads do not divide, a `block_size` longer than the text, an unknown `kernel` or `tokenizer`, or a character that the tokenizer never saw.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngtbench-training -->
@@ -176,7 +181,8 @@ by_counting = -(counts / counts.sum()).log()[task.valid_ids].mean().item()
 record(model=options.model, n_parameters=parameters(run.model),
        loss_whole=run.valid, loss_best=run.best, by_counting=by_counting,
        n_ngt=size("ngt"), n_vanilla=size("vanilla"))
-record("seconds", run.seconds, text=f"{run.seconds:.0f}")
+seconds = run.history.seconds  # those before a resume included
+record("seconds", seconds, text=f"{seconds:.0f}")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngtbench-loss -->
@@ -219,7 +225,7 @@ pd.Series({
         f"{run.best:.4f}",
     "토큰을 세기만 한 손실 | loss of counting tokens":
         f"{by_counting:.4f}",
-    "걸린 시간(초) | seconds": f"{run.seconds:.0f}",
+    "걸린 시간(초) | seconds": f"{seconds:.0f}",
 }, name="이 실행 | this run").to_frame()
 
 # %% [markdown] tags=["lang-ko"]
@@ -246,15 +252,16 @@ names = {"entropy": "entropy (nats)", "strength": "strength",
 if options.gate == "none":
     names = dict(list(names.items())[:4])
 there = [name for name in names if name in told]
-rows = min(2, len(there))
-figure, axes = plt.subplots(rows, len(there) // rows, sharex=True,
-                            squeeze=False, figsize=(7.2, 2.2 * rows))
-for axis, name in zip(axes.flat, there, strict=True):
-    part = told[name].dropna()
-    axis.plot(part.index, part, ".-", color=COLOURS["gravity"])
-    axis.set_title(names[name])
-figure.supxlabel("step", fontsize=10)
-show(figure)
+if there:
+    rows = min(2, len(there))
+    figure, axes = plt.subplots(rows, len(there) // rows, sharex=True,
+                                squeeze=False, figsize=(7.2, 2.2 * rows))
+    for axis, name in zip(axes.flat, there, strict=True):
+        part = told[name].dropna()
+        axis.plot(part.index, part, ".-", color=COLOURS["gravity"])
+        axis.set_title(names[name])
+    figure.supxlabel("step", fontsize=10)
+    show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 검증 글의 한 창에서 잰 값. 모든 층과 헤드의 평균입니다. 엔트로피가 작을수록 한 토큰이 몇 안 되는 토큰만 끌어당기고, 세기가 클수록 가까운 토큰으로 쏠립니다. 반발은 마지막 층의 좌표에서 잰 m m / r²의 평균입니다. 보통의 모델에는 엔트로피만 있습니다.
@@ -296,7 +303,7 @@ pd.Series({"주어진 글 | given": start, **{
 # | `best` | 검증 손실이 가장 낮았을 때의 것 |
 # | `runs`의 `run_name` | TensorBoard가 읽는 기록과 Projector의 점들 |
 #
-# 체크포인트는 새것을 다 쓴 다음에 이름을 바꾸므로, 쓰는 도중에 꺼져도 온전한 것이 남습니다. `resume`을 켜면 `last`, `before`, `best`의 차례로 온전한 것을 찾아 이어 가고, 손실은 중단하지 않았을 때와 마지막 비트까지 같습니다. 모양을 바꾸는 옵션이 하나라도 다르면 이어 가지 않고 무엇이 다른지 알려 줍니다.
+# 체크포인트는 새것을 다 쓴 다음에 이름을 바꾸므로, 쓰는 도중에 꺼져도 온전한 것이 남습니다. 같은 명령을 다시 실행하면 `last`, `before`, `best`의 차례로 온전한 것을 찾아 이어 가고, 손실은 중단하지 않았을 때와 마지막 비트까지 같습니다. 모양을 바꾸는 옵션이 하나라도 다르면 이어 가지 않고 무엇이 다른지 알려 줍니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngtbench-files -->
 # ## What stays on disk
@@ -308,7 +315,7 @@ pd.Series({"주어진 글 | given": start, **{
 # | `best` | the same where the validation loss was lowest |
 # | `run_name` in `runs` | what TensorBoard reads, and the points of the Projector |
 #
-# A checkpoint is renamed into place when it is complete, so that a whole one is left if the power fails while it is written. With `resume` the run goes on from the first of `last`, `before` and `best` that is whole, and its losses are to the last bit those of a run that was not stopped. If an option that shapes the run is another one, it does not go on, and says which.
+# A checkpoint is renamed into place when it is complete, so that a whole one is left if the power fails while it is written. The same command goes on from the first of `last`, `before` and `best` that is whole, and its losses are to the last bit those of a run that was not stopped. If an option that shapes the run is another one, it does not go on, and says which.
 
 # %% tags=["hide-input"]
 folders = {"checkpoint_path": options.folder, "run_name": options.board}

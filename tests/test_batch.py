@@ -291,16 +291,18 @@ def test_plain_papermill_runs_a_pair_with_a_parameter(book, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="needs named pipes and signals of POSIX; "
                     "run it on Linux or macOS")
-def test_an_interrupted_run_says_what_is_finished_and_goes_on_from_there(
+def test_an_interrupted_run_lets_its_notebook_save_and_says_what_goes_on_from_there(
     book, tmp_path
 ):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     second = book.folder / "02_second.py"
     second.write_text(
-        "# %%\nimport threading\n"
+        "# %%\nimport pathlib\nimport threading\n"
         f"pipe = open({str(pipe)!r}, 'w')\npipe.write('here')\npipe.flush()\n"
-        "threading.Event().wait()\n"
+        "try:\n    threading.Event().wait()\nexcept KeyboardInterrupt:\n"
+        f"    pathlib.Path({str(tmp_path / 'saved')!r}).touch()\n"
+        "    raise KeyboardInterrupt('stopped at step 3 of 9') from None\n"
     )
     program = (
         "import sys\nfrom pathlib import Path\nfrom book import batch, execute\n"
@@ -319,6 +321,8 @@ def test_an_interrupted_run_says_what_is_finished_and_goes_on_from_there(
         assert reader.read() == ""  # ends when its kernel does
     _, said = running.communicate()
     assert running.returncode == 130
+    assert (tmp_path / "saved").exists()
+    assert "KeyboardInterrupt: stopped at step 3 of 9\n" in said
     assert said.endswith(
         "interrupted; finished: 01_first; the same command goes on from there\n"
     )

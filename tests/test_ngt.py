@@ -39,7 +39,8 @@ def tiny(play, tmp_path):
 
 
 def done(options):
-    options = check(options)
+    """Train, anew unless `resume` is asked for."""
+    options = check(replace(options, force=not options.resume))
     return train(options, prepare(options))
 
 
@@ -346,7 +347,7 @@ def test_tensorboard_finds_every_scalar_and_the_points_of_the_projector(tiny):
               for line in (board / last.tensor_path).read_text().splitlines()]
     header, *rows = (board / last.metadata_path).read_text().splitlines()
     assert header == "token\tmass\tposition"
-    window = prepare(tiny).valid_ids[:16]
+    window = prepare(run.options).valid_ids[:16]
     _, z, mass = run.model.places(window[None])
     torch.testing.assert_close(torch.tensor(points), z[0], rtol=1e-4, atol=1e-4)
     labels = run.tokens.labels()

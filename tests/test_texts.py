@@ -38,6 +38,30 @@ def test_a_file_is_a_text_of_its_own(tmp_path):
     assert load_text("tinyshakespeare", file) == cut
 
 
+@pytest.mark.parametrize("stored", [
+    "\ufeffone\ntwo\n".encode(), b"one\r\ntwo\r\n", b"one\rtwo\r",
+])
+def test_a_mark_in_front_and_other_line_ends_are_no_part_of_a_text(tmp_path, stored):
+    file = tmp_path / "mine.txt"
+    file.write_bytes(stored)
+    text = load_text("tinyshakespeare", file)
+    assert text.train + text.valid == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(("stored", "said"), [
+    (None, "is a folder; name one text file in UTF-8"),
+    ("one two".encode("utf-16"), "is in UTF-16; save it as UTF-8, or name another"),
+    ("가나다".encode("cp949"), r"is not in UTF-8 \(byte 0\); save it as UTF-8"),
+    (b"one\0two", "has a NUL at character 3 and is no text"),
+    (b" \n", "is empty; name a file with text in it"),
+])
+def test_what_is_no_text_is_refused_in_one_sentence(tmp_path, stored, said):
+    file = tmp_path / "mine"
+    file.mkdir() if stored is None else file.write_bytes(stored)
+    with pytest.raises(ValueError, match=said):
+        load_text("tinyshakespeare", file)
+
+
 def test_wikitext2_names_the_data_it_learns_from_and_is_judged_on():
     text = real(load_text, "wikitext2")
     rows = ("wikitext2_test", "wikitext2_valid")

@@ -1,6 +1,5 @@
 """The workbench: both versions are one model, every option reaches both, files open."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -267,14 +266,14 @@ def test_another_shape_is_not_gone_on_with(tmp_path, version):
 
 def test_a_fresh_training_clears_what_the_one_before_left(tmp_path):
     trained(tmp_path, "pytorch", epochs=3)
-    trained(tmp_path, "pytorch", epochs=1)
+    trained(tmp_path, "pytorch", epochs=1, force=True)
     kept = {place.name for place in (tmp_path / "pytorch/checkpoints").iterdir()}
     assert kept == {"best", "last", "before", "epoch_1"}  # all of the second run
     assert describe(tmp_path / "pytorch/checkpoints/before")["step"] < 5
     assert describe(tmp_path / "pytorch/checkpoints/last")["step"] == 5
     weights, about = load(tmp_path / "pytorch/checkpoints/best")
     assert about["configuration"] == asdict(replace(
-        TINY, output_dir=str(tmp_path), epochs=1))
+        TINY, output_dir=str(tmp_path), epochs=1, force=True))
     assert any(name.startswith("optimizer.") for name in weights)  # to go on from
 
 
@@ -360,18 +359,15 @@ def test_the_page_has_every_option_with_its_default():
     assert list(given) == [*NAMES]
 
 
-def test_smoke_lowers_sizes_and_spares_a_larger_training(tmp_path):
-    small = for_profile(Options(output_dir=str(tmp_path)), "smoke")
+def test_smoke_lowers_sizes_and_works_in_a_folder_of_its_own():
+    small = for_profile(Options(), "smoke")
     assert {name: getattr(small, name) for name in SMOKE} == SMOKE
-    assert small.output_dir == str(tmp_path)
+    assert small.folder == ROOT / "results" / "smoke" and small.force
     assert for_profile(replace(small, epochs=1), "smoke").epochs == 1
-    logs = tmp_path / "pytorch" / "logs"
-    logs.mkdir(parents=True)
-    for options, place in ((small, tmp_path), (Options(), tmp_path / "smoke")):
-        text = json.dumps({"options": asdict(options)})
-        (logs / "run.json").write_text(text, encoding="utf-8")
-        again = for_profile(Options(output_dir=str(tmp_path)), "smoke")
-        assert again.folder == place
+    mine = for_profile(Options(output_dir="mine"), "smoke")
+    assert mine.folder == ROOT / "mine" and not mine.force
+    looked_at = for_profile(Options(version="analysis"), "smoke")
+    assert looked_at.folder == small.folder
 
 
 def test_results_do_not_depend_on_the_working_folder(tmp_path):
