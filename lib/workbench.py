@@ -414,7 +414,8 @@ def _huggingface(options: Options, task: Task, held: Held | None) -> Run:
              for i in batches.order(epoch).tolist()]
     rows = make_dataset(task.train, wrapped).select(order)
     arguments = training_arguments(
-        checkpoints, epochs=options.epochs, steps=options.steps, order="as given",
+        checkpoints, epochs=float(options.epochs), steps=options.steps,
+        order="as given",
         batch=options.batch_size // recipe.accumulation // world,
         accumulation=recipe.accumulation, learning_rate=recipe.learning_rate,
         schedule=recipe.schedule, warmup=recipe.warmup, beta2=recipe.betas[1],

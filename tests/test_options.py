@@ -97,8 +97,8 @@ def test_options_are_checked_without_torch():
 import sys
 from lib import ngt_options, workbench_options
 for options in (ngt_options, workbench_options):
-    options.settled(options.Options(), "book")
-    options.settled(options.Options(), "smoke")
+    options.settled(vars(options.Options()), "book")
+    options.settled(vars(options.Options()), "smoke")
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

@@ -309,7 +309,7 @@ print("told", json.dumps(told))
 def test_a_training_that_diverges_ends_in_a_sentence(tmp_path):
     room = aligned(tmp_path, llama())
     with pytest.raises(StageError, match=r"diverged: at step \d of the phase all the "
-                       r"loss is (nan|inf); lower rows_learning_rate \(0.05\) or"):
+                       r"(loss|norm of the gradients) is (nan|inf); lower rows_lear"):
         train(options(learning_rate=1e30), room)
     assert not any((tmp_path / TREE.SCRATCH).glob("*"))
     assert not (tmp_path / TREE.TRAINING).exists()
