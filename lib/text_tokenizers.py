@@ -12,6 +12,7 @@ know: a text is encoded so that `decode(encode(text)) == text`, or it is refused
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -22,10 +23,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from lib import data
 from lib.explorer import byte_of_character, token_labels
 from lib.models import gpt2_tokenizer
+from lib.round_trip import check_characters, check_pieces, check_same, size_of
 from lib.tokenizer_files import load_tokenizer, parse_tokenizer
 
 KINDS = ("char", "bpe", "tiktoken")
 END_OF_TEXT = "<|endoftext|>"
+UNUSED = "<unused>"  # the label of an id that has no piece
+LONG_BLANKS = re.compile(r"\s{100000}")  # where tiktoken's search ends in a panic
 
 
 @runtime_checkable
@@ -87,6 +91,7 @@ class CharTokens:
         return cls("".join(sorted(set(text))))
 
     def encode(self, text: str) -> list[int]:
+        check_characters(text)
         try:
             return [self._ids[character] for character in text]
         except KeyError:
@@ -109,6 +114,14 @@ class CharTokens:
 class BpeTokens:
     """Byte-level BPE, a `tokenizers.Tokenizer` behind the words of `Tokens`.
 
+    Other people's tokenizers may stand here, too: what one of them changes in a text
+    is refused. Its control signs, such as `<eos>`, are characters in a text.
+
+    Raises
+    ------
+    ValueError
+        If the ids or the pieces of the tokenizer are of no use to a language model.
+
     >>> tokens = BpeTokens.train("low lower lowest " * 9, vocab=270)
     >>> ids = tokens.encode("low 낮다")
     >>> tokens.vocab, tokens.decode(ids), [tokens.labels()[i] for i in ids[:3]]
@@ -117,12 +130,16 @@ class BpeTokens:
 
     def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
+        tokenizer.encode_special_tokens = True  # in a text they are text
+        spec = json.loads(tokenizer.to_str())
         if tokenizer.decoder is None:
-            tokenizer.decoder = decoders.ByteLevel()
-        self.vocab = tokenizer.get_vocab_size()
-        self.name = f"BPE of {self.vocab:,} pieces"
-        unknown = getattr(tokenizer.model, "unk_token", None)
-        self._unknown = tokenizer.token_to_id(unknown) if unknown else None
+            of_bytes = '"ByteLevel"' in json.dumps(spec["pre_tokenizer"])
+            tokenizer.decoder = decoders.ByteLevel() if of_bytes else decoders.Fuse()
+        check_pieces(tokenizer)
+        self.vocab = size_of(tokenizer)
+        self.name = f"{spec['model']['type']} of {self.vocab:,} pieces"
+        self._unknown = _unknown_id(tokenizer, spec["model"])
+        self._cause = _normalizer(spec["normalizer"])
 
     @classmethod
     def train(cls, text: str, vocab: int = 4000) -> "BpeTokens":
@@ -159,9 +176,10 @@ class BpeTokens:
         try:
             return cls(load_tokenizer(file))
         except ValueError as error:
+            which = "" if str(file) in str(error) else f" {file}"
             raise ValueError(
-                f"tokenizer_path cannot be used: {error}, or a file that is not there "
-                "yet, to train one"
+                f"tokenizer_path{which} cannot be used: {error}, or a file that is not "
+                "there yet, to train one"
             ) from None
 
     def save(self, file: Path | str) -> None:
@@ -181,14 +199,20 @@ class BpeTokens:
             draft.unlink(missing_ok=True)
 
     def encode(self, text: str) -> list[int]:
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        check_characters(text)
+        ids = self._ids(text)
         if self._unknown is not None and self._unknown in ids:
             strange = [
                 character for character in dict.fromkeys(text)
-                if self._unknown in self._tokenizer.encode(character).ids
+                if self._unknown in self._ids(character)
             ]
-            raise _unseen("bpe", strange, "train one anew, which knows every byte")
+            if strange:
+                raise _unseen("bpe", strange, "train one anew, which knows every byte")
+        check_same(text, self.decode(ids), self._cause)
         return ids
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int]) -> str:
         ids = list(_checked(ids, self.vocab))
@@ -196,7 +220,9 @@ class BpeTokens:
 
     def labels(self) -> list[str]:
         pieces = (self._tokenizer.id_to_token(i) for i in range(self.vocab))
-        return [_piece_label(piece or "") for piece in pieces]
+        label = (_piece_label if isinstance(self._tokenizer.decoder, decoders.ByteLevel)
+                 else _label)
+        return [label(piece or UNUSED) for piece in pieces]
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "bpe", "tokenizer": self._tokenizer.to_str()}
@@ -225,12 +251,14 @@ class TiktokenTokens:
             coder = _gpt2_encoding()
             self._encode, self._decode = coder.encode_ordinary, coder.decode
         else:
-            coder = gpt2_tokenizer(*data.gpt2_files())
-            coder.encode_special_tokens = True  # <|endoftext|> in a text is text
-            self._encode = lambda text: coder.encode(text).ids
+            coder = _gpt2_tokenizer()
+            self._encode = _by_tokenizers
             self._decode = lambda ids: coder.decode(ids, skip_special_tokens=False)
 
     def encode(self, text: str) -> list[int]:
+        check_characters(text)
+        if LONG_BLANKS.search(text):
+            return _by_tokenizers(text)
         return self._encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -317,6 +345,33 @@ def _gpt2_encoding() -> Any:
         "gpt2", pat_str=r50k_pat_str, mergeable_ranks=ranks,
         special_tokens={END_OF_TEXT: 50256}, explicit_n_vocab=50257,
     )
+
+
+@cache
+def _gpt2_tokenizer() -> Tokenizer:
+    tokenizer = gpt2_tokenizer(*data.gpt2_files())
+    tokenizer.encode_special_tokens = True  # <|endoftext|> in a text is text
+    return tokenizer
+
+
+def _by_tokenizers(text: str) -> list[int]:
+    return _gpt2_tokenizer().encode(text).ids
+
+
+def _unknown_id(tokenizer: Tokenizer, model: dict[str, Any]) -> int | None:
+    """The id that stands for all that a model does not know, if it has one."""
+    if model.get("unk_id") is not None:  # of Unigram
+        return model["unk_id"]
+    unknown = model.get("unk_token")
+    return tokenizer.token_to_id(unknown) if unknown else None
+
+
+def _normalizer(spec: dict[str, Any] | None) -> str:
+    """What rewrites a text before it is cut, for a message; "" where nothing does."""
+    if spec is None:
+        return ""
+    names = [part["type"] for part in spec.get("normalizers", [spec])]
+    return f"its normalizer {', '.join(names)}"
 
 
 def _unseen(kind: str, characters: list[str], instead: str) -> ValueError:

@@ -98,9 +98,16 @@ def ids_of(text: str, tokenizer: Tokens) -> Int[Tensor, " length"]:
     >>> ids_of("abba", CharTokens.of("ab"))
     tensor([0, 1, 1, 0])
     """
-    parts = [torch.tensor(tokenizer.encode(piece), dtype=torch.long)
-             for piece in pieces(text)]
-    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.long)
+    parts, start = [torch.zeros(0, dtype=torch.long)], 0
+    for piece in pieces(text):
+        try:
+            parts.append(torch.tensor(tokenizer.encode(piece), dtype=torch.long))
+        except ValueError as error:
+            raise ValueError(
+                f"after the first {start:,} characters, {error}" if start else error
+            ) from None
+        start += len(piece)
+    return torch.cat(parts)
 
 
 def pieces(text: str, size: int = PIECE) -> Iterator[str]:
