@@ -20,6 +20,8 @@ from torch import nn
 
 from lib.checkpoint import CheckpointError, load_model
 from lib.generate import next_token
+from lib.profile import check_seed
+from lib.round_trip import check_characters
 from lib.text_tokenizers import Tokens
 
 QUIT = "/quit"
@@ -51,9 +53,9 @@ def reply(
     ------
     ChatError
         At once, if the prompt is empty or unknown to the tokenizer, or an option is
-        out of range.
+        out of range; while writing, if the model's logits are no numbers.
     """
-    check(prompt, n_tokens, temperature, top_k)
+    check(prompt, n_tokens, temperature, top_k, seed)
     try:
         ids = tokens.encode(prompt)
     except ValueError as error:
@@ -68,14 +70,15 @@ def reply(
 
 
 def check(
-    prompt: str | None, n_tokens: int, temperature: float, top_k: int | None
+    prompt: str | None, n_tokens: int, temperature: float, top_k: int | None,
+    seed: int | None,
 ) -> None:
     """Refuse what no model can answer; a prompt that is None comes later.
 
     Raises
     ------
     ChatError
-        If the prompt is empty or an option is out of range.
+        If the prompt is empty or not in UTF-8, or an option is out of range.
     """
     if prompt == "":
         raise ChatError("the prompt is empty; write the beginning of a text")
@@ -88,6 +91,11 @@ def check(
         )
     if top_k is not None and top_k < 1:
         raise ChatError(f"top_k is {top_k}; use 1 or more")
+    try:
+        check_characters(prompt or "", "the prompt")
+        check_seed(0 if seed is None else seed)
+    except ValueError as error:
+        raise ChatError(str(error)) from None
 
 
 def _written(
@@ -109,7 +117,10 @@ def _written(
             logits = model(seen)[:, -1].float().cpu()
         model.train(training)
         known = logits[:, : tokens.vocab]
-        chosen = next_token(known, temperature, top_k, generator=generator).item()
+        try:
+            chosen = next_token(known, temperature, top_k, generator=generator).item()
+        except ValueError as error:
+            raise ChatError(str(error)) from None
         ids.append(chosen)
         pending.append(chosen)
         text = _behind(tokens, before, pending)
@@ -204,6 +215,9 @@ def _say(model: nn.Module, tokens: Tokens, prompt: str,
 
 def _talk(model: nn.Module, tokens: Tokens, options: argparse.Namespace) -> None:
     """Answer line after line until /quit or the end of the input."""
+    # a byte of another encoding comes as half a character, which `check` names
+    with contextlib.suppress(AttributeError):  # where another program gives the lines
+        sys.stdin.reconfigure(errors="surrogateescape")
     print(f"{type(model).__name__}, {model.config.attention}, {tokens.name}, context "
           f"{model.config.context}. 글의 첫머리를 쓰세요. | Write the beginning of a "
           f"text. {QUIT}, Ctrl-D: 끝 | end", flush=True)
@@ -230,7 +244,8 @@ def main(words: list[str] | None = None) -> int:
     """
     try:
         options = _options(sys.argv[1:] if words is None else words)
-        check(options.prompt, options.tokens, options.temperature, options.top_k)
+        check(options.prompt, options.tokens, options.temperature, options.top_k,
+              options.seed)
         model, tokens, _ = load_model(options.checkpoint)
         if options.prompt is not None:
             _say(model, tokens, options.prompt, options)

@@ -4,11 +4,14 @@ A model here is anything that takes ids `(batch, seq)` and a list of caches, ret
 logits `(batch, seq, vocab)`, and makes such a list with `new_caches()`.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+COLDEST = 1e-30  # a temperature below it is taken as it: 1 / T must be a number
 
 
 def filter_logits(
@@ -23,7 +26,8 @@ def filter_logits(
     logits
         `(batch, vocab)`.
     top_k
-        Keep this many tokens; `None` keeps all.
+        Keep exactly this many tokens, of equal ones those with the lower ids; `None`
+        keeps all.
     top_p
         Keep the shortest head of the sorted list whose probability reaches this;
         at least one token stays. `None` keeps all.
@@ -31,30 +35,29 @@ def filter_logits(
     Raises
     ------
     ValueError
-        If `top_k` is below 1 or `top_p` outside (0, 1].
+        If `top_k` is no whole number from 1 on, or `top_p` outside (0, 1].
 
     Source: Fan et al. 2018 (top-k); Holtzman et al. 2020, section 3.1 (top-p).
 
-    >>> filter_logits(torch.tensor([[2.0, 1.0, 0.0]]), top_k=2).tolist()
+    >>> filter_logits(torch.tensor([[2.0, 1.0, 1.0]]), top_k=2).tolist()
     [[2.0, 1.0, -inf]]
     >>> filter_logits(torch.tensor([[2.0, 1.0, 0.0]]), top_p=0.6).tolist()
     [[2.0, -inf, -inf]]
     """
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise ValueError(f"top_k is {top_k}; keep a whole number of tokens, 1 or more.")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p is {top_p}; use a share above 0 and up to 1.")
+    if top_k is None and top_p is None:
+        return logits
+    ordered, order = logits.sort(descending=True, stable=True)
     if top_k is not None:
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; keep at least 1 token.")
-        least = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
+        ordered[..., top_k:] = -torch.inf
     if top_p is not None:
-        if not 0 < top_p <= 1:
-            raise ValueError(f"top_p is {top_p}; use a share above 0 and up to 1.")
-        ordered, where = logits.sort(descending=True)
         share = ordered.softmax(-1, dtype=_wide(logits))
         # a token goes if those before it reach top_p already
-        late = share.cumsum(-1) - share >= top_p
-        late = torch.zeros_like(late).scatter(-1, where, late)
-        logits = logits.masked_fill(late, -torch.inf)
-    return logits
+        ordered = ordered.masked_fill(share.cumsum(-1) - share >= top_p, -torch.inf)
+    return torch.empty_like(logits).scatter(-1, order, ordered)
 
 
 def next_token(
@@ -68,26 +71,36 @@ def next_token(
 
     .. math:: p_i \propto e^{S_i / T}
 
-    Temperature 0 takes the likeliest; others draw from `p` with `generator`.
+    Temperature 0 takes the likeliest; others draw from `p` with `generator`. The closer
+    to 0, the surer it is the likeliest: no temperature is too small.
 
     Raises
     ------
     ValueError
-        If the temperature is negative, or `filter_logits` refuses.
+        If the temperature is negative or not finite, if a logit is not a number, or
+        `filter_logits` refuses.
 
     >>> next_token(torch.tensor([[0.0, 3.0, 1.0]])).tolist()
     [1]
     """
-    if temperature < 0:
+    if not 0 <= temperature < math.inf:
         raise ValueError(
             f"temperature is {temperature}; use 0 for the likeliest token or a "
             "number above 0."
         )
+    largest = logits.amax(-1, keepdim=True)
+    if not largest.isfinite().all():  # infinite, or not a number somewhere
+        raise ValueError(
+            "the model's logits are not finite; its training has diverged: use an "
+            "earlier checkpoint, or train with a lower learning rate"
+        )
     if temperature == 0:
         return logits.argmax(-1)
-    # half precision is too coarse to add up shares, and overflows when divided
-    logits = logits.to(_wide(logits))
-    p = filter_logits(logits / temperature, top_k, top_p).softmax(-1)
+    # half precision is too coarse to add up shares
+    logits, largest = logits.to(_wide(logits)), largest.to(_wide(logits))
+    # seen from the largest, which is 0 / T = 0 for every T
+    heated = (logits - largest) / max(temperature, COLDEST)
+    p = filter_logits(heated, top_k, top_p).softmax(-1)
     return torch.multinomial(p, 1, generator=generator)[:, 0]
 
 

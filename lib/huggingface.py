@@ -41,7 +41,7 @@ from transformers import (
 from lib.models import quiet
 from lib.tokenizer_files import for_whole_texts
 from lib.transformer import TransformerConfig
-from lib.translation import Pair, exact_match
+from lib.translation import Pair, exact_match, ids_of
 
 FAMILIES = {
     "marian": (MarianConfig, MarianMTModel),
@@ -77,6 +77,7 @@ def wrap_tokenizer(
         padding_side="right",
         model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
+        split_special_tokens=True,  # <eos> in a text is text
     )
 
 
@@ -86,20 +87,13 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[lis
     Raises ValueError if a text is longer than the tokenizer's `model_max_length`, or
     holds a character that it does not know.
     """
-    limit, unknown = tokenizer.model_max_length, tokenizer.unk_token_id
-    # four times as fast as the wrapper
-    inner = for_whole_texts(tokenizer.backend_tokenizer)
-    rows = [found.ids for found in inner.encode_batch_fast(list(texts))]
+    limit = tokenizer.model_max_length
+    rows = ids_of(tokenizer.backend_tokenizer, texts)  # four times as fast
     for text, row in zip(texts, rows, strict=True):
         if len(row) > limit:
             raise ValueError(
                 f"{text[:40]!r} has {len(row)} tokens and the model takes {limit}; "
                 "shorten it or build the model with a larger max_length."
-            )
-        if unknown in row:
-            raise ValueError(
-                f"{text!r} holds a character that the tokenizer does not know; write "
-                "a date or a number as in 'March 5, 2026' or '12,345'."
             )
     return rows
 

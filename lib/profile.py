@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PROFILES = ("smoke", "book", "gpu")
 DEVICES = get_args(Device)
+SEEDS = 2**32  # numpy and transformers take 0 up to this
 
 
 def profile_name(profile: str | None = None) -> str:
@@ -69,6 +70,21 @@ def pick_device(device: str | None = "auto") -> "torch.device":
     return torch.device(name)
 
 
+def check_seed(seed: int) -> int:
+    """The seed, if all that draws by chance here can begin from it.
+
+    >>> check_seed(2**70)
+    Traceback (most recent call last):
+    ...
+    ValueError: seed is 1180591620717411303424; use a whole number from 0 to 4294967295
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
+        raise ValueError(
+            f"seed is {seed!r}; use a whole number from 0 to {SEEDS - 1}"
+        )
+    return seed
+
+
 def settings(
     profile: str | None,
     *,
@@ -77,6 +93,7 @@ def settings(
     gpu: dict[str, Any],
     given: dict[str, Any] | None = None,
     device: str | None = "auto",
+    seed: int = 0,
 ) -> SimpleNamespace:
     """Join what the profile says with what the reader gave.
 
@@ -91,6 +108,8 @@ def settings(
         profile, any other value wins over it.
     device
         `auto`, `cpu`, `cuda` or `mps`.
+    seed
+        That of the notebook, if it has one; it is checked here, before anything runs.
 
     Returns
     -------
@@ -100,8 +119,9 @@ def settings(
     Raises
     ------
     ValueError
-        On an unknown profile or device, on profiles with different names, or on an
-        option given as another kind of value than the profiles hold.
+        On an unknown profile or device, on profiles with different names, on an
+        option given as another kind of value than the profiles hold, or on a seed
+        that no generator takes.
 
     >>> cfg = settings("smoke", smoke={"steps": 2}, book={"steps": 900},
     ...                gpu={"steps": 9000}, given={"steps": None}, device="cpu")
@@ -116,6 +136,7 @@ def settings(
             "is not in all three."
         )
     name = profile_name(profile)
+    check_seed(seed)
     for option, value in (given or {}).items():
         known = by_profile[name].get(option)
         if None not in (value, known) and (

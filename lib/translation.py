@@ -28,6 +28,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from tokenizers.trainers import BpeTrainer
 from torch import Tensor
 
+from lib.round_trip import check_characters
+from lib.tokenizer_files import for_whole_texts
 from lib.transformer import Transformer
 
 KINDS = ("date", "number")
@@ -276,8 +278,9 @@ def build_tokenizer(vocab_size: int = 1000, pairs: int = 4000) -> Tokenizer:
 
     A digit, a Hangul syllable, a space and a mark are one token each; letters merge
     up to a month name. The language is small, so the vocabulary stops far below
-    `vocab_size`: that is an upper bound. Encoding appends <eos>; decoding leaves
-    the special tokens out and gives the text back to the letter.
+    `vocab_size`: that is an upper bound. Encoding appends <eos>; one that stands in a
+    text is five characters. Decoding leaves the special tokens out and gives the text
+    back to the letter.
 
     vocab_size: raises ValueError if the single characters do not fit.
 
@@ -310,6 +313,7 @@ def build_tokenizer(vocab_size: int = 1000, pairs: int = 4000) -> Tokenizer:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A <eos>", special_tokens=[("<eos>", EOS)]
     )
+    tokenizer.encode_special_tokens = True  # in a text they are text
     return tokenizer
 
 
@@ -318,14 +322,24 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Int[Tensor, "batch seq
 
     Raises ValueError on a text with a character that the task does not have.
     """
-    rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    return _pad(ids_of(tokenizer, texts))
+
+
+def ids_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of texts, as `encode` has them, not yet padded."""
+    for text in texts:
+        check_characters(text, f"the text {text[:40]!r}")
+    for_whole_texts(tokenizer)
+    tokenizer.encode_special_tokens = True  # also where it was read from a file
+    rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+    unknown = tokenizer.token_to_id("<unk>")
     for text, row in zip(texts, rows, strict=True):
-        if UNK in row:
+        if unknown in row:
             raise ValueError(
                 f"{text!r} holds a character that the tokenizer does not know; write "
                 "a date or a number as in 'March 5, 2026' or '12,345'."
             )
-    return _pad(rows)
+    return rows
 
 
 def _pad(rows: list[list[int]]) -> Int[Tensor, "batch seq"]:

@@ -71,7 +71,7 @@ given = {name: globals()[name] for name in names}
 expect(str, sentence=sentence, sentence_en=sentence_en)
 expect(int, seed=seed)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
-               device=device)
+               device=device, seed=seed)
 if not 32 <= cfg.tokens <= 512:
     raise ValueError(f"passages of {cfg.tokens} tokens cannot be measured "
                      "here; use 32 to 512 tokens.")

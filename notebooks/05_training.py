@@ -88,7 +88,7 @@ values = (d_model, n_layers, n_heads, steps, batch,
 expect(str, day=day, schedule=schedule, precision=precision)
 expect(float, smoothing=smoothing)
 expect(int, seed=seed)
-cfg = settings(profile, device=device, **{
+cfg = settings(profile, device=device, seed=seed, **{
     name: dict(zip(options, column, strict=True))
     for name, column in (("smoke", quick), ("book", full),
                          ("gpu", large), ("given", values))})

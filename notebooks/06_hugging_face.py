@@ -80,7 +80,7 @@ values = (d_model, n_layers, n_heads, rows, steps, batch,
 expect(str, day=day, precision=precision)
 expect(float, smoothing=smoothing)
 expect(int, seed=seed)
-cfg = settings(profile, device=device, **{
+cfg = settings(profile, device=device, seed=seed, **{
     name: dict(zip(options, column, strict=True))
     for name, column in (("smoke", quick), ("book", full),
                          ("gpu", large), ("given", values))})
@@ -106,6 +106,7 @@ tokenizer = PreTrainedTokenizerFast(
     unk_token="<unk>",
     model_max_length=32,
     padding_side="right",
+    split_special_tokens=True,  # "<eos>" in a text is five characters
     model_input_names=["input_ids", "attention_mask"])
 
 two = tokenizer(["March 5, 1926", "12,345"], padding=True)

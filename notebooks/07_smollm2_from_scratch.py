@@ -956,11 +956,11 @@ pd.DataFrame(rows | {f"{length:,}, 잰 값 | {length:,}, measured": seen},
 # %%
 # model: sampling
 def distribution(logits, temperature=1.0, top_k=None, top_p=None):
-    logits = logits / temperature
+    logits = (logits - logits.max()) / temperature  # the largest stays 0
+    p, order = logits.softmax(-1).sort(descending=True, stable=True)
     if top_k is not None:
-        lowest = logits.topk(top_k).values[-1]
-        logits = logits.masked_fill(logits < lowest, -torch.inf)
-    p, order = logits.softmax(-1).sort(descending=True)
+        p[top_k:] = 0
+        p = p / p.sum()
     if top_p is not None:
         before = p.cumsum(-1) - p  # what the likelier tokens hold
         p = p.masked_fill(before >= top_p, 0)

@@ -58,7 +58,8 @@ expect(int, seed=seed, n_tokens=n_tokens, width=width)
 expect(float, strength=strength, power=power, eps=eps, heavy=heavy,
        radius=radius)
 cfg = settings(profile, smoke={"draws": 10}, book={"draws": 300},
-               gpu={"draws": 3000}, given={"draws": draws}, device=device)
+               gpu={"draws": 3000}, given={"draws": draws}, device=device,
+               seed=seed)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distance-picture -->

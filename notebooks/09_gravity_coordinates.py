@@ -84,7 +84,7 @@ expect(int, seed=seed)
 expect(float, radius=radius, repulsion_weight=repulsion_weight,
        min_dist=min_dist)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
-               device=device)
+               device=device, seed=seed)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-distance -->

@@ -91,7 +91,7 @@ expect(float, strength=strength, eps=eps, min_dist=min_dist,
        lambda_repulsion=lambda_repulsion, temperature=temperature)
 expect(bool, chat=chat)
 cfg = settings(profile, smoke=quick, book=full, gpu=large, given=given,
-               device=device)
+               device=device, seed=seed)
 record(n_steps=cfg.steps, n_layers=cfg.n_layers, d_model=cfg.d_model,
        n_context=cfg.context, kernel=kernel)
 

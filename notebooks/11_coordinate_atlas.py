@@ -74,7 +74,7 @@ expect(str | None, checkpoint_path=checkpoint_path, text=text,
 expect(str, kernel=kernel)
 expect(int, seed=seed)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
-               device=device)
+               device=device, seed=seed)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: atlas-model -->

@@ -76,7 +76,7 @@ smoke, book, gpu = (dict(zip(sizes, row, strict=True)) for row in (
 given = {name: globals()[name] for name in sizes}
 expect(int, seed=seed, n_heads=n_heads, axes=axes, d_value=d_value)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
-               device="cpu")
+               device="cpu", seed=seed)
 
 # %% tags=["hide-input"]
 cfg.lengths = sorted(set(cfg.lengths))

@@ -68,7 +68,8 @@ expect(int | None, max_steps=max_steps, batch_size=batch_size,
 expect(float | None, learning_rate=learning_rate)
 expect(bool | None, use_amp=use_amp)
 cfg = settings(
-    profile, device=device, given={"budget": budget, "steps": max_steps},
+    profile, device=device, seed=seed,
+    given={"budget": budget, "steps": max_steps},
     smoke={"budget": "smoke", "variants": "vanilla,default,no_radius",
            "steps": 4, "excerpt": 50_000},
     book={"budget": "small", "variants": every,

@@ -71,7 +71,7 @@ cfg = settings(
          "samples": 50_000},
     given={"characters": characters, "new_pieces": new_pieces,
            "longest": longest, "samples": samples},
-    device="cpu",
+    device="cpu", seed=seed,
 )
 use_style()
 pd.set_option("display.max_colwidth", None)

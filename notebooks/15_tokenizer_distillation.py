@@ -78,7 +78,7 @@ cfg = settings(
     gpu={"corpus_mb": 110, "made_items": 60_000, "passes": 240},
     given={"corpus_mb": corpus_mb, "made_items": made_items,
            "passes": passes},
-    device="cpu",
+    device="cpu", seed=seed,
 )
 default_dir = data.ROOT / "artifacts/tokenizers/distilled_unigram"
 folder = Path(output_dir or default_dir)

@@ -66,7 +66,7 @@ cfg = settings(
     gpu={"documents": 60_056, "general_mb": 40, "passes": 60, "least": 20},
     given={"documents": documents, "general_mb": general_mb,
            "passes": passes, "least": least},
-    device="cpu",
+    device="cpu", seed=seed,
 )
 use_style()
 record(share=100 * share, profile=cfg.profile)

@@ -58,7 +58,7 @@ smoke, book, gpu = (dict(zip(names, row, strict=True)) for row in (
 given = {name: globals()[name] for name in names}
 expect(int, seed=seed)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
-               device=device)
+               device=device, seed=seed)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-swap -->

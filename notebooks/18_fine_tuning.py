@@ -73,7 +73,7 @@ expect(int, rank=rank, seed=seed)
 expect(float, learning_rate=learning_rate, replay_share=replay_share,
        rows_learning_rate=rows_learning_rate)
 cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
-               device=device)
+               device=device, seed=seed)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-equal -->
