@@ -20,7 +20,7 @@ from torch import nn
 
 from lib.checkpoint import CheckpointError, load_model
 from lib.generate import next_token
-from lib.profile import check_seed
+from lib.options import Seed, fitting, kind
 from lib.round_trip import check_characters
 from lib.text_tokenizers import Tokens
 
@@ -93,7 +93,7 @@ def check(
         raise ChatError(f"top_k is {top_k}; use 1 or more")
     try:
         check_characters(prompt or "", "the prompt")
-        check_seed(0 if seed is None else seed)
+        fitting("seed", seed, kind(Seed | None))
     except ValueError as error:
         raise ChatError(str(error)) from None
 

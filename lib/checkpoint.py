@@ -215,7 +215,7 @@ def load_model(path: Path | str) -> tuple[nn.Module, Any, dict[str, Any]]:
     CheckpointError
         If nothing is there, or it is damaged, of another kind, or would run code.
     """
-    from lib import gravity_lm, legacy_ngt, text_tokenizers  # they know of files, too
+    from lib import gravity_lm, legacy_files, text_tokenizers  # they know of files, too
 
     path = Path(path)
     path = path.parent if path.name == INDEX else path
@@ -245,9 +245,14 @@ def load_model(path: Path | str) -> tuple[nn.Module, Any, dict[str, Any]]:
             f"there is no checkpoint at {path}; train first, or name a folder or a .pt "
             "file that is there"
         )
+    if path.suffix == ".safetensors":
+        raise CheckpointError(
+            f"{path} holds tensors alone; name the folder of a training, which has "
+            f"{INDEX} beside them"
+        )
     try:
-        return legacy_ngt.read(path)
-    except legacy_ngt.LegacyError as error:
+        return legacy_files.read(path)
+    except legacy_files.LegacyError as error:
         raise CheckpointError(f"{path} cannot be used: {error}; {AGAIN}") from None
 
 

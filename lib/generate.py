@@ -35,7 +35,7 @@ def filter_logits(
     Raises
     ------
     ValueError
-        If `top_k` is no whole number from 1 on, or `top_p` outside (0, 1].
+        If `top_k` is below 1 or `top_p` outside (0, 1].
 
     Source: Fan et al. 2018 (top-k); Holtzman et al. 2020, section 3.1 (top-p).
 
@@ -44,8 +44,8 @@ def filter_logits(
     >>> filter_logits(torch.tensor([[2.0, 1.0, 0.0]]), top_p=0.6).tolist()
     [[2.0, -inf, -inf]]
     """
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-        raise ValueError(f"top_k is {top_k}; keep a whole number of tokens, 1 or more.")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k is {top_k}; keep at least 1 token.")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}; use a share above 0 and up to 1.")
     if top_k is None and top_p is None:

@@ -5,14 +5,13 @@ import os
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, get_args
 
-from lib.options import Device
+from lib.options import Device, Seed, fitting, kind
 
 if TYPE_CHECKING:
     import torch
 
 PROFILES = ("smoke", "book", "gpu")
 DEVICES = get_args(Device)
-SEEDS = 2**32  # numpy and transformers take 0 up to this
 
 
 def profile_name(profile: str | None = None) -> str:
@@ -70,21 +69,6 @@ def pick_device(device: str | None = "auto") -> "torch.device":
     return torch.device(name)
 
 
-def check_seed(seed: int) -> int:
-    """The seed, if all that draws by chance here can begin from it.
-
-    >>> check_seed(2**70)
-    Traceback (most recent call last):
-    ...
-    ValueError: seed is 1180591620717411303424; use a whole number from 0 to 4294967295
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
-        raise ValueError(
-            f"seed is {seed!r}; use a whole number from 0 to {SEEDS - 1}"
-        )
-    return seed
-
-
 def settings(
     profile: str | None,
     *,
@@ -136,7 +120,7 @@ def settings(
             "is not in all three."
         )
     name = profile_name(profile)
-    check_seed(seed)
+    fitting("seed", seed, kind(Seed))
     for option, value in (given or {}).items():
         known = by_profile[name].get(option)
         if None not in (value, known) and (

@@ -274,6 +274,13 @@ def test_the_distribution_is_that_of_transformers(chapter, shape):
     assert torch.allclose(found, known.softmax(-1), atol=1e-6)
 
 
+def test_top_k_keeps_exactly_k_and_a_tiny_temperature_the_likeliest(chapter):
+    p = chapter.distribution(torch.tensor([1.0, 2.0, 2.0, 2.0]), top_k=2)
+    assert p.tolist() == [0.0, 0.5, 0.5, 0.0]
+    p = chapter.distribution(torch.tensor([1.0, 30.0, 2.0]), temperature=1e-39)
+    assert p.tolist() == [0.0, 1.0, 0.0]
+
+
 def test_the_same_seed_draws_the_same_text_and_another_one_does_not(chapter, small):
     def text(seed):
         chance = torch.Generator().manual_seed(seed)

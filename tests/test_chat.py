@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from real_data import canonical
 from torch import nn
 
 from book import cli
 from lib.chat import ChatError, chat_widget, main, reply
 from lib.checkpoint import CheckpointError, load_model, save, whole
 from lib.gravity_lm import LMConfig, build
-from lib.text_tokenizers import BpeTokens, CharTokens
+from lib.text_tokenizers import BpeTokens, CharTokens, TiktokenTokens
+from tests import legacy_files
 
 ROOT = Path(__file__).parents[1]
 TEXT = "the cat sat on the mat\n"
@@ -153,6 +153,10 @@ def test_dropout_is_off_while_it_writes_and_back_afterwards():
         ({"temperature": float("nan")}, "temperature is nan; use 0"),
         ({"top_k": 0}, "top_k is 0; use 1 or more"),
         ({"n_tokens": 0}, "tokens is 0; use 1 or more"),
+        ({"prompt": "the \udcc7"}, "prompt is not in UTF-8: byte C7 at character 5 "),
+        ({"prompt": "\ud83d"}, r"character 1 is half of one \(U\+D83D\); set the"),
+        ({"seed": 10**20 - 1}, "seed is 9{20}; use 0 or more, at most 42949"),
+        ({"seed": -1}, "seed is -1; use 0 or more, at most 42949"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_at_once(options, sentence):
@@ -223,6 +227,9 @@ def test_a_folder_of_something_else_is_one_sentence(tmp_path, told, sentence):
         (["MODEL", "--temperature", "-1"], 2, "temperature is -1; use 0 for the"),
         (["MODEL", "--tokens", "0"], 2, "tokens is 0; use 1 or more"),
         (["MODEL", "--prompt", ""], 2, "the prompt is empty; write the beginning"),
+        (["MODEL", "--seed", 20 * "9"], 2, "seed is 99999999999999999999; use 0"),
+        (["MODEL", "--seed", "-3"], 2, "seed is -3; use 0 or more, at most 42949"),
+        (["MODEL", "--prompt", "the \udcb0"], 2, "the prompt is not in UTF-8: byte B0"),
         (["MODEL", "--prompt", "dog"], 2, "never saw 'd' (U+0064), 'g' (U+0067);"),
         (["nowhere"], 1, "there is no checkpoint at nowhere; train first, or name"),
     ],
@@ -255,13 +262,16 @@ def test_the_verb_goes_to_the_chat_with_its_words_as_they_were(monkeypatch):
     assert made[0][0] == ["PYTHON", "-m", "lib.chat", "runs/a", "--tokens", "3"]
 
 
-def talk(path, lines, *words):
+def talk(path, lines, *words, utf8="1"):
     """What the chat says, in a process of its own, to lines that end."""
     done = subprocess.run(
-        [sys.executable, "-m", "lib.chat", str(path), *words], input=lines, cwd=ROOT,
-        capture_output=True, text=True, encoding="utf-8", check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
+        [sys.executable, "-m", "lib.chat", str(path), *words], cwd=ROOT,
+        input=lines if isinstance(lines, bytes) else lines.encode(),
+        capture_output=True, check=False, env=os.environ | {
+            "OMP_NUM_THREADS": "1", "PYTHONUTF8": utf8, "LC_ALL": "C.UTF-8"},
     )
+    done.stdout, done.stderr = (
+        said.decode().replace("\r\n", "\n") for said in (done.stdout, done.stderr))
     assert done.returncode == 0, done.stderr
     return done
 
@@ -280,13 +290,68 @@ def test_in_a_terminal_it_goes_on_after_a_bad_line_until_it_is_told_to_quit(tmp_
     assert "/quit" in done.stdout.splitlines()[0]
 
 
-@pytest.mark.parametrize("name", ["ngt_soft", "vanilla"])
-def test_it_answers_from_a_file_of_the_original_until_the_input_ends(name):
-    file = canonical(f"legacy_ngt/{name}.pt")
-    done = talk(file, "ROMEO:\n", "--tokens", "6", "--seed", "1")
+def test_the_seed_in_the_widget_may_be_any_number():
+    widget = chat_widget(tiny(), CHARS, prompt="the")
+    _, options, button, answer = widget.children
+    options.children[3].value = -5
+    button.click()
+    assert answer.value.startswith("seed is -5; use 0 or more, at most 42949")
+
+
+@pytest.mark.parametrize(("tokens", "utf8"), [
+    (CHARS, "1"), (TiktokenTokens(), "1"),
+    (BpeTokens.train(TEXT, vocab=256), "0"),  # reads as the locale says
+], ids=["char", "tiktoken", "bpe"])
+def test_a_line_of_another_encoding_is_named_and_the_talk_goes_on(
+    tmp_path, tokens, utf8
+):
+    lines = b"the cat\n" + "한글\n".encode("cp949") + b"on the mat\n/quit\n"
+    done = talk(kept(tmp_path, tokens=tokens), lines, "--tokens", "5", "--seed", "7",
+                utf8=utf8)
+    assert done.stderr == (
+        "the prompt is not in UTF-8: byte C7 at character 1 begins no character; set "
+        "the terminal or the program that it comes from to UTF-8\n")
+    assert done.stdout.count("> ") == 4
+    assert "> the cat" in done.stdout
+    assert "> on the mat" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal")
+def test_so_it_is_in_a_terminal(tmp_path):
+    ours, theirs = os.openpty()
+    os.write(ours, "한글\nthe cat\n/quit\n".encode("cp949"))
+    words = [str(kept(tmp_path)), "--tokens", "5", "--seed", "7"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lib.chat", *words], stdin=theirs, stdout=theirs,
+        stderr=subprocess.PIPE, cwd=ROOT, encoding="utf-8", check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("the prompt is not in UTF-8: byte C7 at character 1 ")
+    assert done.stderr.count("\n") == 1
+    written = "".join(reply(tiny(), CHARS, "the cat", 5, seed=7))
+    assert written in os.read(ours, 10_000).decode(errors="replace")  # and the echo
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_a_model_whose_training_diverged_is_one_sentence(tmp_path, capsys):
+    model = tiny()
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    assert main([str(kept(tmp_path, model)), "--prompt", "the"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("the model's logits are not finite; its training has div")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["ngt_soft", "ngt_january", "vanilla"])
+def test_it_answers_from_a_file_of_the_original_until_the_input_ends(tmp_path, name):
+    file = legacy_files.write(tmp_path / f"{name}.pt", name)
+    done = talk(file, "bad\n", "--tokens", "6", "--seed", "1")
     model, tokens, _ = load_model(file)
-    written = "".join(reply(model, tokens, "ROMEO:", 6, seed=1))
-    assert f"> ROMEO:{written}\n> \n" in done.stdout
+    written = "".join(reply(model, tokens, "bad", 6, seed=1))
+    assert f"> bad{written}\n> \n" in done.stdout
     assert done.stderr == ""
 
 

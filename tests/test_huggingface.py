@@ -29,7 +29,16 @@ from lib.huggingface import (
 from lib.train import Recipe, fit, token_loss
 from lib.trainer import TracingTrainer, history, last_checkpoint, training_arguments
 from lib.transformer import Transformer, TransformerConfig
-from lib.translation import BOS, EOS, PAD, build_tokenizer, make_pair, sample, unseen
+from lib.translation import (
+    BOS,
+    EOS,
+    PAD,
+    UNK,
+    build_tokenizer,
+    make_pair,
+    sample,
+    unseen,
+)
 from lib.twins import from_transformers, names, order, to_transformers
 
 LENGTH = 32
@@ -101,6 +110,19 @@ def test_a_saved_tokenizer_is_what_auto_tokenizer_loads(tokenizer, tmp_path):
     roles = ("pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id")
     assert [getattr(again, role) for role in roles] == [0, 1, 2, 3]
     assert again.model_max_length == LENGTH
+
+
+@pytest.mark.parametrize("text", ["<eos>", "5<pad>", "<bos>1", "7\udcc7"])
+def test_control_signs_that_are_typed_are_refused_also_after_saving(
+    tokenizer, tmp_path, text
+):
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    for chosen in (tokenizer, again):
+        with pytest.raises(ValueError, match=r"does not know; write|not in UTF-8"):
+            encode(chosen, ["7", text])
+        if text.isascii():
+            assert [i for i in chosen(text).input_ids if i < UNK] == [EOS]
 
 
 def test_rows_hold_the_pair_and_end_with_eos(tokenizer):

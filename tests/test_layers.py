@@ -4,6 +4,8 @@ Float32 may differ by rounding only: float64, with the same weights, must agree 
 1e-12.
 """
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -571,6 +573,53 @@ def test_filters_keep_what_they_say():
     assert filter_logits(logits, top_p=1e-9).isfinite().sum() == 1
 
 
+@settings(max_examples=60, deadline=None)
+@given(logits=st.lists(st.integers(-2, 2), min_size=1, max_size=9),
+       top_k=st.integers(1, 12))
+def test_top_k_keeps_exactly_k_also_among_equals(logits, top_k):
+    row = torch.tensor([logits], dtype=torch.float32)
+    kept = filter_logits(row, top_k=top_k)[0]
+    chosen = [i for i, logit in enumerate(kept.tolist()) if math.isfinite(logit)]
+    # of equal ones the lower ids, as argmax has it
+    ranked = sorted(range(len(logits)), key=lambda i: (-logits[i], i))
+    assert chosen == sorted(ranked[:top_k])
+    assert kept[chosen].tolist() == row[0, chosen].tolist()
+    assert next_token(row, 1.0, top_k=1).tolist() == next_token(row).tolist()
+
+
+def test_top_p_keeps_the_shortest_head_also_among_equals():
+    kept = filter_logits(torch.zeros(1, 10), top_p=0.35)[0]
+    assert kept.isfinite().tolist() == 4 * [True] + 6 * [False]
+    # what top_k leaves is the whole of which top_p takes a share
+    kept = filter_logits(torch.zeros(1, 10), top_k=4, top_p=0.5)[0]
+    assert kept.isfinite().tolist() == 2 * [True] + 8 * [False]
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-30, 1e-39, 5e-324])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_very_small_temperature_takes_the_likeliest(temperature, dtype):
+    logits = torch.tensor([[-80.0, 30.0, 10.0, 29.0], [0.0, -1.0, -90.0, -2.0]])
+    assert next_token(logits.to(dtype), temperature).tolist() == [1, 0]
+    equal = torch.tensor([[0.0, 5.0, 5.0]], dtype=dtype).expand(400, 3)
+    drawn = next_token(equal, temperature, generator=torch.Generator().manual_seed(1))
+    assert set(drawn.tolist()) == {1, 2}  # equal ones stay equal
+
+
+def test_a_very_large_temperature_makes_all_alike():
+    logits = torch.tensor([[80.0, 0.0]]).expand(400, 2)
+    drawn = next_token(logits, 1e300, generator=torch.Generator().manual_seed(1))
+    assert 150 < drawn.sum() < 250
+
+
+@pytest.mark.parametrize("row", [[0.0, math.nan], [0.0, math.inf], 2 * [-math.inf]])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_no_numbers_are_named(row, temperature):
+    with pytest.raises(ValueError, match="logits are not finite; its training has div"):
+        next_token(torch.tensor([row]), temperature)
+    # a token left out is no fault
+    assert next_token(torch.tensor([[-math.inf, 0.0]]), temperature).tolist() == [1]
+
+
 def test_drawing_follows_the_softmax_at_a_temperature():
     logits = torch.tensor([[1.0, 0.0, -1.0]]).expand(20_000, 3)
     g = torch.Generator().manual_seed(0)
@@ -623,6 +672,8 @@ def test_padding_in_front_is_refused_for_it_moves_every_position():
 
 @pytest.mark.parametrize(("wrong", "says"), [
     ({"temperature": -1.0}, "temperature is -1.0; use 0"),
+    ({"temperature": float("nan")}, "temperature is nan; use 0"),
+    ({"temperature": float("inf")}, "temperature is inf; use 0"),
     ({"temperature": 1.0, "top_k": 0}, "top_k is 0; keep at least 1"),
     ({"temperature": 1.0, "top_p": 0.0}, "top_p is 0.0; use a share"),
 ])

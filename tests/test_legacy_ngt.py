@@ -1,4 +1,8 @@
-"""Files of the original NGT: its logits, its older layouts, and what is refused."""
+"""Files of the original NGT: its logits, its versions, and what is refused.
+
+The files are written by `tests/legacy_files.py` from the description of the format.
+Those that the original program itself wrote are read as well, where they are.
+"""
 
 import json
 import os
@@ -9,189 +13,192 @@ import torch
 from real_data import canonical
 
 from lib.checkpoint import CheckpointError, load_model
-from lib.legacy_ngt import LegacyConfig, LegacyError, LegacyModel, read
-from lib.text_tokenizers import BpeTokens, CharTokens
+from lib.legacy_files import LegacyError, read
+from lib.legacy_ngt import LegacyConfig, LegacyModel
+from lib.text_tokenizers import BpeTokens
+from tests import legacy_files
+from tests.legacy_files import CHARACTERS, VERSIONS, config_of, weights_of, write
+
+IDS = [0, 3, 1, 6, 4, 2, 5, 0, 1, 1, 3, 6]
+
+
+# ---- the original's own files, where they are
+
 
 NAMES = ("ngt_hard_rsqrt", "ngt_mass_in_value", "ngt_soft", "ngt_without_mass",
          "vanilla")
 
 
-def original(name):
-    """One of the five files that the original program wrote."""
-    return canonical("legacy_ngt") / name
-
-
-def reference(name):
-    told = json.loads(original("reference_logits.json").read_text())[name]
-    rows = torch.tensor([told["logits_first_row"], told["logits_last_row"]])
-    return torch.tensor([told["input_ids"]]), rows
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_logits_are_those_of_the_original_program(name):
-    model, tokens, told = load_model(original(f"{name}.pt"))
-    ids, expected = reference(name)
-    logits = model(ids)
+    kept = json.loads(canonical("legacy_ngt/reference_logits.json").read_text())[name]
+    rows = torch.tensor([kept["logits_first_row"], kept["logits_last_row"]])
+    model, tokens, told = load_model(canonical(f"legacy_ngt/{name}.pt"))
+    logits = model(torch.tensor([kept["input_ids"]]))
     assert logits.shape == (1, 64, 65)
     # float32, two layers: rounding alone is about 2e-6
-    torch.testing.assert_close(logits[0, [0, -1]], expected, atol=1e-5, rtol=0)
-    assert not model.training
+    torch.testing.assert_close(logits[0, [0, -1]], rows, atol=1e-5, rtol=0)
     assert told["model"]["d_coord"] == (None if name == "vanilla" else 8)
     assert told["step"] == 50
-    assert isinstance(tokens, CharTokens)
     assert tokens.encode("\n !") == [0, 1, 2]
-    assert tokens.decode(range(65)) == tokens.characters
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_comes_changes_no_logit_before_it(name):
-    model, _, _ = load_model(original(f"{name}.pt"))
-    ids, _ = reference(name)
-    other = ids.clone()
-    other[:, 40:] = (other[:, 40:] + 7) % 65
-    before, after = model(ids), model(other)
-    assert torch.equal(before[:, :40], after[:, :40])
-    assert not torch.equal(before[:, 40:], after[:, 40:])
+def test_our_reference_computes_what_the_original_program_did(name):
+    kept = json.loads(canonical("legacy_ngt/reference_logits.json").read_text())[name]
+    held = torch.load(canonical(f"legacy_ngt/{name}.pt"), weights_only=True)
+    ids = kept["input_ids"][:6]
+    logits, _ = legacy_files.reference(name, held["config"], held["model_state"], ids)
+    first = torch.tensor(kept["logits_first_row"], dtype=torch.float64)
+    torch.testing.assert_close(logits[0], first, atol=1e-5, rtol=0)
+    names = {k for k in held["model_state"] if not k.startswith("layers.1.")}
+    assert names == {k for k in weights_of(name, config_of(name))
+                     if not k.startswith("layers.1.")}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_trace_holds_coordinates_and_masses_of_each_layer(name):
-    model, _, _ = load_model(original(f"{name}.pt"))
-    ids, _ = reference(name)
-    logits, layers = model.trace(ids)
-    assert torch.equal(logits, model(ids))
-    assert len(layers) == 2
+# ---- files of every version
+
+
+def loaded(folder, name, **sizes):
+    """The model of a written file in float64, what was written, and what it tells."""
+    config = config_of(name, **sizes)
+    state = weights_of(name, config)
+    model, tokens, about = load_model(write(folder / "file.pt", name, state, **sizes))
+    assert not model.training
+    assert tokens.characters == CHARACTERS
+    assert (about["kind"], about["step"]) == ("legacy_ngt", 50)
+    return model.double(), config, state, about
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_the_logits_are_those_of_the_description(tmp_path, name):
+    model, config, state, _ = loaded(tmp_path, name)
+    logits, layers = model.trace(torch.tensor([IDS]))
+    expected, coordinates = legacy_files.reference(name, config, state, IDS)
+    # in float64; a mass that is not in the file is 1 to the precision of float32
+    torch.testing.assert_close(logits[0], expected, atol=1e-8, rtol=0)
+    for layer, z in zip(layers, coordinates, strict=False):
+        torch.testing.assert_close(layer["z"][0], z, atol=1e-8, rtol=0)
     if name == "vanilla":
-        assert layers[0] == {"z": None, "mass": None}
-        return
-    assert [tuple(layer["z"].shape) for layer in layers] == [(1, 64, 8)] * 2
-    assert not torch.equal(layers[0]["z"], layers[1]["z"])
-    mass = layers[0]["mass"]
-    assert (mass > 0).all()
-    assert (mass == 1).all() == (name == "ngt_without_mass")
+        assert layers == [{"z": None, "mass": None}] * 2
+    else:
+        assert not torch.equal(layers[0]["z"], layers[1]["z"])
+        bare = name in ("ngt_without_mass", "ngt_january")
+        assert (layers[0]["mass"] == 1).all() == bare
 
 
-# ---- layouts that no file of the mirror has
+def test_a_cutoff_really_cuts(tmp_path):
+    for name in ("ngt_soft", "ngt_hard_rsqrt"):
+        model, config, state, _ = loaded(tmp_path, name)
+        off = config | {"use_radius_cutoff": False}
+        uncut, _ = legacy_files.reference(name, off, state, IDS)
+        assert (model(torch.tensor([IDS]))[0] - uncut).abs().max() > 0.01
 
 
-SIZES = {"vocab_size": 5, "max_seq_len": 6, "hidden_dim": 8, "num_layers": 2,
-         "num_heads": 2, "mlp_dim": 12, "coord_dim": 4}
-VOCAB = {"type": "char", "stoi": {c: i for i, c in enumerate("abcde")}}
+def test_in_january_the_attentions_input_moved_the_coordinates(tmp_path):
+    model, _, state, about = loaded(tmp_path, "ngt_january")
+    assert about["model"]["moved_by"] == "input"
+    later = {k: v for k, v in state.items()}
+    for n in range(2):
+        later[f"layers.{n}.attn.gravity_bias"] = torch.zeros(1, 2, 1, 1)
+    file = write(tmp_path / "later.pt", "ngt_mass_in_value", later, mass_in_value=False)
+    other, _, about = load_model(file)
+    assert about["model"]["moved_by"] == "output"
+    ids = torch.tensor([IDS])
+    assert (model(ids) - other.double()(ids)).abs().max() > 0.01
 
 
-def made(moved_by="output", cutoff="none", d_coord=4, **more):
-    """A model with random weights, all of them far from 0."""
-    config = LegacyConfig(vocab=5, context=6, d_model=8, n_layers=2, n_heads=2,
-                          d_ff=12, d_coord=d_coord, place=3, moved_by=moved_by,
-                          cutoff=cutoff, **more)
-    model = LegacyModel(config).eval()
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.7)
-    return model
-
-
-def written(folder, model=None, options=None, vocab=VOCAB, without=(), **changed):
-    state = (model or made()).state_dict() | changed
-    state = {k: v for k, v in state.items()
-             if not any(k.endswith(end) for end in without)}
-    file = folder / "made.pt"
-    options = SIZES | {"use_radius_cutoff": False} if options is None else options
-    torch.save({"model_state": state, "iter": 7, "best_val": 1.5, "config": options,
-                "vocab": vocab}, file)
-    return file
-
-
-IDS = torch.tensor([[0, 3, 1, 4, 2]])
+@pytest.mark.parametrize("name", ["ngt_sparse", "ngt_sparse_soft"])
+def test_the_sparse_pattern_sees_64_and_four_far_ones(tmp_path, name):
+    sizes = {"max_seq_len": 270, "num_layers": 1, "num_heads": 1}
+    model, config, state, about = loaded(tmp_path, name, **sizes)
+    assert about["model"]["sparse"] is True
+    generator = torch.Generator().manual_seed(2)
+    ids = torch.randint(7, (262,), generator=generator).tolist()
+    expected, _ = legacy_files.reference(name, config, state, ids)
+    torch.testing.assert_close(model(torch.tensor([ids]))[0], expected,
+                               atol=1e-9, rtol=0)
+    # with one layer, the last token depends on these places and no others
+    leaves = model.token_emb(torch.tensor([ids])).detach().requires_grad_()
+    z = model.coord_emb.weight[:262].expand(1, -1, -1)
+    mass = torch.ones(1, 262, dtype=torch.float64)
+    model.layers[0](leaves, z, mass)[0][0, -1].sum().backward()
+    back = 261 - leaves.grad[0].abs().sum(-1).nonzero().flatten()
+    assert sorted(back.tolist()) == [*range(65), 96, 128, 192, 256]
 
 
 def test_older_files_move_coordinates_by_themselves(tmp_path):
-    model = made("coordinates")
-    assert model.layers[0].attn.coord_proj_next.weight.shape == (4, 4)
-    again, _, told = load_model(written(tmp_path, model))
-    assert told["model"]["moved_by"] == "coordinates"
-    _, layers = again.trace(IDS)
+    config = LegacyConfig(vocab=7, context=12, d_model=8, n_layers=2, n_heads=2,
+                          d_ff=12, d_coord=6, moved_by="coordinates")
+    torch.manual_seed(5)
+    model = LegacyModel(config)
+    assert model.layers[0].attn.coord_proj_next.weight.shape == (6, 6)
+    file = write(tmp_path / "older.pt", state=model.state_dict(), mass_in_value=False)
+    again, _, about = load_model(file)
+    assert about["model"]["moved_by"] == "coordinates"
+    _, layers = again.trace(torch.tensor([IDS]))
     first = model.layers[0]
-    z = model.coord_emb.weight[None, :5]
+    z = model.coord_emb.weight[None]
     moved = first.coord_norm(z + z @ first.attn.coord_proj_next.weight.T
                              + first.attn.coord_proj_next.bias)
     torch.testing.assert_close(layers[1]["z"], moved)
-    torch.testing.assert_close(again(IDS), model(IDS))
-    newer, _, told = load_model(written(tmp_path, made()))
-    assert told["model"]["moved_by"] == "output"
-    assert not torch.allclose(newer(IDS), model(IDS))
 
 
-def test_what_older_files_lack_makes_no_difference(tmp_path):
-    model = made()
-    with torch.no_grad():
-        for layer in model.layers:
-            layer.attn.gravity_bias.zero_()
-        model.mass_emb.weight.fill_(0.541324854612918)  # softplus of it is 1
-    file = written(tmp_path, model,
-                   without=("mass_emb.weight", "gravity_bias", "radius_param"))
-    torch.testing.assert_close(load_model(file)[0](IDS), model(IDS))
+@pytest.mark.parametrize("name", VERSIONS)
+def test_what_comes_changes_no_logit_before_it(tmp_path, name):
+    model, *_ = loaded(tmp_path, name)
+    ids = torch.tensor([IDS])
+    other = ids.clone()
+    other[:, 7:] = (other[:, 7:] + 3) % 7
+    before, after = model(ids), model(other)
+    assert torch.equal(before[:, :7], after[:, :7])
+    assert not torch.equal(before[:, 7:], after[:, 7:])
 
 
-@pytest.mark.parametrize("cutoff", ["none", "hard", "soft"])
-@pytest.mark.parametrize("in_value", [False, True])
-def test_the_logits_are_those_of_the_formula(cutoff, in_value):
-    model = made(cutoff=cutoff, mass_in_value=in_value).double()
-    attention = model.layers[0].attn
-    with torch.no_grad():
-        attention.radius_param.fill_(1.5)
-    z = torch.randn(1, 5, 4, dtype=torch.float64,
-                    generator=torch.Generator().manual_seed(1))
-    mass = torch.tensor([[0.5, 1.0, 2.0, 1.5, 0.7]], dtype=torch.float64)
-    came = attention.logits(z, mass)
-    place = attention.coord_proj_attn(z)[0].reshape(5, 2, 3)
-    radius = attention.radius_param.exp().log1p()
-    cut = 0
-    for h in range(2):
-        gamma = attention.gamma.flatten()[h].exp().log1p()
-        beta = attention.gravity_bias.flatten()[h]
-        for i in range(5):
-            for j in range(5):
-                d2 = ((place[i, h] - place[j, h]) ** 2).sum()
-                logit = -gamma / (d2 + 1e-6) + beta
-                if not in_value:
-                    logit = logit * mass[0, i] * mass[0, j]
-                beyond = d2 > radius**2
-                cut += bool(beyond)
-                if cutoff == "hard" and beyond:
-                    logit = torch.tensor(-torch.inf, dtype=torch.float64)
-                if cutoff == "soft":
-                    logit = logit * max(0, 1 - d2 / radius**2)
-                torch.testing.assert_close(came[0, h, i, j], logit)
-    assert 0 < cut < 50
+def test_a_radius_that_is_not_there_is_the_one_it_began_with(tmp_path):
+    config = config_of("ngt_soft")
+    state = weights_of("ngt_soft", config)
+    for key in [key for key in state if key.endswith("radius_param")]:
+        del state[key]
+    model, _, _ = load_model(write(tmp_path / "file.pt", "ngt_soft", state))
+    filled = state | {f"layers.{n}.attn.radius_param": torch.tensor(4.0)
+                      for n in range(2)}
+    expected, _ = legacy_files.reference("ngt_soft", config, filled, IDS)
+    torch.testing.assert_close(model.double()(torch.tensor([IDS]))[0], expected)
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda name: "_orig_mod." + name,
+    lambda name: "module." + name,
+    lambda name: "module._orig_mod." + name,
+    lambda name: name.replace("layers.0.", "layers.0._orig_mod."),
+], ids=["compiled", "wrapped", "both", "layer by layer"])
+def test_weights_of_a_compiled_or_wrapped_model_are_read(tmp_path, wrap):
+    model, _, state, _ = loaded(tmp_path, "ngt_soft")
+    wrapped = {wrap(name): weight for name, weight in state.items()}
+    again, *_ = load_model(write(tmp_path / "wrapped.pt", "ngt_soft", wrapped))
+    assert torch.equal(again.double()(torch.tensor([IDS])), model(torch.tensor([IDS])))
 
 
 def test_the_kind_comes_from_the_configuration(tmp_path):
-    vanilla = made(d_coord=None)
-    options = {k: v for k, v in SIZES.items() if k != "coord_dim"}
-    model, _, told = load_model(written(tmp_path, vanilla, options))
+    model, _, state, _ = loaded(tmp_path, "vanilla")
     assert model.config.attention == "dot"
-    assert told["kind"] == "legacy_ngt"
-    torch.testing.assert_close(model(IDS), vanilla(IDS))
-    named = SIZES | {"model_type": "vanilla"}  # wins over coord_dim
-    assert load_model(written(tmp_path, vanilla, named))[0].config.d_coord is None
+    file = write(tmp_path / "named.pt", "vanilla", state, model_type="vanilla",
+                 coord_dim=6)  # the name wins
+    assert load_model(file)[0].config.d_coord is None
 
 
 def test_a_bpe_vocabulary_is_read(tmp_path):
     bpe = BpeTokens.train("low lower lowest " * 9, vocab=262)
     vocab = {"type": "bpe", "tokenizer_json": bpe.to_json()["tokenizer"]}
-    wide = LegacyModel(LegacyConfig(vocab=bpe.vocab, context=6, d_model=8, n_layers=2,
-                                    n_heads=2, d_ff=12, d_coord=4))
-    options = SIZES | {"vocab_size": bpe.vocab}
-    _, tokens, _ = load_model(written(tmp_path, wide, options, vocab))
-    assert tokens.encode("lower 낮") == bpe.encode("lower 낮")
+    file = write(tmp_path / "bpe.pt", vocab=vocab, vocab_size=bpe.vocab)
+    assert load_model(file)[1].encode("lower 낮") == bpe.encode("lower 낮")
 
 
 def test_more_tokens_than_the_context_are_refused(tmp_path):
-    model, _, _ = load_model(written(tmp_path))
-    with pytest.raises(ValueError, match="7 tokens came, the model was built for 6"):
-        model(torch.zeros(1, 7, dtype=torch.long))
+    model, *_ = loaded(tmp_path, "ngt_soft")
+    with pytest.raises(ValueError, match="13 tokens came, the model was built for 12"):
+        model(torch.zeros(1, 13, dtype=torch.long))
 
 
 # ---- what is refused
@@ -210,7 +217,7 @@ class Evil:
 def evil(folder, how, mark):
     file = folder / "evil.pt"
     if how == "zip":
-        content = torch.load(written(folder), weights_only=True)
+        content = torch.load(write(folder / "made.pt"), weights_only=True)
         torch.save(content | {"extra": Evil(mark)}, file)
     elif how == "old torch":
         torch.save({"model_state": Evil(mark)}, file,
@@ -239,57 +246,92 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path, how)
 
 
 def cut_off(folder):
-    file = written(folder)
+    file = write(folder / "made.pt")
     file.write_bytes(file.read_bytes()[:-200])
     return file
 
 
-def text(folder):
-    file = folder / "notes.pt"
-    file.write_text("not a checkpoint at all")
-    return file
+def with_bytes(name, content):
+    def make(folder):
+        (folder / name).write_bytes(content)
+        return folder / name
+    return make
 
 
-def empty(folder):
-    file = folder / "empty.pt"
-    file.touch()
-    return file
+def saved(content):
+    def make(folder):
+        torch.save(content, folder / "other.pt")
+        return folder / "other.pt"
+    return make
 
 
-def other(folder):
-    torch.save({"weight": torch.ones(2)}, folder / "other.pt")
+def scripted(folder):
+    torch.jit.script(torch.nn.Linear(2, 2)).save(folder / "other.pt")
     return folder / "other.pt"
 
 
+def safetensors(folder):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.ones(2)}, folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+def of(name="ngt_soft", without=(), plus=None, vocab=None, **config):
+    """A file of a version with something wrong in it."""
+    def make(folder):
+        sizes = {k: v for k, v in config.items() if k in ("hidden_dim", "coord_dim")}
+        state = {k: v for k, v in weights_of(name, config_of(name) | sizes).items()
+                 if not k.endswith(tuple(without))} | (plus or {})
+        return write(folder / "made.pt", name, state, vocab, **config)
+    return make
+
+
+LETTERS = dict(zip("abcdefgh", range(8), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize(
     "make, sentence",
     [
         (lambda folder: folder / "nowhere.pt", "there is no checkpoint at .*nowhere"),
         (lambda folder: folder, "there is no checkpoint in .*checkpoint.json is miss"),
         (cut_off, "made.pt cannot be used: it is damaged, or no file of torch.save"),
-        (text, "notes.pt cannot be used: it is damaged, or no file of torch.save"),
-        (empty, "empty.pt cannot be used: it is damaged, or no file of torch.save"),
-        (other, "other.pt cannot be used: it has no model_state, as the original's"),
-        (lambda f: written(f, options=SIZES | {"num_heads": 3}),
-         "its hidden_dim is not a multiple of num_heads; train again, or name"),
-        (lambda f: written(f, options=SIZES | {"num_layers": 10**12}),
-         "it holds 2 layers and its num_layers is 1000000000000"),
-        (lambda f: written(f, options=SIZES | {"max_seq_len": 10**12}),
-         r"its coord_emb.weight is \(6, 4\) and its configuration asks for \(10000"),
-        (lambda f: written(f, options=SIZES | {"mlp_dim": "wide"}),
-         "its mlp_dim is 'wide' and should be a size"),
-        (lambda f: written(f, options={}), "its vocab_size is None and should be a"),
-        (lambda f: written(f, without=("v_proj.weight",)),
-         "it has no layers.0.attn.v_proj.weight"),
-        (lambda f: written(f, strange=torch.ones(1)), "it holds strange, which no"),
-        (lambda f: written(f, strange=3), "its strange holds no decimal numbers"),
-        (lambda f: written(f, vocab={"stoi": {"a": 3}}), "does not number characters"),
-        (lambda f: written(f, vocab={"type": "words"}), "its tokenizer 'words' is"),
-        (lambda f: written(f, vocab={"type": "bpe", "tokenizer_json": "{"}),
-         "its BPE tokenizer is damaged"),
-        (lambda f: written(f, vocab={"stoi": dict(zip("abcdef", range(6),
-                                                      strict=True))}),
-         "its tokenizer has 6 tokens and its model 5"),
+        (with_bytes("notes.pt", b"not a checkpoint at all"), "it is damaged, or no"),
+        (with_bytes("empty.pt", b""), "it is damaged, or no file of torch.save"),
+        # other programs' files
+        (saved({"weight": torch.ones(2)}), "no model_state, .* holds weights alone"),
+        (saved({"state_dict": {}, "pytorch-lightning_version": "2.5"}),
+         "it has no model_state, as the original's files have; PyTorch Light"),
+        (saved({"model": {}, "optimizer": {}, "iter_num": 3}),
+         "it has no model_state, .* holds model, optimizer, iter_num"),
+        (saved([1, 2]), "it has no model_state, .*; it holds a list"),
+        (saved(torch.nn.Linear(2, 2)), "asks for torch.nn.modules.linear.Linear,"),
+        (scripted, "other.pt cannot be used: it is a program of TorchScript"),
+        (safetensors, "model.safetensors holds tensors alone; name the folder of a"),
+        # versions that are not known
+        (of(use_sparse_pattern=True, sparse_window=32),
+         "its configuration has sparse_window, from a version .* is not known here"),
+        (of(gravity_sign=1), "has gravity_sign, from a version of the original"),
+        (of("vanilla", use_sparse_pattern=True), "a vanilla model with use_sparse"),
+        (of(use_soft_cutoff="no"), "its use_soft_cutoff is 'no' and should be True or"),
+        (of("ngt_january", coord_dim=8), "no gravity_bias and its coord_dim is its"),
+        (of(without=["layers.1.attn.gravity_bias"]), "no layers.1.attn.gravity_bias"),
+        (of(plus={"module.norm.bias": torch.ones(8)}), "holds norm.bias twice, once"),
+        # parts that do not fit
+        (of(num_heads=3), "its hidden_dim is not a multiple of num_heads; train again"),
+        (of(num_layers=10**12), "it holds 2 layers and its num_layers is 10000000000"),
+        (of(max_seq_len=10**12),
+         r"its coord_emb.weight is \(12, 6\) and its configuration asks for \(10000"),
+        (of(mlp_dim="wide"), "its mlp_dim is 'wide' and should be a size"),
+        (of(vocab_size=None), "its vocab_size is None and should be a size"),
+        (of(without=["v_proj.weight"]), "it has no layers.0.attn.v_proj.weight"),
+        (of(plus={"strange": torch.ones(1)}), "it holds strange, which no such model"),
+        (of(plus={"strange": 3}), "its strange holds no decimal numbers"),
+        (of(vocab={"stoi": {"a": 3}}), "does not number characters"),
+        (of(vocab={"type": "words"}), "its tokenizer 'words' is"),
+        (of(vocab={"type": "bpe", "tokenizer_json": "{"}), "its BPE tokenizer is dama"),
+        (of(vocab={"stoi": LETTERS}), "its tokenizer has 8 tokens and its model 7"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(tmp_path, make, sentence):
@@ -299,7 +341,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, make, sentence):
 
 
 def test_every_cut_and_every_flipped_byte_is_read_or_refused(tmp_path):
-    data = written(tmp_path).read_bytes()
+    data = write(tmp_path / "whole.pt").read_bytes()
     generator = torch.Generator().manual_seed(3)
     file = tmp_path / "damaged.pt"
     for n in torch.randint(len(data), (60,), generator=generator).tolist():
@@ -308,6 +350,6 @@ def test_every_cut_and_every_flipped_byte_is_read_or_refused(tmp_path):
         for content in (data[:n], bytes(changed)):
             file.write_bytes(content)
             try:
-                assert read(file)[0](IDS).shape == (1, 5, 5)
+                assert read(file)[0](torch.tensor([IDS])).shape == (1, 12, 7)
             except LegacyError as error:
                 assert "\n" not in str(error)

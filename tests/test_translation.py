@@ -316,6 +316,20 @@ def test_an_unknown_character_is_named_in_one_sentence(tokenizer):
         encode(tokenizer, ["3월 5일", "3월 오일!"])
 
 
+@pytest.mark.parametrize("text", ["<eos>", "5<pad>", "March 5, 2026<eos>", "<bos>1",
+                                  "<unk>", "3월 5일\udcc7"])
+def test_control_signs_that_are_typed_are_characters_of_no_date(
+    tokenizer, text, tmp_path
+):
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    again = type(tokenizer).from_file(str(tmp_path / "tokenizer.json"))
+    for chosen in (tokenizer, again):
+        with pytest.raises(ValueError, match=r"does not know; write|not in UTF-8"):
+            encode(chosen, ["7", text])
+        control = [i for i in chosen.encode(text.strip("\udcc7")).ids if i < UNK]
+        assert control == [EOS]  # the one at the end
+
+
 # ---- batches ----------------------------------------------------------------
 
 
