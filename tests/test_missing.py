@@ -24,6 +24,7 @@ CHAPTERS = {
                "    os.kill(os.getpid(), signal.SIGKILL)",
     "04_reads": "from lib import data\ndata.text('plays')",
     "05_needs": "pass",
+    "06_garbled": "1 $ 2",
 }
 ROW = """\
 [{name}]
@@ -60,7 +61,7 @@ def book(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def gap(book):
-    """The book as built while four of its five chapters cannot run."""
+    """The book as built while five of its six chapters cannot run."""
     done = book.build()
     pages = {(lang, name): book.page(lang, name) for lang in LANGS for name in CHAPTERS}
     pages |= {(lang, "index"): book.page(lang, "index") for lang in LANGS}
@@ -75,10 +76,10 @@ def test_the_site_is_built_and_the_last_line_names_what_is_missing(gap):
     done, _, _ = gap
     assert done.returncode == 1
     assert "The site is in _build/site" in done.stdout
-    assert "Executed 1 of 5 notebooks" in done.stdout
+    assert "Executed 1 of 6 notebooks" in done.stdout
     assert done.stderr.splitlines()[-1] == (
-        "Missing in the site: 02_breaks, 03_dies, 04_reads, 05_needs did not run and "
-        "their pages say why; once that is mended, "
+        "Missing in the site: 02_breaks, 03_dies, 04_reads, 05_needs, 06_garbled did "
+        "not run and their pages say why; once that is mended, "
         f"{SCRIPT} build --profile smoke runs them and nothing else.")
     assert "02_breaks did not run: cell c02-code-2: KeyError: 'no such <head>'" in (
         done.stderr)
@@ -90,6 +91,7 @@ def test_the_site_is_built_and_the_last_line_names_what_is_missing(gap):
     ("03_dies", "c03-code-2", " --jobs 1"),
     ("04_reads", "plays", ""),
     ("05_needs", "02", ""),
+    ("06_garbled", "SyntaxError: invalid syntax", ""),
 ])
 def test_the_page_shows_prose_and_code_and_one_notice(gap, lang, name, why, jobs):
     page = article(gap[2][lang, name])
@@ -116,9 +118,10 @@ def test_results_of_a_chapter_that_did_not_run_are_dashes_that_say_so(gap):
 def test_the_next_build_runs_what_is_mended_and_nothing_else(book, gap):
     assert gap[1] == ["01", "02", "03", "04"]
     (book.folder / "fixed.txt").write_text("yes")
+    book.write("06_garbled", "pass")
     done = book.build(BOOK_DATA_MIRROR=str(book.mirror))
     assert done.returncode == 0, done.stderr
-    assert book.ran() == ["02", "03", "04", "05"]
+    assert book.ran() == ["02", "03", "04", "05", "06"]
     assert "Missing" not in done.stderr + done.stdout
     for lang in LANGS:
         for name in CHAPTERS:
