@@ -115,16 +115,16 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # 저장소의 맨 위 폴더에서 아래 명령을 실행합니다.
 #
 # ```sh
-# ./setup_and_run.sh run ngt -p max_steps 200
-# ./setup_and_run.sh run vanilla -p max_steps 200
-# ./setup_and_run.sh run ngt -p max_steps 400
+# ./setup_and_run.sh run ngt -p hidden_dim 128 -p num_layers 2 -p block_size 64 -p batch_size 16 -p max_steps 300
+# ./setup_and_run.sh run vanilla -p hidden_dim 128 -p num_layers 2 -p block_size 64 -p batch_size 16 -p max_steps 300
+# ./setup_and_run.sh run ngt -p hidden_dim 128 -p num_layers 2 -p block_size 64 -p batch_size 16 -p max_steps 600
 # ./setup_and_run.sh run ngt -p kernel gaussian -p cutoff compact -p checkpoint_path checkpoints/compact
 # ./setup_and_run.sh run ngt -p dataset wikitext2 -p tokenizer bpe -p checkpoint_path checkpoints/wikitext2
 # ./setup_and_run.sh chat checkpoints/ngt
 # .venv/bin/tensorboard --logdir runs
 # ```
 #
-# `run ngt`와 `run vanilla`는 이 노트북 하나를 `model`만 바꾸어 실행합니다. 나머지 옵션은 위의 매개변수(parameter) 셀에 있고, `./setup_and_run.sh run --list`로도 볼 수 있습니다. 크기의 기본값은 원본의 것이라서 GPU에서 돌릴 만한 크기입니다. CPU에서 해 보려면 `hidden_dim`, `block_size`, `batch_size`부터 줄이십시오. `smoke` 프로필은 기본값으로 둔 크기만 시험용으로 줄이고 직접 적은 값은 그대로 쓰며, 체크포인트를 `checkpoints/smoke`에 따로 둡니다. 책에 실린 이 페이지는 너비 ⟨width⟩, 층(layer) ⟨layers⟩개, 헤드(head) ⟨heads⟩개, 창 하나에 토큰 ⟨window⟩개로 실행한 것입니다.
+# `run ngt`와 `run vanilla`는 이 노트북 하나를 `model`만 바꾸어 실행합니다. 나머지 옵션은 위의 매개변수(parameter) 셀에 있고, `./setup_and_run.sh run --list`로도 볼 수 있습니다. 크기의 기본값은 원본의 것이라서 GPU에서 돌릴 만한 크기입니다. 위의 처음 세 줄은 CPU에서 해 볼 만하게 `hidden_dim`, `num_layers`, `block_size`, `batch_size`를 줄인 것으로, 처음 둘은 코어 두 개에서 저마다 몇 분이면 끝납니다. `smoke` 프로필은 기본값으로 둔 크기만 시험용으로 줄이고 직접 적은 값은 그대로 쓰며, 체크포인트를 `checkpoints/smoke`에 따로 둡니다. 책에 실린 이 페이지는 너비 ⟨width⟩, 층(layer) ⟨layers⟩개, 헤드(head) ⟨heads⟩개, 창 하나에 토큰 ⟨window⟩개로 실행한 것입니다.
 #
 # Ctrl-C를 누르면 하던 스텝을 마치고 저장한 다음 멈춥니다. 같은 명령을 다시 실행하면 거기서부터 이어 하고, 이미 끝난 학습이면 다시 하지 않고 그대로 씁니다. 위의 셋째 줄처럼 `max_steps`를 늘리면 더 학습시킵니다. `checkpoint_path`에 다른 옵션으로 한 학습이 있으면 지우지 않고, 어느 옵션이 어떻게 다른지 알려 주고 멈춥니다. 그럴 때는 다른 `checkpoint_path`를 적거나 `--force`로(노트북에서는 `force`로) 새로 시작하십시오.
 #
@@ -136,16 +136,16 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # Run these in the root folder of the repository.
 #
 # ```sh
-# ./setup_and_run.sh run ngt -p max_steps 200
-# ./setup_and_run.sh run vanilla -p max_steps 200
-# ./setup_and_run.sh run ngt -p max_steps 400
+# ./setup_and_run.sh run ngt -p hidden_dim 128 -p num_layers 2 -p block_size 64 -p batch_size 16 -p max_steps 300
+# ./setup_and_run.sh run vanilla -p hidden_dim 128 -p num_layers 2 -p block_size 64 -p batch_size 16 -p max_steps 300
+# ./setup_and_run.sh run ngt -p hidden_dim 128 -p num_layers 2 -p block_size 64 -p batch_size 16 -p max_steps 600
 # ./setup_and_run.sh run ngt -p kernel gaussian -p cutoff compact -p checkpoint_path checkpoints/compact
 # ./setup_and_run.sh run ngt -p dataset wikitext2 -p tokenizer bpe -p checkpoint_path checkpoints/wikitext2
 # ./setup_and_run.sh chat checkpoints/ngt
 # .venv/bin/tensorboard --logdir runs
 # ```
 #
-# `run ngt` and `run vanilla` run this one notebook and differ in `model` alone. The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes have the defaults of the original, which want a GPU; on a CPU lower `hidden_dim`, `block_size` and `batch_size` first. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes those you write as they are, and keeps its checkpoints apart in `checkpoints/smoke`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers, ⟨heads⟩ heads and windows of ⟨window⟩ tokens.
+# `run ngt` and `run vanilla` run this one notebook and differ in `model` alone. The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes have the defaults of the original, which want a GPU. The first three lines above lower `hidden_dim`, `num_layers`, `block_size` and `batch_size` for a CPU; the first two end within a few minutes each on two cores. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes those you write as they are, and keeps its checkpoints apart in `checkpoints/smoke`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers, ⟨heads⟩ heads and windows of ⟨window⟩ tokens.
 #
 # Ctrl-C stops a training after the step that is being made, and saves it. The same command goes on from there, and a training that has ended is used as it is. With more `max_steps`, as in the third line above, it goes on further. If `checkpoint_path` holds a training of other options, nothing is replaced: the run ends and says which option differs. Name another `checkpoint_path` then, or begin anew with `--force` (`force` in a notebook).
 #
