@@ -77,11 +77,11 @@ def fill(options: Any, root: Path) -> None:
     """Put a corpus of the book into the raw folder where no reader put one.
 
     A corpus that was put there before, and is as it was, makes room for another one,
-    and for texts of the reader's own, raw or cleaned.
+    for the same of other data, and for texts of the reader's own, raw or cleaned.
     """
     from lib import data
 
-    known = ("korean", "shakespeare", "none")
+    known = {"korean": "korean", "shakespeare": "tinyshakespeare", "none": None}
     if options.corpus not in known:
         raise StageError(
             f"corpus {options.corpus!r} is not known; use one of {', '.join(known)}"
@@ -97,7 +97,9 @@ def fill(options: Any, root: Path) -> None:
         say(f"{shown(own[0], root)} is of your own, so {ours.name}, which the book had "
             "put into the raw folder, is taken away; copy it there under another name "
             "to have both.")
-    if own or (ours and asked != {name: filled[name] for name in asked}):
+    row = None if own else known[options.corpus]
+    asked["data"] = row and data.describe(row)  # a stand-in makes room for the real
+    if own or (ours and asked != {name: filled.get(name) for name in asked}):
         if ours:
             ours.unlink()
     elif ours:

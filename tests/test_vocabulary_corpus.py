@@ -16,10 +16,11 @@ from small_vocabulary import TEXTS, model_folder, options, put
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from lib import data, raw_corpora, stages, vocabulary, vocabulary_corpus
+from lib.download import sha256_of
 from lib.raw_corpora import BLOCK, DOCUMENT, clean, documents, pieces
 from lib.stages import TREE, Room, StageError
 from lib.vocabulary import run
-from lib.vocabulary_corpus import INDEX, analyze, cleaned
+from lib.vocabulary_corpus import FILLED, INDEX, analyze, cleaned
 from lib.vocabulary_original import original_model, write_tokenizer
 from tests.real_data import real
 
@@ -591,6 +592,21 @@ def test_an_empty_raw_folder_is_given_a_corpus_of_the_book(tmp_path, corpus, nam
     assert told["results"]["documents"] == 1  # a reader's own text stays alone
     with pytest.raises(StageError, match="corpus 'latin' is not known; use one of"):
         run("init", replace(chosen, corpus="latin"))
+
+
+def test_a_corpus_of_a_stand_in_makes_room_when_the_data_is_another(tmp_path):
+    chosen = options(tmp_path, corpus="korean", corpus_documents=3)
+    run("init", chosen)
+    raw = chosen.root / TREE.RAW / "korean.txt"
+    rows = raw.read_text("utf-8")
+    told = json.loads((chosen.root / FILLED).read_text("utf-8"))
+    assert told["data"] == data.describe("korean")
+    raw.write_text("법 하나\n", encoding="utf-8")  # as of an earlier cache
+    told |= {"data": "the law of another wheel", "sha256": sha256_of(raw)}
+    (chosen.root / FILLED).write_text(json.dumps(told), encoding="utf-8")
+    run("init", chosen)
+    assert raw.read_text("utf-8") == rows
+    assert "".join(f"{text}\n" for text in cleaned(chosen.root)) == rows
 
 
 def test_gpt2_comes_with_its_tokenizer_and_says_where_its_weights_are(tmp_path):
