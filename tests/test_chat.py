@@ -316,25 +316,6 @@ def test_a_line_of_another_encoding_is_named_and_the_talk_goes_on(
     assert "> on the mat" in done.stdout
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal")
-def test_so_it_is_in_a_terminal(tmp_path):
-    ours, theirs = os.openpty()
-    os.write(ours, "한글\nthe cat\n/quit\n".encode("cp949"))
-    words = [str(kept(tmp_path)), "--tokens", "5", "--seed", "7"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lib.chat", *words], stdin=theirs, stdout=theirs,
-        stderr=subprocess.PIPE, cwd=ROOT, encoding="utf-8", check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("the prompt is not in UTF-8: byte C7 at character 1 ")
-    assert done.stderr.count("\n") == 1
-    written = "".join(reply(tiny(), CHARS, "the cat", 5, seed=7))
-    assert written in os.read(ours, 10_000).decode(errors="replace")  # and the echo
-    os.close(ours)
-    os.close(theirs)
-
-
 def test_a_model_whose_training_diverged_is_one_sentence(tmp_path, capsys):
     model = tiny()
     with torch.no_grad():
