@@ -403,14 +403,13 @@ def test_an_untrained_model_is_analysed_where_there_is_none(tmp_path):
     assert total / tokens > 2
 
 
-def test_the_page_says_its_sentence_through_papermill(tmp_path):
+def test_a_run_says_its_sentence_before_anything_starts(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "book.batch", "90", "-p", "hidden_size", "100",
          "--out", str(tmp_path), "--profile", "smoke"],
         cwd=ROOT, capture_output=True, text=True, check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    told = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert done.returncode == 1
-    for text in (done.stdout + done.stderr, told):
-        assert "hidden_size 100 does not divide into num_heads 8" in text
+    assert done.returncode == 2
+    assert "hidden_size 100 does not divide into num_heads 8" in done.stderr
+    assert list(tmp_path.iterdir()) == []
