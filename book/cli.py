@@ -127,16 +127,24 @@ def parse(words: list[str]) -> tuple[str, str | None, list[str]]:
     return verb, profile, rest
 
 
+#: Options of `run` and `chat` behind which stands a value (`-p` has two words).
+VALUED = ("--out", "--jobs", "--prompt", "--tokens", "--temperature", "--top-k",
+          "--seed")
+
+
 def asks_help(verb: str, rest: list[str]) -> bool:
-    """Whether the words after a verb ask for help; a value of `-p` never does.
+    """Whether the words after a verb ask for help; the value of an option never does.
 
     >>> asks_help("run", ["ngt", "-h"]), asks_help("run", ["02", "-p", "day", "-h"])
     (True, False)
+    >>> asks_help("chat", ["checkpoints/ngt", "--prompt", "-h"])
+    False
     """
     if verb in ("test", "lab"):  # -h belongs to the tool that gets the words
         return rest[:1] == ["--help"]
     asked = [place for place, word in enumerate(rest) if word in ("-h", "--help")]
     return any(not {"-p", "--parameter"} & set(rest[max(0, place - 2):place])
+               and rest[place - 1:place] not in [[name] for name in VALUED]
                for place in asked)
 
 
