@@ -31,13 +31,13 @@ def as_text(value: Any) -> str:
         return "−" + as_text(-value)
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}"
-    number = float(value)
+    number = float(value) + 0.0  # a negative zero is a zero
     if number and not 1e-3 <= number < 1e6:
         return f"{number:.1e}"
     return f"{number:.3g}" if number < 100 else f"{number:,.1f}"
 
 
-def record(name: str | None = None, value: Any = None, text: str | None = None,
+def record(name: str | None = None, value: Any = None, /, text: str | None = None,
            **named: Any) -> None:
     """Record results under names, so that the prose can quote them as ⟨name⟩.
 
@@ -54,8 +54,13 @@ def record(name: str | None = None, value: Any = None, text: str | None = None,
     Raises
     ------
     ValueError
-        If a name is not a lower-case identifier.
+        If a name is not a lower-case identifier, or `text` has no result to print.
     """
+    if name is None and text is not None:
+        raise ValueError(
+            f"text {text!r} belongs to a result: write record(name, value, text=…); "
+            "a result cannot be called text."
+        )
     entries = dict(named) if name is None else {name: value, **named}
     payload = {}
     for key, entry in entries.items():

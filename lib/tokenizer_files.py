@@ -64,7 +64,9 @@ def parse_tokenizer(text: str, name: str = "the text") -> Tokenizer:
         )
     try:
         return for_whole_texts(Tokenizer.from_str(text))
-    except Exception as error:  # noqa: BLE001 - tokenizers raises plain Exception
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - plain, or a panic of its Rust
         raise TokenizerFileError(
             f"{name} holds no tokenizer: {str(error)[:80]}; {OTHER}"
         ) from None

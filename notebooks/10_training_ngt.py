@@ -690,7 +690,7 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
 # %% [markdown] tags=["lang-ko"]
 # 정말 끊겼는지는 기록에 남습니다(`interrupted` = ⟨interrupted⟩). 이어 한 모델의 가중치 텐서 ⟨n_tensors⟩개 가운데 끊기지 않은 것과 한 비트라도 다른 것은 ⟨n_differ⟩개입니다. 폴더에 남은 것은 ⟨left⟩입니다.
 #
-# [실험대](91_ngt.ipynb)는 같은 일을 매개변수로 합니다. 끊긴 뒤에 같은 명령을 다시 실행하면 거기서부터 이어 합니다.
+# [실험대](91_ngt.ipynb)는 같은 일을 매개변수로 합니다. 끊긴 뒤에 같은 명령을 다시 실행하면 거기서부터 이어 합니다. 아래 명령은 크기를 적지 않아 원본과 같은 크기이므로 GPU에서 돌릴 만합니다.
 #
 # ```
 # ./setup_and_run.sh run ngt -p max_steps 5000 -p run_name mine
@@ -698,7 +698,7 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
 # %% [markdown] tags=["lang-en"]
 # That it was cut off is on record (`interrupted` = ⟨interrupted⟩). Of the ⟨n_tensors⟩ weight tensors of the resumed model, ⟨n_differ⟩ differ in any bit from those never cut off. In the folder were ⟨left⟩.
 #
-# The [workbench](91_ngt.ipynb) does the same by parameters; where it was cut off, the same command goes on from there.
+# The [workbench](91_ngt.ipynb) does the same by parameters; where it was cut off, the same command goes on from there. Without sizes, as below, the model is as large as the original, which wants a GPU.
 #
 # ```
 # ./setup_and_run.sh run ngt -p max_steps 5000 -p run_name mine

@@ -16,6 +16,7 @@ from lib.results import as_text, record
 @pytest.mark.parametrize(("value", "text"), [
     (50257, "50,257"), (0.99653, "0.997"), (0.0, "0"), (3.14e-7, "3.1e-07"),
     (1_234_567.0, "1.2e+06"), (1234.56, "1,234.6"), (-0.25, "−0.25"), (True, "True"),
+    (-0.0, "0"),
 ])
 def test_numbers_print_the_way_the_book_prints_them(value, text):
     assert as_text(value) == text
@@ -25,6 +26,16 @@ def test_numbers_print_the_way_the_book_prints_them(value, text):
 def test_a_result_needs_a_name_that_prose_can_quote(name):
     with pytest.raises(ValueError, match="cannot be quoted"):
         record(name, 1)
+
+
+def test_a_result_may_be_called_value_or_name(capsys):
+    record(value=1, name="SmolLM2")
+    assert "value = 1\\nname = SmolLM2" in capsys.readouterr().out
+
+
+def test_a_way_to_print_needs_a_result():
+    with pytest.raises(ValueError, match="a result cannot be called text"):
+        record(text="SmolLM2")
 
 
 def test_what_the_reader_gives_wins_over_the_profile():

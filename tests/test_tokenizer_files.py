@@ -104,3 +104,10 @@ def test_no_place_reads_a_tokenizer_file_by_itself():
                      place.read_text("utf-8"))
     }
     assert found <= alone
+
+
+def test_a_file_on_which_the_library_panics_is_refused_like_any_other():
+    short = {"type": "BPE", "continuing_subword_prefix": "####",
+             "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
+    with pytest.raises(ValueError, match=r"mine\.json holds no tokenizer"):
+        parse_tokenizer(json.dumps({"version": "1.0", "model": short}), "mine.json")
