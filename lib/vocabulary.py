@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.cache import ROOT
+from lib.commands import module_command
 from lib.options import fitting, given_by, kinds
 from lib.profile import DEVICES
 from lib.stages import Room, StageError, Step, carry_out
@@ -323,7 +324,8 @@ ABOUT = {
 
 def usage() -> str:
     """What `python -m lib.vocabulary --help` prints."""
-    lines = ["python -m lib.vocabulary STAGES [name=value …]", "",
+    command = module_command("lib.vocabulary", "STAGES")
+    lines = [f"{command} [name=value …]", "",
              "STAGES is all, one of these, or first..last:"]
     lines += [f"  {stage:9} {about}" for stage, about in ABOUT.items()]
     lines += ["", "Options, with their defaults and the stages they are for:"]

@@ -672,6 +672,7 @@ def test_chapters_and_lib_read_by_name_only_what_set_up_fetches():
     on_request = {found for found in asked if not cache.row_of(found[1])["default"]}
     # the choice that a reader makes by name, and the budget of the profile gpu
     assert on_request == {("lib/texts.py", "wikitext103"),
+                          ("lib/ngt_options.py", "wikitext103"),
                           ("lib/screening.py", "wikitext103")}
     reading = [budget for budget, o in BUDGETS.items() if o.dataset == "wikitext103"]
     assert reading == ["full"]
