@@ -175,7 +175,8 @@ def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
         if done := finished(place, but=VARYING):
             _take(found, name, done)
     before = {name: finished(options) for name, options in plans.items()}
-    task = None if all(before.values()) else prepare(some)
+    # the text alone: what a folder holds is looked at when its variant is run
+    task = None if all(before.values()) else prepare(replace(some, force=True))
     _expect_one_text(found, before, task)
     for name, options in plans.items():
         done = before[name]
