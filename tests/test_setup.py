@@ -234,13 +234,16 @@ def test_data_that_is_missing_ends_the_tests_and_not_a_build(ready_home):
     source = folder / "lib" / "data.py"
     kept = source.read_text()
     try:
-        source.write_text("import sys\nprint('no laws.', file=sys.stderr)\nsys.exit(1)")
+        # longer than the one before: within a second Python tells them by their length
+        lines = ("import sys", "print('there are no laws.', file=sys.stderr)",
+                 "sys.exit(1)")
+        source.write_text("\n".join(lines))
         done = house.go(folder, "build", path=path)
         refused = house.go(folder, "test", path=path)
     finally:
         source.write_text(kept)
     assert done.returncode == 7 and "book.build" in done.stdout
-    assert done.stderr == "no laws.\n"
+    assert done.stderr == "there are no laws.\n"
     assert "Going on without that data: only the chapters that read it" in done.stdout
     assert (refused.returncode, refused.stdout) == (1, "")
 
