@@ -37,8 +37,7 @@ def as_text(value: Any) -> str:
     return f"{number:.3g}" if number < 100 else f"{number:,.1f}"
 
 
-def record(name: str | None = None, value: Any = None, /, text: str | None = None,
-           **named: Any) -> None:
+def record(*pair: Any, text: str | None = None, **named: Any) -> None:
     """Record results under names, so that the prose can quote them as ⟨name⟩.
 
     The value travels in the executed notebook as a display of its own media
@@ -46,8 +45,9 @@ def record(name: str | None = None, value: Any = None, /, text: str | None = Non
 
     Parameters
     ----------
-    name, value, text
-        One result; `text` is how the prose prints it (default: `as_text`).
+    pair, text
+        One result, its name and its value; `text` is how the prose prints it
+        (default: `as_text`).
     named
         Several results at once, printed by `as_text`.
 
@@ -55,13 +55,20 @@ def record(name: str | None = None, value: Any = None, /, text: str | None = Non
     ------
     ValueError
         If a name is not a lower-case identifier, or `text` has no result to print.
+    TypeError
+        If there is a name without a value, or more than these two.
     """
-    if name is None and text is not None:
+    if pair and len(pair) != 2:
+        raise TypeError(
+            f"record got {len(pair)} arguments without a name; write "
+            "record(name, value) or record(name=value, …)."
+        )
+    if not pair and text is not None:
         raise ValueError(
             f"text {text!r} belongs to a result: write record(name, value, text=…); "
             "a result cannot be called text."
         )
-    entries = dict(named) if name is None else {name: value, **named}
+    entries = dict([pair] if pair else [], **named)
     payload = {}
     for key, entry in entries.items():
         if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
@@ -71,7 +78,7 @@ def record(name: str | None = None, value: Any = None, /, text: str | None = Non
             )
         if hasattr(entry, "item"):
             entry = entry.item()
-        shown = text if key == name and text is not None else as_text(entry)
+        shown = text if text is not None and key == pair[0] else as_text(entry)
         payload[key] = {"value": _plain(entry), "text": shown}
     lines = "\n".join(f"{key} = {entry['text']}" for key, entry in payload.items())
     display({RECORD_MIME: payload, "text/plain": lines}, raw=True)

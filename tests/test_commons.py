@@ -33,6 +33,11 @@ def test_a_result_may_be_called_value_or_name(capsys):
     assert "value = 1\\nname = SmolLM2" in capsys.readouterr().out
 
 
+def test_a_result_without_its_value_is_refused():
+    with pytest.raises(TypeError, match="1 arguments without a name; write record"):
+        record("loss")
+
+
 def test_a_way_to_print_needs_a_result():
     with pytest.raises(ValueError, match="a result cannot be called text"):
         record(text="SmolLM2")

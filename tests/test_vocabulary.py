@@ -180,9 +180,12 @@ def test_the_command_line_says_one_sentence_and_ends_with_1(tmp_path):
 # ---- all seven, and kills
 
 
-def attempts(folder: Path, seed: int) -> dict:
-    """Kill each stage at two moments and run again; what was kept and what came."""
-    made, chance, told = quick(folder), random.Random(seed), {}
+def attempts(folder: Path, seed: int) -> list[dict]:
+    """Kill each stage at two moments and run again; what was kept and what came.
+
+    The second moment may be the first one again where a stage changes few files.
+    """
+    made, chance, told = quick(folder), random.Random(seed), []
     for n, stage in enumerate(STAGES):
         start, root = folder / "start", folder / "killed"
         shutil.copytree(made.root, start)
@@ -197,14 +200,15 @@ def attempts(folder: Path, seed: int) -> dict:
             good = not early or not standing(STEPS[stage], STEPS, options, root)
             killed(lambda s=stage, o=options: run_all(o, last=s), root, -1)
             left = manifest_of(root, stage)
-            told[f"{stage}, at {moment} of {changes}"] = {
+            told.append({
+                "killed": f"{stage}, at {moment} of {changes}",
                 "whole": good,
                 "kept": [manifest_of(root, s) == manifest_of(start, s)
                          for s in STAGES[:n]],
                 "same": outputs(left, root) == outputs(whole, made.root),
                 "left": [str(p) for p in root.rglob(".*.part")]
                 + [str(p) for p in (root / TREE.SCRATCH).glob("*")],
-            }
+            })
             shutil.rmtree(root)
         shutil.rmtree(start)
     return told
@@ -243,7 +247,8 @@ print("told", json.dumps(attempts(Path({str(tmp_path)!r}), seed=3)))
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.split("told ")[1])
     assert len(told) == 2 * len(STAGES)
-    for name, seen in told.items():
+    for seen in told:
+        name = seen["killed"]
         assert seen["whole"], name
         assert all(seen["kept"]), name
         assert seen["same"], name
