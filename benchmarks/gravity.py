@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib.gravity import Pull
-from lib.gravity_fast import fast_attend
-from lib.gravity_lm import LMConfig, build, parameters
+from lib.gravity.attention import Pull
+from lib.gravity.fast import fast_attend
+from lib.gravity.model import LMConfig, build, parameters
 
 HEADS, WIDE = 8, 64  # of a head's value
 FORMS = ("sdpa", "gaussian", "newton", "newton_62", "newton_compact", "tables",

@@ -36,10 +36,10 @@ import torch
 from tokenizers import Tokenizer
 
 from lib import data
-from lib.bits import bits_per_byte
-from lib.gather import gather
-from lib.tokenizer_files import load_tokenizer
-from lib.vocabulary_align import (
+from lib.data.mixture import gather
+from lib.data.tokenizer_files import load_tokenizer
+from lib.vocabulary.bits_per_byte import bits_per_byte
+from lib.vocabulary.rows import (
     STRATEGIES,
     load_model,
     make_rows,
@@ -47,8 +47,8 @@ from lib.vocabulary_align import (
     reassigned,
     untie,
 )
-from lib.vocabulary_small import small_swap
-from lib.vocabulary_train import Mixed, fine_tune, phases, windows
+from lib.vocabulary.small import small_swap
+from lib.vocabulary.tune import Mixed, fine_tune, phases, windows
 
 RESULTS = Path(__file__).parent / "results" / "ivr.jsonl"
 #: Modules of the standard library whose source is the code of the measurement, and of

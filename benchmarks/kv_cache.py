@@ -4,10 +4,10 @@
     python -m benchmarks.kv_cache --json             one JSON object a row
     python -m benchmarks.kv_cache --tokens 64 --pairs 1
 
-Two forms are timed: the book's own `lib.decoder.DecoderLM`, and `transformers`. Each
-writes the same text twice at the same time, greedily: with the cache, and computing
-everything again for every token. The two take turns, token by token, so that a
-computer that slows down slows both. See benchmarks/README.md.
+Two forms are timed: the book's own `lib.attention.decoder.DecoderLM`, and
+`transformers`. Each writes the same text twice at the same time, greedily: with the
+cache, and computing everything again for every token. The two take turns, token by
+token, so that a computer that slows down slows both. See benchmarks/README.md.
 """
 
 import argparse
@@ -22,10 +22,10 @@ import torch
 import transformers
 from tqdm.auto import tqdm
 
+from lib.attention.decoder import from_llama
+from lib.attention.generate import stream
 from lib.data import DataError, describe, language_model
-from lib.decoder import from_llama
-from lib.generate import stream
-from lib.models import quiet
+from lib.data.pretrained import quiet
 
 FORMS = ("book", "transformers")
 WAYS = (True, False)  # with the cache, without it

@@ -21,9 +21,9 @@ import torch
 
 from lib.data import DataError
 from lib.data import text as text_of
-from lib.gravity_lm import LMConfig, build, parameters
-from lib.ngt import matched_coordinates
-from lib.train import Recipe, evaluate, train
+from lib.gravity.model import LMConfig, build, parameters
+from lib.training.loop import Recipe, evaluate, train
+from lib.workbench.ngt.training import matched_coordinates
 
 RESULTS = Path(__file__).parent / "results" / "quality.jsonl"
 #: The two sizes. d_coord gives the gravity models the twin's parameters within 2 %;

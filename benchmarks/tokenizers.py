@@ -5,11 +5,11 @@
     python -m benchmarks.tokenizers --size 4 --passes 12 --teachers gpt2
     python -m benchmarks.tokenizers --keep DIR           reads what is there already
 
-The corpus is gathered on the machine (`lib.gather`). The distillation runs in a process
-of its own, which tells its peak memory. Then the files are read by plain `tokenizers`,
-and all documents, whole, are encoded by BPE and by the Unigram with rules; BPE and its
-rival take turns in chunks of 2 MB, and the ratio is taken inside the chunk. See
-benchmarks/README.md.
+The corpus is gathered on the machine (`lib.data.mixture`). The distillation runs in a
+process of its own, which tells its peak memory. Then the files are read by plain
+`tokenizers`, and all documents, whole, are encoded by BPE and by the Unigram with
+rules; BPE and its rival take turns in chunks of 2 MB, and the ratio is taken inside the
+chunk. See benchmarks/README.md.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tqdm.auto import tqdm
 
 from lib import data
-from lib.bytelevel import count_words, piece_bytes
-from lib.distill import Distillation, distill, unigram_tokenizer
-from lib.fidelity import Compared, compare, differing, share_wrong
-from lib.gather import FOUND, MADE, Document, gather, made
-from lib.tokenizer_files import load_tokenizer
+from lib.data.mixture import FOUND, MADE, Document, gather, made
+from lib.data.tokenizer_files import load_tokenizer
+from lib.tokens.bytelevel import count_words, piece_bytes
+from lib.tokens.distill import Distillation, distill, unigram_tokenizer
+from lib.tokens.fidelity import Compared, compare, differing, share_wrong
 
 TEACHERS = ("gpt2", "smollm2")
 FORMS = ("bpe", "scores", "rules")

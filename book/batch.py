@@ -110,10 +110,10 @@ def data_is_read(jobs: list[Job]) -> bool:
     SyncError
         If a notebook cannot be read.
     """
-    from book.fingerprint import code_cells, library, load
+    from book.fingerprint import code_cells, library, load, reads_data
 
     cells = (cell.source for job in jobs for cell in code_cells(load(job.notebook)))
-    return ROOT / "lib" / "data.py" in library(cells)
+    return reads_data(library(cells))
 
 
 def have_data() -> int:

@@ -33,7 +33,7 @@ from book.missing import notice, summary
 from book.outputs import BuildError
 from book.pairs import PairError
 from book.sync import SyncError, paired, sync, write_atomically
-from lib.profile import PROFILES, profile_name
+from lib.page.profile import PROFILES, profile_name
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "_build"

@@ -14,7 +14,7 @@ from nbmake.nb_run import NotebookRun
 
 from book.execute import MergeError, Run, merge
 from book.jobs import NOTEBOOKS, book_jobs
-from lib.profile import profile_name
+from lib.page.profile import profile_name
 
 
 class KeptRun(NotebookRun):

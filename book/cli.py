@@ -313,9 +313,9 @@ def run(profile: str | None, rest: list[str]) -> int:
 
 
 def chat(profile: str | None, rest: list[str]) -> int:
-    """Talk to a model in the terminal; `lib.chat` judges the words."""
+    """Talk to a model in the terminal; `lib.workbench.chat` judges the words."""
     python, env = ready(profile, data=None)
-    return become([python, "-m", "lib.chat", *rest], env)
+    return become([python, "-m", "lib.workbench.chat", *rest], env)
 
 
 def lab(profile: str | None, rest: list[str]) -> int:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from nbformat import NotebookNode
 
-from lib.explorer import DIGITS, STEPS
-from lib.figures import PLOTLY_MIME, SVG_MIME
+from lib.page.figures import PLOTLY_MIME, SVG_MIME
+from lib.trace.explorer import DIGITS, STEPS
 
 WIDTH, HEIGHT = 320, 130
 _OPEN = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '

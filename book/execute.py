@@ -34,12 +34,12 @@ from book.fingerprint import code_cells, code_key, data_state, full_key, load
 from book.jobs import Job
 from book.places import PLACEHOLDER, fill_notebook
 from book.progress import Progress
-from lib.results import state_of
+from lib.page.record import state_of
 
 EXECUTED = ROOT / "_build" / "executed"
 RECORD_MIME = "application/vnd.agt.record+json"
-FILES_WRITTEN = "files_written"  # lib.results.wrote
-FILES_USED = "files_used"  # lib.results.used
+FILES_WRITTEN = "files_written"  # lib.page.record.wrote
+FILES_USED = "files_used"  # lib.page.record.used
 KEPT = 8  # executed versions kept of each notebook and profile
 GRACE = 70  # seconds a worker gets to let its notebook save, and to end
 DEAD = "DeadKernelError"  # the kind of a failure that left no exception

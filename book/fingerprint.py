@@ -82,8 +82,8 @@ def imported(code: str, package: str = "") -> set[str]:
     ``package`` is the package of the file, for relative imports. A string that
     reads like a module name counts too (`importlib.import_module("lib.x")`).
 
-    >>> sorted(imported("from lib.figures import show; import os"))
-    ['lib', 'lib.figures', 'lib.figures.show']
+    >>> sorted(imported("from lib.page.figures import show; import os"))
+    ['lib', 'lib.page.figures', 'lib.page.figures.show']
     >>> sorted(imported("from . import qkv", package="lib.exercises"))
     ['lib', 'lib.exercises', 'lib.exercises.qkv']
     """
@@ -148,6 +148,11 @@ def _carried(package: Path) -> Iterable[Path]:
             yield entry
 
 
+def reads_data(files: Iterable[Path], root: Path = ROOT) -> bool:
+    """Whether these files of `lib` have the door to the data among them."""
+    return root / "lib" / "data" / "__init__.py" in files
+
+
 def data_state(
     files: list[Path], names: list[str] | None = None, root: Path = ROOT
 ) -> str:
@@ -155,7 +160,7 @@ def data_state(
 
     ``names`` are the rows that an execution asked for; without them all count.
     """
-    if root / "lib" / "data.py" not in files:
+    if not reads_data(files, root):
         return ""
     from lib import data
 
@@ -186,7 +191,7 @@ def code_key(
         "data": "",
     }
     table = root / "data" / "sources.toml"
-    if root / "lib" / "data.py" in files and table.exists():
+    if reads_data(files, root) and table.exists():
         whole["data"] = _sha256(table)
     text = json.dumps(whole, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest(), files

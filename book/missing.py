@@ -11,8 +11,8 @@ from html import escape
 from book.cli import SCRIPT
 from book.execute import DEAD, Result
 from book.words import WORDS
-from lib import cache
-from lib.download import DataError
+from lib.data import cache
+from lib.data.download import DataError
 
 NO_DATA = {kind.__name__ for kind in (DataError, *DataError.__subclasses__())}
 

@@ -16,8 +16,8 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 
 from book.progress import PROGRESS
-from lib.figures import PLOTLY_MIME, SVG_MIME, TABLE_MIME
-from lib.results import RECORD_MIME
+from lib.page.figures import PLOTLY_MIME, SVG_MIME, TABLE_MIME
+from lib.page.record import RECORD_MIME
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE_MIME = "application/vnd.jupyter.widget-state+json"

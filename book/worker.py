@@ -51,7 +51,7 @@ def _device():
     return kind
 def _data():
     import json, sys
-    cache = sys.modules.get("lib.cache")
+    cache = sys.modules.get("lib.data.cache")
     return json.dumps(sorted(cache.ASKED) if cache else [])
 try:
     print(_device())

@@ -1,9 +1,17 @@
-"""How a message names a command of the book, so that it works as it is typed."""
+"""What a program tells the person at the terminal, and how it names a command."""
 
+import os
+import shlex
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def say(sentence: str) -> None:
+    """Tell the person at the terminal, apart from a program's output."""
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def module_command(module: str, *words: str) -> str:
@@ -18,3 +26,21 @@ def module_command(module: str, *words: str) -> str:
         python = python.relative_to(ROOT)
     typed = [str(python).removesuffix(".exe"), "-m", module, *words]
     return " ".join(f'"{word}"' if " " in word else word for word in typed)
+
+
+#: The option `artifacts_dir` of the stage that works at present.
+ARTIFACTS: ContextVar[str] = ContextVar("artifacts", default="")
+
+
+def stage_command(stage: str, artifacts_dir: str = "") -> str:
+    """What a reader types to run a stage, in the profile and with the folder of
+    artifacts that are worked with at present.
+
+    >>> stage_command("align", "artifacts/my poems").endswith("'artifacts/my poems'")
+    True
+    """
+    smoke = os.environ.get("BOOK_PROFILE") == "smoke"
+    plain = "artifacts/smoke" if smoke else "artifacts"
+    folder = artifacts_dir or ARTIFACTS.get() or plain
+    where = "" if folder == plain else f" -p artifacts_dir {shlex.quote(folder)}"
+    return f"./setup_and_run.sh run {stage}{' --profile smoke' * smoke}{where}"

@@ -1,9 +1,11 @@
 """Files that are whole, and folders that several runs may want at once: one has it.
 
+    with replaced(file) as draft:                  # the old file, or all of the new
     with alone(folder / ".lock", folder):          # refuses while another run has it
     with alone(root / ".lock", root, wait=True):   # waits for the other run
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lib.cache import ROOT, say
+from lib.commands import ROOT, say
 
 
 class Taken(ValueError):
@@ -52,7 +54,7 @@ def alone(lock: Path, folder: Path, wait: bool = False) -> Iterator[None]:
     try:
         if held.lock_counter == 1:
             since = datetime.now().strftime("%H:%M:%S")
-            write(told, {"pid": os.getpid(), "since": since})
+            write_json(told, {"pid": os.getpid(), "since": since})
         yield
     finally:
         if held.lock_counter == 1:
@@ -60,12 +62,63 @@ def alone(lock: Path, folder: Path, wait: bool = False) -> Iterator[None]:
         held.release()
 
 
-def write(file: Path, content: Any) -> None:
-    """Write JSON; the file is the old one or the new one, whole, at any moment."""
-    draft = file.with_name(f".{file.name}.part")
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    draft.write_text(text + "\n", encoding="utf-8")
-    os.replace(draft, file)
+def sha256_of(path: Path) -> str:
+    """Hash a file: the lower-case hexadecimal SHA-256 of its bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush(file: Path) -> None:
+    """See the bytes of a file onto the disk."""
+    with open(file, "rb+") as stream:  # Windows flushes only what may be written
+        os.fsync(stream.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """See the names in a folder onto the disk."""
+    if os.name == "nt":
+        return  # Windows has no handle of a folder to flush
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def replaced(file: Path) -> Iterator[Path]:
+    """Give the place of a draft; at the end it takes the name of the file, whole.
+
+    At any moment the file is the old one or the new one. Where the block fails, the
+    draft goes and the old one stays.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with replaced(file) as draft:
+    ...     _ = draft.write_text("new"), file.exists()
+    >>> file.read_text(), len(list(file.parent.iterdir()))
+    ('new', 1)
+    """
+    draft = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        yield draft
+        flush(draft)
+        os.replace(draft, file)
+        flush_folder(file.parent)
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write UTF-8 with line ends as they are, whole or not at all."""
+    with replaced(file) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    write_text(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def beside(folder: Path) -> Path:

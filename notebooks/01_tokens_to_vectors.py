@@ -49,11 +49,11 @@ import torch
 import torch.nn.functional as F
 
 from lib.data import describe, gpt2_tokenizer, language_model, text
-from lib.distill import piece_bytes
-from lib.explorer import token_labels
-from lib.figures import COLOURS, DIVERGING, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
+from lib.page.figures import COLOURS, DIVERGING, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
+from lib.tokens.distill import piece_bytes
+from lib.tokens.labels import token_labels
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -557,8 +557,8 @@ record(order_digits=found["digits"][1], order_words=found["number words"][1],
 # In English “The dog bit the man” and “The man bit the dog” are such a pair. In Korean, particles mark who does what, and 개가 사람을 물었다 keeps its meaning when its words change places; but for the bytes below it is another matter. “갱” is `EA B0 B1` and “거” is `EA B1 B0`: **the same three bytes in another order.** We put both pairs through one layer of multi-head attention filled with random numbers and compare the outputs of the same pieces, also with the positions added that the next section explains.
 
 # %%
-from lib.attention import MultiHeadAttention
-from lib.layers import sinusoidal_positions
+from lib.attention.dot_product import MultiHeadAttention
+from lib.attention.layers import sinusoidal_positions
 
 with torch.random.fork_rng():
     torch.manual_seed(0)

@@ -48,13 +48,14 @@ import math
 import pandas as pd
 import torch
 
-from lib.attention import causal_mask, row_entropy
+from lib.attention.dot_product import causal_mask, row_entropy
 from lib.data import describe, language_model
-from lib.explorer import Sentence, attention_explorer, token_labels
-from lib.figures import COLOURS, DIVERGING, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
-from lib.trace import trace
+from lib.page.figures import COLOURS, DIVERGING, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
+from lib.tokens.labels import token_labels
+from lib.trace.explorer import Sentence, attention_explorer
+from lib.trace.recorder import trace
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -428,7 +429,7 @@ compare("head_sum", by_head, traced[layer, "attn_out"][0])
 # The rule is this. **Compute again in float64. If the difference shrinks along, it was rounding; if it stays, the two computations differ.** The function `recompute_attention` gathers the steps above; we run it over all layers and both sentences and keep the worst value of each step. It follows the model even in the order of its sums; only the sum over heads (`head_sum`) is added in another order, on purpose. Since layers differ widely in size, we count the absolute difference and also the relative one: divided by the largest absolute value of the model in that layer.
 
 # %%
-from lib.trace import recompute_attention
+from lib.trace.recorder import recompute_attention
 
 
 @torch.no_grad()
@@ -493,15 +494,15 @@ record(worst_step=max(in_32[name][0] for name in steps_compared),
 # <!-- label: qkv-own-layer -->
 # ## 우리 층을 SmolLM2의 층 옆에
 #
-# `lib.attention.MultiHeadAttention`은 위의 걸음들을 모듈 하나로 묶은 것입니다. 여기에 SmolLM2의 행렬 네 개를 옮겨 담고, 우리 층의 출력을 모델의 출력 옆에 놓아 봅니다. 이 모듈은 두 가지 꼴로 계산할 수 있습니다. `reference`는 지금까지처럼 가중치를 드러내고, `sdpa`는 파이토치의 `F.scaled_dot_product_attention`을 부릅니다. `sdpa`는 가중치를 내주지 않는 대신 빠릅니다.
+# `lib.attention.dot_product.MultiHeadAttention`은 위의 걸음들을 모듈 하나로 묶은 것입니다. 여기에 SmolLM2의 행렬 네 개를 옮겨 담고, 우리 층의 출력을 모델의 출력 옆에 놓아 봅니다. 이 모듈은 두 가지 꼴로 계산할 수 있습니다. `reference`는 지금까지처럼 가중치를 드러내고, `sdpa`는 파이토치의 `F.scaled_dot_product_attention`을 부릅니다. `sdpa`는 가중치를 내주지 않는 대신 빠릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-own-layer -->
 # ## Our own layer beside SmolLM2's
 #
-# `lib.attention.MultiHeadAttention` is the steps above as one module. We copy the four matrices of SmolLM2 into it and lay the output of our layer beside the model's. The module can compute in two forms: `reference` keeps the weights in the open, as we did so far; `sdpa` calls PyTorch's `F.scaled_dot_product_attention`, which keeps the weights to itself and is faster.
+# `lib.attention.dot_product.MultiHeadAttention` is the steps above as one module. We copy the four matrices of SmolLM2 into it and lay the output of our layer beside the model's. The module can compute in two forms: `reference` keeps the weights in the open, as we did so far; `sdpa` calls PyTorch's `F.scaled_dot_product_attention`, which keeps the weights to itself and is faster.
 
 # %%
-from lib.attention import MultiHeadAttention, rotary_angles
+from lib.attention.dot_product import MultiHeadAttention, rotary_angles
 
 
 def own_layer(i):

@@ -49,16 +49,16 @@ from matplotlib import pyplot as plt
 from torch import nn
 
 from lib import data
-from lib.attention import (
+from lib.attention.dot_product import (
     MultiHeadAttention,
     attention_logits,
     causal_mask,
     masked_softmax,
     padding_mask,
 )
-from lib.figures import COLOURS, PAPER, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
+from lib.page.figures import COLOURS, PAPER, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -204,12 +204,12 @@ class SharedKeys(ManyHeads):
 # <!-- label: heads-parity -->
 # ### 정말 같은가
 #
-# 가중치를 옮겨 담아 다섯 쌍을 맞춰 봅니다. v2는 헤드를 하나만 두면 v1이 되어야 하고, v3은 키 헤드를 쿼리 헤드만큼 두면 v2가 되어야 합니다. v2는 `torch.nn.MultiheadAttention`과 같아야 합니다. 나머지 둘은 속이 보이는 우리 꼴과, 가중치를 밖에 내놓지 않는 대신 빠른 `F.scaled_dot_product_attention`을 견줍니다. 빠른 쪽은 이 책의 `lib.attention.MultiHeadAttention`을 거쳐 부릅니다. v3에 회전 위치와 캐시를 더한 모듈입니다. 인과 마스크(causal mask)를 씌우고 출력과 입력에 대한 기울기(gradient)를 함께 봅니다.
+# 가중치를 옮겨 담아 다섯 쌍을 맞춰 봅니다. v2는 헤드를 하나만 두면 v1이 되어야 하고, v3은 키 헤드를 쿼리 헤드만큼 두면 v2가 되어야 합니다. v2는 `torch.nn.MultiheadAttention`과 같아야 합니다. 나머지 둘은 속이 보이는 우리 꼴과, 가중치를 밖에 내놓지 않는 대신 빠른 `F.scaled_dot_product_attention`을 견줍니다. 빠른 쪽은 이 책의 `lib.attention.dot_product.MultiHeadAttention`을 거쳐 부릅니다. v3에 회전 위치와 캐시를 더한 모듈입니다. 인과 마스크(causal mask)를 씌우고 출력과 입력에 대한 기울기(gradient)를 함께 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: heads-parity -->
 # ### Are they the same?
 #
-# Five pairs, with the weights copied over. With one head, v2 must become v1; with as many key heads as query heads, v3 must become v2. v2 must equal `torch.nn.MultiheadAttention`. The last two pairs hold our form, which shows its inside, against `F.scaled_dot_product_attention`, which is fast and shows no weights. It is called through `lib.attention.MultiHeadAttention`, the module of this book that adds rotary positions and a cache to v3. All use the causal mask; we compare the output and the gradient with respect to the input.
+# Five pairs, with the weights copied over. With one head, v2 must become v1; with as many key heads as query heads, v3 must become v2. v2 must equal `torch.nn.MultiheadAttention`. The last two pairs hold our form, which shows its inside, against `F.scaled_dot_product_attention`, which is fast and shows no weights. It is called through `lib.attention.dot_product.MultiHeadAttention`, the module of this book that adds rotary positions and a cache to v3. All use the causal mask; we compare the output and the gradient with respect to the input.
 
 # %% tags=["hide-input"]
 def same_weights(one, other):
@@ -455,7 +455,7 @@ with torch.no_grad():
         "nn.MultiheadAttention": theirs(two, two, two, attn_mask=~blind)[0],
         "F.scaled_dot_product_attention": F.scaled_dot_product_attention(
             two, two, two, blind),
-        "lib.attention.masked_softmax": masked_softmax(S, blind) @ two}
+        "lib.attention.dot_product.masked_softmax": masked_softmax(S, blind) @ two}
 pd.DataFrame({"볼 곳이 없는 쿼리의 출력 | output of the blind query": {
     name: f"{z[0, 1].abs().max():.3g}" for name, z in outputs.items()}})
 
@@ -480,7 +480,7 @@ record(nan_ways=len(gone), ways=len(outputs))
 # Now we count what the ⟨n_all⟩ heads of SmolLM2 look at. From a Korean and an English text we cut ⟨windows⟩ passages of ⟨tokens⟩ tokens each, spread evenly. To measure heads that look at the same word, words have to come again, so we kept passages in which at least ⟨repeats⟩ tokens belong to a word seen before. A word is what stands between spaces, without punctuation, in lower case.
 
 # %%
-from lib.head_types import earlier_same, word_places
+from lib.trace.head_types import earlier_same, word_places
 
 repeats = 6  # tokens of repeated words that a passage must have
 corpora = {"ko": data.text("korean"), "en": data.text("tinyshakespeare")}
@@ -566,8 +566,8 @@ pd.DataFrame(counts, index=[
 # So that one kind is not taken for another, the first token counts only under “first”, and the place just before only under “before”. But many heads [rest most of their weight on the first token](02_qkv_tracing.ipynb#qkv-sink). So we also count the share of the weight that is **not** resting there.
 
 # %%
-from lib.head_types import beyond_first, first_token, previous_token, share
-from lib.trace import trace
+from lib.trace.head_types import beyond_first, first_token, previous_token, share
+from lib.trace.recorder import trace
 
 n = cfg.tokens
 ground = beyond_first(n)
@@ -640,7 +640,7 @@ show(figure, table=pd.DataFrame({
 # <!-- alt: Six maps of heads in three rows and two columns. Heads that look one back are scattered over the layers, one or two a layer, in the same places for both languages. Heads that look at the same word stand here and there between layers 2 and 18. The map of the first token is dark nearly everywhere from layer 3 on, darker in Korean, and pale in layers 10 and 11. -->
 
 # %% tags=["hide-input"]
-from lib.head_types import uniform
+from lib.trace.head_types import uniform
 
 
 def at(index):
@@ -757,7 +757,7 @@ pd.DataFrame(rows, index=["있는 그대로 | as it is",
 # We put the ⟨n_all⟩ heads in the order of their scores and measure how far the order in Korean agrees with that in English, by Spearman's rank correlation $\rho$. The yardstick is the correlation between two halves of the passages of one language: the value for other text in the same language, which two languages can hardly exceed.
 
 # %%
-from lib.head_types import rank_correlation
+from lib.trace.head_types import rank_correlation
 
 rows = {}
 for kind, name in kinds.items():
@@ -796,7 +796,7 @@ pd.DataFrame(rows, index=[
 # Now the model reads random tokens, and then the same ones again. In the second round a head can tell the next token by looking **one past** the place where the present token stood before. A head that does so is called an **induction head** (Olsson et al. 2022).
 
 # %%
-from lib.head_types import after_same
+from lib.trace.head_types import after_same
 
 once = torch.randint(1000, len(tokenizer), (4, n // 2), generator=draw)
 repeated = torch.cat((once, once), dim=1)
@@ -852,7 +852,8 @@ for name, now in (("wake_ko", mean["ko", "first"]),
 # Here are all heads on two short texts whose words come again. Start with the heads from the tables above. It opens at the head that looks most at the same word.
 
 # %%
-from lib.explorer import Sentence, attention_explorer, token_labels
+from lib.tokens.labels import token_labels
+from lib.trace.explorer import Sentence, attention_explorer
 
 shown = []
 for text, ko, en in ((sentence, "한국어 글", "Korean text"),
@@ -902,7 +903,7 @@ attention_explorer(shown, layer=layer_, head=head_)
 # Scaled so that rows sum to one, it can stand beside the weights. See what becomes of the first token.
 
 # %%
-from lib.head_types import output_norms
+from lib.trace.head_types import output_norms
 
 W_O = torch.stack([
     block.self_attn.o_proj.weight.cpu().unflatten(

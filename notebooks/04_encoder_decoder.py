@@ -52,24 +52,24 @@ import torch.nn.functional as F
 from torch import nn
 
 # %% tags=["hide-input"]
-from lib.attention import (
+from lib.attention.dot_product import (
     KVCache,
     MultiHeadAttention,
     causal_mask,
     padding_mask,
 )
-from lib.figures import COLOURS, show, use_style
-from lib.layers import (
+from lib.attention.layers import (
     DecoderLayer,
     EncoderLayer,
     FeedForward,
     layer_norm,
     sinusoidal_positions,
 )
-from lib.profile import expect, settings
-from lib.results import record
-from lib.trace import trace
-from lib.transformer import Transformer, TransformerConfig
+from lib.attention.transformer import Transformer, TransformerConfig
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
+from lib.trace.recorder import trace
 
 # %% tags=["hide-input"]
 use_style()
@@ -233,7 +233,7 @@ show(figure, table=pd.DataFrame(
 #
 # $$\operatorname{LN}(x) = \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} \odot g + b, \qquad \mu = \frac{1}{d}\sum_{i=1}^{d} x_i, \qquad \sigma^2 = \frac{1}{d}\sum_{i=1}^{d} (x_i - \mu)^2$$
 #
-# 분산은 $d - 1$이 아니라 $d$로 나눈 것입니다. 식을 그대로 옮긴 `lib.layers.layer_norm`을 `nn.LayerNorm`과 견주고, $d - 1$로 나누면 얼마나 달라지는지도 잽니다.
+# 분산은 $d - 1$이 아니라 $d$로 나눈 것입니다. 식을 그대로 옮긴 `lib.attention.layers.layer_norm`을 `nn.LayerNorm`과 견주고, $d - 1$로 나누면 얼마나 달라지는지도 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: encdec-norm -->
 # ## Bring to one size: layer normalization
@@ -242,7 +242,7 @@ show(figure, table=pd.DataFrame(
 #
 # $$\operatorname{LN}(x) = \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} \odot g + b, \qquad \mu = \frac{1}{d}\sum_{i=1}^{d} x_i, \qquad \sigma^2 = \frac{1}{d}\sum_{i=1}^{d} (x_i - \mu)^2$$
 #
-# The variance divides by $d$, not by $d - 1$. We compare `lib.layers.layer_norm`, the formula as it stands, with `nn.LayerNorm`, and measure what dividing by $d - 1$ would change.
+# The variance divides by $d$, not by $d - 1$. We compare `lib.attention.layers.layer_norm`, the formula as it stands, with `nn.LayerNorm`, and measure what dividing by $d - 1$ would change.
 
 # %%
 def norm_gaps(dtype):
@@ -432,7 +432,7 @@ record(deepest=max(cfg.depths), shallowest=min(cfg.depths),
 #
 # $$y \leftarrow \operatorname{LN}\big(y + \operatorname{MHA}(y, y)\big), \qquad y \leftarrow \operatorname{LN}\big(y + \operatorname{MHA}(y, x)\big), \qquad y \leftarrow \operatorname{LN}\big(y + \operatorname{FF}(y)\big)$$
 #
-# `part`는 층 하나의 부품(어텐션과 피드포워드와 정규화)을 담은 것입니다. `lib.layers`의 층도 이 부품들을 같은 이름으로 가지고 있습니다.
+# `part`는 층 하나의 부품(어텐션과 피드포워드와 정규화)을 담은 것입니다. `lib.attention.layers`의 층도 이 부품들을 같은 이름으로 가지고 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: encdec-layers -->
 # ## The two layers
@@ -443,7 +443,7 @@ record(deepest=max(cfg.depths), shallowest=min(cfg.depths),
 #
 # $$y \leftarrow \operatorname{LN}\big(y + \operatorname{MHA}(y, y)\big), \qquad y \leftarrow \operatorname{LN}\big(y + \operatorname{MHA}(y, x)\big), \qquad y \leftarrow \operatorname{LN}\big(y + \operatorname{FF}(y)\big)$$
 #
-# `part` holds the parts of one layer, its attentions, feed-forward and norms. The layers of `lib.layers` keep them under the same names.
+# `part` holds the parts of one layer, its attentions, feed-forward and norms. The layers of `lib.attention.layers` keep them under the same names.
 
 # %%
 def encoder_layer(part, x, seen):
@@ -553,11 +553,11 @@ record(whole_gap=(ours - model(source, target)).abs().max(),
        whole_largest=ours.abs().max())
 
 # %% [markdown] tags=["lang-ko"]
-# 함수의 몸이 열한 줄입니다(그 아래는 확인입니다). `lib.transformer.Transformer`와의 차이는 ⟨whole_gap⟩입니다. 뒤의 장에서 쓰는 모델은 이 함수에 오류 문장과 드롭아웃과 캐시를 더한 것입니다.
+# 함수의 몸이 열한 줄입니다(그 아래는 확인입니다). `lib.attention.transformer.Transformer`와의 차이는 ⟨whole_gap⟩입니다. 뒤의 장에서 쓰는 모델은 이 함수에 오류 문장과 드롭아웃과 캐시를 더한 것입니다.
 #
 # 마스크가 제 일을 하는지 봅니다. 둘째 문장은 혼자 있을 때나 긴 문장과 한 묶음이 되어 빈자리가 생겼을 때나 로짓이 같아야 합니다. 마스크를 씌우지 않으면 어떻게 되는지도 봅니다.
 # %% [markdown] tags=["lang-en"]
-# The body of the function has eleven lines; what follows is the check. It differs from `lib.transformer.Transformer` by ⟨whole_gap⟩. The model that later chapters use is this function with error messages, dropout and a cache added.
+# The body of the function has eleven lines; what follows is the check. It differs from `lib.attention.transformer.Transformer` by ⟨whole_gap⟩. The model that later chapters use is this function with error messages, dropout and a cache added.
 #
 # Do the masks do their work? The second sentence must have the same logits alone as in a batch with a longer one, where it gets empty places. And what happens without masks?
 

@@ -61,13 +61,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from lib import translation as task
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
-from lib.train import Recipe, fit, token_loss
-from lib.train import learning_rate as rate_of
-from lib.transformer import Transformer, TransformerConfig
+from lib.attention import translation as task
+from lib.attention.transformer import Transformer, TransformerConfig
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
+from lib.training.loop import Recipe, fit, token_loss
+from lib.training.loop import learning_rate as rate_of
 
 # %% tags=["hide-input"]
 use_style()
@@ -299,12 +299,12 @@ pd.DataFrame(
 # <!-- label: train-loop -->
 # ## 반복문의 모든 줄
 #
-# 학습은 이 여섯 줄을 되풀이하는 것입니다. 배치를 하나 받아 손실을 구하고, 모든 매개변수의 기울기를 거꾸로 구하고, 기울기가 너무 길면 자르고, 그 방향으로 한 걸음 내디딥니다. `lib.train.fit`도 같은 일을 하되 여러 프로세스, 혼합 정밀도(mixed precision), 저장, 이어 하기를 함께 맡습니다. 정말 같은지는 다섯 걸음을 각각 걸어 보면 압니다.
+# 학습은 이 여섯 줄을 되풀이하는 것입니다. 배치를 하나 받아 손실을 구하고, 모든 매개변수의 기울기를 거꾸로 구하고, 기울기가 너무 길면 자르고, 그 방향으로 한 걸음 내디딥니다. `lib.training.loop.fit`도 같은 일을 하되 여러 프로세스, 혼합 정밀도(mixed precision), 저장, 이어 하기를 함께 맡습니다. 정말 같은지는 다섯 걸음을 각각 걸어 보면 압니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: train-loop -->
 # ## Every line of the loop
 #
-# Training repeats these six lines: take a batch and compute the loss, go back through it for the gradients of all parameters, cut the gradients if they are too long, and step in their direction. `lib.train.fit` does the same and also sees to several processes, mixed precision, checkpoints and resuming. Whether it really is the same, five steps of each will tell.
+# Training repeats these six lines: take a batch and compute the loss, go back through it for the gradients of all parameters, cut the gradients if they are too long, and step in their direction. `lib.training.loop.fit` does the same and also sees to several processes, mixed precision, checkpoints and resuming. Whether it really is the same, five steps of each will tell.
 
 # %%
 recipe = Recipe(
@@ -489,7 +489,7 @@ pd.DataFrame({
 # Now for ⟨steps⟩ steps. A few times on the way we stop and look: the model translates values that were set aside, **on its own**, and we count how many are right; and we write down its cross-attention on one date and its weights at that moment. Looking changes nothing in the training.
 
 # %%
-from lib.trace import trace
+from lib.trace.recorder import trace
 
 shown = task.make_pair("date", datetime.date.fromisoformat(day), korean=True)
 shown_batch = to_device(task.collate([shown], tokenizer))
@@ -885,7 +885,7 @@ record(partner_half_at=int((path >= path.iloc[-1] / 2).idxmax()),
 # The gradient sets out from the loss, goes back through the decoder and on into the encoder. Does it fade on the way? We measure its length in each part at three moments of the training, all on the same batch of values set aside, so that they compare.
 
 # %%
-from lib.analyses import gradient_table
+from lib.trace.analyses import gradient_table
 
 PARTS = {"attention": ["query", "key", "value", "output"],
          "cross": ["cross.query", "cross.key", "cross.value",

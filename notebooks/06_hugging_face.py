@@ -61,10 +61,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from lib import translation as task
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
+from lib.attention import translation as task
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -143,7 +143,7 @@ record(pad_id=tokenizer.pad_token_id, round_trips=len(texts),
 # %%
 from datasets import Dataset
 
-from lib.huggingface import encode
+from lib.attention.huggingface import encode
 
 pairs = task.sample(cfg.rows, torch.Generator().manual_seed(seed))
 sources = [pair.source for pair in pairs]
@@ -161,9 +161,9 @@ pd.DataFrame({name: [str(kind), str(table[0][name])]
              index=["자료형 | type", "첫 행 | first row"]).T
 
 # %% [markdown] tags=["lang-ko"]
-# `encode`는 `lib.huggingface`에 있습니다. 위의 토크나이저를 부르되, 너무 긴 글이나 모르는 글자를 만나면 그 글을 밝히고 멈춥니다. `length`는 나중에 [길이별로 묶어 볼](#hf-by-length) 때 씁니다.
+# `encode`는 `lib.attention.huggingface`에 있습니다. 위의 토크나이저를 부르되, 너무 긴 글이나 모르는 글자를 만나면 그 글을 밝히고 멈춥니다. `length`는 나중에 [길이별로 묶어 볼](#hf-by-length) 때 씁니다.
 # %% [markdown] tags=["lang-en"]
-# `encode` is in `lib.huggingface`: it calls the tokenizer above, and stops, naming the text, at one that is too long or holds an unknown character. `length` is for the day when we [group rows by it](#hf-by-length).
+# `encode` is in `lib.attention.huggingface`: it calls the tokenizer above, and stops, naming the text, at one that is too long or holds an unknown character. `length` is for the day when we [group rows by it](#hf-by-length).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-model -->
@@ -177,8 +177,8 @@ pd.DataFrame({name: [str(kind), str(table[0][name])]
 # One configuration defines a model of `transformers`. But there are hundreds of kinds. Which is our Transformer? Marian adds and then applies layer normalization, as in the paper; Pegasus normalises first, as we did in the last chapter. BART has the order of the paper, but learns its positions and normalises the embeddings once more. `build_model` writes our configuration down as theirs.
 
 # %%
-from lib.huggingface import build_model
-from lib.transformer import Transformer, TransformerConfig
+from lib.attention.huggingface import build_model
+from lib.attention.transformer import Transformer, TransformerConfig
 
 ours = TransformerConfig(
     vocab=len(tokenizer), d_model=cfg.d_model, n_heads=cfg.n_heads,
@@ -276,7 +276,7 @@ pd.DataFrame(
 # Match the parameters of our layer with those of a layer of Pegasus, and none is left over. One layer of the decoder looks like this.
 
 # %%
-from lib.twins import names as parameter_names
+from lib.attention.conversion import names as parameter_names
 
 weights = dict(Transformer(ours).named_parameters())
 paired = [name for name in parameter_names(ours)
@@ -302,7 +302,7 @@ pd.DataFrame({
 # The dimensions of a hidden state may stand in any order, as long as the rows and columns of **every matrix that reads or writes it** move along. `to_transformers` does that. We start from random weights and compare all logits and all gradients.
 
 # %%
-from lib.twins import order, to_transformers
+from lib.attention.conversion import order, to_transformers
 
 four = collate([row_of(pair) for pair in pairs[:8]])
 real = four["labels"] != -100
@@ -414,7 +414,7 @@ pd.DataFrame({"로짓의 최대 차이 | largest difference of the logits": [
 # `Trainer` is what `fit` was in the last chapter. It sees to the schedule of the learning rate, gradient clipping, mixed precision, gradient accumulation, saving and resuming, and several processes. What it does is set by some hundred names of `TrainingArguments`; `training_arguments` calls those that we use by the names of this book.
 
 # %%
-from lib.trainer import TracingTrainer, history, training_arguments
+from lib.training.trainer import TracingTrainer, history, training_arguments
 
 folder = Path(tempfile.mkdtemp())
 
@@ -459,12 +459,12 @@ pd.DataFrame(
 # <!-- label: hf-accumulation -->
 # ### 상자 속의 나눗셈
 #
-# 메모리가 모자라 배치를 넷으로 나누어 기울기를 누적한다고 합시다. 앞 장에서 보았듯 결과는 큰 배치와 같아야 합니다. 정말 그런지 같은 첫 배치로 한 걸음만 걸어 봅니다. `Seq2SeqTrainer`는 라이브러리의 것이고, `TracingTrainer`는 `lib.trainer`에 있는 우리 것입니다.
+# 메모리가 모자라 배치를 넷으로 나누어 기울기를 누적한다고 합시다. 앞 장에서 보았듯 결과는 큰 배치와 같아야 합니다. 정말 그런지 같은 첫 배치로 한 걸음만 걸어 봅니다. `Seq2SeqTrainer`는 라이브러리의 것이고, `TracingTrainer`는 `lib.training.trainer`에 있는 우리 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hf-accumulation -->
 # ### The division inside the box
 #
-# Say memory is short, and the batch is cut into four to accumulate gradients. As the last chapter showed, the result must be that of the whole batch. Is it? We take one step on the same first batch. `Seq2SeqTrainer` is the library's, `TracingTrainer` is ours, from `lib.trainer`.
+# Say memory is short, and the batch is cut into four to accumulate gradients. As the last chapter showed, the result must be that of the whole batch. Is it? We take one step on the same first batch. `Seq2SeqTrainer` is the library's, `TracingTrainer` is ours, from `lib.training.trainer`.
 
 # %%
 from transformers import PrinterCallback, Seq2SeqTrainer
@@ -541,8 +541,8 @@ print(inspect.getsource(TracingTrainer.compute_loss))
 # If the model is the same and the loss is the same, then on the same batches training must **go the same way**. We give `fit` of the last chapter and `Trainer` the same weights and the same batches and let them walk side by side. The learning rate stays constant, so that nothing else differs: the warm-up of `Trainer` begins at 0, that of `fit` one notch above.
 
 # %%
-from lib.train import Recipe, fit, token_loss
-from lib.twins import from_transformers
+from lib.attention.conversion import from_transformers
+from lib.training.loop import Recipe, fit, token_loss
 
 walk = 20
 # other work on the machine does not count in the time of this process
@@ -636,8 +636,8 @@ pd.DataFrame(gaps, index=[
 # Now the whole training. `TracingTrainer` calls `on_step(step, model)` every few steps. We write down two things, often at first, when much changes, and seldom later: how many values set aside come out right, and the attention while one date is translated. Random numbers and gradients that a look uses are put back, so looking changes nothing.
 
 # %%
-from lib.analyses import Snapshots
-from lib.huggingface import score
+from lib.attention.huggingface import score
+from lib.trace.analyses import Snapshots
 
 one = collate([row_of(shown)])
 snapshots = Snapshots(
@@ -696,7 +696,7 @@ show(figure, table=right)
 # The test uses other values that were set aside, ⟨tests⟩ of each kind.
 
 # %%
-from lib.huggingface import translate
+from lib.attention.huggingface import translate
 
 exam = [pair for kind in task.KINDS
         for pair in task.unseen(kind, cfg.tests, seed=5)]
@@ -730,7 +730,7 @@ result.style.format({"mean": "{:.1%}"}).relabel_index(
 # Here is the attention that was written down: the cross-attention by which the decoder looks at the encoder's result. Move the slider through the training and choose a head from the menu.
 
 # %%
-from lib.analyses import as_matrix, attention_plot
+from lib.trace.analyses import as_matrix, attention_plot
 
 last_layer = f"decoder.blocks.{cfg.n_layers - 1}.cross"
 growth = snapshots.attention(last_layer)
@@ -855,7 +855,7 @@ pd.DataFrame({
 # In training the model read the answer and computed all positions at once. In use it reads what it has written and goes on one token at a time: it is autoregressive. The simplest thing that `generate` can do, greedy decoding, which always takes the likeliest token, is a few lines.
 
 # %%
-from lib.huggingface import generate
+from lib.attention.huggingface import generate
 
 asked = [pair.source for pair in exam[:20] + exam[-20:]]
 given = tokenizer(asked, padding=True, return_tensors="pt").to(cfg.device)
@@ -939,7 +939,7 @@ compared.set_axis(
 # A saved model is a folder. The weights are safetensors; all else is JSON that a person can read. Whoever gets the folder opens it without our code, by `AutoModelForSeq2SeqLM.from_pretrained`. What kind of model it is, `config.json` tells.
 
 # %%
-from lib.huggingface import load, save
+from lib.attention.huggingface import load, save
 
 save(folder, model, tokenizer, trainer.args, history(trainer))
 files = {

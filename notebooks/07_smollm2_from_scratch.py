@@ -45,10 +45,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from lib.data import describe, language_model, path
-from lib.explorer import token_labels
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
+from lib.tokens.labels import token_labels
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -1154,9 +1154,9 @@ pd.DataFrame({"줄 | lines": ours | {"합 | total": sum(ours.values())}}
              ).rename_axis("셀 | cell")
 
 # %% [markdown] tags=["lang-ko"]
-# 셀 ⟨n_parts⟩개, ⟨n_lines⟩줄입니다. 이만큼으로 읽고 쓰고 대화합니다. 같은 부품에 모양 검사와 설명을 붙이고 GPT-2까지 아우른 것이 `lib/decoder.py`에 있습니다.
+# 셀 ⟨n_parts⟩개, ⟨n_lines⟩줄입니다. 이만큼으로 읽고 쓰고 대화합니다. 같은 부품에 모양 검사와 설명을 붙이고 GPT-2까지 아우른 것이 `lib/attention/decoder.py`에 있습니다.
 # %% [markdown] tags=["lang-en"]
-# ⟨n_parts⟩ cells, ⟨n_lines⟩ lines: enough to read, to write and to converse. The same parts, with shapes checked and explained and made to cover GPT-2 as well, are in `lib/decoder.py`.
+# ⟨n_parts⟩ cells, ⟨n_lines⟩ lines: enough to read, to write and to converse. The same parts, with shapes checked and explained and made to cover GPT-2 as well, are in `lib/attention/decoder.py`.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: smollm2-exercises -->

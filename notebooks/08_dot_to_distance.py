@@ -49,9 +49,9 @@ import torch
 import torch.nn.functional as F
 from matplotlib import pyplot as plt
 
-from lib.figures import COLOURS, SEQUENTIAL, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
+from lib.page.figures import COLOURS, SEQUENTIAL, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
 
 use_style()
 expect(int, seed=seed, n_tokens=n_tokens, width=width)
@@ -81,7 +81,7 @@ cfg = settings(profile, smoke={"draws": 10}, book={"draws": 300},
 # $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C}$$
 
 # %% tags=["hide-input"]
-from lib.gravity import (
+from lib.gravity.attention import (
     cutoff_gate,
     gated_softmax,
     gaussian,
@@ -868,14 +868,14 @@ pd.DataFrame({name: x.tolist() for name, x in halves.items()},
              index=[f"d² = {x:g}" for x in r2.tolist()]).T.map("{:.4g}".format)
 
 # %% [markdown] tags=["lang-ko"]
-# 5. **다섯 축의 텐서.** 토큰 1,024개에 ⟨five_mib⟩ MiB입니다. 둘째 칸처럼 내적으로 구하면 헤드마다 표 하나, 모두 ⟨table_mib⟩ MiB이면 됩니다. 그 표마저 만들지 않고 좌표의 크기(⟨points_mib⟩ MiB)만큼만 쓰는 길이 `lib.gravity_fast`에 있습니다.
+# 5. **다섯 축의 텐서.** 토큰 1,024개에 ⟨five_mib⟩ MiB입니다. 둘째 칸처럼 내적으로 구하면 헤드마다 표 하나, 모두 ⟨table_mib⟩ MiB이면 됩니다. 그 표마저 만들지 않고 좌표의 크기(⟨points_mib⟩ MiB)만큼만 쓰는 길이 `lib.gravity.fast`에 있습니다.
 # 6. **$d=0$에서의 10⁶.** 16비트 부동소수점(fp16)은 65,504까지만 담습니다. 겹친 토큰의 점수는 `⟨half_zero⟩`, 곧 무한대가 되고, 소프트맥스를 지나면 행 전체가 수가 아닌 것이 됩니다. 자기 자신과의 거리는 언제나 0이므로 이 일은 모든 행에서 일어납니다. 로그를 쓰는 뉴턴 커널의 로짓은 ⟨half_newton⟩에 머뭅니다.
 #
 # 학습 결과를 저장하는 방식도 여기에 덧붙입니다. 원본의 체크포인트는 피클이고, 안의 코드를 실행할 수 있는 설정으로 엽니다. 이 책은 그런 파일을 열 때 텐서만 읽습니다.
 #
 # 이 결함들이 있다고 해서 생각까지 틀린 것은 아닙니다. 부호 하나, 곱하는 자리 하나를 고치면 되는 것들입니다. 고친 중력이 정말로 더 잘 배우는지는 [다음 장](09_gravity_coordinates.ipynb)에서 학습시켜 봅니다.
 # %% [markdown] tags=["lang-en"]
-# 5. **A tensor of five axes.** For 1,024 tokens it takes ⟨five_mib⟩ MiB. Computed by dot products, as on the second rung, it takes one table a head, ⟨table_mib⟩ MiB in all. `lib.gravity_fast` makes do without even that table, with memory the size of the coordinates (⟨points_mib⟩ MiB).
+# 5. **A tensor of five axes.** For 1,024 tokens it takes ⟨five_mib⟩ MiB. Computed by dot products, as on the second rung, it takes one table a head, ⟨table_mib⟩ MiB in all. `lib.gravity.fast` makes do without even that table, with memory the size of the coordinates (⟨points_mib⟩ MiB).
 # 6. **10⁶ at $d=0$.** 16-bit floating point (fp16) ends at 65,504. The score of a coinciding token becomes `⟨half_zero⟩`, infinite, and past the softmax its whole row is not a number. Since every token is at distance 0 from itself, this happens in every row. The logit of the Newton kernel, which takes a logarithm, stays at ⟨half_newton⟩.
 #
 # To which one may add how results are saved. The original's checkpoints are pickles, opened in the way that may run the code inside; this book reads nothing but tensors from such a file.

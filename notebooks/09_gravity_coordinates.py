@@ -62,9 +62,9 @@ import torch
 from matplotlib import pyplot as plt
 
 from lib import data
-from lib.figures import COLOURS, SEQUENTIAL, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
+from lib.page.figures import COLOURS, SEQUENTIAL, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
 
 use_style()
 if kernel not in ("newton", "gaussian"):
@@ -139,7 +139,7 @@ record(distance_error=same.abs().max())
 # On the right stands the inverse-square law; the softening $\varepsilon$ keeps the force finite where two points meet. Take three points in a plane: a light one, a, with b beside it, and c, far away and heavy.
 
 # %%
-from lib.gravity import newton, squared_distances
+from lib.gravity.attention import newton, squared_distances
 
 names = ["a", "b", "c"]
 z = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 3.0]])
@@ -213,7 +213,7 @@ check_newton_weights(weights_solution)
 # Each head learns its strength, $p$ or $\gamma$, and its mass exponent $\beta$. The thing to look at in the figure is the tail: how fast a kernel forgets what is far away is its character.
 
 # %% tags=["hide-input"]
-from lib.gravity import gaussian, potential
+from lib.gravity.attention import gaussian, potential
 
 r = torch.linspace(0, 4, 81)
 one, table = torch.ones(81), (r**2).expand(81, 81)
@@ -326,8 +326,8 @@ sign_table.round(4).style.hide(axis="index").format("{:g}")
 # $\mathrm{LN}$ is layer normalization, which brings a vector to mean 0 and a fixed size. Each head projects these coordinates to ⟨place⟩ axes of its own and measures distances there. There is no separate query and key; both are the same point. Here the coordinates know both token and position, unlike the original's, which come from position alone; that difference is measured [further below](#gravity-knowledge). All gravity models use $\varepsilon=0.1$.
 
 # %% tags=["hide-input"]
-from lib.gravity_lm import LMConfig, build, parameters
-from lib.train import Recipe, evaluate, train
+from lib.gravity.model import LMConfig, build, parameters
+from lib.training.loop import Recipe, evaluate, train
 
 text = data.text(dataset)
 chars = sorted(set(text))
@@ -445,7 +445,7 @@ pd.DataFrame({
 # A model with the sign flipped can still change its coordinates and masses in training, so it may well learn, only differently. Take the mean distance under the weights of each token, over the mean distance of all tokens it can see: below 1 a model looks at what is near, above 1 at what is far.
 
 # %%
-from lib.gravity import causal
+from lib.gravity.attention import causal
 
 sample = valid_ids[: cfg.context][None]
 seen = causal(cfg.context)
@@ -726,7 +726,7 @@ show(fig, table=ranks.set_index(pd.Index(map(repr, chars))).assign(
 # The token itself always stays. $R$ is learned too, and a cliff has slope zero, so `hard`, and every factor outside the radius, passes on a substitute gradient (straight-through): a token that was cut off can ask for a larger radius.
 
 # %%
-from lib.gravity import CUTOFFS, cutoff_gate, gated_softmax
+from lib.gravity.attention import CUTOFFS, cutoff_gate, gated_softmax
 
 n = 14
 entropy = -(layers[-1]["weights"] * layers[-1]["weights"].clamp_min(
@@ -878,7 +878,7 @@ for name, copied in copies.items():
     record(f"loss_{name}", score, text=f"{score:.3f}")
 
 # %% tags=["hide-input"]
-from lib.gravity_layers import statistics
+from lib.gravity.layers import statistics
 
 with torch.no_grad():
     trace = limited.cpu().eval().trace(sample)[1]
@@ -924,7 +924,7 @@ heads.style.hide(axis="index").format(precision=2)
 # Copy the trained model once more and train it for ⟨n_more⟩ steps with this term. Beside the copy that went on as it was, measure how far each token is from its nearest neighbour.
 
 # %%
-from lib.gravity import repulsion
+from lib.gravity.attention import repulsion
 
 
 def with_repulsion(model, x, y):

@@ -66,14 +66,14 @@ import torch.nn.functional as F
 from matplotlib import pyplot as plt
 
 from lib.data import ROOT
-from lib.figures import COLOURS, show, use_style
-from lib.gravity import repulsion
-from lib.gravity_lm import LMConfig, build, parameters
-from lib.profile import expect, settings
-from lib.results import bilingual, record, used
-from lib.text_tokenizers import CharTokens
-from lib.texts import ids_of, load_text
-from lib.train import Recipe, batches, evaluate, fit
+from lib.gravity.attention import repulsion
+from lib.gravity.model import LMConfig, build, parameters
+from lib.gravity.texts import ids_of, load_text
+from lib.gravity.tokenizers import CharTokens
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import bilingual, record, used
+from lib.training.loop import Recipe, batches, evaluate, fit
 
 use_style()
 
@@ -331,7 +331,7 @@ pd.DataFrame({"검증 손실, 글 전체 | loss, whole validation text": [
 # The file holds ⟨n_runs⟩ runs with ⟨n_seeds⟩ seed(s) now, ⟨run_hours⟩ hours of training in all.
 
 # %%
-from lib.comparison import Interval, by_rate, read_rows, standings
+from lib.training.comparison import Interval, by_rate, read_rows, standings
 
 runs = read_rows(ROOT / results)
 used([results])
@@ -601,7 +601,7 @@ pd.concat({size: pd.DataFrame(
 # What does a slightly lower loss read like? We give both models of this page the same beginning and let them go on, at temperature ⟨temperature⟩, drawing from the ⟨top_k⟩ likeliest characters, with the same seed.
 
 # %%
-from lib.chat import reply
+from lib.workbench.chat import reply
 
 replies = {}
 for name, model in pair.items():
@@ -631,7 +631,7 @@ HTML("".join(
 # %% tags=["hide-input"]
 from IPython.display import display
 
-from lib.chat import chat_widget
+from lib.workbench.chat import chat_widget
 
 if chat:
     display(chat_widget(pair[kernel], tokens, prompt))
@@ -654,7 +654,7 @@ if chat:
 # %%
 from dataclasses import asdict
 
-from lib.keep import Keep
+from lib.training.resume import Keep
 
 few = replace(recipe, steps=12, evaluations=2, warmup=2)
 about = {"kind": "gravity_lm", "model": asdict(twins[kernel]),
@@ -708,16 +708,16 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
 # <!-- label: ngt-tensorboard -->
 # ## 텐서보드로 지켜보기
 #
-# `lib.ngt`는 선택지 한 벌로 학습하면서 체크포인트와 함께 텐서보드(TensorBoard) 파일을 남깁니다. 짧은 학습을 하나 돌린 다음 텐서보드에 딸린 도구로 읽어, 무엇이 적혔는지 봅니다.
+# `lib.workbench.ngt.training`는 선택지 한 벌로 학습하면서 체크포인트와 함께 텐서보드(TensorBoard) 파일을 남깁니다. 짧은 학습을 하나 돌린 다음 텐서보드에 딸린 도구로 읽어, 무엇이 적혔는지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-tensorboard -->
 # ## Watching with TensorBoard
 #
-# From one set of options `lib.ngt` trains, and leaves TensorBoard files beside the checkpoints. We run a short training and read with TensorBoard's own reader what was written.
+# From one set of options `lib.workbench.ngt.training` trains, and leaves TensorBoard files beside the checkpoints. We run a short training and read with TensorBoard's own reader what was written.
 
 # %%
-from lib.ngt import Options, check, prepare
-from lib.ngt import train as train_ngt
+from lib.workbench.ngt.training import Options, check, prepare
+from lib.workbench.ngt.training import train as train_ngt
 
 options = check(Options(
     kernel=kernel, max_steps=6, eval_interval=3, eval_iters=4,

@@ -55,9 +55,9 @@ import torch
 from matplotlib import pyplot as plt
 
 from lib import data
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record, used, wrote
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record, used, wrote
 
 use_style()
 
@@ -88,8 +88,8 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # Given nothing, this chapter trains one small gravity model on the characters of Shakespeare. Given `checkpoint_path`, it takes that model: a folder trained in another chapter, or a `.pt` file of the published original. An ordinary Transformer has no coordinates and is turned down.
 
 # %%
-from lib.atlas import first_ids, names_of, opened, to_show
-from lib.atlas_page import place_for
+from lib.gravity.atlas import first_ids, names_of, opened, to_show
+from lib.gravity.atlas_page import place_for
 
 page = place_for(output or "artifacts/atlas/atlas.html", data.ROOT)
 folder = data.ROOT / checkpoint_path if checkpoint_path else None
@@ -99,9 +99,9 @@ tokens, corpus, model = source.tokens, source.corpus, source.model
 shown_ids = to_show(text, source, cfg.points)
 
 # %%
-from lib.gravity_lm import LMConfig, build, parameters
-from lib.texts import ids_of
-from lib.train import Recipe, train
+from lib.gravity.model import LMConfig, build, parameters
+from lib.gravity.texts import ids_of
+from lib.training.loop import Recipe, train
 
 if model is None:
     config = LMConfig(
@@ -133,7 +133,7 @@ record(parameters=parameters(model), corpus=corpus.name,
 # $a^l$ is the output of attention, so context enters the coordinates with $z^1$.
 
 # %%
-from lib.atlas import collect, project
+from lib.gravity.atlas import collect, project
 
 names = names_of(tokens)  # a label and a kind for every token
 long_ids = first_ids(corpus.valid, tokens,
@@ -161,7 +161,7 @@ record(n_shown=len(shown.ids), n_measured=len(measured.ids))
 # The grey line is the order of reading. Follow it first, then move the slider from layer to layer, then let the buttons colour the points by mass.
 
 # %%
-from lib.atlas_page import atlas_figure
+from lib.gravity.atlas_page import atlas_figure
 
 show(atlas_figure(shown, view))
 
@@ -243,7 +243,7 @@ check_axes(share_solution)
 # The variance that model $M$ leaves is $s_M=\mathrm{RSS}_M/(n-p_M)$. Without taking off the number of parameters $p_M$, a model with many cells would seem to explain much by chance alone. The shares are differences of $s_M/s_0$, and the four sum to 1.
 
 # %%
-from lib.atlas_measures import SHARES, variance_shares
+from lib.gravity.geometry import SHARES, variance_shares
 
 position, token = measured.position, measured.ids
 n_layers = len(measured.z)
@@ -355,7 +355,7 @@ check_context(context_solution)
 # Position fills the picture, so to see the rest it has to go. The long text gives a mean for every position in every layer, and each point of the picture loses the mean of its own. The axes are found once more, from what is left. Put the slider on layer 0 and see where equal characters gather; then go up and see what becomes of these groups.
 
 # %%
-from lib.atlas import position_means, without_position
+from lib.gravity.atlas import position_means, without_position
 
 means = position_means(measured)
 bare = without_position(shown, means)
@@ -375,7 +375,7 @@ show(bare_figure)
 # <!-- alt: A 3D scatter plot with the mean of each position taken out. At layer 0 the points of a character lie in one small clump; in deeper layers the clumps spread into clouds. Colour is kind or mass, a slider picks the layer. -->
 
 # %%
-from lib.atlas_measures import moves
+from lib.gravity.geometry import moves
 
 bare_long = without_position(measured, means)
 going = measured.z[1:] - measured.z[:-1]
@@ -414,7 +414,7 @@ pd.DataFrame({
 # All masses start at 1 and training sets them. Take the rank correlation (Spearman's $\rho$) with the number of occurrences in the training text, and a 95% interval with it.
 
 # %%
-from lib.atlas_measures import rank_correlation
+from lib.gravity.geometry import rank_correlation
 
 counted = ids_of(corpus.train[:5_000_000], tokens)
 counts = torch.bincount(counted, minlength=tokens.vocab)
@@ -446,7 +446,7 @@ table.insert(0, "토큰 수 | tokens", [int(w.sum()) for w, _ in found.values()]
 table
 
 # %% tags=["hide-input"]
-from lib.atlas_page import LOOKS
+from lib.gravity.atlas_page import LOOKS
 
 fig, ax = plt.subplots()
 for kind, (colour, symbol) in LOOKS.items():
@@ -525,8 +525,8 @@ check_rank_correlation(rank_solution)
 # The table of token coordinates has one row a token. At one position the share of the position cancels, so before the normalization the distance of two tokens is the distance of their rows. For each row take the three nearest others: once by distance, once by direction (the cosine, after the mean of the table is taken off). Only tokens seen 100 times or more take part. A model whose coordinates come from position alone, such as the original, has no such table; there the mean coordinates of each token in the last layer are taken, without position.
 
 # %%
-from lib.atlas import token_table
-from lib.atlas_measures import agreement, nearest, shuffled
+from lib.gravity.atlas import token_table
+from lib.gravity.geometry import agreement, nearest, shuffled
 
 
 def unit(rows):
@@ -674,7 +674,7 @@ check_chance(chance_solution)
 # Both maps go into one file. It brings its own drawing program, so it opens without a network, and each point carries token, mass and layer. A character that a character tokenizer never saw is named, and nothing is drawn.
 
 # %%
-from lib.atlas_page import write
+from lib.gravity.atlas_page import write
 
 written = write(
     [("지도", "Atlas", atlas_figure(shown, view)),

@@ -60,9 +60,9 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
 
 use_style()
 
@@ -119,8 +119,8 @@ record(heads=n_heads, axes=axes, d_value=d_value, n_pairs=cfg.pairs,
 # %%
 import torch.nn.functional as F
 
-from lib.gravity import Pull, attend, causal, newton
-from lib.gravity_fast import fast_attend
+from lib.gravity.attention import Pull, attend, causal, newton
+from lib.gravity.fast import fast_attend
 
 
 # %%
@@ -373,7 +373,7 @@ record(off_weights=off_weights, off_mixed=gap(mixed, wanted))
 # A bf16 number has 8 significant bits, two to three decimal digits. The entry added to the key, $b_j-\gamma\|z_j\|^2/C$, is made of squares and large, and the larger a number the larger its rounding error, which goes straight into the logit. The repair is to write one number as two: first the rounded value, then, beside it, what the rounding left, rounded again. The dot product adds the two together.
 
 # %%
-from lib.gravity_fast import split
+from lib.gravity.fast import split
 
 x = torch.tensor([1.2345, -37.77, 1000 / 3], dtype=torch.float64)
 high, low = split(x, torch.bfloat16, 2)
@@ -679,7 +679,7 @@ check_power_vectors(vectors_solution)
 # 이제 표를 통째로 둘 까닭이 없습니다. 헤드 ⟨tile_heads⟩개씩, 쿼리 ⟨tile_rows⟩개와 키 ⟨tile_keys⟩개의 블록 하나만큼 자리를 잡아 두고 그 자리를 계속 다시 씁니다. 블록마다 하는 일은 넷입니다.
 #
 # 1. 행렬곱 한 번으로 $u$를 채웁니다.
-# 2. 그 자리에서 로그를 구하고, $-p$를 곱하고, 지수를 구합니다. $w$가 됩니다. PyTorch의 연산으로 하나씩 하면 블록을 세 번 훑지만, `lib.gravity_kernels`는 numba로 컴파일한 반복문에서 수 하나를 읽어 셋을 다 하고 씁니다. 메모리를 오가는 일이 계산보다 비싸기 때문입니다.
+# 2. 그 자리에서 로그를 구하고, $-p$를 곱하고, 지수를 구합니다. $w$가 됩니다. PyTorch의 연산으로 하나씩 하면 블록을 세 번 훑지만, `lib.gravity.compiled`는 numba로 컴파일한 반복문에서 수 하나를 읽어 셋을 다 하고 씁니다. 메모리를 오가는 일이 계산보다 비싸기 때문입니다.
 # 3. 대각선에 걸린 블록에서는 미래를 0으로 지웁니다. 완전히 미래인 블록은 들르지 않습니다.
 # 4. $Z$에 행의 합을, 출력에 $w\,v$를 더합니다. 나누기는 맨 끝에 한 번 합니다.
 # %% [markdown] tags=["lang-en"]
@@ -689,12 +689,12 @@ check_power_vectors(vectors_solution)
 # Nothing now calls for the whole table. Room is set aside for one block of ⟨tile_rows⟩ queries by ⟨tile_keys⟩ keys, ⟨tile_heads⟩ heads deep, and used over and over. Each block takes four steps.
 #
 # 1. One matrix product fills it with $u$.
-# 2. In place, take the logarithm, multiply by $-p$, take the exponential. That is $w$. PyTorch's operations would go over the block three times; the loop that numba compiles in `lib.gravity_kernels` reads a number, does all three and writes it, because the way to memory and back costs more than the arithmetic.
+# 2. In place, take the logarithm, multiply by $-p$, take the exponential. That is $w$. PyTorch's operations would go over the block three times; the loop that numba compiles in `lib.gravity.compiled` reads a number, does all three and writes it, because the way to memory and back costs more than the arithmetic.
 # 3. In a block on the diagonal, set what is later to 0. Blocks that are later altogether are never visited.
 # 4. Add the row sums to $Z$ and $w\,v$ to the output. Division comes once, at the end.
 
 # %%
-from lib.gravity_fused import HEADS, KEYS, QUERIES, tiles
+from lib.gravity.fused import HEADS, KEYS, QUERIES, tiles
 
 n = max(cfg.lengths)
 cells = [(at.stop - at.start) * (to.stop - to.start) for at, to in tiles(n)]
@@ -779,7 +779,7 @@ check_walk(walk_solution)
 # The only tables are $w$, $S$ and $G$, and each can be made within a block, used and dropped. What has to be kept is $q$, $k$, $v$, $o$ and $Z$, all in proportion to the length. The cell below writes these formulas down for one whole table and compares them with automatic differentiation.
 
 # %%
-from lib.gravity_fused import augmented
+from lib.gravity.fused import augmented
 
 z, _, value = (x[0, 0].detach() if x.dim() == 4 else x
                for x in scene(40, kind=torch.float64))
@@ -920,9 +920,9 @@ exact = attend(*(x.double() for x in (z, mass, value)),
 record(off_flex=gap(mixed, exact))
 
 # %% [markdown] tags=["lang-ko"]
-# float64 기준과의 상대 거리는 ⟨off_flex⟩입니다. `lib.gravity_fast.newton_flex`가 같은 일을 하고, CUDA에서는 컴파일합니다. 알아 둘 것이 둘 있습니다. 함수 밖에서 가져다 쓴 텐서 $b$, $p$의 기울기는 GPU에서 순서 없이 더해지므로 실행할 때마다 마지막 자리가 다를 수 있습니다. 그리고 헤드의 폭은 16의 배수여야 해서 `newton_flex`가 0을 채워 넣습니다.
+# float64 기준과의 상대 거리는 ⟨off_flex⟩입니다. `lib.gravity.fast.newton_flex`가 같은 일을 하고, CUDA에서는 컴파일합니다. 알아 둘 것이 둘 있습니다. 함수 밖에서 가져다 쓴 텐서 $b$, $p$의 기울기는 GPU에서 순서 없이 더해지므로 실행할 때마다 마지막 자리가 다를 수 있습니다. 그리고 헤드의 폭은 16의 배수여야 해서 `newton_flex`가 0을 채워 넣습니다.
 # %% [markdown] tags=["lang-en"]
-# It lies ⟨off_flex⟩ from the float64 reference. `lib.gravity_fast.newton_flex` does the same and compiles it on CUDA. Two things to know: gradients of the tensors that the function takes from outside, $b$ and $p$, are added up in no fixed order on a GPU, so last digits may differ from run to run; and the width of a head must be a multiple of 16, which `newton_flex` reaches by padding with zeros.
+# It lies ⟨off_flex⟩ from the float64 reference. `lib.gravity.fast.newton_flex` does the same and compiles it on CUDA. Two things to know: gradients of the tensors that the function takes from outside, $b$ and $p$, are added up in no fixed order on a GPU, so last digits may differ from run to run; and the width of a head must be a multiple of 16, which `newton_flex` reaches by padding with zeros.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-cutoff -->
@@ -940,8 +940,8 @@ record(off_flex=gap(mixed, exact))
 # The question then is whether neighbours in the text are neighbours in space. Coordinates are mixed from two kinds here: a path that wanders slowly along the text, and points put anywhere, token by token. The share $f$ of the path goes from 1 to 0. In the figure the dashed line is the share of pairs beyond the radius ($f=1$), and the solid lines are the blocks that were in fact skipped.
 
 # %%
-from lib.gravity import squared_distances
-from lib.gravity_fast import chunked, within_reach
+from lib.gravity.attention import squared_distances
+from lib.gravity.fast import chunked, within_reach
 
 
 def wander(follow, heads, n, coord=14):
@@ -1063,8 +1063,8 @@ record("share_path", share, text=f"{share:.1%}")
 
 # %% tags=["hide-input"]
 from lib import data
-from lib.gravity_lm import LMConfig, build
-from lib.train import Recipe, train
+from lib.gravity.model import LMConfig, build
+from lib.training.loop import Recipe, train
 
 text = data.text("tinyshakespeare")
 index = {char: i for i, char in enumerate(sorted(set(text)))}
@@ -1124,7 +1124,7 @@ trained.style.hide(axis="index").format(precision=2)
 # Last, all in one table. Inputs are rounded to each precision first, and outputs compared with the float64 reference on the same numbers. The rows named “the reference's answer” show what writing that answer down in the precision costs; no form of the same kernel can do better.
 
 # %%
-from lib.gravity_fast import gaussian_sdpa
+from lib.gravity.fast import gaussian_sdpa
 
 
 def naive_gaussian(z, mass, value, pull):

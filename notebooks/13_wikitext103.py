@@ -52,10 +52,17 @@ import torch
 from matplotlib import pyplot as plt
 
 from lib.data import ROOT, describe, text
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import bilingual, record, used, wrote
-from lib.screening import BUDGETS, REPORTED, VARIANTS, plan, screen, size_of
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import bilingual, record, used, wrote
+from lib.workbench.ngt.screening import (
+    BUDGETS,
+    REPORTED,
+    VARIANTS,
+    plan,
+    screen,
+    size_of,
+)
 
 use_style()
 

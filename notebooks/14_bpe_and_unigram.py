@@ -55,9 +55,9 @@ import regex
 
 import lib
 from lib import data
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record, used
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record, used
 
 # %% tags=["hide-input"]
 expect(int, seed=seed)
@@ -454,8 +454,8 @@ record(tree_en=english, tree_ko=korean, roots_en=roots[0], roots_ko=roots[1],
 # English trees grow to the end of the word; Korean ones do not even cover a syllable. A Hangul syllable is 3 bytes in UTF-8, so where no tree grows it is spread over two or three tokens. [Chapter 1](#vectors-pieces) measured tokens per character; here we count over how many tokens one syllable is spread, in the first ⟨n_syllables⟩ syllables of the Korean text.
 
 # %%
-from lib.distill import piece_bytes
-from lib.tokenizer_files import load_tokenizer
+from lib.data.tokenizer_files import load_tokenizer
+from lib.tokens.distill import piece_bytes
 
 
 def tokens_each(tokenizer, text):

@@ -65,8 +65,8 @@ output_dir: str = None  # of tokenizer.json; None: artifacts/tokenizers/…
 from pathlib import Path
 
 from lib import data
-from lib.figures import use_style
-from lib.profile import expect, settings
+from lib.page.figures import use_style
+from lib.page.profile import expect, settings
 
 expect(str | None, output_dir=output_dir)
 expect(float, held_out=held_out)
@@ -105,8 +105,8 @@ from itertools import pairwise
 
 import pandas as pd
 
-from lib.distill import merge_table, piece_bytes
-from lib.results import record, used
+from lib.page.record import record, used
+from lib.tokens.distill import merge_table, piece_bytes
 
 teacher = data.gpt2_tokenizer()
 pieces = piece_bytes(teacher)  # the bytes of each id
@@ -174,7 +174,7 @@ table([(rank, shown([left, right]), shown(parts))
 # %%
 import math
 
-from lib.certificates import all_cuts
+from lib.tokens.certificates import all_cuts
 
 rank_of = {left + right: rank for (left, right), rank in merges.items()}
 formulas = {
@@ -207,7 +207,7 @@ pd.DataFrame(rows).T.round(2)
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lib.figures import COLOURS, show
+from lib.page.figures import COLOURS, show
 
 
 def arc(axes, i, j, up, **style):
@@ -315,8 +315,8 @@ show(fig)
 # %%
 from collections import Counter
 
-from lib.distill import count_words
-from lib.gather import FOUND, MADE, gather, made
+from lib.data.mixture import FOUND, MADE, gather, made
+from lib.tokens.distill import count_words
 
 train, held = gather(int(cfg.corpus_mb * 1e6), held_out)
 train_words = count_words(teacher, (document.text for document in train))
@@ -334,7 +334,7 @@ for kind in MADE:
     held_words[kind] = count_words(teacher, [text])
 
 # %%
-from lib.recombine import recombined
+from lib.tokens.augmentation import recombined
 
 known = {word.decode(): count for word, count in train_words.items()}
 for word in recombined(known, min(2 * len(known), 12 * cfg.made_items), seed):
@@ -418,7 +418,7 @@ table([(NAMES[kind], size(train, kind), size(held, kind),
 # Hugging Face `tokenizers`.
 
 # %%
-from lib.distill import (
+from lib.tokens.distill import (
     bpe_cuts,
     closed_form_scores,
     unigram_cuts,
@@ -535,7 +535,7 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 # $M = 0.1$ 이상이 되고 점수는 더 움직이지 않습니다. 한 낱말을 고치면 그 조각을 함께 쓰는
 # 다른 낱말의 마진도 달라집니다.
 #
-# 실제 어휘에는 항목이 ⟨vocab_size⟩개 있고, 배울 낱말은 ⟨words⟩개입니다. `lib.lattice`는 낱말마다
+# 실제 어휘에는 항목이 ⟨vocab_size⟩개 있고, 배울 낱말은 ⟨words⟩개입니다. `lib.tokens.lattice`는 낱말마다
 # 격자의 호를 미리 늘어놓고, 경쟁 경로를 동적 계획법으로 정확히 찾습니다. 상태는
 # 위치와, 정답 경로를 벗어났는지의 쌍입니다. $M$과 $\eta$를 네 단계로 줄이고, 훑기의 마지막 30%
 # 동안의 점수를 평균합니다. 절반이 지나면 어떤 점수로도 맞출 수 없어 보이는 낱말, 곧
@@ -549,7 +549,7 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 # that share its pieces.
 #
 # The real vocabulary has ⟨vocab_size⟩ entries, and there are ⟨words⟩ words to learn from.
-# `lib.lattice` lays out the arcs of each word beforehand and finds the rival
+# `lib.tokens.lattice` lays out the arcs of each word beforehand and finds the rival
 # exactly, by dynamic programming over two things: the position, and whether the path
 # has left the gold one. $M$ and $\eta$ shrink in four stages, and the scores of
 # the last 30% of the passes are averaged. After half of the passes, words that lose by far are
@@ -560,8 +560,8 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 # %%
 import time
 
-from lib.distill import LONGEST, learn_scores
-from lib.lattice import build_lattices, build_trie, wrong_words
+from lib.tokens.distill import LONGEST, learn_scores
+from lib.tokens.lattice import build_lattices, build_trie, wrong_words
 
 words = list(dict.fromkeys([*train_words, *made_words, *vocabulary]))
 words = [word for word in words if len(word) <= LONGEST]
@@ -641,8 +641,8 @@ show(fig)
 # %%
 from tokenizers import Tokenizer
 
-from lib.distill import save_unigram, whole_pieces
-from lib.lattice import best_paths
+from lib.tokens.distill import save_unigram, whole_pieces
+from lib.tokens.lattice import best_paths
 
 final = whole_pieces(pieces, learned.scores)
 alone = folder.with_name(folder.name + "_scores_only")
@@ -762,7 +762,7 @@ show(fig, table=pd.DataFrame(
 # %%
 from html import escape
 
-from lib.distill import to_chars
+from lib.tokens.distill import to_chars
 
 formula = unigram_tokenizer(teacher, scores["-log(rank + 300)"])
 examples = ["hugs", "positional", " lighthouses", " unhappiness",
@@ -873,7 +873,7 @@ show(fig)
 # sum only, so `p·pp`, whose last piece is longer, stays.
 
 # %%
-from lib.certificates import demands, is_tie
+from lib.tokens.certificates import demands, is_tie
 
 
 def gold_path(word):
@@ -914,7 +914,7 @@ table(rows, "낱말 | word", "BPE",
 # the real vocabulary of GPT-2. The arithmetic below is in integers and fractions only.
 
 # %%
-from lib.certificates import opposite, total
+from lib.tokens.certificates import opposite, total
 
 first, second = opposite(demands(gold_path(b" 00822280"), vocabulary),
                          demands(gold_path(b" 00828082"), vocabulary))
@@ -977,8 +977,8 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
 # look for groups that add up to nothing. All that are found are summed in fractions.
 
 # %%
-from lib.certificates import Demand, certificates
-from lib.lattice import margins, rival_paths
+from lib.tokens.certificates import Demand, certificates
+from lib.tokens.lattice import margins, rival_paths
 
 asked = [word for word, m in zip(words, margins(lattices, final),
                                  strict=True) if m < 0.06 and len(word) < 25]
@@ -1104,7 +1104,7 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # First the theorem, on `hugs`.
 
 # %%
-from lib.neighbours import Neighbours
+from lib.tokens.neighbours import Neighbours
 
 beside = Neighbours(pieces, merges)
 ids = {piece: n for n, piece in enumerate(pieces) if piece}
@@ -1135,9 +1135,9 @@ table([(shown(cut), ", ".join(
 # they cannot reach a word that BPE breaks inside characters only.
 
 # %%
-from lib.exactness import rules_pattern, with_rules
-from lib.fidelity import differing
-from lib.mending import mend
+from lib.tokens.fidelity import differing
+from lib.tokens.mending import mend
+from lib.tokens.sound_cuts import rules_pattern, with_rules
 
 bad_words = differing(teacher, student, train_words)
 rules, unmended = mend(teacher, student, [w.decode() for w in bad_words])
@@ -1196,7 +1196,7 @@ table([(f"{shown([r.prefix.encode()])} | {shown([r.context.encode()])}",
 # from training text only.
 
 # %%
-from lib.fidelity import compare, share_wrong
+from lib.tokens.fidelity import compare, share_wrong
 
 off = {kind: differing(teacher, exact, counts)
        for kind, counts in held_words.items()}

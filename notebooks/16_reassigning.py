@@ -50,11 +50,11 @@ import numpy as np
 import pandas as pd
 
 from lib import data
-from lib.figures import COLOURS, PAPER, show, use_style
-from lib.gather import gather
-from lib.profile import expect, settings
-from lib.results import record
-from lib.tokenizer_files import load_tokenizer
+from lib.data.mixture import gather
+from lib.data.tokenizer_files import load_tokenizer
+from lib.page.figures import COLOURS, PAPER, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
 
 # %% tags=["hide-input"]
 expect(float, share=share)
@@ -99,7 +99,7 @@ record(domain_ko=data.describe("korean", "ko"), held=len(held),
        domain_en=data.describe("korean", "en"), train=len(train))
 
 # %%
-from lib.vocabulary_select import lengths
+from lib.vocabulary.select import lengths
 
 
 def per_character(tokenizer, texts):
@@ -133,7 +133,7 @@ prices.round(2)
 # A piece of a byte pair encoding (BPE) is two earlier pieces joined. Take one out, and no piece that is made by way of it can be made any more. For each piece, `made_by_way_of` counts how many those are.
 
 # %%
-from lib.distill import merge_table, piece_bytes
+from lib.tokens.distill import merge_table, piece_bytes
 
 
 def made_by_way_of(teacher):
@@ -147,7 +147,7 @@ def made_by_way_of(teacher):
 
 
 # %% tags=["hide-input"]
-from lib.distill import bpe_cuts, count_words
+from lib.tokens.distill import bpe_cuts, count_words
 
 
 def used(teacher, texts):
@@ -181,7 +181,7 @@ pd.DataFrame(rows).T.map("{:,}".format)
 # A Unigram has no such ways. Each piece has a score of its own, and changing one changes that one. So the two tokenizers are [distilled](15_tokenizer_distillation.ipynb) into Unigrams first.
 
 # %%
-from lib.distill import distill
+from lib.tokens.distill import distill
 
 unigrams = {}
 for name, teacher in teachers.items():
@@ -219,8 +219,8 @@ pd.DataFrame({name: {
 # tokens, because each of these places is cut again with the pieces that are left. Those are used more often from then on, and so are needed more. The cheapest goes first, one after another; of equals the one with the highest id, the latest merge. Special tokens and the pieces of one byte stay: with all of these any text can be written. The choice itself counts in general and Korean text together, with the new pieces already in; the figure below looks at general text alone.
 
 # %%
-from lib.vocabulary_remap import unigram_pieces, unigram_scores
-from lib.vocabulary_select import spare_tokens, uses_of
+from lib.vocabulary.reassign import unigram_pieces, unigram_scores
+from lib.vocabulary.select import spare_tokens, uses_of
 
 unigram = unigrams["SmolLM2"]
 pieces, scores = unigram_pieces(unigram), unigram_scores(unigram)
@@ -261,7 +261,7 @@ show(fig)
 # $$ T(S) = \sum_w n_w \min_{y \in \operatorname{cuts}_S(w)} |y| $$
 
 # %%
-from lib.vocabulary_search import fewest_tokens
+from lib.vocabulary.search import fewest_tokens
 
 counts = {"영화": 10, "영화관": 4, "영": 3, "화면": 5}
 letters = {letter for word in counts for letter in word}
@@ -294,7 +294,7 @@ pd.DataFrame({name: {
 # 3. Pieces inside and outside are exchanged, one against one. What has been moved is held for a while, so that the search does not run in circles.
 
 # %%
-from lib.vocabulary_select import select_pieces
+from lib.vocabulary.select import select_pieces
 
 selections = {}
 for name, unigram in unigrams.items():
@@ -326,9 +326,9 @@ pd.DataFrame({name: {
 # There are two marks to beat. One is to **go on** learning as many merges of BPE from the same text. The other is to learn more merges (⟨greedy_merges⟩ for SmolLM2), keep those used most, and cut into the fewest tokens. Both only add to the vocabulary and give nothing up, so the comparison favours them.
 
 # %%
-from lib.vocabulary_baselines import continued_bpe, continued_merges, tokens_of
-from lib.vocabulary_remap import remap_tokenizer
-from lib.vocabulary_search import most_used
+from lib.vocabulary.baselines import continued_bpe, continued_merges, tokens_of
+from lib.vocabulary.reassign import remap_tokenizer
+from lib.vocabulary.search import most_used
 
 remapped, merges, results = {}, {}, {}
 for name, teacher in teachers.items():
@@ -401,7 +401,7 @@ show(fig)
 # What was chosen is written into `remap_rules.yaml`, one rule a line: the id, the piece it has meant, the piece it is to mean. A piece that is no whole text has `!bytes` before it.
 
 # %%
-from lib.vocabulary_remap import write_rules
+from lib.vocabulary.reassign import write_rules
 
 unigram, rules = unigrams["SmolLM2"], selections["SmolLM2"].rules
 folder = Path(tempfile.mkdtemp())
@@ -415,7 +415,7 @@ print("\n".join(text.splitlines()[:20]))
 # Editing by hand goes wrong at times. All rules are checked before any is used; if one is wrong, one sentence tells the line, what is wrong and what to do, and nothing is written. Here are rules that are wrong in several ways.
 
 # %%
-from lib.vocabulary_remap import RuleError, read_rules, shown_piece
+from lib.vocabulary.reassign import RuleError, read_rules, shown_piece
 
 one, two = rules[0].id, rules[1]
 good = f"- {{id: {two.id}, old: {shown_piece(two.old)}, new: \"나무꾼\"}}\n"
@@ -487,7 +487,7 @@ pd.DataFrame(checks).map("{:,}".format)
 # The theorem is checked on text as well: of the lines of the general text, those that meet its condition are encoded before and after. Decoding is tried on characters drawn at random from all of Unicode, too.
 
 # %%
-from lib.distill import to_chars
+from lib.tokens.distill import to_chars
 
 before, after = unigrams["SmolLM2"], remapped["SmolLM2"]
 news, taken = {to_chars(r.new) for r in rules}, {r.id for r in rules}

@@ -45,9 +45,9 @@ import torch
 from matplotlib import pyplot as plt
 
 from lib import data
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record
 
 use_style()
 names = ("reviews", "pieces", "documents", "letters", "passes", "read",
@@ -72,7 +72,7 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # The model is SmolLM2-135M-Instruct, the domain Korean text. `korean_swap` does the two stages before this one at small scale: it distills the BPE into a Unigram with the same ids, and then gives ⟨n_new⟩ ids that are hardly used to the pieces that save most tokens of the Korean text. The size of the vocabulary stays.
 
 # %%
-from lib.vocabulary_small import korean_swap
+from lib.vocabulary.small import korean_swap
 
 swap = korean_swap(
     reviews=cfg.reviews, pieces=cfg.pieces, documents=cfg.documents,
@@ -81,7 +81,7 @@ original, unigram, remapped = swap.original, swap.unigram, swap.remapped
 held, prose = swap.held, swap.prose
 
 # %%
-from lib.vocabulary_align import reassigned
+from lib.vocabulary.rows import reassigned
 
 change = reassigned(original, remapped)
 
@@ -122,8 +122,8 @@ pd.DataFrame(
 # `<|endoftext|>` stands before every document, so that its first token counts as well; the end is not asked for. The texts are ⟨n_held⟩ Korean documents that had no part in choosing pieces, and ⟨n_prose⟩ pieces of English Wikipedia.
 
 # %%
-from lib.bits import bits_per_byte
-from lib.vocabulary_align import load_model, untie
+from lib.vocabulary.bits_per_byte import bits_per_byte
+from lib.vocabulary.rows import load_model, untie
 
 model = load_model(str(data.path("smollm2"))).to(cfg.device)
 model.model.layers = model.model.layers[:cfg.layers]
@@ -193,7 +193,7 @@ pd.DataFrame(
 # In SmolLM2 and GPT-2 the input table and the output table are one. A row does two jobs there: going in it carries the meaning of its piece, going out it answers, by a dot product with the hidden state, whether the piece comes next. To see the two apart, the cell above parted the tables (`untie`). Parting alone changes no logit.
 
 # %%
-from lib.vocabulary_align import make_rows, put_rows
+from lib.vocabulary.rows import make_rows, put_rows
 
 old_rows = model.get_input_embeddings().weight[change.ids].detach().clone()
 reading = [*swap.domain[:cfg.read],
@@ -215,7 +215,7 @@ def sides(strategy):
         yield strategy, side, *bits
 
 # %%
-from lib.vocabulary_align import CLOSED
+from lib.vocabulary.rows import CLOSED
 
 found = [row for strategy in CLOSED for row in sides(strategy)]
 

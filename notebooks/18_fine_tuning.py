@@ -55,9 +55,9 @@ import torch
 from matplotlib import pyplot as plt
 
 from lib import data
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record, used
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record, used
 
 use_style()
 
@@ -87,7 +87,7 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # The compute that a Transformer spends on a token does not depend on how many bytes of text the token carries. So **equal compute is an equal number of tokens**. Both models take as many steps, with as many tokens each, and learn as many numbers. Two things differ: how much text those tokens carry, and how new rows are treated. The swapped model spends its first steps on them alone, and their learning rate is larger.
 
 # %%
-from lib.vocabulary_small import korean_swap
+from lib.vocabulary.small import korean_swap
 
 swap = korean_swap(
     reviews=cfg.reviews, pieces=cfg.pieces, documents=cfg.documents,
@@ -96,7 +96,7 @@ original, remapped = swap.original, swap.remapped
 held, prose = swap.held, swap.prose
 
 # %%
-from lib.vocabulary_train import Mixed, windows
+from lib.vocabulary.tune import Mixed, windows
 
 need = cfg.steps * cfg.batch
 replay = [part for part in data.text("tinyshakespeare").split("\n\n") if part]
@@ -126,7 +126,7 @@ record(n_bytes=sum(len(text.encode()) for text in held),
 #
 # $$G_r \leftarrow \begin{cases} G_r & r\text{이 새 번호} \\ 0 & \text{그 밖}\end{cases}$$
 #
-# `lib.vocabulary_light`는 새 행들을 표 밖에 따로 두고 스텝마다 표에 끼워 넣습니다. 그러면 AdamW의 두 평균도 이 행들의 것만 있으면 되고, 다른 행은 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
+# `lib.vocabulary.light`는 새 행들을 표 밖에 따로 두고 스텝마다 표에 끼워 넣습니다. 그러면 AdamW의 두 평균도 이 행들의 것만 있으면 되고, 다른 행은 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-rows -->
 # ## The new rows alone
@@ -135,11 +135,11 @@ record(n_bytes=sum(len(text.encode()) for text in held),
 #
 # $$G_r \leftarrow \begin{cases} G_r & r\text{ is a new id} \\ 0 & \text{otherwise}\end{cases}$$
 #
-# `lib.vocabulary_light` keeps the new rows outside of the table and puts them in at each step. AdamW then needs its two averages for these rows only, and not one bit of any other changes. The new rows are few, so their learning rate can be large.
+# `lib.vocabulary.light` keeps the new rows outside of the table and puts them in at each step. AdamW then needs its two averages for these rows only, and not one bit of any other changes. The new rows are few, so their learning rate can be large.
 
 # %%
-from lib.bits import bits_per_byte
-from lib.vocabulary_align import (
+from lib.vocabulary.bits_per_byte import bits_per_byte
+from lib.vocabulary.rows import (
     load_model,
     make_rows,
     put_rows,
@@ -192,7 +192,7 @@ def measure(model, name):
 # $r$ is the rank, and $s$ a constant that sets the size of the addition, here 2. $B$ starts at 0, so nothing is different at first. The new rows have to learn fast in this phase as well. Adam moves each number by about its rate, so a row written as $e+fz$, of which $z$ learns, moves $f$ times as fast. At the end the products and the rows become part of the model. The untouched model skips the first phase and spends all its steps on the second; having no new rows, it learns as many rows of the tokens that Korean uses most.
 
 # %%
-from lib.vocabulary_train import fine_tune, phases
+from lib.vocabulary.tune import fine_tune, phases
 
 
 def tune(name):
@@ -215,9 +215,9 @@ def tune(name):
     return model
 
 # %% [markdown] tags=["lang-ko"]
-# `fine_tune`은 `lib.train.fit`을 두 번 부를 뿐입니다. 혼합 정밀도(mixed precision), 기울기 누적(gradient accumulation), 체크포인트(checkpoint), 이어서 하기는 모두 [5장](05_training.ipynb)의 것입니다. 먼저 한 스텝만 학습시켜, 새 행 말고는 정말 그대로인지 봅니다.
+# `fine_tune`은 `lib.training.loop.fit`을 두 번 부를 뿐입니다. 혼합 정밀도(mixed precision), 기울기 누적(gradient accumulation), 체크포인트(checkpoint), 이어서 하기는 모두 [5장](05_training.ipynb)의 것입니다. 먼저 한 스텝만 학습시켜, 새 행 말고는 정말 그대로인지 봅니다.
 # %% [markdown] tags=["lang-en"]
-# `fine_tune` does no more than call `lib.train.fit` twice: mixed precision, accumulation, checkpoints and resuming are those of [chapter 05](05_training.ipynb). First a single step, to see that nothing but the new rows moves.
+# `fine_tune` does no more than call `lib.training.loop.fit` twice: mixed precision, accumulation, checkpoints and resuming are those of [chapter 05](05_training.ipynb). First a single step, to see that nothing but the new rows moves.
 
 # %%
 model = prepared("swapped")
@@ -412,7 +412,7 @@ told.sort_values(told.columns[1]).map(
 #
 # ```sh
 # ./setup_and_run.sh run train
-# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ivr train
 # ```
 #
 # 배치 하나를 프로세스들이 나누어 맡고, 손실(loss)은 **합과 토큰 수**로 따로 모읍니다. 프로세스마다 평균을 낸 다음 그 평균들을 평균하면, 토큰이 적은 쪽이 너무 크게 셉니다([연습 2](#tune-exercise-mean)). 결과는 `artifacts/training/`에 놓이고 `AutoModelForCausalLM`과 `AutoTokenizer`로 열립니다.
@@ -424,7 +424,7 @@ told.sort_values(told.columns[1]).map(
 #
 # ```sh
 # ./setup_and_run.sh run train
-# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ivr train
 # ```
 #
 # The processes share out each batch, and the loss is gathered as a **sum and a number of tokens**. A mean of the means of each process would count parts with few tokens too much ([exercise 2](#tune-exercise-mean)). The result lies in `artifacts/training/` and opens with `AutoModelForCausalLM` and `AutoTokenizer`.

@@ -62,12 +62,12 @@ norm_first = True  # normalise before each part; False: after it, as the paper
 # %% tags=["hide-input"]
 import pandas as pd
 
-from lib import analyses as five
-from lib import workbench as bench
-from lib import workbench_files as files
-from lib.figures import show, use_style
-from lib.profile import settings
-from lib.results import record, wrote
+from lib.page.figures import show, use_style
+from lib.page.profile import settings
+from lib.page.record import record, wrote
+from lib.trace import analyses as five
+from lib.workbench.transformer import files
+from lib.workbench.transformer import training as bench
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -459,10 +459,10 @@ pd.Series(tried, name="검증 손실 | validation loss",
 # <!-- label: bench-processes -->
 # ## 여러 프로세스, GPU, wandb
 #
-# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.workbench`를 직접 부릅니다. 한 배치를 프로세스들이 나누어 맡고 토큰의 전체 수로 평균을 내므로, 손실은 프로세스 하나로 학습할 때와 반올림만큼만 다릅니다. `--multi_gpu`는 GPU가 없어도 필요합니다. accelerate는 이 옵션이 있어야 프로세스를 여럿 띄웁니다.
+# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.workbench.transformer.training`를 직접 부릅니다. 한 배치를 프로세스들이 나누어 맡고 토큰의 전체 수로 평균을 내므로, 손실은 프로세스 하나로 학습할 때와 반올림만큼만 다릅니다. `--multi_gpu`는 GPU가 없어도 필요합니다. accelerate는 이 옵션이 있어야 프로세스를 여럿 띄웁니다.
 #
 # ```sh
-# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench version=pytorch epochs=2
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.transformer version=pytorch epochs=2
 # ```
 #
 # GPU가 있으면 `device`를 `auto`로 두기만 하면 됩니다. `mixed_precision`의 `bf16`은 CPU에서도 돌지만 빨라지지는 않고, `fp16`은 GPU에서만 됩니다. `wandb`를 켜면 손실을 Weights & Biases에 보냅니다. 켜지 않으면 설치되어 있지 않아도 됩니다.
@@ -470,10 +470,10 @@ pd.Series(tried, name="검증 손실 | validation loss",
 # <!-- label: bench-processes -->
 # ## Several processes, a GPU, wandb
 #
-# A notebook runs in one process. To train with several, call `lib.workbench` itself. The processes share each batch and take the mean over all its tokens, so the losses differ from those of one process by rounding only. `--multi_gpu` is needed without a GPU too: accelerate starts several processes only when it is given.
+# A notebook runs in one process. To train with several, call `lib.workbench.transformer.training` itself. The processes share each batch and take the mean over all its tokens, so the losses differ from those of one process by rounding only. `--multi_gpu` is needed without a GPU too: accelerate starts several processes only when it is given.
 #
 # ```sh
-# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench version=pytorch epochs=2
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.transformer version=pytorch epochs=2
 # ```
 #
 # With a GPU, leave `device` at `auto`. The `bf16` of `mixed_precision` works on a CPU too, though no faster; `fp16` needs a GPU. With `wandb` on, losses go to Weights & Biases; with it off, it need not be installed.

@@ -80,14 +80,14 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from lib import ngt
-from lib.chat import reply
 from lib.data import ROOT
-from lib.figures import COLOURS, show, use_style
-from lib.gravity_lm import LanguageModel, parameters
-from lib.ngt_log import scalars
-from lib.profile import expect, settings
-from lib.results import record, used, wrote
+from lib.gravity.model import LanguageModel, parameters
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record, used, wrote
+from lib.workbench.chat import reply
+from lib.workbench.ngt import training as ngt
+from lib.workbench.ngt.log import scalars
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -368,11 +368,11 @@ pd.DataFrame({
 # <!-- label: ngtbench-processes -->
 # ## 여러 프로세스와 GPU
 #
-# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.ngt`를 직접 부릅니다. 옵션은 `name=value`처럼 적습니다. 배치 하나를 프로세스들이 나누어 맡으므로 `batch_size`는 그대로 두면 됩니다.
+# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.workbench.ngt.training`를 직접 부릅니다. 옵션은 `name=value`처럼 적습니다. 배치 하나를 프로세스들이 나누어 맡으므로 `batch_size`는 그대로 두면 됩니다.
 #
 # ```sh
-# .venv/bin/python -m lib.ngt max_steps=200 kernel=gaussian
-# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.ngt max_steps=200
+# .venv/bin/python -m lib.workbench.ngt max_steps=200 kernel=gaussian
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ngt max_steps=200
 # ```
 #
 # GPU가 있으면 `device`를 `auto`로 두기만 하면 됩니다. 메모리가 모자라면 `gradient_accumulation_steps`를 올리십시오. 기울기 누적(gradient accumulation)은 배치 하나를 여러 부분으로 나누어 계산하고 합치므로, 한 번에 계산한 것과 반올림만큼만 다릅니다.
@@ -380,11 +380,11 @@ pd.DataFrame({
 # <!-- label: ngtbench-processes -->
 # ## Several processes, a GPU
 #
-# A notebook runs in one process. To train with several, call `lib.ngt` itself, with options as `name=value`. The processes share each batch, so `batch_size` stays what it is.
+# A notebook runs in one process. To train with several, call `lib.workbench.ngt.training` itself, with options as `name=value`. The processes share each batch, so `batch_size` stays what it is.
 #
 # ```sh
-# .venv/bin/python -m lib.ngt max_steps=200 kernel=gaussian
-# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.ngt max_steps=200
+# .venv/bin/python -m lib.workbench.ngt max_steps=200 kernel=gaussian
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ngt max_steps=200
 # ```
 #
 # With a GPU, leave `device` at `auto`. If memory runs out, raise `gradient_accumulation_steps`: gradient accumulation computes a batch in parts and adds them up, and differs from the whole by rounding only.

@@ -70,15 +70,15 @@ import itertools
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from lib import vocabulary
 from lib.data import ROOT
-from lib.figures import COLOURS, show, use_style
-from lib.profile import expect, settings
-from lib.results import record, wrote
-from lib.stages import TREE, shown
-from lib.tokenizer_files import load_tokenizer
-from lib.vocabulary_corpus import cleaned
-from lib.vocabulary_report import report
+from lib.data.tokenizer_files import load_tokenizer
+from lib.page.figures import COLOURS, show, use_style
+from lib.page.profile import expect, settings
+from lib.page.record import record, wrote
+from lib.workbench.ivr import pipeline as vocabulary
+from lib.workbench.ivr.artifacts import TREE, shown
+from lib.workbench.ivr.corpora import cleaned
+from lib.workbench.ivr.report import report
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -364,11 +364,11 @@ pd.DataFrame(
 # <!-- label: ivr-processes -->
 # ## 여러 프로세스와 GPU
 #
-# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.vocabulary`를 직접 부릅니다. 옵션은 `name=value`처럼 적습니다. 배치 하나를 프로세스들이 나누어 맡으므로 `batch_size`는 그대로 두면 됩니다.
+# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.workbench.ivr.pipeline`를 직접 부릅니다. 옵션은 `name=value`처럼 적습니다. 배치 하나를 프로세스들이 나누어 맡으므로 `batch_size`는 그대로 두면 됩니다.
 #
 # ```sh
-# .venv/bin/python -m lib.vocabulary init..align
-# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+# .venv/bin/python -m lib.workbench.ivr init..align
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ivr train
 # ```
 #
 # `--multi_gpu`는 GPU가 없어도 필요합니다. accelerate는 이 옵션이 있어야 프로세스를 여럿 띄웁니다. GPU가 있으면 `device`를 `auto`로 두기만 하면 됩니다.
@@ -376,11 +376,11 @@ pd.DataFrame(
 # <!-- label: ivr-processes -->
 # ## Several processes, a GPU
 #
-# A notebook runs in one process. To train with several, call `lib.vocabulary` itself, with options as `name=value`. The processes share each batch, so `batch_size` stays what it is.
+# A notebook runs in one process. To train with several, call `lib.workbench.ivr.pipeline` itself, with options as `name=value`. The processes share each batch, so `batch_size` stays what it is.
 #
 # ```sh
-# .venv/bin/python -m lib.vocabulary init..align
-# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.vocabulary train
+# .venv/bin/python -m lib.workbench.ivr init..align
+# .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ivr train
 # ```
 #
 # `--multi_gpu` is needed without a GPU too: accelerate starts several processes only when it is given. With a GPU, leave `device` at `auto`.

@@ -49,7 +49,7 @@ display({{"image/svg+xml": "<svg viewBox='0 0 1 1'></svg>"}}, raw=True)
 # Figure ⟨answer⟩ <!-- alt: One empty figure ⟨answer⟩ -->
 
 # %%
-from lib.results import record
+from lib.page.record import record
 open({counter!r}, "a").write("{number}\\n")
 {code}
 record(answer=1)

@@ -8,8 +8,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lib.models import quiet
-from lib.vocabulary import Options
+from lib.data.pretrained import quiet
+from lib.workbench.ivr.pipeline import Options
 
 TEXTS = [
     "The vocabulary of a model is chosen once.",

@@ -1,4 +1,4 @@
-"""lib.analyses: numbers from real computations, figures that draw without a warning."""
+"""The five analyses: numbers of real computations, figures drawn without a warning."""
 
 import json
 import math
@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from lib import analyses
-from lib.analyses import (
+from lib.page.figures import to_svg, use_style
+from lib.trace import analyses
+from lib.trace.analyses import (
     Snapshots,
     active_units,
     as_matrix,
@@ -39,9 +40,8 @@ from lib.analyses import (
     readable,
     save_png,
 )
-from lib.analysis_figures import romanise
-from lib.figures import to_svg, use_style
-from lib.trace import trace
+from lib.trace.figures import romanise
+from lib.trace.recorder import trace
 
 whole = pytest.mark.parametrize("family", zoo.WHOLE)
 KOREAN = ["2026", "년", " ", "3월", "$x$", "猫", "</s>"]
@@ -262,7 +262,7 @@ def test_gradient_norms_add_up_to_that_of_the_whole_model(family):
 
 
 def counted(model):
-    from lib.trace_layout import layout
+    from lib.trace.layout import layout
 
     parts = layout(model)
     found = [module for _, module in parts.embeddings] + list(parts.last.values())
@@ -448,7 +448,7 @@ def test_snapshots_are_taken_every_n_steps_and_at_the_end():
     model, batch = zoo.make("our decoder")
     snapshots = Snapshots(batch, every=3)
 
-    class Step:  # as lib.train.fit tells it
+    class Step:  # as lib.training.loop.fit tells it
         def __init__(self, step):
             self.step, self.steps, self.model = step, 7, model
 

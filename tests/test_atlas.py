@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
-from lib.atlas import (
+from lib.gravity.atlas import (
     Atlas,
     collect,
     kind_of,
@@ -22,7 +22,8 @@ from lib.atlas import (
     to_show,
     without_position,
 )
-from lib.atlas_measures import (
+from lib.gravity.atlas_page import atlas_figure, place_for, write
+from lib.gravity.geometry import (
     SHARES,
     agreement,
     moves,
@@ -31,11 +32,10 @@ from lib.atlas_measures import (
     shuffled,
     variance_shares,
 )
-from lib.atlas_page import atlas_figure, place_for, write
-from lib.checkpoint import CheckpointError, save, whole
-from lib.gravity_lm import LMConfig, build
-from lib.text_tokenizers import BpeTokens, CharTokens
-from lib.texts import ids_of
+from lib.gravity.model import LMConfig, build
+from lib.gravity.texts import ids_of
+from lib.gravity.tokenizers import BpeTokens, CharTokens
+from lib.training.checkpoint import CheckpointError, save, whole
 from tests.site.conftest import BROWSERS
 
 TEXT = "To be, or not to be: <b>that</b> is the question & 3 more.\n" * 3

@@ -1,4 +1,4 @@
-"""lib.attention against torch's own attention, and the laws that it obeys."""
+"""Attention against torch's own, and the laws that it obeys."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.attention import (
+from lib.attention.dot_product import (
     apply_rotary,
     attention_logits,
     causal_mask,

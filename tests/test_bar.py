@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lib import train
-from lib.bar import Bar
-from lib.train import Recipe, fit
+from lib.training import loop as train
+from lib.training.loop import Recipe, fit
+from lib.training.progress import Bar
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from book.parameters import parameters_of
 from book.report import as_markdown, key_results, table
 from book.sync import sync_one
 from lib.commands import module_command
-from lib.profile import PROFILES
+from lib.page.profile import PROFILES
 
 TOML = """\
 profiles = ["smoke", "book", "gpu"]
@@ -45,7 +45,7 @@ layers = [0, 1]
 limit: float = None  # the profile decides
 
 # %%
-from lib.results import record
+from lib.page.record import record
 record(tokens=len(sentence), total=steps * 2)
 print(sentence, steps, rate, wide, layers, limit)
 """

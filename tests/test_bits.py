@@ -20,7 +20,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from lib.bits import Bits, bits_per_byte, document_nats, start_token
+from lib.vocabulary.bits_per_byte import Bits, bits_per_byte, document_nats, start_token
 
 START = 0
 

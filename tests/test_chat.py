@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from book import cli
-from lib.chat import ChatError, chat_widget, main, reply
-from lib.checkpoint import CheckpointError, load_model, save, whole
-from lib.gravity_lm import LMConfig, build
-from lib.text_tokenizers import BpeTokens, CharTokens, TiktokenTokens
+from lib.gravity.load import load_model
+from lib.gravity.model import LMConfig, build
+from lib.gravity.tokenizers import BpeTokens, CharTokens, TiktokenTokens
+from lib.training.checkpoint import CheckpointError, save, whole
+from lib.workbench.chat import ChatError, chat_widget, main, reply
 from tests import legacy_files
 
 ROOT = Path(__file__).parents[1]
@@ -259,13 +260,14 @@ def test_the_verb_goes_to_the_chat_with_its_words_as_they_were(monkeypatch):
     monkeypatch.setattr(cli, "ready", lambda profile, data: ("PYTHON", {}))
     monkeypatch.setattr(cli, "become", lambda *made_of: made.append(made_of) or 0)
     cli.main(["chat", "runs/a", "--tokens", "3"])
-    assert made[0][0] == ["PYTHON", "-m", "lib.chat", "runs/a", "--tokens", "3"]
+    assert made[0][0] == [
+        "PYTHON", "-m", "lib.workbench.chat", "runs/a", "--tokens", "3"]
 
 
 def talk(path, lines, *words, utf8="1"):
     """What the chat says, in a process of its own, to lines that end."""
     done = subprocess.run(
-        [sys.executable, "-m", "lib.chat", str(path), *words], cwd=ROOT,
+        [sys.executable, "-m", "lib.workbench.chat", str(path), *words], cwd=ROOT,
         input=lines if isinstance(lines, bytes) else lines.encode(),
         capture_output=True, check=False, env=os.environ | {
             "OMP_NUM_THREADS": "1", "PYTHONUTF8": utf8, "LC_ALL": "C.UTF-8"},

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from lib.checkpoint import (
+from lib.training.checkpoint import (
     INDEX,
     CheckpointError,
     describe,
@@ -95,7 +95,7 @@ def test_killed_at_any_moment_the_folder_holds_a_whole_checkpoint(tmp_path, cut)
 import os, signal, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from test_checkpoint import saved
-from lib import checkpoint
+from lib.training import checkpoint
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 real, count = os.replace, []
 def replace(a, b):

@@ -9,8 +9,8 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from lib import commands
-from lib.cache import ROOT
 from lib.commands import module_command
+from lib.data.cache import ROOT
 
 
 @pytest.mark.parametrize(("python", "words", "typed"), [

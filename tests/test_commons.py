@@ -7,10 +7,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from lib import figures
 from lib.exercises import correct, exercise, not_yet
-from lib.profile import pick_device, profile_name, settings
-from lib.results import as_text, record
+from lib.page import figures
+from lib.page.profile import pick_device, profile_name, settings
+from lib.page.record import as_text, record
 
 
 @pytest.mark.parametrize(("value", "text"), [

@@ -7,7 +7,7 @@ import statistics
 import pytest
 import torch
 
-from lib.comparison import (
+from lib.training.comparison import (
     best_rate,
     paired_interval,
     read_rows,

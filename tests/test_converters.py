@@ -27,10 +27,10 @@ from transformers import (
 )
 from transformers.activations import ACT2CLS
 
-from lib.decoder import from_gpt2, from_llama
-from lib.recompute import recompute_attention
-from lib.trace import trace
-from lib.twins import from_transformers
+from lib.attention.conversion import from_transformers
+from lib.attention.decoder import from_gpt2, from_llama
+from lib.trace.recompute import recompute_attention
+from lib.trace.recorder import trace
 
 GPT2 = {"vocab_size": 50, "n_embd": 32, "n_head": 4, "n_layer": 3, "n_positions": 64,
         "bos_token_id": 1, "eos_token_id": 2}

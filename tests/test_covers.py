@@ -7,8 +7,8 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from book.covers import cover, first_token
-from lib.explorer import Sentence, attention_explorer, pack
-from lib.figures import PLOTLY_MIME
+from lib.page.figures import PLOTLY_MIME
+from lib.trace.explorer import Sentence, attention_explorer, pack
 
 
 def notebook(data, *tags):

@@ -19,10 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import cache, corpora, data, download, models
+from lib import data
 from lib.commands import module_command
-from lib.download import DataError, DiskFull, Refused
-from lib.screening import BUDGETS
+from lib.data import cache, download
+from lib.data import convert as corpora
+from lib.data import pretrained as models
+from lib.data.download import DataError, DiskFull, Refused
+from lib.workbench.ngt.screening import BUDGETS
 from tests.real_data import canonical, real
 
 GOOD = ("Speak, speak.\n" * 40_000).encode()  # two blocks and a bit
@@ -347,7 +350,8 @@ def test_a_broken_mirror_leaves_the_stand_in(house, server, monkeypatch, capsys)
 CHILD = """
 import sys
 from pathlib import Path
-from lib import cache, data
+from lib import data
+from lib.data import cache
 house = Path(sys.argv[1])
 cache.CACHE, cache.SOURCES = house / "cache", house / "sources.toml"
 print(data.path("play").stat().st_size)
@@ -671,9 +675,9 @@ def test_chapters_and_lib_read_by_name_only_what_set_up_fetches():
     assert ("notebooks/14_bpe_and_unigram.py", "korean") in asked
     on_request = {found for found in asked if not cache.row_of(found[1])["default"]}
     # the choice that a reader makes by name, and the budget of the profile gpu
-    assert on_request == {("lib/texts.py", "wikitext103"),
-                          ("lib/ngt_options.py", "wikitext103"),
-                          ("lib/screening.py", "wikitext103")}
+    assert on_request == {("lib/gravity/texts.py", "wikitext103"),
+                          ("lib/workbench/ngt/options.py", "wikitext103"),
+                          ("lib/workbench/ngt/screening.py", "wikitext103")}
     reading = [budget for budget, o in BUDGETS.items() if o.dataset == "wikitext103"]
     assert reading == ["full"]
 

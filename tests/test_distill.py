@@ -13,8 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from lib.certificates import Demand, all_cuts, demands, is_tie, opposite, total
-from lib.distill import (
+from lib.data.mixture import FOUND, MADE, gather, made
+from lib.tokens.certificates import Demand, all_cuts, demands, is_tie, opposite, total
+from lib.tokens.distill import (
     LONGEST,
     QUANTUM,
     _stretches,
@@ -33,8 +34,7 @@ from lib.distill import (
     viterbi,
     whole_pieces,
 )
-from lib.gather import FOUND, MADE, gather, made
-from lib.lattice import (
+from lib.tokens.lattice import (
     best_paths,
     build_lattices,
     build_trie,

@@ -13,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from lib import data, mending
-from lib.bytelevel import (
+from lib import data
+from lib.data.mixture import made
+from lib.tokens import mending
+from lib.tokens.augmentation import recombined
+from lib.tokens.bytelevel import (
     count_words,
     dropped_bytes,
     merge_ranks,
@@ -23,9 +26,13 @@ from lib.bytelevel import (
     to_bytes,
     to_chars,
 )
-from lib.certificates import Demand, all_cuts, certificates, total
-from lib.distill import bpe_cuts, distill, unigram_tokenizer, whole_pieces
-from lib.exactness import (
+from lib.tokens.certificates import Demand, all_cuts, certificates, total
+from lib.tokens.distill import bpe_cuts, distill, unigram_tokenizer, whole_pieces
+from lib.tokens.fidelity import compare, differing, share_wrong
+from lib.tokens.lattice import build_lattices, build_trie, rival_paths, wrong_words
+from lib.tokens.mending import foreseen, mend
+from lib.tokens.neighbours import Neighbours
+from lib.tokens.sound_cuts import (
     Rule,
     breaks,
     kind_of,
@@ -33,12 +40,6 @@ from lib.exactness import (
     rules_pattern,
     with_rules,
 )
-from lib.fidelity import compare, differing, share_wrong
-from lib.gather import made
-from lib.lattice import build_lattices, build_trie, rival_paths, wrong_words
-from lib.mending import foreseen, mend
-from lib.neighbours import Neighbours
-from lib.recombine import recombined
 from tests.real_data import real
 
 MERGES = ("a+a", "b+a", "aa+b", "c+b", "ba+aa", "Ġ+a", "aa+aa", "b+c", "Ġa+b", "'+'",

@@ -40,7 +40,7 @@ with open(Path(r"{counter}"), "a") as file:
     file.write("run\\n")
 
 # %% tags=["hide-input"]
-from lib.results import record
+from lib.page.record import record
 record(length=len(word) * times)
 
 # %%
@@ -304,7 +304,7 @@ def test_data_that_a_run_fetches_itself_does_not_make_it_run_twice(
 def test_a_run_whose_files_are_gone_runs_again_and_a_page_does_not(ran, tmp_path):
     left, file = tmp_path / "results" / "curve.png", tmp_path / "06_writes.py"
     file.write_text(
-        f"# %%\nfrom pathlib import Path\nfrom lib.results import wrote\n"
+        f"# %%\nfrom pathlib import Path\nfrom lib.page.record import wrote\n"
         f"left = Path({str(left)!r})\nleft.parent.mkdir(exist_ok=True)\n"
         'left.write_text("a curve")\nwrote([left])\n'
     )
@@ -323,7 +323,7 @@ def test_a_run_or_a_page_whose_input_is_not_what_it_was_runs_again(ran, tmp_path
     rules.parent.mkdir()
     rules.write_text("one")
     file.write_text(
-        f"# %%\nfrom pathlib import Path\nfrom lib.results import record, used\n"
+        f"# %%\nfrom pathlib import Path\nfrom lib.page.record import record, used\n"
         f"folder = Path({str(rules.parent)!r})\nused([folder, None])\n"
         'record(seen="".join(f.read_text() for f in folder.iterdir()))\n'
     )
@@ -345,7 +345,7 @@ def test_what_a_run_hands_out_has_its_results_in_its_prose(ran, tmp_path):
     file.write_text(
         "# %% [markdown]\n"
         "# ⟨small⟩, `⟨small⟩`, $⟨none⟩$, ⟨none⟩, ⟨01.length⟩, ⟨98.far⟩\n"
-        "# %%\nfrom lib.results import record\nrecord(small=1.23e-7)\n",
+        "# %%\nfrom lib.page.record import record\nrecord(small=1.23e-7)\n",
         encoding="utf-8",
     )
     job = Job(file, "smoke", out=out)
@@ -366,7 +366,8 @@ def tree(tmp_path):
         "lib/late.py": "import importlib\nimportlib.import_module('lib.c')",
         "lib/pack/__init__.py": "", "lib/pack/part.py": "", "lib/pack/other.py": "",
         "lib/pack/words.txt": "one", "lib/pack/sub/more.json": "{}",
-        "lib/data.py": "", "data/sources.toml": "", "requirements.txt": "torch==1",
+        "lib/data/__init__.py": "", "data/sources.toml": "",
+        "requirements.txt": "torch==1",
     }
     for name, text in files.items():
         file = tmp_path / name

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 from exercise_cases import accepts, chapter, hints, stubs
 
-from lib.certificates import all_cuts
-from lib.distill import merge_table, piece_bytes
 from lib.exercises.bpe import (
     check_expected,
     check_fewest,
     check_merge,
     check_pairs,
 )
+from lib.tokens.certificates import all_cuts
+from lib.tokens.distill import merge_table, piece_bytes
 from tests.real_data import gpt2
 
 

@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import pytest
 
-from lib.certificates import all_cuts
 from lib.exercises.distill import (
     check_opposite,
     check_scores,
@@ -12,6 +11,7 @@ from lib.exercises.distill import (
     check_update,
     check_viterbi,
 )
+from lib.tokens.certificates import all_cuts
 from tests.real_data import gpt2
 
 

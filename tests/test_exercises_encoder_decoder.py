@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from exercise_cases import accepts, chapter, hints, stubs
 
-from lib.attention import causal_mask, padding_mask
+from lib.attention.dot_product import causal_mask, padding_mask
+from lib.attention.transformer import Transformer, TransformerConfig
 from lib.exercises.encoder_decoder import (
     _sources,
     _Writer,
@@ -14,7 +15,6 @@ from lib.exercises.encoder_decoder import (
     check_norm_first,
     check_parameters,
 )
-from lib.transformer import Transformer, TransformerConfig
 
 CHECKS = (
     check_layer_norm,

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from exercise_cases import accepts, chapter, hints, stubs
 
-from lib.attention import causal_mask
+from lib.attention.dot_product import causal_mask
 from lib.exercises.heads import (
     check_heads,
     check_mask,
@@ -154,7 +154,7 @@ test_wrong_shares_get_their_hint = hints(
 
 
 def test_a_share_that_leaves_out_the_neighbour_is_told_that_it_counts_here():
-    from lib.head_types import earlier_same, share
+    from lib.trace.head_types import earlier_same, share
 
     verdict = check_same_share(lambda w, ids: share(w, earlier_same(ids)))
     assert "count too" in verdict.en

@@ -12,7 +12,7 @@ from lib.exercises.reassign import (
     check_rules,
     toy_tokenizer,
 )
-from lib.vocabulary_remap import Rule, remap_tokenizer
+from lib.vocabulary.reassign import Rule, remap_tokenizer
 
 RULES = (Rule(259, b"bana", b"banana"),)
 

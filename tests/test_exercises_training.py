@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from exercise_cases import accepts, chapter, hints, stubs
 
-from lib import schedules
+from lib.attention.translation import DIGITS, read_korean
 from lib.exercises.training import (
     check_greedy,
     check_noam,
@@ -14,8 +14,8 @@ from lib.exercises.training import (
     check_shift,
     check_smoothing,
 )
-from lib.train import token_loss
-from lib.translation import DIGITS, read_korean
+from lib.training import schedules
+from lib.training.loop import token_loss
 
 CHECKS = (check_shift, check_smoothing, check_noam, check_read, check_greedy)
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from exercise_cases import accepts, chapter, hints, stubs
 
+from lib.attention.layers import sinusoidal_positions
 from lib.exercises.vectors import (
     check_gradient,
     check_neighbours,
@@ -14,7 +15,6 @@ from lib.exercises.vectors import (
     check_shift,
     check_stream,
 )
-from lib.layers import sinusoidal_positions
 
 CHECKS = (check_stream, check_neighbours, check_gradient, check_place, check_shift)
 

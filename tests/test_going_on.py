@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib import ngt
-from lib.checkpoint import CheckpointError, describe
 from lib.files import Taken, alone, beside
-from lib.ngt import Options, check, prepare, train
-from lib.ngt_log import scalars
-from lib.ngt_options import for_profile
-from lib.running import Diverged
+from lib.training.checkpoint import CheckpointError, describe
+from lib.training.process import Diverged
+from lib.workbench.ngt import training as ngt
+from lib.workbench.ngt.log import scalars
+from lib.workbench.ngt.options import for_profile
+from lib.workbench.ngt.training import Options, check, prepare, train
 
 ROOT = Path(__file__).parents[1]
 TINY = Options(

@@ -1,4 +1,4 @@
-"""Laws of gravity attention: `lib.gravity`, its models and their training."""
+"""Laws of gravity attention: `lib.gravity.attention`, its models and their training."""
 
 import math
 from dataclasses import replace
@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import gravity as g
-from lib import gravity_layers as layers
-from lib.gravity_lm import LanguageModel, LMConfig, attention_of, build, parameters
-from lib.train import Recipe, batches, evaluate, learning_rate, train
+from lib.gravity import attention as g
+from lib.gravity import layers
+from lib.gravity.model import LanguageModel, LMConfig, attention_of, build, parameters
+from lib.training.loop import Recipe, batches, evaluate, learning_rate, train
 
 SEEDS = st.integers(0, 2**31 - 1)
 CUT = ("hard", "soft", "compact")

@@ -7,9 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import gravity_fast as fast
-from lib import gravity_fused as fused
-from lib.gravity import CUTOFFS, KERNELS, Pull, attend, squared_distances
+from lib.gravity import fast, fused
+from lib.gravity.attention import CUTOFFS, KERNELS, Pull, attend, squared_distances
 
 HEADS = 3
 OWN = {"newton": "fused", "gaussian": "sdpa"}

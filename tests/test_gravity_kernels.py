@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import gravity_kernels
 from lib.data import ROOT
-from lib.gravity_kernels import weigh, weigh_back
+from lib.gravity import compiled as gravity_kernels
+from lib.gravity.compiled import weigh, weigh_back
 
 HEADS = 3
 
@@ -98,7 +98,7 @@ def test_the_first_call_leaves_pytorch_its_number_of_threads():
     # numba's OpenMP layer, when it starts, sets that of the whole process; with it the
     # order of every later sum would change, and a resumed run its last bits
     script = (
-        "import torch; from lib.gravity_kernels import weigh\n"
+        "import torch; from lib.gravity.compiled import weigh\n"
         "one, row = torch.ones(1, 1, 4), torch.ones(1, 4)\n"
         "for count in (1, 2):\n"
         "    torch.set_num_threads(count)\n"

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.attention import causal_mask
-from lib.head_types import (
+from lib.attention.dot_product import causal_mask
+from lib.trace.head_types import (
     after_same,
     beyond_first,
     earlier_same,

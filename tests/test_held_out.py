@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_vocabulary_train import aligned, llama, options
 
-from lib import data, vocabulary_train
-from lib.held_out import EVERY, HeldOut, split
-from lib.vocabulary_corpus import cleaned
-from lib.vocabulary_train import replay_texts, train
+from lib import data
+from lib.data.held_out import EVERY, HeldOut, split
+from lib.vocabulary import tune as vocabulary_train
+from lib.vocabulary.tune import replay_texts, train
+from lib.workbench.ivr.corpora import cleaned
 from tests.real_data import real
 
 SPEECH = ("First Citizen:\nBefore we proceed any further, hear me speak.\n"

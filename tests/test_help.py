@@ -7,7 +7,7 @@ import house
 import pytest
 
 from book import cli
-from lib import chat
+from lib.workbench import chat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="setup_and_run.sh is for Linux and macOS; "

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from lib.data import ROOT
-from lib.huggingface import (
+from lib.attention.conversion import from_transformers, names, order, to_transformers
+from lib.attention.huggingface import (
     build_model,
     encode,
     generate,
@@ -26,10 +26,8 @@ from lib.huggingface import (
     translate,
     wrap_tokenizer,
 )
-from lib.train import Recipe, fit, token_loss
-from lib.trainer import TracingTrainer, history, last_checkpoint, training_arguments
-from lib.transformer import Transformer, TransformerConfig
-from lib.translation import (
+from lib.attention.transformer import Transformer, TransformerConfig
+from lib.attention.translation import (
     BOS,
     EOS,
     PAD,
@@ -39,7 +37,14 @@ from lib.translation import (
     sample,
     unseen,
 )
-from lib.twins import from_transformers, names, order, to_transformers
+from lib.data import ROOT
+from lib.training.loop import Recipe, fit, token_loss
+from lib.training.trainer import (
+    TracingTrainer,
+    history,
+    last_checkpoint,
+    training_arguments,
+)
 
 LENGTH = 32
 
@@ -425,11 +430,11 @@ def test_cuda_asked_for_and_absent_is_one_sentence(tmp_path):
 
 TWO = """
 import sys, json, torch
-from lib.huggingface import *
-from lib.train import Recipe, fit, token_loss
-from lib.trainer import *
-from lib.transformer import TransformerConfig
-from lib.translation import build_tokenizer, sample
+from lib.attention.huggingface import *
+from lib.training.loop import Recipe, fit, token_loss
+from lib.training.trainer import *
+from lib.attention.transformer import TransformerConfig
+from lib.attention.translation import build_tokenizer, sample
 tokenizer = wrap_tokenizer(build_tokenizer(), 32)
 model = build_model(TransformerConfig(
     vocab=len(tokenizer), d_model=32, n_heads=4, n_layers=2, max_length=32,

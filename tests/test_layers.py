@@ -13,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lib.attention import (
+from lib.attention.decoder import (
+    DecoderConfig,
+    DecoderLM,
+    from_gpt2,
+    from_llama,
+    gpt2_names,
+)
+from lib.attention.dot_product import (
     KVCache,
     MultiHeadAttention,
     apply_rotary,
@@ -21,9 +28,8 @@ from lib.attention import (
     padding_mask,
     rotary_angles,
 )
-from lib.decoder import DecoderConfig, DecoderLM, from_gpt2, from_llama, gpt2_names
-from lib.generate import filter_logits, next_token, stream
-from lib.layers import (
+from lib.attention.generate import filter_logits, next_token, stream
+from lib.attention.layers import (
     DecoderLayer,
     EncoderLayer,
     FeedForward,
@@ -31,7 +37,7 @@ from lib.layers import (
     rms_norm,
     sinusoidal_positions,
 )
-from lib.transformer import Transformer, TransformerConfig
+from lib.attention.transformer import Transformer, TransformerConfig
 
 # Outputs and gradients of the tests are of size one to ten.
 LIMIT = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -417,7 +423,7 @@ shapes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(0, 2**31))
 @settings(deadline=None, max_examples=25)
 @given(shape=shapes, causal=st.booleans(), cut=st.integers(0, 8))
 def test_rows_of_weights_sum_to_one(shape, causal, cut):
-    from lib.attention import scaled_dot_product_attention
+    from lib.attention.dot_product import scaled_dot_product_attention
 
     batch, seq, seed = shape
     g = torch.Generator().manual_seed(seed)

@@ -12,10 +12,11 @@ import pytest
 import torch
 from real_data import canonical
 
-from lib.checkpoint import CheckpointError, load_model
-from lib.legacy_files import LegacyError, read
-from lib.legacy_ngt import LegacyConfig, LegacyModel
-from lib.text_tokenizers import BpeTokens
+from lib.gravity.load import load_model
+from lib.gravity.original_files import LegacyError, read
+from lib.gravity.original_model import LegacyConfig, LegacyModel
+from lib.gravity.tokenizers import BpeTokens
+from lib.training.checkpoint import CheckpointError
 from tests import legacy_files
 from tests.legacy_files import CHARACTERS, VERSIONS, config_of, weights_of, write
 

@@ -9,12 +9,22 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-from lib import data, ngt
-from lib.checkpoint import CheckpointError, describe, load_model, save
-from lib.gravity_lm import LanguageModel, build, parameters
-from lib.ngt import Options, Windows, check, model_config, objective, prepare, train
-from lib.ngt_log import scalars
-from lib.train import evaluate
+from lib import data
+from lib.gravity.load import load_model
+from lib.gravity.model import LanguageModel, build, parameters
+from lib.training.checkpoint import CheckpointError, describe, save
+from lib.training.loop import evaluate
+from lib.workbench.ngt import training as ngt
+from lib.workbench.ngt.log import scalars
+from lib.workbench.ngt.training import (
+    Options,
+    Windows,
+    check,
+    model_config,
+    objective,
+    prepare,
+    train,
+)
 
 TINY = Options(
     hidden_dim=32, num_layers=2, num_heads=4, mlp_dim=64, block_size=16, batch_size=4,

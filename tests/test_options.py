@@ -9,13 +9,18 @@ from typing import get_args
 
 import pytest
 
-from lib import gravity, gravity_layers, ngt_options, text_tokenizers, texts, train
-from lib import workbench_options as bench
+from lib.gravity import attention as gravity
+from lib.gravity import layers as gravity_layers
+from lib.gravity import texts
+from lib.gravity import tokenizers as text_tokenizers
 from lib.options import given_by, kinds
-from lib.schedules import SCHEDULES
-from lib.stages import StageError
-from lib.vocabulary import Options as Vocabulary
-from lib.vocabulary import settled
+from lib.training import loop as train
+from lib.training.schedules import SCHEDULES
+from lib.workbench.ivr.artifacts import StageError
+from lib.workbench.ivr.pipeline import Options as Vocabulary
+from lib.workbench.ivr.pipeline import settled
+from lib.workbench.ngt import options as ngt_options
+from lib.workbench.transformer import options as bench
 
 ROOT = Path(__file__).parents[1]
 
@@ -95,7 +100,8 @@ def test_the_choices_are_those_of_the_modules_that_know_them():
 def test_options_are_checked_without_torch():
     script = """
 import sys
-from lib import ngt_options, workbench_options
+from lib.workbench.ngt import options as ngt_options
+from lib.workbench.transformer import options as workbench_options
 for options in (ngt_options, workbench_options):
     options.settled(vars(options.Options()), "book")
     options.settled(vars(options.Options()), "smoke")
@@ -121,7 +127,7 @@ def test_runs_of_other_options_have_boards_of_their_own():
 
 
 def test_a_command_without_an_account_of_wandb_is_refused(tmp_path, monkeypatch):
-    from lib.wandb_log import expect_wandb
+    from lib.training.wandb_log import expect_wandb
 
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "NETRC"):
         monkeypatch.delenv(name, raising=False)

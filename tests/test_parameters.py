@@ -20,9 +20,9 @@ from book.parameters import (
     parameters_of,
 )
 from book.sync import sync_one
-from lib import vocabulary
-from lib.profile import expect
-from lib.vocabulary_align import STRATEGIES
+from lib.page.profile import expect
+from lib.vocabulary.rows import STRATEGIES
+from lib.workbench.ivr import pipeline as vocabulary
 
 NOTEBOOKS = catalogue().chapters()
 
@@ -273,7 +273,7 @@ def test_the_help_of_run_names_every_group_and_option():
 def test_values_and_records_that_are_not_finite_leave_notebooks_that_are_json(
     monkeypatch
 ):
-    from lib import results
+    from lib.page import record as results
 
     shown = []
     monkeypatch.setattr(results, "display", lambda data, raw: shown.append(data))

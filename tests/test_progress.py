@@ -15,7 +15,7 @@ from book.progress import PACE, SOON, Progress, last_bar
 TRAINS = """\
 # %%
 import torch
-from lib.train import Recipe, fit
+from lib.training.loop import Recipe, fit
 
 # %%
 def squares(model, batch):

@@ -21,11 +21,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib.batching import Epochs
-from lib.checkpoint import INDEX, CheckpointError, describe, load, part, save
-from lib.gravity_lm import LMConfig, build
-from lib.keep import KEPT, Keep
-from lib.train import Recipe, fit, token_loss
+from lib.gravity.model import LMConfig, build
+from lib.training.batches import Epochs
+from lib.training.checkpoint import INDEX, CheckpointError, describe, load, part, save
+from lib.training.loop import Recipe, fit, token_loss
+from lib.training.resume import KEPT, Keep
 
 ROOT = Path(__file__).parents[1]
 CONFIG = LMConfig(vocab=11, context=8, d_model=8, n_layers=2, n_heads=2, d_coord=4,
@@ -406,7 +406,7 @@ def test_a_disk_that_is_really_full_is_one_sentence(tmp_path):
 import sys
 sys.path[:0] = [{str(ROOT)!r}]
 import torch
-from lib.checkpoint import CheckpointError, load, save
+from lib.training.checkpoint import CheckpointError, load, save
 save("disk", {{"weight": torch.ones(20_000)}}, {{"step": 1}})
 try:
     save("disk", {{"weight": torch.zeros(60_000)}}, {{"step": 2}})

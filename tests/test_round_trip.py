@@ -16,12 +16,12 @@ from tokenizers import (
     pre_tokenizers,
 )
 
-from lib.chat import ChatError, reply
-from lib.gravity_lm import LMConfig, build
-from lib.ngt import Options, check, prepare
-from lib.round_trip import check_characters
-from lib.text_tokenizers import BpeTokens, CharTokens, TiktokenTokens, from_json
-from lib.texts import ids_of
+from lib.data.round_trip import check_characters
+from lib.gravity.model import LMConfig, build
+from lib.gravity.texts import ids_of
+from lib.gravity.tokenizers import BpeTokens, CharTokens, TiktokenTokens, from_json
+from lib.workbench.chat import ChatError, reply
+from lib.workbench.ngt.training import Options, check, prepare
 
 TEXT = "First Citizen: speak, speak.\nAll: We know't.\n" * 30
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from lib.data import ROOT, text
-from lib.screening import (
+from lib.workbench.ngt.screening import (
     BUDGETS,
     COLUMNS,
     VARIANTS,
@@ -160,7 +160,7 @@ def test_a_screening_that_was_killed_goes_on_and_gives_the_same_losses(
 ):
     steps = {"max_steps": 60, "eval_interval": 10, "data_path": excerpt, **TINY}
     script = (
-        "import json, sys; from lib.screening import plan, screen\n"
+        "import json, sys; from lib.workbench.ngt.screening import plan, screen\n"
         "screen(plan('smoke', 'vanilla', sys.argv[1], **json.loads(sys.argv[2])))"
     )
     child = subprocess.Popen(
@@ -203,7 +203,8 @@ def test_without_wikitext103_the_sentence_names_the_mirror(tmp_path):
     mirror, cache = tmp_path / "mirror", tmp_path / "cache"
     mirror.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "lib.screening", "full", "--variants", "vanilla",
+        [sys.executable, "-m", "lib.workbench.ngt.screening", "full",
+         "--variants", "vanilla",
          "--device", "cpu", "--output", str(tmp_path / "out")],
         cwd=ROOT, capture_output=True, text=True, check=False,
         env=os.environ | {"BOOK_DATA_MIRROR": str(mirror), "BOOK_DATA_CACHE":

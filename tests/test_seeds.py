@@ -5,7 +5,7 @@ import re
 import pytest
 
 from lib.data import ROOT
-from lib.profile import settings
+from lib.page.profile import settings
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[01]*.py"))
 SIZES = {"steps": 1}

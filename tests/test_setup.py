@@ -190,7 +190,7 @@ def test_words_reach_the_chat_as_they_were_given(ready_home):
     folder, path, _ = ready_home
     words = ["chat", "runs/세상", "--prompt", "-h \"안녕\"", "--temperature", "-1"]
     done = house.go(folder, *words, path=path)
-    assert done.stdout.strip() == f"lib.chat None {words[1:]}"
+    assert done.stdout.strip() == f"lib.workbench.chat None {words[1:]}"
     assert done.returncode == 7
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kills import killed
 
-from lib.stages import (
+from lib.workbench.ivr.artifacts import (
     EDITABLE,
     TREE,
     Room,

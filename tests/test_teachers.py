@@ -7,12 +7,12 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from lib import data
-from lib.bytelevel import count_words, piece_bytes, to_chars
-from lib.distill import distill as distilled
-from lib.teachers import expect_teacher, reasons
-from lib.tokenizer_files import load_tokenizer
-from lib.vocabulary_remap import Rule, RuleError, check_rules
-from lib.vocabulary_select import select_pieces
+from lib.data.tokenizer_files import load_tokenizer
+from lib.tokens.bytelevel import count_words, piece_bytes, to_chars
+from lib.tokens.distill import distill as distilled
+from lib.tokens.teachers import expect_teacher, reasons
+from lib.vocabulary.reassign import Rule, RuleError, check_rules
+from lib.vocabulary.select import select_pieces
 from tests.real_data import gpt2, real
 
 SPLIT = pre_tokenizers.Split(Regex(r"\p{L}+| ?[^\p{L}]+"), "isolated")

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import data
-from lib.text_tokenizers import (
+from lib.gravity.texts import Text, ids_of, load_text, pieces
+from lib.gravity.tokenizers import (
     BpeTokens,
     CharTokens,
     TiktokenTokens,
@@ -14,7 +15,6 @@ from lib.text_tokenizers import (
     from_json,
     tokens_of,
 )
-from lib.texts import Text, ids_of, load_text, pieces
 from tests.real_data import real
 
 PLAY = data.text("tinyshakespeare")

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from lib.data import ROOT
-from lib.ngt import Options, check, prepare
-from lib.text_tokenizers import BpeTokens, from_json
-from lib.tokenizer_files import for_whole_texts, load_tokenizer, parse_tokenizer
+from lib.data.tokenizer_files import for_whole_texts, load_tokenizer, parse_tokenizer
+from lib.gravity.tokenizers import BpeTokens, from_json
+from lib.workbench.ngt.training import Options, check, prepare
 
 WORDS = "one two three four five six seven eight nine ten\n" * 40
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_one_sentence(tmp_path):
 
 def test_no_place_reads_a_tokenizer_file_by_itself():
     # chapter 15 shows that its files need nothing of ours
-    alone = {"lib/tokenizer_files.py", "notebooks/15_tokenizer_distillation.py"}
+    alone = {"lib/data/tokenizer_files.py", "notebooks/15_tokenizer_distillation.py"}
     found = {
         place.relative_to(ROOT).as_posix()
         for folder in ("lib", "notebooks", "benchmarks", "book")

@@ -1,4 +1,4 @@
-"""lib.trace on the real model of the book, and lib.explorer on what it records."""
+"""The recorder on the real model of the book, and the explorer on what it records."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.attention import causal_mask, masked_softmax
+from lib.attention.dot_product import causal_mask, masked_softmax
 from lib.data import gpt2_tokenizer, language_model
-from lib.explorer import (
+from lib.trace.explorer import (
     STEPS,
     Sentence,
     attention_explorer,
@@ -19,7 +19,7 @@ from lib.explorer import (
     pack,
     token_labels,
 )
-from lib.trace import head_outputs, recompute, recompute_attention, trace
+from lib.trace.recorder import head_outputs, recompute, recompute_attention, trace
 from tests.real_data import real
 
 SENTENCES = ("고양이가 물을 마신다.", "The cat drank the water.")

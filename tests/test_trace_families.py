@@ -1,4 +1,4 @@
-"""lib.trace on every family: what it records is what the model computes with."""
+"""The recorder on every family: it records what the model computes with."""
 
 import gc
 import weakref
@@ -18,11 +18,11 @@ from transformers import (
     T5EncoderModel,
 )
 
-from lib.analyses import as_matrix, attention_figure, attention_table
-from lib.attention import MultiHeadAttention, apply_rotary
-from lib.recompute import head_outputs, recompute
-from lib.trace import trace
-from lib.trace_layout import layout
+from lib.attention.dot_product import MultiHeadAttention, apply_rotary
+from lib.trace.analyses import as_matrix, attention_figure, attention_table
+from lib.trace.layout import layout
+from lib.trace.recompute import head_outputs, recompute
+from lib.trace.recorder import trace
 
 every = pytest.mark.parametrize("family", zoo.MAKERS)
 variants = pytest.mark.parametrize("family", [*zoo.MAKERS, *zoo.VARIANTS])

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from lib import schedules
-from lib.batching import Epochs
-from lib.checkpoint import CheckpointError, describe, load, load_weights
-from lib.keep import Keep
-from lib.memory import OutOfMemory
-from lib.train import Recipe, Step, fit, learning_rate, token_loss
-from lib.train import batches as windows
+from lib.training import schedules
+from lib.training.batches import Epochs
+from lib.training.checkpoint import CheckpointError, describe, load, load_weights
+from lib.training.loop import Recipe, Step, fit, learning_rate, token_loss
+from lib.training.loop import batches as windows
+from lib.training.out_of_memory import OutOfMemory
+from lib.training.resume import Keep
 
 ROOT = Path(__file__).parents[1]
 PAD = 0

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.transformer import Transformer, TransformerConfig
-from lib.translation import (
+from lib.attention.transformer import Transformer, TransformerConfig
+from lib.attention.translation import (
     BOS,
     EOS,
     FIRST_DAY,

@@ -14,8 +14,8 @@ import pytest
 from kills import killed
 from small_vocabulary import TEXTS, model_folder, options, put
 
-from lib.stages import TREE, StageError, command, manifest_of, standing
-from lib.vocabulary import (
+from lib.workbench.ivr.artifacts import TREE, StageError, command, manifest_of, standing
+from lib.workbench.ivr.pipeline import (
     NAMES,
     SMOKE,
     STAGES,
@@ -168,7 +168,8 @@ def test_stages_are_named_one_by_one_or_from_one_to_another():
 
 def test_the_command_line_says_one_sentence_and_ends_with_1(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "lib.vocabulary", "remap", f"artifacts_dir={tmp_path}"],
+        [sys.executable, "-m", "lib.workbench.ivr", "remap",
+         f"artifacts_dir={tmp_path}"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )
     assert done.returncode == 1
@@ -236,8 +237,8 @@ import json, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
 from test_vocabulary import attempts
-import lib.vocabulary_corpus, lib.vocabulary_select, lib.vocabulary_remap
-import lib.vocabulary_align, lib.vocabulary_train, lib.distill, pyarrow.parquet
+import lib.workbench.ivr.corpora, lib.vocabulary.select, lib.vocabulary.reassign
+import lib.vocabulary.rows, lib.vocabulary.tune, lib.tokens.distill, pyarrow.parquet
 print("told", json.dumps(attempts(Path({str(tmp_path)!r}), seed=3)))
 """
     done = subprocess.run(

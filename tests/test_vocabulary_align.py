@@ -9,8 +9,8 @@ from small_vocabulary import bpe
 from tokenizers import Tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from lib.stages import TREE, Room
-from lib.vocabulary_align import (
+from lib.vocabulary.hidden_states import States, fit_output, read_states, spelled_out
+from lib.vocabulary.rows import (
     CLOSED,
     STRATEGIES,
     align,
@@ -23,7 +23,7 @@ from lib.vocabulary_align import (
     tables,
     untie,
 )
-from lib.vocabulary_states import States, fit_output, read_states, spelled_out
+from lib.workbench.ivr.artifacts import TREE, Room
 
 NEW = {290: "영화가", 295: " 좋았다", 299: "다시"}
 TEXTS = ["영화가 좋았다", "다시 영화가", "a reader reads", "영화가 다시 좋았다"]
@@ -31,7 +31,7 @@ TEXTS = ["영화가 좋았다", "다시 영화가", "a reader reads", "영화가
 
 def tokenizers():
     """A BPE of 300 pieces, and a tokenizer in which three ids mean another piece."""
-    from lib.distill import to_chars
+    from lib.tokens.distill import to_chars
 
     original = Tokenizer.from_str(bpe())
     spec = json.loads(bpe())

@@ -15,13 +15,17 @@ from pyarrow import parquet
 from small_vocabulary import TEXTS, model_folder, options, put
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from lib import data, raw_corpora, stages, vocabulary, vocabulary_corpus
-from lib.download import sha256_of
-from lib.raw_corpora import BLOCK, DOCUMENT, clean, documents, pieces
-from lib.stages import TREE, Room, StageError
-from lib.vocabulary import run
-from lib.vocabulary_corpus import FILLED, INDEX, analyze, cleaned
-from lib.vocabulary_original import original_model, write_tokenizer
+from lib import data
+from lib.files import sha256_of
+from lib.workbench.ivr import artifacts as stages
+from lib.workbench.ivr import corpora as vocabulary_corpus
+from lib.workbench.ivr import pipeline as vocabulary
+from lib.workbench.ivr import raw_documents as raw_corpora
+from lib.workbench.ivr.artifacts import TREE, Room, StageError
+from lib.workbench.ivr.corpora import FILLED, INDEX, analyze, cleaned
+from lib.workbench.ivr.original import original_model, write_tokenizer
+from lib.workbench.ivr.pipeline import run
+from lib.workbench.ivr.raw_documents import BLOCK, DOCUMENT, clean, documents, pieces
 from tests.real_data import real
 
 ROOT = Path(__file__).parents[1]
@@ -711,8 +715,8 @@ def test_a_large_file_is_cleaned_in_little_memory(tmp_path, kind):
     script = f"""
 import resource, sys
 sys.path[:0] = [{str(ROOT)!r}]
-from lib.vocabulary import Options, run
-import lib.distill, lib.vocabulary_corpus, tokenizers
+from lib.workbench.ivr.pipeline import Options, run
+import lib.tokens.distill, lib.workbench.ivr.corpora, tokenizers
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 told = run("init", Options(**{ {f: getattr(chosen, f) for f in (
     "artifacts_dir", "corpus", "model")} !r}))

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lib import data, exactness
-from lib.distill import (
+from lib import data
+from lib.exercises.reassign import TOY, toy_tokenizer
+from lib.tokens import sound_cuts as exactness
+from lib.tokens.distill import (
     closed_form_scores,
     count_words,
     distill,
@@ -21,8 +23,7 @@ from lib.distill import (
     unigram_tokenizer,
     whole_pieces,
 )
-from lib.exercises.reassign import TOY, toy_tokenizer
-from lib.vocabulary_remap import (
+from lib.vocabulary.reassign import (
     Rule,
     RuleError,
     check_rules,

@@ -11,18 +11,18 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from lib import data
-from lib.distill import bpe_cuts, count_words, piece_bytes, to_chars, viterbi
 from lib.exercises.reassign import toy_tokenizer
-from lib.vocabulary_baselines import continued_bpe, continued_merges, tokens_of
-from lib.vocabulary_bound import fewest_possible
-from lib.vocabulary_remap import remap_tokenizer, unigram_pieces, unigram_scores
-from lib.vocabulary_search import (
+from lib.tokens.distill import bpe_cuts, count_words, piece_bytes, to_chars, viterbi
+from lib.vocabulary.baselines import continued_bpe, continued_merges, tokens_of
+from lib.vocabulary.bound import fewest_possible
+from lib.vocabulary.reassign import remap_tokenizer, unigram_pieces, unigram_scores
+from lib.vocabulary.search import (
     fewest_tokens,
     find_candidates,
     most_used,
     search_pieces,
 )
-from lib.vocabulary_select import (
+from lib.vocabulary.select import (
     lengths,
     missing_bytes,
     select_pieces,
@@ -290,7 +290,7 @@ def test_korean_reviews_are_shorter_than_by_merges_of_bpe():
 def test_the_stages_write_what_they_promise(tmp_path):
     from transformers import AutoTokenizer
 
-    from lib.vocabulary import Options, for_profile, run_all
+    from lib.workbench.ivr.pipeline import Options, for_profile, run_all
 
     options = for_profile(Options(artifacts_dir=str(tmp_path)), "smoke")
     told = run_all(options, "init", "remap")
@@ -313,8 +313,8 @@ def test_the_stages_write_what_they_promise(tmp_path):
 
 
 def _wrong_rules_leave_everything_as_it_was(root, options):
-    from lib.stages import StageError
-    from lib.vocabulary import run
+    from lib.workbench.ivr.artifacts import StageError
+    from lib.workbench.ivr.pipeline import run
 
     rules = root / "analysis/reports/remap_rules.yaml"
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()

@@ -3,7 +3,7 @@
 import pytest
 
 from lib import data
-from lib.vocabulary_small import korean_swap
+from lib.vocabulary.small import korean_swap
 
 
 @pytest.mark.parametrize("documents", [0, -1, 10**6])

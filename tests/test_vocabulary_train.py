@@ -13,11 +13,10 @@ import torch
 from test_vocabulary_align import MODELS, TEXTS, gpt2, llama, room_with, tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lib.bits import start_token
-from lib.stages import TREE, Room, StageError
-from lib.vocabulary_align import align, reassigned
-from lib.vocabulary_light import matrices
-from lib.vocabulary_train import (
+from lib.vocabulary.bits_per_byte import start_token
+from lib.vocabulary.light import matrices
+from lib.vocabulary.rows import align, reassigned
+from lib.vocabulary.tune import (
     Mixed,
     fine_tune,
     phases,
@@ -25,6 +24,7 @@ from lib.vocabulary_train import (
     train,
     windows,
 )
+from lib.workbench.ivr.artifacts import TREE, Room, StageError
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,9 +12,21 @@ import pytest
 import torch
 
 from book.parameters import parameters_of
-from lib import translation
-from lib.checkpoint import CheckpointError, describe, load
-from lib.workbench import (
+from lib.attention import translation
+from lib.training.checkpoint import CheckpointError, describe, load
+from lib.workbench.transformer.files import _told as told
+from lib.workbench.transformer.files import (
+    analyses,
+    leave,
+    loaded,
+    opens,
+    self_test,
+    tensors,
+    tree,
+    untrained,
+)
+from lib.workbench.transformer.options import SMOKE
+from lib.workbench.transformer.training import (
     NAMES,
     TRAINED,
     VERSIONS,
@@ -28,18 +40,6 @@ from lib.workbench import (
     versions,
     written,
 )
-from lib.workbench_files import _told as told
-from lib.workbench_files import (
-    analyses,
-    leave,
-    loaded,
-    opens,
-    self_test,
-    tensors,
-    tree,
-    untrained,
-)
-from lib.workbench_options import SMOKE
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "90_transformer.ipynb"
@@ -213,7 +213,7 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path, version):
 import os, signal, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from test_workbench import *
-import lib.workbench as bench
+import lib.workbench.transformer.training as bench
 seen = bench.validation_loss
 def loss(model, task, rows=256, count=[]):
     count.append(1)
@@ -326,7 +326,7 @@ def test_cuda_where_there_is_none_is_one_sentence():
 LITTLE_MEMORY = """
 import sys
 from pathlib import Path
-from lib import memory
+from lib.training import out_of_memory as memory
 from tests.test_workbench import trained
 
 memory.available = lambda: 64 << 20
@@ -344,8 +344,9 @@ def test_a_batch_too_large_for_memory_is_one_sentence(tmp_path, version):
     )
     assert done.returncode != 0
     lines = done.stderr.splitlines()
-    said = next((line for line in lines if line.startswith("lib.memory.")), "")
-    assert said.startswith("lib.memory.OutOfMemory: memory ran out "), lines[-5:]
+    module = "lib.training.out_of_memory."
+    said = next((line for line in lines if line.startswith(module)), "")
+    assert said.startswith(f"{module}OutOfMemory: memory ran out "), lines[-5:]
     assert "; lower batch_size, max_length or hidden_" in said
 
 

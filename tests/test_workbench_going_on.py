@@ -7,11 +7,11 @@ import signal
 import pandas as pd
 import pytest
 
-from lib import workbench as bench
-from lib.checkpoint import CheckpointError
-from lib.running import Diverged
-from lib.workbench import TRAINED, Options, prepare
-from lib.workbench_files import leave, loaded
+from lib.training.checkpoint import CheckpointError
+from lib.training.process import Diverged
+from lib.workbench.transformer import training as bench
+from lib.workbench.transformer.files import leave, loaded
+from lib.workbench.transformer.training import TRAINED, Options, prepare
 from tests.test_workbench import TINY, trained
 
 

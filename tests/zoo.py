@@ -1,4 +1,4 @@
-"""One small random model of each family that `lib.trace` knows, with a batch for it."""
+"""One small random model of each family that `lib.trace` knows, with a batch."""
 
 import torch
 from transformers import (
@@ -38,10 +38,10 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from lib.attention import MultiHeadAttention, causal_mask
-from lib.decoder import DecoderConfig, DecoderLM
-from lib.layers import DecoderLayer, EncoderLayer
-from lib.transformer import Transformer, TransformerConfig
+from lib.attention.decoder import DecoderConfig, DecoderLM
+from lib.attention.dot_product import MultiHeadAttention, causal_mask
+from lib.attention.layers import DecoderLayer, EncoderLayer
+from lib.attention.transformer import Transformer, TransformerConfig
 
 VOCAB = 50
 

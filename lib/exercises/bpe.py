@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from lib.certificates import all_cuts
-from lib.distill import bpe_cuts, piece_bytes, viterbi
 from lib.exercises import Verdict, correct, exercise, given, not_yet
+from lib.tokens.certificates import all_cuts
+from lib.tokens.distill import bpe_cuts, piece_bytes, viterbi
 
 Pair = tuple[bytes, bytes]
 

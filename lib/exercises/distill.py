@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from lib.certificates import Demand, demands, is_tie, opposite
-from lib.distill import bpe_cuts, piece_bytes, viterbi
 from lib.exercises import Verdict, correct, exercise, not_yet
+from lib.tokens.certificates import Demand, demands, is_tie, opposite
+from lib.tokens.distill import bpe_cuts, piece_bytes, viterbi
 
 
 def _shown(cut: Iterable[bytes]) -> str:

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lib.attention import causal_mask, padding_mask
+from lib.attention.dot_product import causal_mask, padding_mask
+from lib.attention.layers import DecoderLayer
+from lib.attention.transformer import Transformer, TransformerConfig
 from lib.exercises import Verdict, correct, exercise, not_yet
-from lib.layers import DecoderLayer
-from lib.transformer import Transformer, TransformerConfig
 
 NO_ANSWER = ("아직 답이 없습니다.", "There is no answer yet.")
 LIMIT = 1e-6  # of outputs of size one in float64; hints differ by far more

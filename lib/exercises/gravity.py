@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from lib.exercises import Verdict, correct, exercise, given, not_yet
-from lib.gravity import gaussian, squared_distances
+from lib.gravity.attention import gaussian, squared_distances
 
 
 def _cloud(seed: int, seq: int = 5, coord: int = 3):

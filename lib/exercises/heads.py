@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lib.exercises import Verdict, correct, exercise, not_yet
-from lib.head_types import earlier_same, share
+from lib.trace.head_types import earlier_same, share
 
 NO_ANSWER = "아직 답이 없습니다.", "There is no answer yet."
 

@@ -5,9 +5,9 @@ import math
 
 import torch
 
+from lib.attention.conversion import names
+from lib.attention.transformer import TransformerConfig
 from lib.exercises import Verdict, correct, exercise, not_yet
-from lib.transformer import TransformerConfig
-from lib.twins import names
 
 NONE_YET = ("아직 답이 없습니다.", "There is no answer yet.")
 IGNORED = -100

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable
 
-from lib.comparison import best_rate, paired_interval, t_quantile
 from lib.exercises import Verdict, correct, exercise, given, not_yet
-from lib.gravity_lm import LanguageModel, LMConfig, parameters
+from lib.gravity.model import LanguageModel, LMConfig, parameters
+from lib.training.comparison import best_rate, paired_interval, t_quantile
 
 
 @exercise

@@ -11,10 +11,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from lib.distill import to_chars
 from lib.exercises import Verdict, correct, exercise, not_yet
-from lib.vocabulary_remap import RuleError, read_rules, remap_tokenizer, shown_piece
-from lib.vocabulary_search import fewest_tokens
+from lib.tokens.distill import to_chars
+from lib.vocabulary.reassign import RuleError, read_rules, remap_tokenizer, shown_piece
+from lib.vocabulary.search import fewest_tokens
 
 __all__ = ["TOY", "check_fewest", "check_loss", "check_paid", "check_rules",
            "toy_tokenizer"]

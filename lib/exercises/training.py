@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.attention.translation import MAX_NUMBER, spell_korean
 from lib.exercises import Verdict, correct, exercise, not_yet
-from lib.translation import MAX_NUMBER, spell_korean
 
 PAD, BOS, EOS = 0, 1, 2
 NOTHING = "아직 답이 없습니다.", "There is no answer yet."

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
+from lib.attention.layers import sinusoidal_positions
 from lib.exercises import Verdict, correct, exercise, not_yet
-from lib.layers import sinusoidal_positions
 
 NO_ANSWER = ("아직 답이 없습니다.", "There is no answer yet.")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from lib.exercises import Verdict, correct, exercise, given, not_yet
-from lib.gravity import repulsion, squared_distances
+from lib.gravity.attention import repulsion, squared_distances
 
 
 @exercise

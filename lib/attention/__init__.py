@@ -1,0 +1,1 @@
+"""Part I, the model: attention, layers, the Transformer and the decoder."""

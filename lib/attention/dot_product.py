@@ -1,0 +1,288 @@
+"""Scaled dot-product attention in small pieces, each with its formula.
+
+Shapes are written as jaxtyping annotations and enforced in the tests. One
+convention throughout: `(batch, head, seq, d_head)` for queries, keys and values,
+`(batch, head, query, key)` for logits and weights, and a mask that is `True`
+where a query may look.
+
+The pieces that other parts use as well have modules of their own, and are here
+too: masks, heads, rotary positions, the cache.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from lib.attention.cache import KVCache
+from lib.attention.heads import merge_heads, repeat_kv, split_heads
+from lib.attention.masks import causal_mask, padding_mask
+from lib.attention.rotary import apply_rotary, rotary_angles
+
+__all__ = [
+    "FORMS",
+    "KVCache",
+    "MultiHeadAttention",
+    "apply_rotary",
+    "attention_logits",
+    "causal_mask",
+    "masked_softmax",
+    "merge_heads",
+    "padding_mask",
+    "repeat_kv",
+    "rotary_angles",
+    "row_entropy",
+    "scaled_dot_product_attention",
+    "split_heads",
+]
+
+FORMS = ("sdpa", "reference")
+
+
+def attention_logits(
+    query: Float[Tensor, "*batch query d_head"],
+    key: Float[Tensor, "*batch key d_head"],
+    scale: float | None = None,
+) -> Float[Tensor, "*batch query key"]:
+    r"""Compare every query with every key.
+
+    .. math:: S = \frac{Q K^\top}{\sqrt{d_\text{head}}}
+
+    Parameters
+    ----------
+    query, key
+        `(…, query, d_head)` and `(…, key, d_head)`.
+    scale
+        The factor before the product; `None` means `1 / sqrt(d_head)`.
+
+    Returns
+    -------
+    Tensor
+        `(…, query, key)`, without a unit, before mask and softmax.
+
+    Source: Vaswani et al. 2017, equation 1.
+
+    >>> q = torch.tensor([[2.0, 0.0, 0.0, 0.0]])
+    >>> attention_logits(q, torch.eye(4)).tolist()
+    [[1.0, 0.0, 0.0, 0.0]]
+    """
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    return query @ key.transpose(-2, -1) * scale
+
+
+def masked_softmax(
+    logits: Float[Tensor, "*batch query key"],
+    mask: Bool[Tensor, "..."] | None = None,
+) -> Float[Tensor, "*batch query key"]:
+    r"""Turn the logits of each query into weights that sum to one.
+
+    .. math:: A_{ij} = \frac{M_{ij}\, e^{S_{ij}}}{\sum_k M_{ik}\, e^{S_{ik}}}
+
+    A query that may look nowhere gets zeros, not NaN.
+
+    Parameters
+    ----------
+    logits
+        `(…, query, key)`.
+    mask
+        Broadcasts to `logits`; `True` where a query may look. `None`: everywhere.
+
+    Returns
+    -------
+    Tensor
+        `(…, query, key)`; zero where the mask is `False`.
+
+    Source: Vaswani et al. 2017, section 3.2.1.
+
+    >>> masked_softmax(torch.zeros(2, 2), causal_mask(2)).tolist()
+    [[1.0, 0.0], [0.5, 0.5]]
+    """
+    if mask is None:
+        return logits.softmax(dim=-1)
+    lowest = torch.finfo(logits.dtype).min
+    weights = logits.masked_fill(~mask, lowest).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0)
+
+
+def scaled_dot_product_attention(
+    query: Float[Tensor, "*batch query d_head"],
+    key: Float[Tensor, "*batch key d_head"],
+    value: Float[Tensor, "*batch key d_value"],
+    mask: Bool[Tensor, "..."] | None = None,
+    scale: float | None = None,
+) -> tuple[
+    Float[Tensor, "*batch query d_value"], Float[Tensor, "*batch query key"]
+]:
+    r"""Mix the values by how well their keys answer each query.
+
+    .. math:: Z = \operatorname{softmax}\!\left(
+              \frac{Q K^\top}{\sqrt{d_\text{head}}}\right) V
+
+    The reference of the book: nothing fused, so that the weights can be seen.
+
+    Parameters
+    ----------
+    query, key, value
+        `(…, query, d_head)`, `(…, key, d_head)`, `(…, key, d_value)`.
+    mask
+        Broadcasts to `(…, query, key)`; `True` where a query may look.
+    scale
+        The factor before `Q Kᵀ`; `None` means `1 / sqrt(d_head)`.
+
+    Returns
+    -------
+    output, weights
+        `(…, query, d_value)` and `(…, query, key)`.
+
+    Source: Vaswani et al. 2017, equation 1.
+
+    >>> v = torch.tensor([[1.0], [3.0]])
+    >>> output, weights = scaled_dot_product_attention(
+    ...     torch.zeros(2, 4), torch.zeros(2, 4), v, causal_mask(2))
+    >>> output.tolist(), weights.tolist()
+    ([[1.0], [2.0]], [[1.0, 0.0], [0.5, 0.5]])
+    """
+    weights = masked_softmax(attention_logits(query, key, scale), mask)
+    return weights @ value, weights
+
+
+def row_entropy(
+    weights: Float[Tensor, "*batch query key"],
+) -> Float[Tensor, "*batch query"]:
+    r"""Spread of each row of weights, in bits.
+
+    .. math:: H_i = -\sum_j A_{ij} \log_2 A_{ij}
+
+    Zero for a row that looks at one key, `log2(n)` for one that looks at `n` keys
+    alike.
+
+    >>> row_entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]])).tolist()
+    [0.0, 1.0]
+    """
+    return torch.special.entr(weights).sum(dim=-1) / math.log(2)
+
+
+class MultiHeadAttention(nn.Module):
+    r"""Several heads side by side, each with its own queries, keys and values.
+
+    .. math:: \operatorname{MHA}(X, Y) = [Z_1 \; \cdots \; Z_H]\, W_O, \qquad
+              Z_h = \operatorname{softmax}\!\left(
+              \frac{X W_Q^h (Y W_K^{g(h)})^\top}{\sqrt{d_\text{head}}}\right)
+              Y W_V^{g(h)}
+
+    `Y = X` is self-attention, a memory is cross-attention; `g(h)` is the key/value
+    head that query head `h` reads (`repeat_kv`).
+
+    Parameters
+    ----------
+    d_model
+        Width of what comes in and goes out.
+    n_heads
+        Query heads.
+    n_kv_heads
+        Key/value heads; `None` means as many (multi-head), fewer is grouped-query.
+    d_head
+        Width of a head; `None` means `d_model / n_heads`.
+    bias
+        Whether the four projections have one.
+    dropout
+        Share of the weights that training sets to zero.
+
+    Attributes
+    ----------
+    query, key, value, output
+        The projections, `nn.Linear`.
+    form
+        `"sdpa"` runs `F.scaled_dot_product_attention`; `"reference"` computes the
+        weights in the open (`scaled_dot_product_attention` of this module).
+
+    Raises
+    ------
+    ValueError
+        If the heads do not divide the width or one another, or `form` is unknown.
+
+    Source: Vaswani et al. 2017, section 3.2.2; Ainslie et al. 2023 for groups.
+
+    >>> layer = MultiHeadAttention(8, n_heads=2)
+    >>> x = torch.randn(1, 5, 8)
+    >>> fast = layer(x, mask=causal_mask(5))
+    >>> layer.form = "reference"
+    >>> bool(torch.allclose(layer(x, mask=causal_mask(5)), fast, atol=1e-6))
+    True
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        n_kv_heads: int | None = None,
+        d_head: int | None = None,
+        bias: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
+        if d_head is None and d_model % n_heads:
+            raise ValueError(
+                f"a width of {d_model} does not divide into {n_heads} heads; choose "
+                f"a number of heads that divides {d_model}."
+            )
+        if n_heads % n_kv_heads:
+            raise ValueError(
+                f"{n_heads} query heads cannot share {n_kv_heads} key/value heads "
+                f"evenly; choose a number of query heads that {n_kv_heads} divides."
+            )
+        d_head = d_model // n_heads if d_head is None else d_head
+        self.n_heads, self.n_kv_heads, self.d_head = n_heads, n_kv_heads, d_head
+        self.dropout, self.form = dropout, "sdpa"
+        self.query = nn.Linear(d_model, n_heads * d_head, bias)
+        self.key = nn.Linear(d_model, n_kv_heads * d_head, bias)
+        self.value = nn.Linear(d_model, n_kv_heads * d_head, bias)
+        self.output = nn.Linear(n_heads * d_head, d_model, bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch query d_model"],
+        memory: Float[Tensor, "batch memory d_model"] | None = None,
+        mask: Bool[Tensor, "..."] | None = None,
+        rotary: tuple[Float[Tensor, "query d_head"], Float[Tensor, "query d_head"]]
+        | None = None,
+        cache: KVCache | None = None,
+    ) -> Float[Tensor, "batch query d_model"]:
+        """Let `x` look at `memory`, or at itself without one.
+
+        mask broadcasts to `(batch, head, query, key)` and is `True` where a query
+        may look; rotary is `rotary_angles` of the positions of `x`.
+        """
+        q = split_heads(self.query(x), self.n_heads)
+        if rotary is not None:
+            q = apply_rotary(q, *rotary)
+        k, v = self._keys_and_values(x, memory, rotary, cache)
+        dropout = self.dropout if self.training else 0.0
+        if self.form == "sdpa":
+            grouped = self.n_kv_heads < self.n_heads
+            z = F.scaled_dot_product_attention(
+                q, k, v, mask, dropout_p=dropout, enable_gqa=grouped
+            )
+        elif self.form == "reference":
+            k, v = repeat_kv(k, self.n_heads), repeat_kv(v, self.n_heads)
+            weights = masked_softmax(attention_logits(q, k), mask)
+            z = F.dropout(weights, dropout) @ v
+        else:
+            raise ValueError(
+                f"form {self.form!r} is not known; use one of {', '.join(FORMS)}."
+            )
+        return self.output(merge_heads(z))
+
+    def _keys_and_values(self, x, memory, rotary, cache):
+        """Keys and values to look at: new ones, and what the cache holds."""
+        if memory is not None and cache is not None and cache.length:
+            return cache.key, cache.value
+        source = x if memory is None else memory
+        k = split_heads(self.key(source), self.n_kv_heads)
+        v = split_heads(self.value(source), self.n_kv_heads)
+        if rotary is not None and memory is None:
+            k = apply_rotary(k, *rotary)
+        return (k, v) if cache is None else cache.append(k, v)

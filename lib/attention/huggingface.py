@@ -1,0 +1,327 @@
+"""The task of `lib.attention.translation` with the parts of Hugging Face.
+
+    tokenizer = wrap_tokenizer(build_tokenizer())         # a transformers tokenizer
+    model = build_model(config, seed=0)                   # from a TransformerConfig
+    rows = make_dataset(pairs, tokenizer)                 # a datasets.Dataset
+    …                                                     # lib.training.trainer trains
+    it translate(model, tokenizer, ["March 5, 2026"])        # model.generate
+    score(model, tokenizer, unseen("date", 1000))         # exact match
+    save("results/huggingface", model, tokenizer, arguments, history) model, tokenizer =
+    load("results/huggingface")
+
+Nothing here asks the Hub.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from jaxtyping import Int
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BartConfig,
+    BartForConditionalGeneration,
+    GenerationConfig,
+    MarianConfig,
+    MarianMTModel,
+    PegasusConfig,
+    PegasusForConditionalGeneration,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    TrainingArguments,
+)
+
+from lib.attention.transformer import TransformerConfig
+from lib.attention.translation import Pair, exact_match, ids_of
+from lib.data.pretrained import quiet
+from lib.data.tokenizer_files import for_whole_texts
+
+FAMILIES = {
+    "marian": (MarianConfig, MarianMTModel),
+    "pegasus": (PegasusConfig, PegasusForConditionalGeneration),
+    "bart": (BartConfig, BartForConditionalGeneration),
+}
+#: Our activations that they have, under their names.
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new"}
+
+
+# ---- tokens and rows --------------------------------------------------------
+
+
+def wrap_tokenizer(
+    tokenizer: Tokenizer, max_length: int = 64
+) -> PreTrainedTokenizerFast:
+    """Give a trained `tokenizers.Tokenizer` what transformers wants to know of it.
+
+    The special tokens get their roles, and padding goes to the right.
+
+    >>> from lib.attention.translation import build_tokenizer
+    >>> tokenizer = wrap_tokenizer(build_tokenizer())
+    >>> ids = tokenizer("2026년 3월 5일").input_ids
+    >>> ids[-1] == tokenizer.eos_token_id
+    True
+    >>> tokenizer.decode(ids, skip_special_tokens=True)
+    '2026년 3월 5일'
+    """
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>",
+        model_max_length=max_length,
+        padding_side="right",
+        model_input_names=["input_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+        split_special_tokens=True,  # <eos> in a text is text
+    )
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    """Turn texts into ids that end with <eos>.
+
+    Raises ValueError if a text is longer than the tokenizer's `model_max_length`, or
+    holds a character that it does not know.
+    """
+    limit = tokenizer.model_max_length
+    rows = ids_of(tokenizer.backend_tokenizer, texts)  # four times as fast
+    for text, row in zip(texts, rows, strict=True):
+        if len(row) > limit:
+            raise ValueError(
+                f"{text[:40]!r} has {len(row)} tokens and the model takes {limit}; "
+                "shorten it or build the model with a larger max_length."
+            )
+    return rows
+
+
+def make_dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> Dataset:
+    """Make rows of pairs, in memory: texts, kind, `input_ids`, `labels`, `length`.
+
+    Ids end with <eos>; the labels are the target's, and the model puts <bos> in
+    front of them by itself. `length`, of both sides together, is what a Trainer
+    groups by. Raises ValueError as `encode` does.
+
+    >>> from lib.attention.translation import build_tokenizer, make_pair
+    >>> tokenizer = wrap_tokenizer(build_tokenizer())
+    >>> rows = make_dataset([make_pair("number", 30, korean=True)], tokenizer)
+    >>> rows.column_names
+    ['source', 'target', 'kind', 'input_ids', 'labels', 'length']
+    """
+    columns = {
+        "source": [pair.source for pair in pairs],
+        "target": [pair.target for pair in pairs],
+        "kind": [pair.kind for pair in pairs],
+    }
+    columns["input_ids"] = encode(tokenizer, columns["source"])
+    columns["labels"] = encode(tokenizer, columns["target"])
+    columns["length"] = [
+        len(source) + len(target)
+        for source, target in zip(columns["input_ids"], columns["labels"], strict=True)
+    ]
+    return Dataset.from_dict(columns)
+
+
+# ---- the model --------------------------------------------------------------
+
+
+def build_model(
+    config: TransformerConfig, family: str | None = None, seed: int = 0
+) -> PreTrainedModel:
+    """Build an encoder–decoder of transformers in the sizes of our Transformer.
+
+    One matrix is source embedding, target embedding and output. `marian` is the
+    paper's model: fixed sines, add then normalise. `pegasus` is the same with
+    `norm_first`. Without a family it is the one of these that computes what our
+    Transformer does. `bart` adds then normalises, learns its positions, and
+    normalises once more after embedding.
+
+    Raises
+    ------
+    ValueError
+        If the family is not known, heads do not divide the width, or the
+        configuration asks for what the family does not have.
+
+    Source: Junczys-Dowmunt et al. 2018 (Marian); Zhang et al. 2020 (Pegasus); Lewis
+    et al. 2020 (BART).
+
+    >>> small = TransformerConfig(vocab=9, d_model=8, n_heads=2, n_layers=1)
+    >>> model = build_model(small)
+    >>> model.config.model_type
+    'marian'
+    >>> sum(p.numel() for p in model.parameters() if p.requires_grad)
+    2120
+    """
+    family = family or ("pegasus" if config.norm_first else "marian")
+    if family not in FAMILIES:
+        raise ValueError(
+            f"family {family!r} is not known; use one of {', '.join(FAMILIES)}."
+        )
+    if config.d_model % config.n_heads:
+        raise ValueError(
+            f"a width of {config.d_model} does not divide into {config.n_heads} heads; "
+            f"choose a number of heads that divides {config.d_model}."
+        )
+    if config.norm_first != (family == "pegasus"):
+        raise ValueError(
+            f"{family} normalises {'first' if family == 'pegasus' else 'after adding'} "
+            f"and norm_first={config.norm_first} came; use "
+            f"norm_first={not config.norm_first}, or leave the family out."
+        )
+    if config.activation not in ACTIVATIONS:
+        raise ValueError(
+            f"{family} has no activation {config.activation!r}; use one of "
+            f"{', '.join(ACTIVATIONS)}."
+        )
+    config_of, model_of = FAMILIES[family]
+    sides = {
+        f"{side}_{name}": value
+        for side in ("encoder", "decoder")
+        for name, value in (
+            ("layers", config.n_layers),
+            ("attention_heads", config.n_heads),
+            ("ffn_dim", config.d_ff or 4 * config.d_model),
+        )
+    }
+    tokens = {"pad_token_id": config.pad, "bos_token_id": config.bos,
+              "eos_token_id": config.eos, "decoder_start_token_id": config.bos}
+    theirs = config_of(
+        vocab_size=config.vocab,
+        d_model=config.d_model,
+        max_position_embeddings=config.max_length,
+        activation_function=ACTIVATIONS[config.activation],
+        # ours drops in all three places
+        dropout=config.dropout,
+        attention_dropout=config.dropout,
+        activation_dropout=config.dropout,
+        scale_embedding=True,
+        init_std=config.d_model**-0.5,  # Xavier's for a square matrix
+        forced_eos_token_id=None,
+        **sides, **tokens,
+    )
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(seed)
+        model = model_of(theirs)
+    model.generation_config = GenerationConfig(
+        max_length=config.max_length, num_beams=1, do_sample=False, **tokens
+    )
+    return model
+
+
+# ---- writing targets --------------------------------------------------------
+
+
+@torch.no_grad()
+def generate(
+    model: PreTrainedModel,
+    source: Int[Tensor, "batch source"],
+    mask: Int[Tensor, "batch source"],
+    **options: Any,
+) -> Int[Tensor, "batch target"]:
+    """Write targets token by token with `model.generate`, in evaluation mode.
+
+    options go to `model.generate`: `num_beams=4`, `use_cache=False`, …
+    """
+    training = model.training
+    model.eval()
+    ids = model.generate(input_ids=source, attention_mask=mask, **options)
+    model.train(training)
+    return ids
+
+
+def translate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str],
+    batch: int = 250,
+    **options: Any,
+) -> list[str]:
+    """Translate texts; options go to `model.generate`, greedy without any.
+
+    Raises ValueError as `encode` does.
+    """
+    rows, found = encode(tokenizer, texts), []
+    for start in range(0, len(rows), batch):
+        part = tokenizer.pad({"input_ids": rows[start : start + batch]},
+                             return_tensors="pt").to(model.device)
+        ids = generate(model, part.input_ids, part.attention_mask, **options)
+        found += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return found
+
+
+def score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: Sequence[Pair],
+    **options: Any,
+) -> float:
+    """Share of pairs whose translation is right to the letter, 0 to 1."""
+    found = translate(model, tokenizer, [pair.source for pair in pairs], **options)
+    return exact_match(found, [pair.target for pair in pairs])
+
+
+# ---- files ------------------------------------------------------------------
+
+
+def save(
+    folder: Path | str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    arguments: TrainingArguments | None = None,
+    history: Sequence[Mapping[str, float | int]] | None = None,
+) -> Path:
+    """Save a model whole: `model/` (safetensors, tokenizer), `config.json`, arguments.
+
+    `model/` is what `from_pretrained` reads. Beside it stand `config.json` once more,
+    `training_args.json` and `history.json`. A model that was there before goes only
+    when the new one is complete.
+    """
+    folder = Path(folder)
+    draft, place, old = (folder / f for f in (".model.part", "model", ".model.old"))
+    for leftover in (draft, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    draft.mkdir(parents=True)
+    with quiet():
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+    if place.exists():
+        place.rename(old)
+    draft.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.copyfile(place / "config.json", folder / "config.json")
+    if arguments is not None:
+        _write(folder / "training_args.json", arguments.to_dict())
+    if history is not None:
+        _write(folder / "history.json", list(history))
+    return place
+
+
+def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Read what `save` wrote; the model is in evaluation mode.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no model is there.
+    """
+    place = Path(folder) / "model"
+    if not (place / "config.json").is_file():
+        raise FileNotFoundError(
+            f"there is no model in {folder}; train and save one first, or name the "
+            "folder that holds model/."
+        )
+    with quiet():
+        model = AutoModelForSeq2SeqLM.from_pretrained(place, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+    for_whole_texts(tokenizer.backend_tokenizer)
+    return model.eval(), tokenizer
+
+
+def _write(file: Path, content: Any) -> None:
+    draft = file.with_name(f".{file.name}.part")
+    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+                     encoding="utf-8")
+    draft.replace(file)

@@ -1,0 +1,256 @@
+"""The parts of a Transformer around attention, and the two layers they make.
+
+Widths are `(batch, seq, d_model)` throughout; a mask is `True` where a query may
+look. The layers keep the order of the paper (`norm_first=False`: add, then
+normalise) or the one that newer models use (`norm_first=True`).
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from lib.attention.dot_product import KVCache, MultiHeadAttention
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GPT-2's approximation of GELU."""
+    return F.gelu(x, approximate="tanh")
+
+
+#: The nonlinearity of each name; `swiglu` applies its own to a gate.
+ACTIVATIONS = {
+    "relu": F.relu, "gelu": F.gelu, "gelu_tanh": gelu_tanh, "swiglu": F.silu,
+}
+
+
+def sinusoidal_positions(
+    seq: int, d_model: int, base: float = 10_000.0
+) -> Float[Tensor, "seq d_model"]:
+    r"""Write each position as sines and cosines of falling frequency.
+
+    .. math:: P_{t,2i} = \sin(t \, b^{-2i/d_\text{model}}), \qquad
+              P_{t,2i+1} = \cos(t \, b^{-2i/d_\text{model}})
+
+    Parameters
+    ----------
+    seq
+        How many positions, counted from zero.
+    d_model
+        Width; even.
+    base
+        Base `b` of the geometric series of frequencies (radians per position).
+
+    Raises
+    ------
+    ValueError
+        If `d_model` is odd.
+
+    Source: Vaswani et al. 2017, section 3.5.
+
+    >>> sinusoidal_positions(2, 4)
+    tensor([[0.0000, 1.0000, 0.0000, 1.0000],
+            [0.8415, 0.5403, 0.0100, 0.9999]])
+    """
+    if d_model % 2:
+        raise ValueError(
+            f"sinusoidal positions pair a sine with a cosine and d_model is {d_model}; "
+            "use an even d_model."
+        )
+    # angles in float64: in float32 they lose four digits at position 10,000
+    frequency = base ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
+    angle = torch.arange(seq, dtype=torch.float64)[:, None] * frequency
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1).float()
+
+
+def layer_norm(
+    x: Float[Tensor, "*batch d_model"],
+    weight: Float[Tensor, " d_model"],
+    bias: Float[Tensor, " d_model"],
+    eps: float = 1e-5,
+) -> Float[Tensor, "*batch d_model"]:
+    r"""Bring each vector to mean 0 and variance 1, then scale and shift it.
+
+    .. math:: y = \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} \odot g + b
+
+    The formula in the open; the layers run `nn.LayerNorm`, which is the same.
+
+    Source: Ba et al. 2016, equations 3 and 4.
+
+    >>> layer_norm(torch.tensor([1.0, 3.0]), torch.ones(2), torch.zeros(2), eps=0.0)
+    tensor([-1.,  1.])
+    """
+    centred = x - x.mean(-1, keepdim=True)
+    variance = centred.pow(2).mean(-1, keepdim=True)
+    return centred * torch.rsqrt(variance + eps) * weight + bias
+
+
+def rms_norm(
+    x: Float[Tensor, "*batch d_model"],
+    weight: Float[Tensor, " d_model"],
+    eps: float = 1e-5,
+) -> Float[Tensor, "*batch d_model"]:
+    r"""Divide each vector by its root mean square, then scale it.
+
+    .. math:: y = \frac{x}{\sqrt{\frac{1}{d}\sum_i x_i^2 + \varepsilon}} \odot g
+
+    The formula in the open; the layers run `nn.RMSNorm`, which is the same.
+
+    Source: Zhang and Sennrich 2019, equation 4.
+
+    >>> rms_norm(torch.tensor([3.0, -3.0]), torch.ones(2), eps=0.0)
+    tensor([ 1., -1.])
+    """
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+class FeedForward(nn.Module):
+    r"""Two linear maps around a nonlinearity, the same for every token.
+
+    .. math:: \operatorname{FF}(x) = W_\text{down}\, f(W_\text{up}\, x), \qquad
+              \operatorname{FF}_\text{swiglu}(x) = W_\text{down}\big(
+              \operatorname{silu}(W_\text{gate}\, x) \odot W_\text{up}\, x\big)
+
+    Parameters
+    ----------
+    d_model, d_ff
+        Width outside and inside.
+    activation
+        `relu`, `gelu`, `gelu_tanh` (GPT-2's approximation) or `swiglu`.
+    bias
+        Whether the maps have one.
+    dropout
+        Share of the inner units that training sets to zero.
+
+    Raises
+    ------
+    ValueError
+        If the activation is not known.
+
+    Source: Vaswani et al. 2017, equation 2; Shazeer 2020, equation 6, for SwiGLU.
+
+    >>> FeedForward(8, 32)(torch.zeros(1, 3, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int,
+        activation: str = "relu",
+        bias: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation {activation!r} is not known; use one of "
+                f"{', '.join(ACTIVATIONS)}."
+            )
+        self.activation = activation
+        self.up = nn.Linear(d_model, d_ff, bias)
+        self.gate = nn.Linear(d_model, d_ff, bias) if activation == "swiglu" else None
+        self.down = nn.Linear(d_ff, d_model, bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq d_model"]
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """Apply it to each token."""
+        activation = ACTIVATIONS[self.activation]
+        if self.gate is None:
+            hidden = activation(self.up(x))  # batch seq d_ff
+        else:
+            hidden = activation(self.gate(x)) * self.up(x)
+        return self.down(self.dropout(hidden))
+
+
+class EncoderLayer(nn.Module):
+    r"""Self-attention and feed-forward, each added to its input and normalised.
+
+    .. math:: x \leftarrow \operatorname{LN}(x + f(x)) \quad \text{(the paper)},
+              \qquad x \leftarrow x + f(\operatorname{LN}(x))
+              \quad \text{(norm first)}
+
+    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020 for norm first.
+
+    >>> EncoderLayer(8, 2, 32)(torch.zeros(1, 3, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        activation: str = "relu",
+        norm_first: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
+        self.attention_norm = nn.LayerNorm(d_model)
+        self.feed_forward = FeedForward(d_model, d_ff, activation, dropout=dropout)
+        self.feed_forward_norm = nn.LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch seq d_model"],
+        mask: Bool[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """Apply the layer; mask is `True` where a token may look."""
+        x = self._add(x, self.attention_norm, lambda y: self.attention(y, mask=mask))
+        return self._add(x, self.feed_forward_norm, self.feed_forward)
+
+    def _add(self, x, norm, part):
+        """One part with its residual, in the order that `norm_first` asks for."""
+        if self.norm_first:
+            return x + self.dropout(part(norm(x)))
+        return norm(x + self.dropout(part(x)))
+
+
+class DecoderLayer(EncoderLayer):
+    """An encoder layer with cross-attention to a memory between its two parts.
+
+    Source: Vaswani et al. 2017, section 3.1.
+
+    >>> layer = DecoderLayer(8, 2, 32)
+    >>> layer(torch.zeros(1, 3, 8), memory=torch.zeros(1, 5, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        activation: str = "relu",
+        norm_first: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(d_model, n_heads, d_ff, activation, norm_first, dropout)
+        self.cross_attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
+        self.cross_norm = nn.LayerNorm(d_model)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch seq d_model"],
+        memory: Float[Tensor, "batch memory d_model"],
+        mask: Bool[Tensor, "..."] | None = None,
+        memory_mask: Bool[Tensor, "..."] | None = None,
+        cache: tuple[KVCache, KVCache] | None = None,
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """Apply the layer; cache holds self-attention's and cross-attention's keys."""
+        own, cross = cache if cache is not None else (None, None)
+
+        def look_back(y):
+            return self.attention(y, mask=mask, cache=own)
+
+        def look_across(y):
+            return self.cross_attention(y, memory, mask=memory_mask, cache=cross)
+
+        x = self._add(x, self.attention_norm, look_back)
+        x = self._add(x, self.cross_norm, look_across)
+        return self._add(x, self.feed_forward_norm, self.feed_forward)

@@ -1,0 +1,88 @@
+"""Reading a `tokenizer.json`, ours or other people's, for whole texts.
+
+Published files keep what their last training set: cut a text after 512 tokens, fill it
+up to as many, leave out merges by chance. Nobody sees this in the ids. Here a text is
+encoded from its first character to its last, the same each time.
+"""
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+OTHER = "name a tokenizer.json of the tokenizers library"
+
+
+class TokenizerFileError(ValueError):
+    """A file that holds no tokenizer; the message says why, in one sentence."""
+
+
+def load_tokenizer(file: Path | str) -> Tokenizer:
+    """Read a tokenizer file; a wrapping of it, `tokenizer_json`, is taken off.
+
+    Raises
+    ------
+    TokenizerFileError
+        If it is not there, damaged, or something else.
+    """
+    file = Path(file)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise TokenizerFileError(f"{file} is not there; {OTHER}") from None
+    except UnicodeDecodeError:
+        raise TokenizerFileError(
+            f"{file} holds no tokenizer: it is no text; {OTHER}"
+        ) from None
+    except OSError as error:
+        raise TokenizerFileError(
+            f"{file} cannot be read ({error.strerror or error}); {OTHER}"
+        ) from None
+    return parse_tokenizer(text, str(file))
+
+
+def parse_tokenizer(text: str, name: str = "the text") -> Tokenizer:
+    """The tokenizer that a JSON text describes; name: what errors call the text.
+
+    >>> parse_tokenizer('{"the": 0}', "vocab.json")
+    Traceback (most recent call last):
+    ...
+    lib.data.tokenizer_files.TokenizerFileError: vocab.json holds no tokenizer: it has
+    no "model"; name a tokenizer.json of the tokenizers library
+    """
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TokenizerFileError(
+            f"{name} holds no tokenizer: it is damaged, or no JSON ({error}); {OTHER}"
+        ) from None
+    if isinstance(parts, dict) and isinstance(parts.get("tokenizer_json"), str):
+        return parse_tokenizer(parts["tokenizer_json"], name)
+    if not isinstance(parts, dict) or not isinstance(parts.get("model"), dict):
+        raise TokenizerFileError(
+            f'{name} holds no tokenizer: it has no "model"; {OTHER}'
+        )
+    try:
+        return for_whole_texts(Tokenizer.from_str(text))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - plain, or a panic of its Rust
+        raise TokenizerFileError(
+            f"{name} holds no tokenizer: {str(error)[:80]}; {OTHER}"
+        ) from None
+
+
+def for_whole_texts(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer, which no longer cuts, fills up or draws by chance.
+
+    >>> from tokenizers import models
+    >>> tokenizer = Tokenizer(models.BPE({"a": 0}, []))
+    >>> tokenizer.enable_truncation(2)
+    >>> len(for_whole_texts(tokenizer).encode("aaaa").ids)
+    4
+    """
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if getattr(tokenizer.model, "dropout", None):  # of BPE
+        tokenizer.model.dropout = None
+    return tokenizer

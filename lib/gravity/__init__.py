@@ -1,0 +1,1 @@
+"""Part II: attention from distances between coordinates and the masses of tokens."""

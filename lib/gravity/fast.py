@@ -1,0 +1,296 @@
+"""The same gravity attention without its (seq, seq) tables.
+
+Each form equals `lib.gravity.attention.attend`, outputs and gradients, and needs memory
+that grows with the length of the text and not with its square:
+
+    gaussian_sdpa   the Gaussian kernel as scaled dot-product attention, exactly
+    newton_fused    newton, a block at a time, with its own backward (lib.gravity.fused)
+    chunked         any kernel and cutoff, a block of queries at a time
+    newton_flex     newton for FlexAttention (a CUDA GPU)
+
+All are causal and never look ahead, not even for a mean that centres the points.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
+
+from lib.gravity.attention import Pull, attend, known
+from lib.gravity.fused import augmented, newton_fused, too_wide
+
+FORMS = ("auto", "reference", "sdpa", "fused", "chunked", "flex")
+
+
+def fast_attend(
+    z: Float[Tensor, "batch head seq coord"],
+    mass: Float[Tensor, "batch seq"],
+    value: Float[Tensor, "batch head seq d_value"],
+    pull: Pull,
+    form: str = "auto",
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
+) -> Float[Tensor, "batch head seq d_value"]:
+    """Gravity attention by the form that fits, or by the one named.
+
+    z: coordinates of each head; mass: m > 0; value: what is averaged; pull: kernel,
+    strengths and cutoff; looking: from where tokens look, None: z. `auto` takes sdpa
+    for gaussian and fused for newton where there is no cutoff, and chunked otherwise.
+
+    Raises
+    ------
+    ValueError
+        If the form is unknown or cannot compute this kernel.
+    """
+    known("form", form, FORMS)
+    own = {"gaussian": ("sdpa",), "newton": ("fused", "flex")}.get(pull.kernel, ())
+    if pull.cutoff != "none":
+        own = ()
+    can = ("reference", "chunked", *own)
+    if form == "auto":
+        form = own[0] if own else "chunked"
+    if form not in can:
+        raise ValueError(
+            f"form {form!r} cannot compute kernel {pull.kernel!r} with cutoff "
+            f"{pull.cutoff!r}; use one of auto, {', '.join(can)}"
+        )
+    if form == "reference":
+        return attend(z, mass, value, pull, looking=looking)[0]
+    if form == "chunked":
+        return chunked(z, mass, value, pull, looking=looking)
+    if pull.mass_in_value:
+        value = value * mass[:, None, :, None].to(value.dtype)
+        bias = torch.zeros_like(z[..., 0], dtype=torch.float32)
+    else:
+        bias = pull.bias(mass[:, None, :]).expand(z.shape[:-1])
+    strength = pull.strength.expand(*z.shape[:2], 1, 1)
+    if form == "sdpa":
+        return gaussian_sdpa(z, bias, strength, value, looking=looking)
+    if form == "flex":
+        return newton_flex(z, bias, strength, value, pull.eps, looking)
+    if too_wide(z, bias, strength, pull.eps, looking):
+        return chunked(z, mass, value, pull, looking=looking)
+    return newton_fused(z, bias, strength, value, pull.eps, looking)
+
+
+def gaussian_sdpa(
+    z: Float[Tensor, "batch head seq coord"],
+    bias: Float[Tensor, "batch head seq"],
+    strength: Float[Tensor, "batch head 1 1"],
+    value: Float[Tensor, "batch head seq d_value"],
+    half: bool | None = None,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
+) -> Float[Tensor, "batch head seq d_value"]:
+    """Softmax of b_j − γ‖z_i − z_j‖²/C through `scaled_dot_product_attention`.
+
+    −γ‖z_i − z_j‖²/C = 2γ z_i·z_j/C − γ‖z_j‖²/C − γ‖z_i‖²/C, and the last term is the
+    same for every key of a query, so the softmax does not see it. What is left is a
+    dot product of q_i = [2γ z_i/C, 1] and k_j = [z_j, b_j − γ‖z_j‖²/C]; a token that
+    is `looking` from elsewhere has that place in its q_i.
+
+    bias: b_j = β log m_j; strength: γ; half: whether values of 16 bits are computed in
+    16 bits (None: on a GPU; a CPU takes 32, whose gradients are closer). There the last
+    number of k_j would be rounded by its own size, so it is split: a part of 16 bits,
+    and what that left. All widths are padded to one, which PyTorch's kernels for a CPU
+    need to be fast. In 32 bits points are counted from the first token, which every
+    query may see; in 16 bits that would round them, and the parts hold as much.
+    """
+    d_value, coord = value.shape[-1], z.shape[-1]
+    kind = value.dtype
+    narrow = kind in (torch.float16, torch.bfloat16)
+    if narrow and not (z.is_cuda if half is None else half):
+        with torch.autocast(z.device.type, enabled=False):
+            looking = None if looking is None else looking.float()
+            return gaussian_sdpa(
+                z.float(), bias, strength, value.float(), looking=looking
+            ).to(kind)
+    wide = (2 / coord) * strength
+    if not narrow:
+        width = coord + 1
+        query, key = _Lifted.apply(
+            z.to(kind), None if looking is None else looking.to(kind),
+            bias.to(kind), wide.to(kind), max(width, d_value),
+        )
+    else:
+        key = z.to(kind)
+        exact = key.float()
+        norm = wide[..., 0] / 2 * exact.square().sum(-1)
+        if norm.detach().amax() > 0.5 * torch.finfo(kind).max:  # of float16
+            looking = None if looking is None else looking.float()
+            return gaussian_sdpa(
+                exact, bias, strength, value.float(), looking=looking
+            ).to(kind)
+        bias = bias - norm
+        width = 2 * coord + 3
+        ones = torch.ones_like(key[..., :3])
+        pad = key.new_zeros(*key.shape[:-1], max(0, d_value - width))
+        here = exact if looking is None else looking.to(kind).float()
+        query = torch.cat((*split(wide * here, kind, 2), ones, pad), -1)
+        key = torch.cat((key, key, *split(bias[..., None], kind, 3), pad), -1)
+    if width > d_value:
+        value = F.pad(value, (0, width - d_value))
+    mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
+    return mixed[..., :d_value]
+
+
+class _Lifted(torch.autograd.Function):
+    """q_i = [g y_i, 1, 0…], k_j = [z_j, b_j − g‖z_j‖²/2, 0…], from the first token on.
+
+    With h_j the gradient of k_j's last number: dy = g dq, dz = dk − g h z, db = h and
+    dg = Σ y·dq − Σ h‖z‖²/2. In one step, since many small ones would cost more.
+    """
+
+    @staticmethod
+    def forward(ctx, z, y, bias, g, width):
+        ctx.coord = coord = z.shape[-1]
+        # the zeros that fill up q_i meet whatever fills up k_j: part of q_i, in fact
+        step = coord + 1 + -(coord + 1) % 16
+        both = z.new_empty(*z.shape[:-1], step + width)
+        key, query = both[..., :width], both[..., step:]
+        both[..., coord + 1 : step] = 0
+        query[..., coord + 1 :] = 0
+        origin = z[..., :1, :]
+        z = torch.sub(z, origin, out=key[..., :coord])
+        half = z.square().sum(-1) / 2
+        y = None if y is None else y - origin
+        torch.mul(z if y is None else y, g, out=query[..., :coord])
+        query[..., coord] = 1
+        torch.addcmul(bias, half, g[..., 0], value=-1, out=key[..., coord])
+        ctx.save_for_backward(key, y, half, g)
+        return query, key
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dq, dk):
+        key, y, half, g = ctx.saved_tensors
+        coord = ctx.coord
+        z, dq, h = key[..., :coord], dq[..., :coord], dk[..., coord]
+        dg = ((z if y is None else y) * dq).sum((-2, -1)) - (h * half).sum(-1)
+        dz = torch.addcmul(dk[..., :coord], z, h[..., None] * g, value=-1)
+        if y is None:
+            return dz.addcmul_(dq, g), None, h, dg[..., None, None], None
+        return dz, g * dq, h, dg[..., None, None], None
+
+
+def split(x: Float[Tensor, "*any"], kind: torch.dtype, parts: int) -> list[Tensor]:
+    """Numbers of `kind` whose sum is `x`, each part what the ones before left.
+
+    >>> high, low = split(torch.tensor(1.2345), torch.bfloat16, 2)
+    >>> high.item(), round(high.item() + low.item(), 5)
+    (1.234375, 1.2345)
+    """
+    found = []
+    for _ in range(parts):
+        found.append(x.to(kind))
+        x = x - found[-1].to(x.dtype)
+    return found
+
+
+def newton_flex(
+    z: Float[Tensor, "batch head seq coord"],
+    bias: Float[Tensor, "batch head seq"],
+    strength: Float[Tensor, "batch head 1 1"],
+    value: Float[Tensor, "batch head seq d_value"],
+    eps: float,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
+) -> Float[Tensor, "batch head seq d_value"]:
+    """Softmax of b_j − p log(r²_ij + ε) by FlexAttention, compiled on CUDA.
+
+    The score that FlexAttention hands over is u_ij = q_i·k_j of `augmented`, and the
+    score that is put in its place is b_j − p log u_ij. The gradients of b and p are
+    added up in no fixed order on a GPU. Widths are padded to a multiple of 16.
+    """
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    query, key = augmented(z, eps, None if looking is None else looking.to(z))
+    pad = -query.shape[-1] % 16
+    query, key = F.pad(query, (0, pad)), F.pad(key, (0, pad))
+    p = strength[..., 0, 0]
+
+    seq = z.shape[-2]
+    mask = create_block_mask(
+        lambda batch, head, i, j: j <= i, None, None, seq, seq, device=z.device
+    )
+    attend_flex = torch.compile(flex_attention) if z.is_cuda else flex_attention
+    mixed = attend_flex(
+        query, key, value.to(query.dtype), block_mask=mask, scale=1.0,
+        score_mod=lambda u, batch, head, i, j: (
+            bias[batch, head, j] - p[batch, head] * torch.log(u.clamp_min(1.0))
+        ),
+    )
+    return mixed.to(value.dtype)
+
+
+def chunked(
+    z: Float[Tensor, "batch head seq coord"],
+    mass: Float[Tensor, "batch seq"],
+    value: Float[Tensor, "batch head seq d_value"],
+    pull: Pull,
+    chunk: int = 128,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
+) -> Float[Tensor, "batch head seq d_value"]:
+    """Any kernel and cutoff, `chunk` queries at a time, made again for gradients.
+
+    Where no gradients are asked for, a cutoff spares work: keys are looked at in blocks
+    of `chunk`, and a block that lies beyond the radius of every query is left out. (In
+    training it is not, since what lies outside has to move the radius.)
+    """
+    out, kind = [], value.dtype  # gradients of the blocks are added up in 32 bits
+    z, mass, value = (
+        x.to(torch.promote_types(x.dtype, torch.float32)) for x in (z, mass, value)
+    )
+    looking = None if looking is None else looking.to(z)
+    learning = torch.is_grad_enabled()
+    for start in range(0, z.shape[-2], chunk):
+        stop = min(start + chunk, z.shape[-2])
+        given = z[..., :stop, :], mass[:, :stop], value[..., :stop, :]
+        seat = None if looking is None else looking[..., :stop, :]
+        if learning:
+            out.append(checkpoint(_last_rows, *given, pull, stop - start, seat,
+                                  use_reentrant=False))
+            continue
+        if pull.cutoff != "none":
+            kept = within_reach(given[0], pull, start, chunk, seat)
+            given = given[0][..., kept, :], given[1][:, kept], given[2][..., kept, :]
+            seat = None if seat is None else seat[..., kept, :]
+        out.append(_last_rows(*given, pull, stop - start, seat))
+    return torch.cat(out, -2).to(kind)
+
+
+def _last_rows(z, mass, value, pull: Pull, queries: int, looking) -> Tensor:
+    return attend(z, mass, value, pull, queries, looking)[0]
+
+
+def within_reach(
+    z: Float[Tensor, "batch head seq coord"],
+    pull: Pull,
+    start: int,
+    chunk: int,
+    looking: Float[Tensor, "batch head seq coord"] | None = None,
+) -> Int[Tensor, " kept"]:
+    """Which keys may lie within the radius of a query from `start` on, in order.
+
+    A block of keys is judged by a ball around it: it is left out when, in every batch
+    and head, the balls of keys and queries are further apart than R √C. The block of
+    the queries themselves always stays.
+    """
+    z = z.to(torch.promote_types(z.dtype, torch.float32))
+
+    def ball(points):
+        centre = points.mean(-2, keepdim=True)
+        return centre, (points - centre).norm(dim=-1).amax(-1)
+
+    centre, size = ball((z if looking is None else looking.to(z))[..., start:, :])
+    reach = pull.radius[..., 0, 0] * math.sqrt(z.shape[-1]) * (1 + 1e-5)
+    kept = []
+    for first in range(0, start, chunk):
+        other, own = ball(z[..., first : first + chunk, :])
+        gap = (other - centre).norm(dim=-1)[..., 0] - size - own
+        if (gap < reach).any():
+            kept.append(torch.arange(first, first + chunk))
+    kept.append(torch.arange(start, z.shape[-2]))
+    return torch.cat(kept).to(z.device)

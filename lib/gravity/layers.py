@@ -1,0 +1,203 @@
+"""Gravity attention with weights to learn: masses, coordinates, one attention layer."""
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lib.gravity.attention import CUTOFFS, KERNELS, Pull, attend, causal, known
+from lib.gravity.fast import fast_attend
+
+COORDINATES = ("token+position", "position")
+UNIT_MASS = math.log(math.e - 1)  # softplus of it is 1
+
+
+class Masses(nn.Module):
+    """One learned mass a vocabulary entry: m = softplus(μ[token]) > 0, first 1.
+
+    >>> Masses(vocab=5)(torch.tensor([[0, 4]]))
+    tensor([[1., 1.]], grad_fn=<SoftplusBackward0>)
+    """
+
+    def __init__(self, vocab: int):
+        super().__init__()
+        self.mu = nn.Parameter(torch.full((vocab,), UNIT_MASS))
+
+    def forward(self, ids: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch seq"]:
+        return F.softplus(self.mu[ids])
+
+
+class Coordinates(nn.Module):
+    """z⁰ = LN(token[id] + position[t]), or LN(position[t]) as in the original.
+
+    ids: token ids, at most `context` long; the result is (batch, seq, d_coord).
+
+    >>> Coordinates(vocab=5, context=8, d_coord=3)(torch.tensor([[0, 4]])).shape
+    torch.Size([1, 2, 3])
+    """
+
+    def __init__(
+        self, vocab: int, context: int, d_coord: int, kind: str = "token+position"
+    ):
+        super().__init__()
+        known("coordinates", kind, COORDINATES)
+        self.position = nn.Embedding(context, d_coord)
+        self.token = nn.Embedding(vocab, d_coord) if "token" in kind else None
+        self.norm = nn.LayerNorm(d_coord)
+
+    def forward(
+        self, ids: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch seq d_coord"]:
+        z = self.position.weight[: ids.shape[1]].expand(*ids.shape, -1)
+        if self.token is not None:
+            z = z + self.token(ids)
+        return self.norm(z)
+
+
+class GravityAttention(nn.Module):
+    """Causal attention whose logits come from masses and distances.
+
+    Each head projects the shared coordinates to its own C axes, reads r² there, and
+    averages the values with the weights of the kernel. It learns a strength
+    softplus(γ_h)·√d_head, a mass exponent (β_h; softplus(β_h) for newton and gaussian)
+    and a radius softplus(ρ_h) a head.
+
+    looking: whether each head also projects the place from which a token looks, which
+    starts as the place where it lies: r² is then measured from there, and the nearest
+    thing to a token need not be itself.
+
+    place: C; None takes d_head/2 − 2, so that the exact 16-bit form of the Gaussian
+    kernel, 2C + 3 wide, fits into a head.
+
+    forward(x, z, mass) takes the normalised stream (batch, seq, d_model), the
+    coordinates (batch, seq, d_coord) and the masses (batch, seq) and returns the
+    output (batch, seq, d_model) with a dict of what it went through; with
+    `traced=False` it takes the form of `lib.gravity.fast` and the dict is empty.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_coord: int,
+        kernel: str = "newton",
+        cutoff: str = "none",
+        radius: float = 2.0,
+        strength: float = 0.5,
+        eps: float = 0.1,
+        sign: int = 1,
+        place: int | None = None,
+        mass_in_value: bool = False,
+        looking: bool = False,
+        form: str = "auto",
+    ):
+        super().__init__()
+        if d_model % n_heads:
+            raise ValueError(
+                f"d_model {d_model} is not a multiple of n_heads {n_heads}; "
+                f"use for example d_model {n_heads * max(1, d_model // n_heads)}"
+            )
+        self.kernel = known("kernel", kernel, KERNELS)
+        self.cutoff = known("cutoff", cutoff, CUTOFFS)
+        self.n_heads, self.eps, self.sign = n_heads, eps, sign
+        self.mass_in_value, self.form = mass_in_value, form
+        axes = place or max(2, d_model // n_heads // 2 - 2)
+        self.place = nn.Linear(d_coord, n_heads * axes, bias=False)
+        self.look = copy.deepcopy(self.place) if looking else None
+        self.value = nn.Linear(d_model, d_model, bias=False)
+        self.output = nn.Linear(d_model, d_model, bias=False)
+        raw = math.log(math.expm1(strength / math.sqrt(d_model // n_heads)))
+        self.gamma = nn.Parameter(torch.full((n_heads,), raw))
+        unit = 0.0 if kernel == "potential" else UNIT_MASS
+        self.beta = nn.Parameter(torch.full((n_heads,), unit))
+        raw = math.log(math.expm1(radius))
+        self.rho = nn.Parameter(torch.full((n_heads,), raw))
+        if cutoff == "none":
+            self.rho.requires_grad_(False)
+        if mass_in_value:  # it would be one constant a row, which softmax does not see
+            self.beta.requires_grad_(False)
+
+    @property
+    def strength(self) -> Float[Tensor, " head"]:
+        """p or γ of each head, positive."""
+        return F.softplus(self.gamma) * math.sqrt(self.d_head)
+
+    @property
+    def mass_exponent(self) -> Float[Tensor, " head"]:
+        """β of each head; positive except for `potential`, where it is a bias."""
+        return self.beta if self.kernel == "potential" else F.softplus(self.beta)
+
+    @property
+    def radius(self) -> Float[Tensor, " head"]:
+        """R of each head, positive, in the unit of r."""
+        return F.softplus(self.rho)
+
+    @property
+    def d_head(self) -> int:
+        return self.value.out_features // self.n_heads
+
+    @property
+    def pull(self) -> Pull:
+        """The kernel with this layer's strength, mass exponent and radius."""
+        strength, beta, radius = (
+            x[:, None, None] for x in (self.strength, self.mass_exponent, self.radius)
+        )
+        return Pull(self.kernel, strength, beta, self.eps, self.sign, self.cutoff,
+                    radius, self.mass_in_value)
+
+    def heads(
+        self, x: Float[Tensor, "batch seq wide"]
+    ) -> Float[Tensor, "batch head seq d_head"]:
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+    def logits(
+        self,
+        r2: Float[Tensor, "batch head seq seq"],
+        mass: Float[Tensor, "batch seq"],
+    ) -> Float[Tensor, "batch head seq seq"]:
+        """The kernel's logits with this layer's strength and mass exponent."""
+        return self.pull.logits(r2, mass[:, None, :])
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch seq d_model"],
+        z: Float[Tensor, "batch seq d_coord"],
+        mass: Float[Tensor, "batch seq"],
+        traced: bool = True,
+    ) -> tuple[Float[Tensor, "batch seq d_model"], dict[str, Tensor | None]]:
+        given = self.heads(self.place(z)), mass, self.heads(self.value(x)), self.pull
+        looking = None if self.look is None else self.heads(self.look(z))
+        if traced:
+            mixed, seen = attend(*given, looking=looking)
+        else:
+            mixed, seen = fast_attend(*given, self.form, looking), {}
+        return self.output(mixed.transpose(1, 2).flatten(2)), seen
+
+
+@torch.no_grad()
+def statistics(
+    attention: GravityAttention, seen: dict[str, Tensor]
+) -> dict[str, Float[Tensor, " head"]]:
+    """What one layer's heads do: strength, radius, distance, entropy, share cut off.
+
+    attention: the layer; seen: the dict its forward returned. `distance` is the mean
+    r over pairs j < i, `entropy` the mean of −Σ w ln w over queries in nats, and
+    `cut_off` the share of pairs j < i with r ≥ R (zero without a cutoff).
+    """
+    r2, weights = seen["r2"], seen["weights"]
+    earlier = causal(r2.shape[-1], r2.device).tril(-1)
+    pairs = r2[..., earlier]  # batch head pair
+    entropy = -(weights * weights.clamp_min(1e-30).log()).sum(-1)
+    cut = torch.zeros_like(pairs)
+    if attention.cutoff != "none":
+        cut = (pairs >= attention.radius[:, None] ** 2).to(pairs)
+    return {
+        "strength": attention.strength.clone(),
+        "radius": attention.radius.clone(),
+        "distance": pairs.sqrt().mean((0, 2)),
+        "entropy": entropy.mean((0, 2)),
+        "cut_off": cut.mean((0, 2)),
+    }

@@ -1,0 +1,168 @@
+"""The texts that language models of Part II read: a training and a validation part.
+
+    tinyshakespeare  40,000 lines of plays; the last tenth is for validation
+    wikitext2        articles of Wikipedia: the model learns from the row
+                     `wikitext2_test` of `lib.data` and is judged on
+                     `wikitext2_valid`, which shares no article with it
+    wikitext103      the 540 MB of `lib.data`; the last hundredth of it, cut where an
+                     article begins, is for validation
+    any file         by `data_path`; the last tenth is for validation
+"""
+
+import codecs
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from lib import data
+from lib.gravity.tokenizers import Tokens
+
+DATASETS = ("tinyshakespeare", "wikitext2", "wikitext103")
+PIECE = 1 << 20  # characters that are encoded at a time
+
+
+@dataclass(frozen=True)
+class Text:
+    """What to learn from, what to judge on, and which data it really is."""
+
+    train: str
+    valid: str
+    name: str
+
+    @property
+    def sha256(self) -> str:
+        """Of both parts: what tells one text from another."""
+        found = hashlib.sha256()
+        for text in (self.train, "\0", self.valid):
+            for start in range(0, len(text), PIECE):
+                found.update(text[start : start + PIECE].encode())
+        return found.hexdigest()
+
+
+def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
+    """Give a dataset by name, or a file.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, or the file is no text.
+    DataError
+        If no origin gives the data; see `lib.data`.
+
+    >>> load_text("shakespear")
+    Traceback (most recent call last):
+    ...
+    ValueError: dataset 'shakespear' is not known; use one of tinyshakespeare,
+    wikitext2, wikitext103, or name a file with data_path
+    """
+    if data_path is not None:
+        return split(_read(Path(data_path)), Path(data_path).name)
+    if dataset not in DATASETS:
+        raise ValueError(
+            f"dataset {dataset!r} is not known; use one of {', '.join(DATASETS)}, "
+            "or name a file with data_path"
+        )
+    if dataset == "wikitext2":
+        learn, judge = "wikitext2_test", "wikitext2_valid"
+        name = f"{data.describe(learn)}, judged on {data.describe(judge)}"
+        return Text(data.text(learn), data.text(judge), name)
+    text, name = data.text(dataset), data.describe(dataset)
+    if dataset == "tinyshakespeare":
+        return split(text, name)
+    headings = re.compile(r"^ = [^=].*[^=] = $", re.MULTILINE)
+    near = headings.search(text, len(text) * 99 // 100)
+    cut = near.start() if near else len(text) * 99 // 100
+    return Text(text[:cut], text[cut:], f"{name} (its last hundredth for validation)")
+
+
+def split(text: str, name: str, share: float = 0.9) -> Text:
+    """Cut one text in two: the first `share` to learn from, the rest to judge on.
+
+    >>> split("0123456789", "digits")
+    Text(train='012345678', valid='9', name='digits')
+    """
+    cut = int(len(text) * share)
+    return Text(text[:cut], text[cut:], name)
+
+
+def ids_of(text: str, tokenizer: Tokens) -> Int[Tensor, " length"]:
+    """The ids of a text, 8 bytes each; encoded a megabyte at a time.
+
+    >>> from lib.gravity.tokenizers import CharTokens
+    >>> ids_of("abba", CharTokens.of("ab"))
+    tensor([0, 1, 1, 0])
+    """
+    parts, start = [torch.zeros(0, dtype=torch.long)], 0
+    for piece in pieces(text):
+        try:
+            parts.append(torch.tensor(tokenizer.encode(piece), dtype=torch.long))
+        except ValueError as error:
+            raise ValueError(
+                f"after the first {start:,} characters, {error}" if start else error
+            ) from None
+        start += len(piece)
+    return torch.cat(parts)
+
+
+def pieces(text: str, size: int = PIECE) -> Iterator[str]:
+    r"""Cut a text where no token of GPT-2's pattern reaches across.
+
+    A line end is a token's end where no more than one space stands behind it: joined,
+    the tokens of the pieces are those of the whole.
+
+    >>> list(pieces("one\ntwo\n\nthree\n four", size=2))
+    ['one\n', 'two\n\nthree\n', ' four']
+    """
+    safe = re.compile(r"(?<=\S\n)(?=\S)|(?<=\n)(?= \S)")
+    start = 0
+    while len(text) - start > size:
+        found = safe.search(text, start + size)
+        if found is None:
+            break
+        yield text[start : found.start()]
+        start = found.start()
+    if start < len(text):
+        yield text[start:]
+
+
+def _read(file: Path) -> str:
+    if file.is_dir():
+        raise ValueError(
+            f"data_path {file} is a folder; name one text file in UTF-8, or join those "
+            "in it into one"
+        )
+    if not file.is_file():
+        raise ValueError(
+            f"data_path {file} is no file; name a text file in UTF-8, or leave it out"
+        )
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"data_path {file} cannot be read ({error.strerror}); make it readable, or "
+            "name another"
+        ) from None
+    try:  # "-sig": a mark in front says UTF-8 and is no part of the text
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        said = ("is in UTF-16" if data.startswith(marks)
+                else f"is not in UTF-8 (byte {error.start})")
+        raise ValueError(
+            f"data_path {file} {said}; save it as UTF-8, or name another"
+        ) from None
+    if "\0" in text:
+        raise ValueError(
+            f"data_path {file} has a NUL at character {text.index(chr(0))} and is no "
+            "text; save it as text in UTF-8, or name another"
+        )
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise ValueError(f"data_path {file} is empty; name a file with text in it")
+    return text

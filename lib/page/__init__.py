@@ -1,0 +1,1 @@
+"""What a notebook shows and tells: figures, results that prose quotes, profiles."""

@@ -1,0 +1,1 @@
+"""Part III, one tokenizer: BPE, Unigram, and one made to cut as the other."""

@@ -1,0 +1,330 @@
+"""From BPE to Unigram with the same ids: labels, scores, fidelity, one file.
+
+A byte-level BPE cuts each pre-token by its merges. A Unigram model has one score
+a piece and takes the cut with the highest sum. The teacher's cuts of any text are
+free, so the scores are learned from them: closed forms first, then
+passive-aggressive steps over the lattices of `lib.tokens.lattice`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, compress, islice
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from lib.data.mixture import MADE, made
+from lib.tokens.augmentation import LONGEST_PART, recombined, runs
+from lib.tokens.bytelevel import (
+    count_words,
+    dropped_bytes,
+    merge_ranks,
+    merge_table,
+    normalizer_of,
+    piece_bytes,
+    to_bytes,
+    to_chars,
+)
+from lib.tokens.fidelity import differing
+from lib.tokens.lattice import build_lattices, build_trie, wrong_words
+from lib.tokens.mending import foreseen, mend
+from lib.tokens.scores import (
+    QUANTUM,
+    STAGES,
+    Distilled,
+    learn_scores,
+    whole_pieces,
+)
+from lib.tokens.sound_cuts import with_rules
+from lib.tokens.teachers import expect_teacher
+
+__all__ = ["LONGEST", "QUANTUM", "STAGES",
+           "Distillation", "Distilled", "bpe_cuts", "closed_form_scores",
+           "count_words", "distill", "dropped_bytes", "learn_scores", "merge_ranks",
+           "merge_table", "piece_bytes", "save_unigram", "to_bytes", "to_chars",
+           "unigram_cuts", "unigram_tokenizer", "viterbi", "whole_pieces"]
+
+LONGEST = 128  # bytes of the longest word that takes part in learning
+_AT_ONCE = 100_000  # words whose encodings are held at once
+_FORESEEN = 80_000  # made words that scores get wrong, for which rules are looked for
+
+
+def _cuts(tokenizer: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
+    bare = Tokenizer(tokenizer.model)  # no pre-tokenizer: one word stays one word
+    cuts: list[list[int]] = []
+    for low in range(0, len(words), _AT_ONCE):
+        chars = [to_chars(word) for word in words[low:low + _AT_ONCE]]
+        cuts += [encoding.ids for encoding in bare.encode_batch_fast(chars)]
+    return cuts
+
+
+def bpe_cuts(teacher: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
+    """The ids into which the teacher's merges cut each word: the labels."""
+    return _cuts(teacher, words)
+
+
+def unigram_cuts(student: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
+    """The ids into which a saved Unigram model cuts each word, by `tokenizers`."""
+    return _cuts(student, words)
+
+
+def viterbi(word: bytes, scores: Mapping[bytes, float]) -> list[bytes]:
+    r"""The segmentation of ``word`` with the highest sum of scores.
+
+    $$ \\operatorname{best}(j) = \\max_{i<j}\\; \\operatorname{best}(i) +
+       s(\\text{word}[i:j]) $$
+
+    Of equal sums the one whose last piece is longest is kept, as in the Rust
+    code of `tokenizers`. Written to be read; `lib.tokens.lattice` has the fast one.
+
+    >>> viterbi(b"abab", {b"a": -1.0, b"b": -1.0, b"ab": -1.5})
+    [b'ab', b'ab']
+
+    Raises
+    ------
+    ValueError
+        If no sequence of pieces spells the word.
+    """
+    best = [0.0] + [-np.inf] * len(word)
+    came = [0] * (len(word) + 1)
+    for i in range(len(word)):
+        if best[i] == -np.inf:
+            continue
+        for j in range(i + 1, len(word) + 1):
+            score = scores.get(word[i:j])
+            if score is not None and best[i] + score > best[j]:
+                best[j], came[j] = best[i] + score, i
+    if best[-1] == -np.inf:
+        raise ValueError(
+            f"no pieces spell {word!r}; add its single bytes to the scores."
+        )
+    path, j = [], len(word)
+    while j:
+        path.append(word[came[j]:j])
+        j = came[j]
+    return path[::-1]
+
+
+def closed_form_scores(
+    teacher: Tokenizer, counts: Counter[bytes], labels: Sequence[Sequence[int]]
+) -> dict[str, np.ndarray]:
+    r"""Scores that need no learning, one array over the vocabulary each.
+
+    $\\log((n_t + 1) / \\sum n)$ with $n_t$ the teacher's count of piece $t$ over
+    the words of ``counts`` (cut as in ``labels``, same order); $-r_t$ with the
+    merge rank; $-1$, which asks for the fewest pieces; $-\\log(r_t + 300)$.
+    """
+    ranks = merge_ranks(teacher)
+    used = np.ones_like(ranks)
+    for n, path in zip(counts.values(), labels, strict=True):
+        for index in path:
+            used[index] += n
+    return {
+        "log frequency": np.log(used / used.sum()),
+        "-rank": -ranks,
+        "-1": -np.ones_like(ranks),
+        "-log(rank + 300)": -np.log(ranks + 300),
+    }
+
+
+def unigram_tokenizer(teacher: Tokenizer, scores: np.ndarray) -> Tokenizer:
+    """The teacher with its merges taken out and one score a piece put in.
+
+    Pre-tokenizer, decoder, special tokens and ids are the teacher's. Special
+    tokens get a score far below all others. There is no unknown token: bytes without
+    a piece, which the teacher drops, are taken out before the model sees them.
+
+    The file counts scores in `QUANTUM`, which changes no cut: a learned score is a
+    whole number there, half as long as its decimal fraction.
+    """
+    spec = json.loads(teacher.to_str())
+    pieces = piece_bytes(teacher)
+    low = float(scores.min()) - 1000.0
+    names = {index: token.content
+             for index, token in teacher.get_added_tokens_decoder().items()}
+    vocab = [[to_chars(piece), float(scores[index]) / QUANTUM] if piece
+             else [names[index], low / QUANTUM] for index, piece in enumerate(pieces)]
+    spec["model"] = {"type": "Unigram", "unk_id": None, "vocab": vocab,
+                     "byte_fallback": False}
+    if dropped := dropped_bytes(pieces):
+        never = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in to_chars(dropped)) + "]"
+        removed = {"type": "Split", "pattern": {"Regex": never}, "behavior": "Removed",
+                   "invert": False}
+        stages = spec["pre_tokenizer"]
+        stages = stages["pretokenizers"] if stages["type"] == "Sequence" else [stages]
+        spec["pre_tokenizer"] = {"type": "Sequence",
+                                 "pretokenizers": [*stages, removed]}
+    return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A student, the scores behind it and what was measured on the way.
+
+    ``tokenizer`` is a `tokenizers.Tokenizer` whose model is a Unigram; ``scores`` has
+    one number a piece, in the order of ids; ``report`` maps names to numbers.
+    """
+
+    tokenizer: Tokenizer
+    scores: np.ndarray
+    report: dict[str, float | int]
+
+
+def distill(
+    teacher: Tokenizer, texts: Iterable[str], *, passes: int = 60,
+    made_items: int = 20_000, seed: int = 0, bar: bool = True, layer: bool = True,
+    new_words: int | None = None, threads: int | None = None,
+) -> Distillation:
+    """A Unigram tokenizer that cuts as the byte-level BPE ``teacher`` does.
+
+    Parameters
+    ----------
+    teacher
+        A byte-level BPE; see `lib.tokens.teachers` for what it may hold.
+    texts
+        Documents to learn from; they are read once, in order.
+    passes
+        Passes over the words while learning.
+    made_items
+        Made items of each kind (numbers, addresses, …) that join the words.
+    seed
+        Of the made items and of the order of the words.
+    bar
+        Show a progress bar.
+    layer
+        Mend the words of ``texts`` that scores get wrong, and their signs repeated any
+        number of times up to `LONGEST`, by the sound cuts of `lib.tokens.sound_cuts`;
+        and made words while the file stays smaller than the teacher's. ``unmended`` in
+        the report counts the words that stay wrong; see `lib.tokens.mending.mend`.
+    new_words
+        How many words made of parts of those in the texts join them; None: twelve
+        times the made items, but at most twice as many as the texts hold.
+    threads
+        While learning; the result is the same for any number. None: all cores, or
+        ``OMP_NUM_THREADS``.
+
+    Raises
+    ------
+    ValueError
+        If the teacher is none that can be distilled, or the texts are empty.
+    """
+    expect_teacher(teacher, layer)
+    pieces = piece_bytes(teacher)
+    never = dropped_bytes(pieces)
+    counts = count_words(teacher, texts)
+    if not counts:
+        raise ValueError("the texts hold no words; pass at least one document.")
+    drawn = [run.encode() for run in runs(map(_text, counts), LONGEST)]
+    asked = dict.fromkeys([*counts, *drawn])  # of these none may stay wrong
+    long = [w for w in (word.translate(None, never) for word in asked)
+            if len(w) > LONGEST]
+    labels = bpe_cuts(teacher, long)
+    words = _words(teacher, counts, made_items, new_words, seed,
+                   chain(drawn, _stretches(long, labels, pieces)))
+    lattices = build_lattices(build_trie(pieces), words, bpe_cuts(teacher, words))
+    start = -np.log(merge_ranks(teacher) + 300)
+    learned = learn_scores(lattices, start, passes, seed, bar=bar, threads=threads)
+    scores = whole_pieces(pieces, learned.scores)
+    wrong = dict.fromkeys(compress(words, wrong_words(lattices, scores)))
+    student = unigram_tokenizer(teacher, scores)
+    cuts = zip(long, labels, unigram_cuts(student, long), strict=True)
+    wrong |= dict.fromkeys(word for word, gold, ours in cuts if gold != ours)
+    ours = [word for word in wrong if word in counts]
+    report = {
+        "types": len(counts), "occurrences": counts.total(), "words": len(words),
+        "wrong_types": len(ours),
+        "wrong_occurrences": sum(counts[word] for word in ours),
+    }
+    if layer:
+        rules, left = mend(teacher, student, [w.decode() for w in wrong if w in asked])
+        room = _size(teacher) - _size(with_rules(student, rules))
+        others = (_text(word) for word in wrong if word not in asked)
+        others = filter(None, islice(others, _FORESEEN))
+        more = foreseen(teacher, student, others, rules, room)
+        both = list(dict.fromkeys([*rules, *more]))
+        student = with_rules(student, both)
+        split = _split_by_dropped(teacher, student, asked, never)
+        report |= {"rules": len(both), "foreseen": len(both) - len(rules),
+                   "unmended": len(left) + len(split)}
+    return Distillation(student, scores, report)
+
+
+def _split_by_dropped(teacher: Tokenizer, student: Tokenizer, words: Iterable[bytes],
+                      never: bytes) -> set[bytes]:
+    """Words that the student cuts otherwise since a byte without a piece stands within.
+
+    The teacher leaves the byte out and merges across; the student's pre-tokenizer
+    takes it out and breaks there.
+    """
+    holding = [word for word in words if word.translate(None, never) != word]
+    return differing(teacher, student, filter(_text, holding))
+
+
+def _size(tokenizer: Tokenizer) -> int:
+    """Bytes of the file."""
+    return len(tokenizer.to_str().encode())
+
+
+def _text(word: bytes) -> str:
+    return word.decode("utf-8", "ignore")
+
+
+def _stretches(words: Sequence[bytes], labels: Sequence[Sequence[int]],
+               pieces: Sequence[bytes]) -> Iterator[bytes]:
+    """Parts, `LONGEST` bytes at most, of long words that are not ASCII.
+
+    No rule reaches a place where BPE breaks inside characters alone, so such words have
+    to be learned. They are parted at BPE's own boundaries, where the cuts of a part are
+    those of the whole; each part begins in the middle of the one before.
+    """
+    for word, path in zip(words, labels, strict=True):
+        if word.isascii():
+            continue
+        ends = list(accumulate(len(pieces[index]) for index in path))
+        begin = 0
+        while begin < len(word):
+            end = ends[bisect_right(ends, begin + LONGEST) - 1]
+            yield word[begin:end]
+            if end == len(word) or end <= begin:
+                break
+            begin = ends[bisect_right(ends, (begin + end) // 2)]
+
+
+def _words(teacher: Tokenizer, counts: Counter[bytes], made_items: int,
+           new_words: int | None, seed: int, more: Iterable[bytes]) -> list[bytes]:
+    """The words to learn from: those of the texts, made ones, more, and the pieces."""
+    pieces = piece_bytes(teacher)
+    never = dropped_bytes(pieces)
+    plain = (_text(word).strip() for word in counts)
+    plain = sorted({word for word in plain
+                    if word.isalpha() and 2 < len(word) <= LONGEST_PART})
+    made_words: Counter[bytes] = Counter()
+    for kind in MADE:
+        made_words += count_words(
+            teacher, [made(kind, made_items, seed + 1, plain).text])
+    known = {_text(word): n for word, n in counts.items()}
+    if new_words is None:
+        new_words = min(2 * len(known), 12 * made_items)
+    same = normalizer_of(teacher)
+    new = (word.encode() for word in recombined(known, new_words, seed)
+           if same(word) == word)  # the others stand in no text
+    spelled = (word.translate(None, never)
+               for word in chain(counts, made_words, new, more, pieces))
+    return [w for w in dict.fromkeys(spelled) if 0 < len(w) <= LONGEST]
+
+
+def save_unigram(student: Tokenizer, folder: Path) -> Path:
+    """Write ``tokenizer.json`` into the folder, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tokenizer.json"
+    part = folder / f".tokenizer.{os.getpid()}.part"
+    student.save(str(part))
+    part.replace(path)
+    return path

@@ -1,0 +1,209 @@
+"""Which `lib.tokens.sound_cuts` mend the words that a student gets wrong."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+
+from lib.tokens.bytelevel import merge_table, piece_bytes, to_chars
+from lib.tokens.neighbours import Neighbours
+from lib.tokens.sound_cuts import (
+    CONTEXT,
+    Rule,
+    breaks,
+    rule_for,
+    rules_pattern,
+    with_rules,
+)
+
+__all__ = ["foreseen", "mend"]
+
+_TRIED = 8  # places of one word for which rules are compared
+_ROOM = 1 << 17  # characters of all rules for words of more than `CONTEXT` characters
+
+
+class _Mender:
+    """Finds for words that a student cuts wrongly the rules that help them most.
+
+    In Viterbi the best path up to a node that the best path of all meets is a part of
+    it, and so is the best path from there on. So of the places where BPE breaks a word
+    the first ones are those before which the student is right, and the last ones those
+    after which it is: both are looked for by halving.
+    """
+
+    def __init__(self, teacher: Tokenizer, student: Tokenizer):
+        self.pieces = piece_bytes(teacher)
+        self.known = Neighbours(self.pieces, merge_table(teacher))
+        self.models = Tokenizer(teacher.model), Tokenizer(student.model)
+        self.room = _ROOM
+
+    def cuts(self, texts: list[str]) -> tuple[list[list[int]], list[bool]]:
+        """The teacher's ids of each text, and whether the student's are the same."""
+        chars = [to_chars(text.encode()) for text in texts]
+        gold, ours = ([encoding.ids for encoding in model.encode_batch_fast(chars)]
+                      for model in self.models)
+        return gold, [a == b for a, b in zip(gold, ours, strict=True)]
+
+    def best(self, words: Iterable[str]) -> dict[str, list[Rule]]:
+        """Rules for each of the words that is wrong; none where no rule reaches.
+
+        One for a word, to see first what it does to others; all that a word of more
+        than `CONTEXT` characters takes.
+        """
+        words = list(dict.fromkeys(words))
+        gold, right = self.cuts(words)
+        places = {word: breaks(word, [len(self.pieces[n]) for n in path])
+                  for word, path, fine in zip(words, gold, right, strict=True)
+                  if not fine}
+        short = {word: at for word, at in places.items() if len(word) <= CONTEXT}
+        starts = self._halved(short, lambda word, n: word[:n], True)
+        ends = self._halved(short, lambda word, n: word[n:], False)
+        return {word: self._one(word, at, ends[word], starts[word])
+                if word in short else self._chain(word, at)
+                for word, at in sorted(places.items(), key=lambda item: len(item[0]))}
+
+    def _halved(self, places: dict[str, list[int]], part: Callable[[str, int], str],
+                begins: bool) -> dict[str, int]:
+        """For each word, how many of its places come before the border: those before
+        which it is right (`begins`), or those after which it is wrong."""
+        low = dict.fromkeys(places, 0)
+        high = {word: len(at) for word, at in places.items()}
+        while open_ := [word for word in places if low[word] < high[word]]:
+            middle = {word: (low[word] + high[word]) // 2 for word in open_}
+            parts = {word: part(word, places[word][n]) for word, n in middle.items()}
+            texts = list(dict.fromkeys(parts.values()))
+            fine = dict(zip(texts, self.cuts(texts)[1], strict=True))
+            for word, n in middle.items():
+                if fine[parts[word]] == begins:
+                    low[word] = n + 1
+                else:
+                    high[word] = n
+        return low
+
+    def _one(self, word: str, at: list[int], wrong: int, right: int) -> list[Rule]:
+        """The rule that asks least, among places that leave both sides right."""
+        tried = at[wrong:right][:_TRIED] or at[:right][-1:]
+        rules = filter(None, (rule_for(word, n, self.known) for n in tried))
+        best = min(rules, default=None,
+                   key=lambda r: (r.whole, len(r.prefix + r.context)))
+        return [best] if best else []
+
+    def _chain(self, word: str, at: list[int]) -> list[Rule]:
+        """Rules that break a long word again and again, until the rest is right.
+
+        Each is looked for in a part of the word that is at most about twice as long as
+        what it breaks off, so that the work grows with the length and no faster.
+        """
+        wrong = self._halved({word: at}, lambda text, n: text[n:], False)[word]
+        rules: list[Rule] = []
+        begin = n = 0  # a place, and the number of the one behind it
+        while n <= wrong:
+            right = self._reach(word, at, begin, n)
+            tried = list(range(max(n, wrong), right)) or list(range(n, right))[::-1]
+            found = ((k, rule_for(word[begin:at[k] + CONTEXT + 1], at[k] - begin,
+                                  self.known)) for k in tried[:_TRIED])
+            k, rule = next((pair for pair in found if pair[1]), (0, None))
+            size = len(rule.prefix + rule.context) if rule else 0
+            if not rule or size > self.room:
+                return []
+            self.room -= size
+            rules.append(rule)
+            begin, n = at[k], k + 1
+        return rules
+
+    def _reach(self, word: str, at: list[int], begin: int, first: int) -> int:
+        """The number of the first place up to which a part that begins there is wrong;
+        looked for in parts that double."""
+        low, size = first, 8
+        while True:
+            high = min(low + size, len(at))
+            if high == low or not self.cuts([word[begin:at[high - 1]]])[1][0]:
+                part = {word: at[low:high]}
+                return low + self._halved(
+                    part, lambda text, n: text[begin:n], True)[word]
+            low, size = high, 2 * size
+
+
+def mend(
+    teacher: Tokenizer, student: Tokenizer, words: Iterable[str]
+) -> tuple[list[Rule], list[str]]:
+    """Rules after which the student cuts the words as the teacher does.
+
+    Each round breaks what the rules so far leave of a word, at the place that leaves
+    the shortest beginning and context to ask for among those after which both parts
+    come out right; else after the longest beginning that does. Where all seem mended
+    they are looked at once more: a rule may have changed where another one begins.
+
+    Returns
+    -------
+    rules
+        All of them sound.
+    left
+        Words that stay wrong: BPE breaks them inside characters only, where no rule
+        reaches, or they are very long and would take more rules than there is room for.
+    """
+    mender = _Mender(teacher, student)
+    rules: dict[Rule, None] = {}
+    lost: dict[str, None] = {}
+    every = words = list(dict.fromkeys(words))
+    tails: dict[str, str] = {}
+    looked = -1  # how many rules there were when all words were looked at
+    while words:
+        split = pre_tokenizers.Split(Regex(rules_pattern(rules)), "isolated")
+        tails |= {word: split.pre_tokenize_str(word)[-1][0] for word in words}
+        found = mender.best({tails[word]: None for word in words
+                             if tails[word] not in lost})
+        new = dict.fromkeys(rule for some in found.values() for rule in some)
+        lost |= dict.fromkeys(tail for tail, some in found.items()
+                              if not any(rule not in rules for rule in some))
+        rules |= new
+        words = [word for word in words
+                 if tails[word] in found and tails[word] not in lost]
+        if not words and looked != len(rules):
+            words, looked = every, len(rules)
+    return list(rules), [word for word in every if tails[word] in lost]
+
+
+def foreseen(
+    teacher: Tokenizer, student: Tokenizer, words: Iterable[str],
+    rules: Sequence[Rule], room: int,
+) -> list[Rule]:
+    """Rules for words that may come up: those that serve most words, while they fit.
+
+    Parameters
+    ----------
+    teacher, student
+        As for `mend`.
+    words
+        Those that the student may cut wrongly; for each of which it does so with the
+        rules that are there a rule is looked for once.
+    rules
+        Those that are there already.
+    room
+        Bytes by which they may make a file longer that has those.
+
+    Returns
+    -------
+    more
+        All sound, none for a single word, the most useful ones first.
+    """
+    words = list(words)
+    mended = with_rules(student, rules)
+    sides = (side.encode_batch_fast(words) for side in (teacher, mended))
+    words = [word for word, gold, ours in zip(words, *sides, strict=True)
+             if gold.ids != ours.ids]
+    found = Counter(rule for some in _Mender(teacher, student).best(words).values()
+                    for rule in some if not rule.whole)
+    order = sorted(found, key=lambda r: (-found[r], len(r.prefix + r.context), r.prefix,
+                                         r.context))
+
+    def size(count: int) -> int:
+        pattern = rules_pattern([*rules, *order[:count]])
+        return len(json.dumps(pattern, ensure_ascii=False).encode())
+
+    count = bisect_right(range(1, len(order) + 1), room + size(0), key=size)
+    return order[:count]

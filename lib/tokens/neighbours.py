@@ -1,0 +1,184 @@
+"""Which tokens of a byte-level BPE can be neighbours, and where it always cuts.
+
+A sequence of tokens is what a BPE makes of the bytes it spells if and only if every
+two neighbours are what the BPE makes of theirs. `Neighbours.valid` decides that for
+two tokens by taking their merges back, the last one first; `Neighbours.sound` follows
+the chains of neighbours that may begin a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lib.tokens.lattice import _slot, build_trie, compiled
+
+__all__ = ["Neighbours"]
+
+_NEVER = np.int64(2**61)
+_MANY = 3000  # tokens that may outlast a context; a shorter context counts as unsound
+
+
+@compiled
+def _rank(slots, ranks, left, right):
+    place = _slot(slots, np.int64(left) << 32 | np.int64(right))
+    return ranks[place] if slots[place] != -1 else np.int64(2**61)
+
+
+@compiled
+def _valid(slots, ranks, made, lefts, rights, x, y, limit=_NEVER):
+    """Take the last merge on either side of the border back, until none is left.
+
+    ``limit``: the rank before which nothing may have been merged across it.
+    """
+    while True:
+        if _rank(slots, ranks, x, y) < limit:
+            return False
+        if made[x] < 0 and made[y] < 0:
+            return True
+        if made[x] > made[y]:  # of equals the left one was merged first
+            limit, x = made[x], rights[x]
+        else:
+            limit, y = made[y] + 1, lefts[y]
+
+
+@compiled
+def _reachable(table, order, out):
+    """Which tokens BPE makes of their own bytes; the others stand in no result."""
+    slots, ranks, made, lefts, rights = table
+    for token in order:
+        left, right = lefts[token], rights[token]
+        out[token] = made[token] < 0 or (out[left] and out[right] and _valid(
+            slots, ranks, made, lefts, rights, left, right, made[token]))
+
+
+@compiled
+def _range(data, offsets, rest, low_end):
+    """The first of the sorted pieces from ``rest`` on, or the first behind its kin."""
+    low, high = 0, len(offsets) - 1
+    while low < high:
+        middle = (low + high) // 2
+        piece = data[offsets[middle]:offsets[middle + 1]]
+        less = len(piece) < len(rest)
+        for k in range(min(len(piece), len(rest))):
+            if piece[k] != rest[k]:
+                less = piece[k] < rest[k]
+                break
+        else:
+            if not low_end:
+                less = True
+        if less:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _follows(table, chain, count, token):
+    slots, ranks, made, lefts, rights = table
+    for k in range(count):
+        if _valid(slots, ranks, made, lefts, rights, chain[k], token):
+            return True
+    return False
+
+
+@compiled
+def _sound(table, trie, pieces, text, place, most, longest):
+    tslots, children, ends = trie
+    data, offsets, ids = pieces
+    size = len(text)
+    room = min(size, longest) + 1  # tokens that end in one place differ in length
+    chain = np.zeros((size + 1, room), np.int32)  # crossing after the place
+    count = np.zeros(size + 1, np.int64)
+    for i in range(size):
+        if i == place or (i > 0 and count[i] == 0):
+            continue
+        node, complete = 0, True
+        for k in range(i, size):
+            slot = _slot(tslots, np.int64(node * 256 + text[k]))
+            if tslots[slot] == -1:
+                complete = False
+                break
+            node = children[slot]
+            token, j = ends[node], k + 1
+            if token < 0 or j == place:
+                continue
+            if i == 0 or _follows(table, chain[i], count[i], token):
+                if j == size:
+                    return False
+                chain[j, count[j]] = token
+                count[j] += 1
+        if complete:  # tokens that go on past the end
+            low = _range(data, offsets, text[i:], True)
+            high = _range(data, offsets, text[i:], False)
+            if high - low > most:
+                return False
+            for n in range(low, high):
+                if i == 0 or _follows(table, chain[i], count[i], ids[n]):
+                    return False
+    return True
+
+
+class Neighbours:
+    """The pairs of tokens that a byte-level BPE can put side by side.
+
+    Parameters
+    ----------
+    pieces
+        The bytes of each token by id; empty for special tokens.
+    merges
+        Pairs of bytes and the ranks at which they are merged, from 1. A token that
+        BPE never makes of its own bytes has no neighbours.
+    """
+
+    def __init__(
+        self, pieces: Sequence[bytes], merges: Mapping[tuple[bytes, bytes], int]
+    ):
+        ids = {piece: n for n, piece in enumerate(pieces) if piece}
+        size = 1 << int(2 * len(merges) + 2).bit_length()
+        slots, ranks = np.full(size, -1, np.int64), np.zeros(size, np.int64)
+        made = np.full(len(pieces), -1, np.int64)
+        lefts, rights = np.zeros_like(made), np.zeros_like(made)
+        keys = [ids[a] << 32 | ids[b] for a, b in merges]
+        _fill(slots, ranks, np.array(keys or [0], np.int64)[:len(keys)],
+              np.array([*merges.values()] or [0], np.int64)[:len(keys)])
+        for (a, b), rank in merges.items():
+            token = ids[a + b]
+            made[token], lefts[token], rights[token] = rank, ids[a], ids[b]
+        self._table = slots, ranks, made, lefts, rights
+        self._made = np.zeros(len(pieces), np.bool_)
+        _reachable(self._table, np.argsort(made, kind="stable"), self._made)
+        pieces = [piece if self._made[n] else b"" for n, piece in enumerate(pieces)]
+        ids = {piece: n for n, piece in enumerate(pieces) if piece}
+        trie = build_trie(pieces)
+        self._trie = trie.slots, trie.children, trie.piece
+        known = sorted(ids)
+        self._longest = max(map(len, known))
+        self._pieces = (np.frombuffer(b"".join(known), np.uint8),
+                        np.cumsum([0, *map(len, known)]),
+                        np.array([ids[piece] for piece in known], np.int64))
+
+    def valid(self, left: int, right: int) -> bool:
+        """Whether BPE cuts what two tokens spell into these two tokens."""
+        reached = self._made[left] and self._made[right]
+        return bool(reached and _valid(*self._table, left, right))
+
+    def sound(self, prefix: bytes, context: bytes) -> bool:
+        """Whether BPE cuts every word that begins with both after the prefix.
+
+        Follows all chains of possible neighbours over prefix + context from the left,
+        with tokens that may go on past the end. Sound if no chain with a token across
+        the place gets there. Says no, to be quick, where very many tokens might.
+        """
+        text = np.frombuffer(prefix + context, np.uint8)
+        return bool(_sound(self._table, self._trie, self._pieces, text, len(prefix),
+                           _MANY, self._longest))
+
+
+@compiled
+def _fill(slots, ranks, keys, values):
+    for k in range(len(keys)):
+        place = _slot(slots, keys[k])
+        slots[place], ranks[place] = keys[k], values[k]

@@ -1,0 +1,220 @@
+"""Sound cuts: places where a BPE always cuts, written into the pre-tokenizer.
+
+A BPE factorises at its own boundaries: break a word at one of them, and the cuts of
+the two parts are those of the whole. So the pre-tokenizer may break it there before
+the model sees it. That can mend a word which the scores cut wrongly, and it never harms
+one which they cut right.
+
+A `Rule` breaks every word that begins with prefix + context after the prefix. It is
+*sound* when BPE cuts all such words there. Neighbours in what a BPE makes are always
+the BPE of what they spell; so if no chain of such neighbours covers the beginning with
+a token across the place, no word has one. That is a finite check
+(`lib.tokens.neighbours`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import regex
+from tokenizers import Tokenizer
+
+from lib.tokens.neighbours import Neighbours
+
+__all__ = ["CONTEXT", "Rule", "breaks", "kind_of", "rule_for", "rules_pattern",
+           "with_rules"]
+
+#: Where a word of each kind ends.
+_END = {"letters": r"(?!\p{L})", "digits": r"(?!\p{N})",
+        "signs": r"(?![^\s\p{L}\p{N}])", "blanks": r"(?=\s\S|\z)"}
+_KINDS = (("letters", regex.compile(r"\p{L}")), ("digits", regex.compile(r"\p{N}")),
+          ("blanks", regex.compile(r"\s")))
+#: What `pre_tokenizers.ByteLevel` cuts by. Its contractions never follow a sign,
+#: because a run of signs is taken whole; after a break that has to be said.
+_CONTRACTED = r"'(?<![^\s\p{L}\p{N}]')(?:s|t|re|ve|m|ll|d)"
+_WORDS = r" ?(?:\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|\s+(?!\S)|\s+"
+
+CONTEXT = 512  # characters that a rule asks for behind its place, at most
+
+
+def kind_of(word: str) -> str:
+    """Of what a pre-token of GPT-2 consists, a blank in front aside.
+
+    >>> kind_of(" the"), kind_of("42"), kind_of("=="), kind_of("  ")
+    ('letters', 'digits', 'signs', 'blanks')
+    """
+    last = word[-1]
+    return next((kind for kind, one in _KINDS if one.match(last)), "signs")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Break after ``prefix`` where ``context`` follows.
+
+    ``whole``: only if the word ends with the context.
+    """
+
+    prefix: str
+    context: str
+    whole: bool = False
+
+
+def breaks(word: str, lengths: Iterable[int]) -> list[int]:
+    """The places between tokens of the given byte lengths that lie between characters.
+
+    >>> breaks("가나", [2, 1, 3])
+    [1]
+    """
+    ends, at = {0}, 0
+    for length in lengths:
+        at += length
+        ends.add(at)
+    places, at = [], 0
+    for n, char in enumerate(word):
+        if n and at in ends:
+            places.append(n)
+        at += len(char.encode())
+    return places
+
+
+def rule_for(word: str, place: int, known: Neighbours) -> Rule | None:
+    """The most general rule that breaks the word at one of BPE's own boundaries.
+
+    Its context is the shortest for which the rule is sound; if there is none, the rule
+    holds for this word alone. None where that takes more than `CONTEXT` characters.
+    """
+    prefix, rest = word[:place], word[place:place + CONTEXT + 1]
+    first = prefix.encode()
+    low, high = 1, len(rest) + 1  # sound from some length on
+    while low < high:
+        middle = (low + high) // 2
+        if known.sound(first, rest[:middle].encode()):
+            high = middle
+        else:
+            low = middle + 1
+    if low <= min(len(rest), CONTEXT):
+        return Rule(prefix, rest[:low])
+    return Rule(prefix, rest, whole=True) if len(rest) <= CONTEXT else None
+
+
+_CUT = "cut"
+
+
+def _trie(rules: Iterable[Rule]) -> dict:
+    root: dict = {}
+    for rule in rules:
+        kind = kind_of(rule.prefix + rule.context)
+        end = _END[kind] if rule.whole else r"(?=\s|\z)" if kind == "blanks" else ""
+        node = root
+        for step in (*rule.prefix, _CUT, *rule.context):
+            node = node.setdefault(step, {})
+        node.setdefault("", set()).add(end)
+    return root
+
+
+def _literal(char: str) -> str:
+    if char in r"\.|()[]{}^$*+?":
+        return "\\" + char
+    return char if char == " " or char.isprintable() else f"\\x{{{ord(char):x}}}"
+
+
+def _edge(char: str) -> str:
+    """A character as it stands at an end of a class."""
+    plain = char.isprintable() and char not in "[]^-\\&"
+    return char if plain else f"\\x{{{ord(char):x}}}"
+
+
+#: A branch of the trie: its character, the expression of what follows, and how many
+#: rules lie that way.
+_Branch = tuple[str, str, int]
+
+
+def _ask(branches: Sequence[_Branch]) -> str:
+    """Look whether the next character lies between those of the branches."""
+    first, last = branches[0][0], branches[-1][0]
+    return "" if first == last else f"(?=[{_edge(first)}-{_edge(last)}])"
+
+
+_FEW = 4  # branches that are tried one after another
+_MANY = 16  # rules on the one side: it pays to ask before the other side, too
+
+
+def _choose(branches: Sequence[_Branch]) -> str:
+    """Alternatives by their first character, halved until few are left to try.
+
+    An engine tries alternatives one after another; asking first on which side of the
+    alphabet the next character lies takes the logarithm of that. The sides have about
+    as many rules each, so what begins many words is reached in few steps. Most words
+    meet no rule and leave the trie as they came, past every other side on the way:
+    where that is often, the other side is asked for as well, and costs one look.
+    """
+    if len(branches) <= _FEW:
+        texts = [_literal(step) + rest for step, rest, _ in branches]
+        return texts[0] if len(texts) == 1 else f"(?:{'|'.join(texts)})"
+    upto = list(accumulate(count for *_, count in branches))
+    half = min(range(1, len(branches)), key=lambda n: abs(upto[-1] - 2 * upto[n - 1]))
+    low, high = branches[:half], branches[half:]
+    other = _ask(high) if upto[half - 1] >= _MANY else ""
+    return f"(?:{_ask(low)}{_choose(low)}|{other}{_choose(high)})"
+
+
+def _alternatives(node: dict) -> tuple[str, int]:
+    """A trie of rules as a regular expression, longer prefixes first; and their count.
+    """
+    chain = ""  # a stretch without a choice, of which a long word has hundreds
+    while len(node) == 1 and (step := next(iter(node))) not in ("", _CUT):
+        chain, node = chain + _literal(step), node[step]
+    ends = node.get("", set())
+    if "" in ends:  # holds whatever follows: nothing deeper can add to it
+        return chain, 1
+    branches = [(step, *_alternatives(child)) for step, child in sorted(
+        (step, child) for step, child in node.items() if step not in ("", _CUT))]
+    parts = [_choose(branches)] if branches else []
+    count = sum(count for *_, count in branches) + len(ends)
+    if _CUT in node:
+        cut, more = _alternatives(node[_CUT])
+        parts, count = [*parts, f"(?={cut})"], count + more
+    parts += sorted(ends)
+    text = parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+    return chain + text, count
+
+
+def rules_pattern(rules: Iterable[Rule]) -> str:
+    """The pattern of `pre_tokenizers.ByteLevel` with the rules built in."""
+    trie = _trie(rules)
+    middle = [_alternatives(trie)[0]] if trie else []
+    return "|".join([_CONTRACTED, *middle, _WORDS])
+
+
+def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
+    """The tokenizer with the rules in its pre-tokenizer.
+
+    `ByteLevel` gives its pattern up to a `Split` before it, with the rules in it: no
+    stage more that would walk over the text.
+
+    Raises
+    ------
+    ValueError
+        If the pre-tokenizer is not GPT-2's, alone or behind others.
+    """
+    spec = json.loads(tokenizer.to_str())
+    stages = spec["pre_tokenizer"] or {"type": "none"}
+    stages = stages["pretokenizers"] if stages["type"] == "Sequence" else [stages]
+    which = [n for n, stage in enumerate(stages)
+             if stage["type"] == "ByteLevel" and stage["use_regex"]]
+    if len(which) != 1 or stages[which[0]]["add_prefix_space"]:
+        raise ValueError(
+            "rules need a ByteLevel pre-tokenizer that cuts by its own pattern and "
+            "puts no blank in front; this one has "
+            f"{[stage['type'] for stage in stages]}. "
+            "Use layer=False."
+        )
+    n = which[0]
+    split = {"type": "Split", "pattern": {"Regex": rules_pattern(rules)},
+             "behavior": "Isolated", "invert": False}
+    stages[n:n + 1] = [split, stages[n] | {"use_regex": False}]
+    spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": stages}
+    return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))

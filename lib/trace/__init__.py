@@ -1,0 +1,1 @@
+"""Part I, looking inside: every tensor by name, and the five analyses of them."""

@@ -1,0 +1,363 @@
+"""Five analyses of what a model does inside: a table, a figure, an interactive plot.
+
+| | table | `…_figure` (matplotlib), `…_plot` (plotly) of |
+|---|---|---|
+| a. queries, keys, values | `qkv_table(traced)` | `qkv` |
+| b. attention maps | `attention_table(traced)` | `attention` |
+| c. feed-forward | `feed_forward_table(traced)` | `feed_forward` |
+| d. gradient flow | `gradient_table(model)`, after backward | `gradient` |
+| e. path of each token | `path_table(traced)` | `path` |
+
+Figures and plots take the table. All work for encoders, decoders and both together,
+of `lib` and of `transformers`. A table that has a `step` column (from `Snapshots`)
+makes figure and plot show the evolution over training. Besides: `heads_table`
+(where each head looks, in five numbers) and `active_units` (per token).
+
+    tokens = {"encoder": source_pieces, "decoder": target_pieces}   # or one list
+    with torch.no_grad(), trace(model) as traced:
+        model(**batch)
+    table = attention_table(traced, tokens, names=["decoder.blocks.0.cross"])
+    show(attention_figure(table), table=as_matrix(table, head=3))
+
+Over training, with the callback of either loop:
+
+    snapshots = Snapshots(batch, tokens, every=50, loss=loss)
+    fit(model, …, on_step=snapshots)            # or TracingTrainer(on_step=snapshots)
+    save_png(qkv_figure(snapshots.qkv), folder / "qkv_evolution.png")
+    maps = snapshots.attention("decoder.blocks.0.cross")
+    save_png(attention_figure(maps), folder / "attention_evolution.png")
+
+Figures are drawn with DejaVu Sans, which has no Hangul: labels with letters that the
+font lacks are romanised, and the figure says so. Plots and tables show the Hangul.
+`bilingual(table)` gives the columns their names in both languages.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from lib.page.figures import PAPER, labels_as_written
+from lib.trace.figures import (
+    attention_figure,
+    feed_forward_figure,
+    gradient_figure,
+    path_figure,
+    qkv_figure,
+    readable,
+)
+from lib.trace.flow import gradient_table, path_table
+from lib.trace.layout import unwrap
+from lib.trace.plots import (
+    attention_plot,
+    feed_forward_plot,
+    gradient_plot,
+    path_plot,
+    qkv_plot,
+)
+from lib.trace.record import Record
+from lib.trace.recorder import trace
+from lib.trace.tables import (
+    Tokens,
+    active_units,
+    attention_table,
+    feed_forward_table,
+    heads_table,
+    qkv_table,
+    vector_statistics,
+    weights_table,
+)
+
+__all__ = [
+    "Snapshots", "active_units", "as_matrix", "attention_figure", "attention_plot",
+    "attention_table", "bilingual", "feed_forward_figure", "feed_forward_plot",
+    "feed_forward_table", "gradient_figure", "gradient_plot", "gradient_table",
+    "heads_table", "path_figure", "path_plot", "path_table", "qkv_figure",
+    "qkv_over_training", "qkv_plot", "qkv_table", "readable", "save_png",
+    "vector_statistics",
+]
+
+#: Names of the columns in both languages, `"한국어 | English"`.
+COLUMNS = {
+    "step": "스텝 | step", "attention": "어텐션 | attention", "stack": "부분 | stack",
+    "kind": "종류 | kind", "layer": "층 | layer", "part": "대상 | part",
+    "head": "헤드 | head", "norm": "길이 | norm", "spread": "퍼진 정도 | spread",
+    "cosine": "코사인 유사도 | cosine", "change": "직전과의 코사인 | change",
+    "query": "쿼리 자리 | query", "key": "키 자리 | key",
+    "query_token": "쿼리 | query token", "key_token": "키 | key token",
+    "weight": "가중치 | weight", "entropy": "엔트로피(비트) | entropy (bits)",
+    "top": "가장 큰 가중치 | largest weight", "first": "첫 토큰 | first token",
+    "before": "바로 앞 토큰 | token before", "itself": "자기 자신 | itself",
+    "active": "켜진 비율 | active", "mean": "평균 | mean", "std": "표준편차 | std",
+    "largest": "최대 절댓값 | largest", "effective": "유효 비율 | effective",
+    "place": "자리 | place", "token": "토큰 | token", "rank": "순위 | rank",
+    "unit": "유닛 | unit", "pre": "활성화 전 | pre", "post": "활성화 후 | post",
+    "parameter": "매개변수 | parameter", "gradient": "기울기 | gradient",
+    "ratio": "비율 | ratio", "x": "x", "y": "y", "z": "z",
+}
+
+
+def bilingual(table: pd.DataFrame) -> pd.DataFrame:
+    """Name the columns in both languages, for showing the table in a chapter.
+
+    >>> bilingual(pd.DataFrame({"layer": [0]})).columns.tolist()
+    ['층 | layer']
+    """
+    return table.rename(columns=COLUMNS)
+
+
+def as_matrix(table: pd.DataFrame, head: int = 0, **where: Any) -> pd.DataFrame:
+    """Write one attention map as a matrix, queries down and keys across.
+
+    table
+        From `attention_table` or `Snapshots.attention`.
+    where
+        Further columns to choose by, such as `layer=0` or `step=100`; without them
+        the last value of `step` and `attention` counts.
+
+    >>> from lib.attention.dot_product import MultiHeadAttention
+    >>> layer = MultiHeadAttention(8, n_heads=2)
+    >>> with trace(layer) as traced:
+    ...     output = layer(torch.zeros(1, 2, 8))
+    >>> as_matrix(attention_table(traced, ["a", "b"])).to_numpy().tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
+    """
+    for column, value in ({"head": head} | where).items():
+        if column not in table:
+            raise ValueError(f"the table has no column {column!r}; choose by one of "
+                             f"{', '.join(table)}.")
+        if value not in (known := table[column].unique().tolist()):
+            raise ValueError(f"{column} {value!r} is not there; use one of "
+                             f"{', '.join(map(str, known[:20]))}.")
+        table = table[table[column] == value]
+    for column in ("attention", "step"):
+        if column in table and len(table):
+            table = table[table[column] == table[column].iloc[-1]]
+    labels = [table.drop_duplicates(side).sort_values(side)[f"{side}_token"].tolist()
+              for side in ("query", "key")]
+    matrix = table.pivot(index="query", columns="key", values="weight")
+    return pd.DataFrame(matrix.to_numpy(), index=labels[0], columns=labels[1])
+
+
+def save_png(figure: Any, path: Path | str, dpi: int = 150) -> Path:
+    """Write a matplotlib figure as a PNG file and close it.
+
+    Folders are made where they lack, and the file is there whole or not at all.
+
+    Raises
+    ------
+    TypeError
+        If the figure is a plotly figure, which needs a browser to draw.
+    """
+    if not isinstance(figure, Figure):
+        raise TypeError(
+            f"save_png writes matplotlib figures and a {type(figure).__name__} came; "
+            "use the …_figure function instead of …_plot."
+        )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        labels_as_written(figure)
+        figure.savefig(part, format="png", dpi=dpi, facecolor=PAPER,
+                       bbox_inches="tight")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+        plt.close(figure)
+    return path
+
+
+class Snapshots:
+    """Trace one fixed batch every few steps of a training, and keep what is small.
+
+    >>> from lib.attention.decoder import DecoderConfig, DecoderLM
+    >>> model = DecoderLM(DecoderConfig(vocab=9, d_model=8, n_heads=2, n_layers=1))
+    >>> snapshots = Snapshots({"ids": torch.tensor([[1, 2, 3]])}, ["a", "b", "c"])
+    >>> for step in range(2):
+    ...     snapshots(step, model)
+    >>> snapshots.steps, snapshots.qkv["step"].unique().tolist()
+    ([0, 1], [0, 1])
+
+    Called as `snapshots(step, model)` or, by `lib.training.loop.fit`, with its `Step`.
+    The training does not notice: the model is traced in evaluation mode, on a batch of
+    its own, and modes, gradients and random numbers are afterwards what they were.
+
+    Parameters
+    ----------
+    batch
+        What the model is called with: keyword arguments (a mapping) or positional
+        ones (a tuple). A batch of one sequence is enough.
+    tokens
+        Labels of the tokens of sequence `row`, by stack where there are two; what is
+        beyond them counts as padding.
+    every
+        Steps between two snapshots; step 0 and the last step (where known) count.
+    row
+        Which sequence of the batch.
+    loss
+        `loss(model, batch)`, a scalar or the pair (sum, number of tokens): with it
+        gradients of the batch are recorded as well. `None`: no gradients.
+
+    Attributes
+    ----------
+    steps
+        The steps of the snapshots.
+    qkv, heads, feed_forward, gradients
+        The tables of all snapshots, with a `step` column in front.
+    """
+
+    def __init__(
+        self,
+        batch: Mapping[str, Tensor] | Sequence[Tensor],
+        tokens: Tokens = None,
+        every: int = 1,
+        row: int = 0,
+        loss: Callable[[nn.Module, Any], Any] | None = None,
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"every is {every}; use 1 or more steps.")
+        self.batch, self.tokens, self.every = batch, tokens, every
+        self.row, self.loss = row, loss
+        self.steps: list[int] = []
+        self._tables: dict[str, list[pd.DataFrame]] = {}
+        self._weights: list[dict[str, tuple[dict, Tensor]]] = []
+        self._before: Record | None = None
+
+    def __call__(self, step: Any, model: nn.Module | None = None) -> None:
+        """Take a snapshot if it is time for one."""
+        number = getattr(step, "step", step)
+        model = step.model if model is None else model
+        last = number == getattr(step, "steps", None)
+        if number % self.every == 0 or last:
+            self.take(number, model)
+
+    def take(self, step: int, model: nn.Module) -> None:
+        """Take a snapshot now."""
+        model = unwrap(model)
+        modes = {module: module.training for module in model.modules()}
+        gradients = {parameter: parameter.grad for parameter in model.parameters()}
+        model.eval()
+        try:
+            with torch.random.fork_rng():
+                self._take(step, model)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+            for parameter, gradient in gradients.items():
+                parameter.grad = gradient
+
+    def _take(self, step: int, model: nn.Module) -> None:
+        device = next(model.parameters()).device
+        if isinstance(self.batch, Mapping):
+            batch = {name: x.to(device) for name, x in self.batch.items()}
+        else:
+            batch = tuple(x.to(device) for x in self.batch)
+        names = ("*attn.[qkv]", "*cross.[qkv]", "*.pattern", "*mlp.pre", "*mlp.post")
+        with trace(model, names) as traced, torch.set_grad_enabled(bool(self.loss)):
+            if self.loss is not None:
+                for parameter in model.parameters():
+                    parameter.grad = None
+                loss = self.loss(model, batch)
+                loss = loss[0] / loss[1] if isinstance(loss, tuple) else loss
+                loss.backward()
+            elif isinstance(batch, dict):
+                model(**batch)
+            else:
+                model(*batch)
+        given = {"tokens": self.tokens, "row": self.row}
+        self._add(step, "qkv", qkv_table(traced, before=self._before, **given))
+        self._add(step, "heads", heads_table(traced, **given))
+        if any(name.endswith("mlp.pre") for name in traced):
+            self._add(step, "feed_forward", feed_forward_table(traced, **given))
+        if self.loss is not None:
+            self._add(step, "gradients", gradient_table(model))
+        self._weights.append({
+            name: traced[f"{name}.pattern"][self.row].float().cpu().clone()
+            for name in traced.attentions
+        })
+        self._before = traced.only("*.[qkv]")
+        self.steps.append(step)
+
+    def _add(self, step: int, name: str, table: pd.DataFrame) -> None:
+        table.insert(0, "step", step)
+        self._tables.setdefault(name, []).append(table)
+
+    def _table(self, name: str) -> pd.DataFrame:
+        if name not in self._tables:
+            why = ("give Snapshots a loss" if name == "gradients" and self.steps
+                   else "pass it as on_step, or call take(step, model)")
+            raise ValueError(f"no snapshot holds {name}; {why}.")
+        return pd.concat(self._tables[name], ignore_index=True)
+
+    @property
+    def qkv(self) -> pd.DataFrame:
+        """`qkv_table` of every snapshot, each compared with the one before."""
+        return self._table("qkv")
+
+    @property
+    def heads(self) -> pd.DataFrame:
+        """`heads_table` of every snapshot."""
+        return self._table("heads")
+
+    @property
+    def feed_forward(self) -> pd.DataFrame:
+        """`feed_forward_table` of every snapshot."""
+        return self._table("feed_forward")
+
+    @property
+    def gradients(self) -> pd.DataFrame:
+        """`gradient_table` of every snapshot, if there is a loss."""
+        return self._table("gradients")
+
+    @property
+    def attentions(self) -> list[str]:
+        """Names of the attention layers."""
+        return list(self._weights[0]) if self._weights else []
+
+    def attention(self, name: str | None = None) -> pd.DataFrame:
+        """The maps of one attention layer at every snapshot, as `attention_table`.
+
+        name
+            Such as `"decoder.blocks.0.cross"`; `None`: the last one.
+        """
+        if not self.steps:
+            raise ValueError("there is no snapshot yet; pass Snapshots as on_step, or "
+                             "call take(step, model).")
+        name = self.attentions[-1] if name is None else name
+        if name not in self.attentions:
+            raise KeyError(f"{name!r} is no attention layer of this model; use one of "
+                           f"{', '.join(self.attentions)}.")
+        columns = ["attention", "stack", "kind", "layer"]
+        heads = self._tables["heads"][0]
+        at = heads[heads["attention"] == name].iloc[0][columns].to_dict()
+        tables = []
+        for step, weights in zip(self.steps, self._weights, strict=True):
+            table = weights_table(weights[name], at, self.tokens)
+            table.insert(0, "step", step)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+
+def qkv_over_training(
+    snapshots: Snapshots | Mapping[int, Record], tokens: Tokens = None, row: int = 0
+) -> pd.DataFrame:
+    """`qkv_table` at every step, each compared with the snapshot before.
+
+    snapshots
+        `Snapshots`, or traces of the same batch by step.
+    """
+    if isinstance(snapshots, Snapshots):
+        return snapshots.qkv
+    tables, before = [], None
+    for step, traced in sorted(snapshots.items()):
+        table = qkv_table(traced, tokens, row, before)
+        table.insert(0, "step", step)
+        tables.append(table)
+        before = traced
+    return pd.concat(tables, ignore_index=True)

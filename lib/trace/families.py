@@ -1,0 +1,235 @@
+"""Which submodule of a model is what: one small description a family.
+
+`trace` attaches its hooks by these descriptions, `recompute` and the analyses find
+weights by them; `lib.trace.layout` applies them to a model.
+
+Add a model family
+------------------
+1. `print(model)` shows the paths of its parts, `config.model_type` its name. Read the
+   `forward` of its attention and of its block in `transformers`: the logits must be
+   the last `matmul` before a `softmax`, the mixed values the first one after it.
+2. Add an entry to `FAMILIES`: with `replace` where a family is another one with a
+   difference, as Gemma 2 is Llama with two more norms. What changes the logits (a soft
+   cap, a bias by distance, norms of queries and keys) or the residual stream (parts
+   side by side, norms after the sum) has a field of `Family`.
+3. Add a small random model of the family to `MAKERS` of `tests/zoo.py`, with padding
+   and every setting that the family has. `tests/test_trace_families.py` then computes
+   every part again and compares, in float32, float64 and bfloat16, in training and
+   with gradients: what the description lacks shows there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Family:
+    """Paths of the parts of a model; a path that is not there is left out.
+
+    stacks: the lists of blocks, by the name in front of `blocks.3` (`""`: none).
+    embeddings: pairs of a name and a path. last: what stands after the blocks.
+    block: the parts inside a block; of several paths the first that is there.
+    norm_first: whether a norm stands before its part (else after the sum); `None`
+    asks the block itself.
+
+    parallel: the attribute of a block that says whether attention and feed-forward
+    both read what enters it. softcap: the attribute of an attention with the cap of
+    its logits. position_bias: whether self-attention adds a bias by distance, and
+    returns it. rotary_by_type: whether each kind of layer has its own angles.
+    heads_first: whether the norms of queries and keys see heads before places.
+    """
+
+    stacks: Mapping[str, str]
+    block: Mapping[str, str | tuple[str, ...]]
+    embeddings: tuple[tuple[str, str], ...] = ()
+    last: Mapping[str, str] | None = None
+    norm_first: bool | None = True
+    parallel: str = ""
+    softcap: str = ""
+    position_bias: bool = False
+    rotary_by_type: bool = False
+    heads_first: bool = False
+
+
+_BART = Family(
+    stacks={"encoder": "encoder.layers", "decoder": "decoder.layers"},
+    embeddings=(
+        ("embed", "encoder.embed_tokens"), ("embed", "decoder.embed_tokens"),
+        ("pos_embed", "encoder.embed_positions"),
+        ("pos_embed", "decoder.embed_positions"),
+    ),
+    block={
+        "attn": "self_attn", "attn.query": "self_attn.q_proj",
+        "attn.key": "self_attn.k_proj", "attn.value": "self_attn.v_proj",
+        "attn.output": "self_attn.out_proj", "ln1": "self_attn_layer_norm",
+        "cross": "encoder_attn", "cross.query": "encoder_attn.q_proj",
+        "cross.key": "encoder_attn.k_proj", "cross.value": "encoder_attn.v_proj",
+        "cross.output": "encoder_attn.out_proj",
+        "ln_cross": "encoder_attn_layer_norm",
+        "mlp.up": "fc1", "mlp.activation": "activation_fn", "mlp.down": "fc2",
+        "ln2": "final_layer_norm",
+    },
+    norm_first=False,
+)
+
+_LLAMA = Family(
+    stacks={"": "layers"},
+    embeddings=(("embed", "embed_tokens"),),
+    last={"ln_final": "norm"},
+    block={
+        "ln1": "input_layernorm", "attn": "self_attn",
+        "attn.query": "self_attn.q_proj", "attn.key": "self_attn.k_proj",
+        "attn.value": "self_attn.v_proj", "attn.output": "self_attn.o_proj",
+        "ln2": "post_attention_layernorm", "mlp.gate": "mlp.gate_proj",
+        "mlp.up": "mlp.up_proj", "mlp.activation": "mlp.act_fn",
+        "mlp.down": "mlp.down_proj",
+    },
+)
+_QK_NORMS = {
+    "attn.query_norm": "self_attn.q_norm", "attn.key_norm": "self_attn.k_norm",
+}
+_GEMMA = _LLAMA.block | {
+    "ln1_post": "post_attention_layernorm", "ln2": "pre_feedforward_layernorm",
+    "ln2_post": "post_feedforward_layernorm",
+}
+_GEMMA3 = replace(
+    _LLAMA, block=_GEMMA | _QK_NORMS, rotary_by_type=True, heads_first=True
+)
+
+_BERT = Family(
+    stacks={"": "encoder.layer"},
+    embeddings=(
+        ("embed", "embeddings.word_embeddings"),
+        ("pos_embed", "embeddings.position_embeddings"),
+    ),
+    block={
+        "attn": "attention.self", "attn.query": "attention.self.query",
+        "attn.key": "attention.self.key", "attn.value": "attention.self.value",
+        "attn.output": "attention.output.dense",
+        "ln1": "attention.output.LayerNorm",
+        "cross": "crossattention.self",
+        "cross.query": "crossattention.self.query",
+        "cross.key": "crossattention.self.key",
+        "cross.value": "crossattention.self.value",
+        "cross.output": "crossattention.output.dense",
+        "ln_cross": "crossattention.output.LayerNorm",
+        "mlp.up": "intermediate.dense",
+        "mlp.activation": "intermediate.intermediate_act_fn",
+        "mlp.down": "output.dense", "ln2": "output.LayerNorm",
+    },
+    norm_first=False,
+)
+
+#: Families of `transformers`, by `config.model_type`.
+FAMILIES = {
+    "gpt2": Family(
+        stacks={"": "h"},
+        embeddings=(("embed", "wte"), ("pos_embed", "wpe")),
+        last={"ln_final": "ln_f"},
+        block={
+            "ln1": "ln_1", "attn": "attn", "attn.qkv": "attn.c_attn",
+            "attn.output": "attn.c_proj",
+            "ln_cross": "ln_cross_attn", "cross": "crossattention",
+            "cross.query": "crossattention.q_attn",
+            "cross.kv": "crossattention.c_attn",
+            "cross.output": "crossattention.c_proj",
+            "ln2": "ln_2", "mlp.up": "mlp.c_fc", "mlp.activation": "mlp.act",
+            "mlp.down": "mlp.c_proj",
+        },
+    ),
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": replace(_LLAMA, block=_LLAMA.block | _QK_NORMS),
+    "gemma": _LLAMA,
+    "gemma2": replace(_LLAMA, block=_GEMMA, softcap="attn_logit_softcapping"),
+    "gemma3_text": _GEMMA3,
+    "gemma3": replace(  # with images: the language model inside
+        _GEMMA3, stacks={"": "language_model.layers"},
+        embeddings=(("embed", "language_model.embed_tokens"),),
+        last={"ln_final": "language_model.norm"},
+    ),
+    "gpt_neox": Family(
+        stacks={"": "layers"},
+        embeddings=(("embed", "embed_in"),),
+        last={"ln_final": "final_layer_norm"},
+        block={
+            "ln1": "input_layernorm", "attn": "attention",
+            "attn.qkv_by_head": "attention.query_key_value",
+            "attn.output": "attention.dense",
+            "ln2": "post_attention_layernorm", "mlp.up": "mlp.dense_h_to_4h",
+            "mlp.activation": "mlp.act", "mlp.down": "mlp.dense_4h_to_h",
+        },
+        parallel="use_parallel_residual",
+    ),
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "marian": _BART,
+    "bart": _BART,
+    "pegasus": replace(_BART, norm_first=True, last={
+        "encoder.ln_final": "encoder.layer_norm",
+        "decoder.ln_final": "decoder.layer_norm",
+    }),
+    "t5": Family(
+        stacks={"encoder": "encoder.block", "decoder": "decoder.block"},
+        embeddings=(
+            ("embed", "encoder.embed_tokens"), ("embed", "decoder.embed_tokens"),
+        ),
+        last={"encoder.ln_final": "encoder.final_layer_norm",
+              "decoder.ln_final": "decoder.final_layer_norm"},
+        block={
+            "ln1": "layer.0.layer_norm", "attn": "layer.0.SelfAttention",
+            "attn.query": "layer.0.SelfAttention.q",
+            "attn.key": "layer.0.SelfAttention.k",
+            "attn.value": "layer.0.SelfAttention.v",
+            "attn.output": "layer.0.SelfAttention.o",
+            "attn.distance": "layer.0.SelfAttention.relative_attention_bias",
+            "ln_cross": "layer.1.layer_norm", "cross": "layer.1.EncDecAttention",
+            "cross.query": "layer.1.EncDecAttention.q",
+            "cross.key": "layer.1.EncDecAttention.k",
+            "cross.value": "layer.1.EncDecAttention.v",
+            "cross.output": "layer.1.EncDecAttention.o",
+            "ln2": "layer.-1.layer_norm",
+            "mlp.gate": "layer.-1.DenseReluDense.wi_0",
+            "mlp.up": ("layer.-1.DenseReluDense.wi", "layer.-1.DenseReluDense.wi_1"),
+            "mlp.activation": "layer.-1.DenseReluDense.act",
+            "mlp.down": "layer.-1.DenseReluDense.wo",
+        },
+        position_bias=True,
+    ),
+}
+
+_ATTENTION = {part: part for part in ("query", "key", "value", "output")}
+_LAYER = {
+    "ln1": "attention_norm", "ln_cross": "cross_norm", "ln2": "feed_forward_norm",
+    "attn": "attention", "cross": "cross_attention",
+    **{f"attn.{part}": f"attention.{part}" for part in _ATTENTION},
+    **{f"cross.{part}": f"cross_attention.{part}" for part in _ATTENTION},
+    "mlp.gate": "feed_forward.gate", "mlp.up": "feed_forward.up",
+    "mlp.activation": "feed_forward.activation", "mlp.down": "feed_forward.down",
+}
+_ALONE = Family(stacks={"": ""}, block=_LAYER, norm_first=None)
+
+#: Models of `lib`, by module and class.
+OURS = {
+    "lib.attention.dot_product.MultiHeadAttention": Family(
+        stacks={"": ""},
+        block={"attn": "", **{f"attn.{part}": part for part in _ATTENTION}},
+    ),
+    "lib.attention.layers.EncoderLayer": _ALONE,
+    "lib.attention.layers.DecoderLayer": _ALONE,
+    "lib.attention.transformer.Transformer": Family(
+        stacks={"encoder": "encoder", "decoder": "decoder"},
+        embeddings=(("embed", "token"),),
+        last={"encoder.ln_final": "encoder_norm", "decoder.ln_final": "decoder_norm"},
+        block=_LAYER,
+        norm_first=None,
+    ),
+    "lib.attention.decoder.DecoderLM": Family(
+        stacks={"": "blocks"},
+        embeddings=(("embed", "token"), ("pos_embed", "position")),
+        last={"ln_final": "norm"},
+        block=_LAYER,
+    ),
+}

@@ -1,0 +1,282 @@
+r"""Say in numbers what an attention head looks at.
+
+A kind of head is a Bool mask of the cells it should look at: the token before, the
+first token, earlier places of the same word. The score of a head is the share of its
+weight that falls on these cells. One formula serves every kind,
+
+.. math:: s(A, M) = \frac{\sum_{i \in R} \sum_j M_{ij} A_{ij}}
+                         {\sum_{i \in R} \sum_j G_{ij} A_{ij}},
+          \qquad R = \{\, i : \exists j\; M_{ij} \,\},
+
+where the ground `G` is everything (the rows sum to one, so that `s` is a mean over the
+queries that have something to look at) or leaves cells out, such as the first token on
+which idle heads rest.
+
+The kinds do not overlap where they could be taken for one another: no kind but
+`first_token` counts the first key, and no kind but `previous_token` the key just before
+the query.
+"""
+
+import re
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lib.attention.dot_product import causal_mask
+
+
+def first_token(n: int) -> Bool[Tensor, "query key"]:
+    """Mark the first key, for every query from the third on.
+
+    The first query has nothing else to see, and for the second the first token is
+    also the one before.
+
+    >>> first_token(4).int().tolist()
+    [[0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
+    """
+    return _apart(n, 2) & (torch.arange(n) == 0)
+
+
+def previous_token(n: int) -> Bool[Tensor, "query key"]:
+    """Mark the key just before each query, from the third query on.
+
+    >>> previous_token(4).int().tolist()
+    [[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
+    """
+    return _apart(n, 1) & ~_apart(n, 2) & _past_first(n)
+
+
+def earlier_same(
+    labels: Sequence[int] | Int[Tensor, " seq"],
+    places: Sequence[int] | Int[Tensor, " seq"] | None = None,
+) -> Bool[Tensor, "query key"]:
+    r"""Mark earlier keys with the label of the query.
+
+    .. math:: M_{ij} = [\, \ell_j = \ell_i,\; p_j \ne p_i,\; 0 < j < i - 1 \,]
+
+    Parameters
+    ----------
+    labels
+        What has to be the same: token ids, or numbers of words.
+    places
+        Which occurrence each token belongs to, so that the pieces of one word do not
+        count as earlier occurrences of it; `None`: each token is its own.
+
+    Raises
+    ------
+    ValueError
+        If there is not one place a label.
+
+    >>> earlier_same([7, 5, 6, 5]).nonzero().tolist()
+    [[3, 1]]
+    """
+    labels = torch.as_tensor(labels)
+    n = len(labels)
+    places = torch.arange(n) if places is None else torch.as_tensor(places)
+    if len(places) != n:
+        raise ValueError(
+            f"{n} labels came with {len(places)} places; give one place a token."
+        )
+    same = labels[:, None] == labels[None]
+    other = places[:, None] != places[None]
+    return same & other & _apart(n, 2) & _past_first(n)
+
+
+def after_same(
+    labels: Sequence[int] | Int[Tensor, " seq"],
+) -> Bool[Tensor, "query key"]:
+    r"""Mark the key that came after an earlier occurrence of the query's label.
+
+    .. math:: M_{ij} = [\, \ell_{j-1} = \ell_i,\; 0 < j < i - 1 \,]
+
+    What an induction head looks at: it finds what followed last time.
+
+    Source: Olsson et al. 2022, "Definition of induction heads".
+
+    >>> after_same([7, 5, 6, 8, 5]).nonzero().tolist()
+    [[4, 2]]
+    """
+    labels = torch.as_tensor(labels)
+    n = len(labels)
+    same = torch.zeros(n, n, dtype=torch.bool)
+    same[:, 1:] = labels[:, None] == labels[None, :-1]
+    return same & _apart(n, 2) & _past_first(n)
+
+
+def share(
+    weights: Float[Tensor, "*batch query key"],
+    mask: Bool[Tensor, "query key"],
+    ground: Bool[Tensor, "query key"] | None = None,
+) -> Float[Tensor, "*batch"]:
+    r"""Give the share of the weight that falls on the cells of a mask.
+
+    .. math:: s = \frac{\sum_{i \in R} \sum_j M_{ij} A_{ij}}
+                       {\sum_{i \in R} \sum_j G_{ij} A_{ij}}
+
+    Rows of the mask without any cell do not count.
+
+    Parameters
+    ----------
+    weights
+        `(…, query, key)`; rows sum to one.
+    mask
+        What the head should look at, `(query, key)`; one of this module's kinds.
+    ground
+        The cells whose weight is shared out; `None` means all. With
+        `beyond_first(n)` it is the weight that does not rest on the first token.
+
+    Returns
+    -------
+    Tensor
+        `(…)`, from 0 to 1; NaN where the mask is empty or the ground holds no weight.
+
+    >>> A = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0], [0.6, 0.3, 0.1]])
+    >>> round(share(A, previous_token(3)).item(), 3)
+    0.3
+    >>> round(share(A, previous_token(3), beyond_first(3)).item(), 3)
+    0.75
+    """
+    rows = mask.any(-1)
+    on = weights[..., mask].double().sum(-1)
+    if ground is None:
+        return on / weights[..., rows, :].double().sum((-2, -1))
+    return on / weights[..., ground & rows[:, None]].double().sum(-1)
+
+
+def beyond_first(n: int) -> Bool[Tensor, "query key"]:
+    """Mark every key but the first: the ground without the resting place.
+
+    >>> beyond_first(2).tolist()
+    [[False, True], [False, True]]
+    """
+    return _past_first(n).expand(n, n)
+
+
+def uniform(n: int) -> Float[Tensor, "query key"]:
+    r"""Weights of a head that looks at everything in sight alike.
+
+    .. math:: A_{ij} = \frac{[\, j \le i \,]}{i + 1}
+
+    >>> uniform(2).tolist()
+    [[1.0, 0.0], [0.5, 0.5]]
+    """
+    seen = causal_mask(n).double()
+    return seen / seen.sum(-1, keepdim=True)
+
+
+def word_places(
+    text: str, offsets: Sequence[tuple[int, int]]
+) -> tuple[list[int], list[int]]:
+    """Say for each token which word it belongs to, and which occurrence of it.
+
+    A word is what stands between spaces, without punctuation and in lower case.
+    Tokens outside words get numbers that no other token has.
+
+    Parameters
+    ----------
+    text
+        What was tokenized.
+    offsets
+        `(start, end)` in characters of each token, as `offset_mapping` gives them.
+
+    Returns
+    -------
+    labels, places
+        One number a token each: equal labels mean the same word, equal places the
+        same occurrence.
+
+    >>> word_places("The cat. the", [(0, 3), (3, 7), (7, 8), (8, 12)])
+    ([0, 1, -3, 0], [0, 1, -3, 2])
+    """
+    owner: list[int | None] = [None] * len(text)
+    numbers: dict[str, int] = {}
+    words = []
+    for place, found in enumerate(re.finditer(r"\S+", text)):
+        word = re.sub(r"\W", "", found.group()).casefold()
+        words.append(numbers.setdefault(word, len(numbers)))
+        for letter in range(*found.span()):
+            if re.match(r"\w", text[letter]):
+                owner[letter] = place
+    labels, places = [], []
+    for token, (start, end) in enumerate(offsets):
+        inside = [owner[i] for i in range(start, end) if owner[i] is not None]
+        places.append(inside[0] if inside else -token - 1)
+        labels.append(words[inside[0]] if inside else -token - 1)
+    return labels, places
+
+
+def output_norms(
+    weights: Float[Tensor, "*batch head query key"],
+    values: Float[Tensor, "*batch head key d_head"],
+    output: Float[Tensor, "*batch head d_model d_head"],
+) -> Float[Tensor, "*batch head query key"]:
+    r"""Measure how much each key really adds to what a head writes.
+
+    .. math:: N_{ij} = A_{ij} \, \lVert W_{O,h}\, v_j \rVert
+
+    Parameters
+    ----------
+    weights
+        `(…, head, query, key)`.
+    values
+        `(…, head, key, d_head)`; shared values repeated for each query head.
+    output
+        The share of each head in the output matrix, `(…, head, d_model, d_head)`.
+
+    Returns
+    -------
+    Tensor
+        `(…, head, query, key)`, in the unit of the residual stream.
+
+    Source: Kobayashi et al. 2020, section 3.
+
+    >>> A = torch.tensor([[[0.75, 0.25]]])  # more weight, less to hand over
+    >>> v = torch.tensor([[[1.0], [8.0]]])
+    >>> output_norms(A, v, torch.ones(1, 1, 1)).tolist()
+    [[[0.75, 2.0]]]
+    """
+    written = values @ output.mT
+    return weights * written.norm(dim=-1)[..., None, :]
+
+
+def rank_correlation(
+    first: Float[Tensor, " one"], second: Float[Tensor, " other"]
+) -> float:
+    r"""Correlate the ranks of two lists (Spearman); ties share their mean rank.
+
+    .. math:: \rho = \operatorname{corr}(\operatorname{rank} x,
+              \operatorname{rank} y)
+
+    Raises
+    ------
+    ValueError
+        If the lists differ in length.
+
+    >>> x = torch.tensor([1.0, 2, 3])
+    >>> round(rank_correlation(x, x.exp()), 6)
+    1.0
+    """
+    if len(first) != len(second):
+        raise ValueError(
+            f"{len(first)} numbers came with {len(second)}; give two lists of one "
+            "length."
+        )
+    pair = torch.stack([_ranks(first), _ranks(second)])
+    return torch.corrcoef(pair)[0, 1].item()
+
+
+def _ranks(x: Tensor) -> Tensor:
+    _, where, counts = x.unique(return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    return (last - (counts - 1) / 2)[where]
+
+
+def _apart(n: int, steps: int) -> Tensor:
+    """Mark keys at least so many steps before their query."""
+    return torch.ones(n, n, dtype=torch.bool).tril(-steps)
+
+
+def _past_first(n: int) -> Tensor:
+    return torch.arange(n)[None] > 0

@@ -1,0 +1,253 @@
+"""Compute parts of a model again, from what `trace` recorded and the weights.
+
+If the recomputed tensors equal the recorded ones, the trace holds everything that
+the layer computes with.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lib.attention.dot_product import (
+    MultiHeadAttention,
+    apply_rotary,
+    attention_logits,
+    causal_mask,
+    masked_softmax,
+    merge_heads,
+    repeat_kv,
+    rotary_angles,
+    split_heads,
+)
+from lib.trace.layout import Block, join, layout
+
+
+def recompute(model: nn.Module, name: str, traced) -> dict[str, Tensor]:
+    r"""Compute an attention layer or a feed-forward again from its recorded parts.
+
+    .. math:: S = s\, Q K^\top, \quad
+              A = \operatorname{softmax}(S), \quad Z = A V, \quad
+              O = [Z_1 \cdots Z_H]\, W_O + b
+
+    Parameters
+    ----------
+    model
+        The model that was traced.
+    name
+        Which part: `"blocks.3.attn"`, `"decoder.blocks.0.cross"`, `"blocks.3.mlp"`.
+    traced
+        Its `Trace`, with all tensors of that part.
+
+    Returns
+    -------
+    dict
+        Under the names of the trace: `scores` (`-inf` where the mask is closed),
+        `pattern`, `z` and `attn_out` of an attention layer, and `q_norm`, `k_norm`,
+        `rot_q`, `rot_k` where it has them; `mlp.post` and `mlp_out` of a feed-forward.
+        Each is computed from the recorded parts before it; `z` from the weights after
+        dropout, where training dropped some; `mlp.post` without dropout. The scale
+        `s` is the model's, mostly `1 / sqrt(d_head)`; a soft cap and a bias by
+        distance are as the model has them.
+
+    Raises
+    ------
+    KeyError
+        If the model has no such part, or the trace does not hold it.
+
+    >>> from lib.trace.recorder import trace
+    >>> layer = MultiHeadAttention(8, n_heads=2)
+    >>> with trace(layer) as traced:
+    ...     output = layer(torch.randn(1, 3, 8))
+    >>> again = recompute(layer, "attn", traced)
+    >>> bool(torch.allclose(again["attn_out"], output, atol=1e-6))
+    True
+    """
+    block, kind = _find(model, name)
+    if kind == "mlp":
+        return _feed_forward(block, name, traced)
+    attention = block.parts[kind]
+    rotated = "rot_" if f"{name}.rot_q" in traced else ""
+    q, k = traced[f"{name}.{rotated}q"], traced[f"{name}.{rotated}k"]
+    recorded, weights = traced[f"{name}.scores"], traced[f"{name}.pattern"]
+    logits = attention_logits(
+        q, repeat_kv(k, q.shape[1]), getattr(attention, "scaling", None)
+    )
+    if block.softcap is not None:
+        logits = block.softcap * torch.tanh(logits / block.softcap)
+    if f"{name}.position_bias" in traced:
+        logits = logits + traced[f"{name}.position_bias"]
+    closed = recorded < torch.finfo(recorded.dtype).min / 2
+    lowest = torch.finfo(logits.dtype).min
+    # transformers leaves equal weights to a query that may look nowhere, we none
+    pattern = logits.masked_fill(closed, lowest).softmax(-1, dtype=weights.dtype)
+    if isinstance(attention, MultiHeadAttention):
+        pattern = pattern.masked_fill(closed, 0.0)
+    v = traced[f"{name}.v"]
+    mixing = traced.get(f"{name}.dropped", weights)
+    z = mixing.to(v.dtype) @ repeat_kv(v, q.shape[1])
+    output = block.parts[f"{kind}.output"]
+    return _turned(block, name, traced) | {
+        f"{name}.scores": logits.masked_fill(closed, -torch.inf),
+        f"{name}.pattern": pattern,
+        f"{name}.z": z,
+        f"{name}_out": output(merge_heads(z).to(output.weight.dtype)),
+    }
+
+
+def _turned(block: Block, name: str, traced) -> dict[str, Tensor]:
+    """Queries and keys after their norms and their rotation, where they have any."""
+    again = {}
+    for part, path in (("q", "query"), ("k", "key")):
+        if f"{name}.{part}" not in traced:
+            continue
+        x = traced[f"{name}.{part}"]
+        if (norm := block.parts.get(f"attn.{path}_norm")) is not None:
+            again[f"{name}.{part}_norm"] = norm(x)
+            x = traced[f"{name}.{part}_norm"]
+        recorded = traced.get(f"{name}.rot_{part}")
+        cos, sin = (traced.get(f"{block.rotary}.{angle}") for angle in ("cos", "sin"))
+        if recorded is None or cos is None or sin is None:
+            continue
+        if recorded.shape != x.shape:  # with a cache: of all keys
+            continue
+        if cos.dim() == 3:  # batch seq d_rotary: the same for all heads
+            cos, sin = cos[:, None], sin[:, None]
+        first, rest = x.tensor_split([cos.shape[-1]], dim=-1)
+        turned = apply_rotary(first, cos, sin)
+        again[f"{name}.rot_{part}"] = torch.cat((turned, rest), dim=-1)
+    return again
+
+
+def _feed_forward(block: Block, name: str, traced) -> dict[str, Tensor]:
+    post = block.parts["mlp.activation"](traced[f"{name}.pre"])
+    if f"{name}.pre_linear" in traced:
+        post = post * traced[f"{name}.pre_linear"]
+    down = block.parts["mlp.down"]
+    used = traced[f"{name}.post"].to(down.weight.dtype)
+    return {f"{name}.post": post, f"{name}_out": down(used)}
+
+
+def head_outputs(
+    model: nn.Module, name: str, traced
+) -> Float[Tensor, "batch head query d_model"]:
+    r"""What each head adds to the residual stream.
+
+    .. math:: O = b + \sum_h Z_h W_{O,h}
+
+    Parameters
+    ----------
+    model, name, traced
+        As in `recompute`; `name` is an attention layer, and of it only `z` is used.
+
+    Returns
+    -------
+    Tensor
+        `(batch, head, query, d_model)`. The sum over heads plus the bias of the
+        output projection, where it has one, is `attn_out`.
+
+    Source: Elhage et al. 2021, section "Attention heads are independent and
+    additive".
+
+    >>> from lib.trace.recorder import trace
+    >>> layer = MultiHeadAttention(8, n_heads=2, bias=False)
+    >>> with trace(layer) as traced:
+    ...     output = layer(torch.randn(1, 3, 8))
+    >>> parts = head_outputs(layer, "attn", traced)
+    >>> parts.shape, bool(torch.allclose(parts.sum(1), output, atol=1e-6))
+    (torch.Size([1, 2, 3, 8]), True)
+    """
+    block, kind = _find(model, name)
+    output = block.parts[f"{kind}.output"]
+    # the Conv1D of GPT-2 keeps its matrix transposed
+    weight = output.weight if isinstance(output, nn.Linear) else output.weight.T
+    z = traced[f"{name}.z"].to(weight.dtype)
+    by_head = weight.detach().view(weight.shape[0], z.shape[1], z.shape[-1])
+    return torch.einsum("bhqd,mhd->bhqm", z, by_head)
+
+
+def _find(model: nn.Module, name: str) -> tuple[Block, str]:
+    known = {
+        join(block.name, kind): (block, kind)
+        for block in layout(model).blocks for kind in ("attn", "cross", "mlp")
+        if kind in block.parts or f"{kind}.down" in block.parts
+    }
+    if name not in known:
+        raise KeyError(
+            f"{name!r} is no part of this model; use, for example, "
+            f"{', '.join(list(known)[-3:])}."
+        )
+    return known[name]
+
+
+def recompute_attention(
+    model: nn.Module,
+    layer: int,
+    resid_pre: Float[Tensor, "batch seq d_model"],
+    single: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    r"""Compute one attention layer again, from what enters it and its weights.
+
+    Parameters
+    ----------
+    model
+        A Llama of `transformers` (SmolLM2 is one), with any of its settings.
+    layer
+        Which block.
+    resid_pre
+        What enters the block, `(batch, seq, d_model)`, in the model's precision: of
+        whole texts, without padding or cache.
+    single
+        The precision of RMSNorm and softmax. `transformers` computes these two in
+        float32 whatever the precision of the model is.
+
+    Returns
+    -------
+    dict
+        The tensors of the block under the names of `trace`, from `ln1` to
+        `attn_out`; logits are `-inf` where the mask is closed. `head_sum` is
+        `attn_out` once more, as the sum of what each head writes, and the bias.
+
+    Raises
+    ------
+    TypeError
+        If the model is of another family; `recompute` knows all that `trace` knows.
+    """
+    config = getattr(model, "config", None)
+    family = getattr(config, "model_type", None)
+    if family != "llama" or not getattr(config, "is_causal", True):
+        raise TypeError(
+            f"recompute_attention follows a causal Llama of transformers, and a "
+            f"{type(model).__name__} of family {family!r} came; use "
+            f"recompute(model, 'blocks.{layer}.attn', traced)."
+        )
+    body = getattr(model, model.base_model_prefix, model)
+    block = body.layers[layer]
+    attn, n_heads = block.self_attn, config.num_attention_heads
+    norm, x = block.input_layernorm, resid_pre.to(single)
+    size = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)
+    ln1 = norm.weight * (x * size).to(resid_pre.dtype)
+    q = split_heads(attn.q_proj(ln1), n_heads)
+    k = split_heads(attn.k_proj(ln1), config.num_key_value_heads)
+    v = split_heads(attn.v_proj(ln1), config.num_key_value_heads)
+    places = torch.arange(x.shape[1], device=x.device)
+    rotary = body.rotary_emb
+    rotary(x, places[None])  # some frequencies go by the length of the text
+    cos, sin = (rotary.attention_scaling * part for part in rotary_angles(
+        places, q.shape[-1], frequencies=rotary.inv_freq.float()))
+    rot_q, rot_k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
+    mask = causal_mask(x.shape[1], device=x.device)
+    logits = attention_logits(rot_q, repeat_kv(rot_k, n_heads))
+    weights = masked_softmax(logits.to(single), mask).to(logits.dtype)
+    z = weights @ repeat_kv(v, n_heads)
+    by_head = attn.o_proj.weight.view(-1, n_heads, q.shape[-1])
+    written = sum(z[:, h] @ by_head[:, h].T for h in range(n_heads))
+    if attn.o_proj.bias is not None:
+        written = written + attn.o_proj.bias
+    return {
+        "ln1": ln1, "attn.q": q, "attn.k": k, "attn.v": v,
+        "attn.rot_q": rot_q, "attn.rot_k": rot_k,
+        "attn.scores": logits.masked_fill(~mask, -torch.inf),
+        "attn.pattern": weights, "attn.z": z,
+        "attn_out": attn.o_proj(merge_heads(z)),
+        "head_sum": written,
+    }

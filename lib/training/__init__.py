@@ -1,0 +1,1 @@
+"""Training, for all parts: the loop, batches, checkpoints, and going on from them."""

@@ -1,0 +1,1 @@
+"""Part III, its vocabulary: ids reassigned, rows made, the model trained on."""

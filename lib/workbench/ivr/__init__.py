@@ -1,0 +1,1 @@
+"""Notebook 92: the seven stages from a BPE to a reassigned vocabulary."""

@@ -1,0 +1,73 @@
+"""What a stage of the vocabulary pipeline tells when it ends, in both languages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from lib.page.record import as_text
+
+__all__ = ["NAMES", "report"]
+
+#: What the key results of the stages are called.
+NAMES = {
+    "model": "모델 | model",
+    "weights": "가중치가 있는 곳 | where its weights are",
+    "vocabulary": "어휘의 크기 | size of the vocabulary",
+    "rows": "임베딩의 행 | rows of embeddings",
+    "files": "말뭉치 파일 | files of the corpora",
+    "kept_files": "그대로 둔 파일 | files kept as they were",
+    "documents": "문서 | documents",
+    "bytes": "바이트 | bytes",
+    "tokens": "토큰 | tokens",
+    "used": "쓰인 토큰의 종류 | tokens that occur",
+    "bytes_per_token": "토큰 하나의 바이트 | bytes a token",
+    "types": "서로 다른 프리토큰 | different pre-tokens",
+    "occurrences": "프리토큰이 나온 횟수 | occurrences of pre-tokens",
+    "words": "배우는 낱말 | words learned from",
+    "wrong_types": "점수만으로는 틀린 것 | wrong by scores alone",
+    "wrong_occurrences": "그것이 나온 횟수 | occurrences of these",
+    "rules": "정확 층의 규칙 | rules of the exactness layer",
+    "foreseen": "그 가운데 글에 없던 말의 것 | of these, for words not in the texts",
+    "unmended": "규칙으로도 못 고친 것 | mended by no rule",
+    "reassigned": "넘겨준 번호 | ids reassigned",
+    "candidates": "후보 조각 | candidate pieces",
+    "missing_bytes": "새로 넣은 바이트 | bytes that were missing",
+    "given_up_used": "내준 토큰 가운데 쓰이던 것 | given up although used",
+    "domain_tokens": "고른 글의 토큰 | tokens of the text chosen from",
+    "domain_saved": "줄어든 비율(%) | saved there (%)",
+    "held_out_documents": "따로 둔 문서 | documents held out",
+    "held_out_tokens": "따로 둔 글의 토큰 | tokens held out",
+    "held_out_saved": "따로 둔 글에서 줄어든 비율(%) | saved on held-out text (%)",
+    "held_out_longer": "길어진 문서 | documents that became longer",
+    "general_tokens": "다른 글의 토큰 | tokens of other text",
+    "general_saved": "다른 글에서 줄어든 비율(%) | saved on other text (%)",
+    "init_strategy": "새 행을 만든 방법 | how new rows were made",
+    "tied": "입력과 출력이 한 표인가 | one table for input and output",
+    "width": "너비 | width",
+    "steps": "학습 스텝 | steps",
+    "bits_aligned": "학습 전 바이트당 비트 | bits per byte before training",
+    "bits_trained": "학습 뒤 바이트당 비트 | bits per byte after training",
+    "held_out_bytes": "따로 둔 글의 바이트 | bytes held out",
+    "domain_left_out": "따로 둔 글과 같아 말뭉치에서 뺀 줄 | "
+                       "lines of the corpora left out, as they are held out",
+    "replay_left_out": "따로 둔 글과 같아 섞는 글에서 뺀 줄 | "
+                       "lines of the replay left out, as they are held out",
+    "general_left_out": "따로 둔 글과 같아 다른 글에서 뺀 줄 | "
+                        "lines of other text left out, as they are held out",
+}
+
+
+def report(told: dict[str, Any]) -> pd.DataFrame:
+    """The key results of a manifest as a table, with the seconds that it took.
+
+    >>> table = report({"stage": "remap", "results": {"reassigned": 2457},
+    ...                 "seconds": 1.25})
+    >>> table["remap"].to_dict()
+    {'넘겨준 번호 | ids reassigned': '2,457', '걸린 시간(초) | seconds': '1.25'}
+    """
+    rows = {NAMES.get(key, key): as_text(value)
+            for key, value in told["results"].items()}
+    rows["걸린 시간(초) | seconds"] = as_text(told["seconds"])
+    return pd.Series(rows, name=told["stage"]).to_frame()

@@ -1,0 +1,1 @@
+"""Notebook 91 and chapter 13: trainings with gravity, and their screening."""

@@ -1,0 +1,256 @@
+"""The options of a training with gravity: their names, defaults, and what they exclude.
+
+They have the names and defaults of leetae9yu/newton-gravity-transformer; where ours
+differ, `Options` says so. `lib.workbench.ngt.training` trains with them. Nothing here
+needs torch.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, no_type_check
+
+from lib.commands import ROOT
+from lib.options import (
+    Count,
+    CountOrNone,
+    Device,
+    Range,
+    Rate,
+    Seed,
+    Share,
+    changed,
+    expect,
+    given_by,
+    largest_divisor,
+)
+
+#: What may differ between a run and the one that goes on with it.
+FREE = ("max_steps", "eval_interval", "eval_iters", "vis_interval", "use_rsqrt",
+        "gradient_accumulation_steps", "checkpoint_path", "resume", "force", "run_name",
+        "tokenizer_path", "device")
+
+
+@no_type_check  # `expect` does, and not while testing alone
+@dataclass(frozen=True)
+class Options:
+    """Every option of a training; those of the original keep its names.
+
+    Other than in the original: `coord_dim` is chosen so that the model has as many
+    parameters as its vanilla twin (32 there), since fewer would not be a comparison;
+    there is no cutoff unless one is asked for (hard there), since the fast forms need
+    none; coordinates know the token; `eval_iters` windows are the same each time; a
+    cosine ends at a tenth of the rate; weight decay is 0.1, on matrices alone.
+    """
+
+    model: Literal["ngt", "vanilla"] = "ngt"
+    dataset: Literal["tinyshakespeare", "wikitext2", "wikitext103"] = "tinyshakespeare"
+    data_path: str | None = None  # a text file in place of the dataset
+    tokenizer: Literal["char", "bpe", "tiktoken"] = "char"
+    bpe_vocab_size: Annotated[int, Range(least=256)] = 4000
+    tokenizer_path: str | None = None  # of bpe: loaded if it is there, else written;
+    # relative paths count from the root of the repository
+    hidden_dim: Count = 256
+    coord_dim: Count | None = None  # None: as many parameters as vanilla has
+    num_layers: Count = 6
+    num_heads: Count = 8
+    mlp_dim: Count = 1024
+    block_size: Count = 256  # tokens of a window
+    batch_size: Count = 64  # windows of an update
+    max_steps: Count = 5000  # updates
+    learning_rate: Rate = 3e-4  # at its peak
+    grad_clip: Annotated[float, Range(least=0)] = 1.0  # largest norm of all gradients;
+    # 0: no limit
+    dropout: Share = 0.1
+    eval_interval: Count = 100  # updates between two evaluations
+    eval_iters: Count = 50  # windows of an evaluation, evenly spread
+    vis_interval: CountOrNone | None = None  # between two embeddings; 0: none; None: as
+    # above
+    use_amp: bool = False  # bf16, or fp16 on a GPU without it
+    gradient_accumulation_steps: Count = 1  # parts that a batch is cut into
+    use_cosine_schedule: bool = False
+    warmup_steps: CountOrNone = 0
+    lambda_repulsion: Annotated[float, Range(least=0)] = 0.05  # weight of the repulsion
+    # in what is minimised
+    repulsion_interval: Count = 1  # updates from one with repulsion to the next
+    no_repulsion: bool = False
+    no_radius_cutoff: bool | None = None  # True: none; False: compact; None: none
+    use_soft_cutoff: bool = False
+    use_rsqrt: bool = False  # for compatibility: our kernels take no reciprocal root
+    mass_in_value: bool = False
+    checkpoint_path: str | None = None  # None: checkpoints/ngt or checkpoints/vanilla
+    resume: bool = False  # refuse where there is nothing to go on with
+    force: bool = False  # begin anew, whatever the folders hold
+    run_name: str | None = None  # of the TensorBoard folder, runs/…; None: by options
+    seed: Seed = 0
+    kernel: Literal["newton", "gaussian", "potential"] = "newton"
+    cutoff: Literal["none", "hard", "soft", "compact"] | None = None  # None: by the two
+    # flags
+    coordinates: Literal["token+position", "position"] = "token+position"  # position:
+    # the original's
+    sign: Literal[1, -1] = 1  # of potential: 1 attracts, −1 repels as the original
+    place: Count | None = None  # axes of a head's coordinates; None: half a head less 2
+    looking: bool = False  # whether tokens look from a place of their own
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse a value of another kind, an unknown name, a number out of range."""
+        if self.dataset == "shakespeare":  # the word of the vocabulary's corpora
+            object.__setattr__(self, "dataset", "tinyshakespeare")
+        expect(self)
+
+    @property
+    def folder(self) -> Path:
+        """Where checkpoints go; a relative path counts from the root."""
+        return ROOT / (self.checkpoint_path or f"checkpoints/{self.model}")
+
+    @property
+    def board(self) -> Path:
+        """Where TensorBoard looks; unless it is named, a folder of these options alone.
+
+        >>> Options().board.name, Options(num_layers=2).board.name
+        ('ngt_tinyshakespeare_newton_s0', 'ngt_tinyshakespeare_newton_s0_8174d8')
+        """
+        kind = self.kernel if self.model == "ngt" else "dot"
+        data = Path(self.data_path).stem if self.data_path else self.dataset
+        name = f"{self.model}_{data}_{kind}_s{self.seed}"
+        others = {name: value for name, value in changed(self).items()
+                  if name not in (*FREE, "model", "dataset", "kernel", "seed")}
+        if others:
+            text = json.dumps(others, sort_keys=True)
+            name += f"_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        return ROOT / "runs" / (self.run_name or name)
+
+    @property
+    def gate(self) -> str:
+        """The cutoff: `cutoff`, else what the two flags of the original ask for."""
+        if self.cutoff is not None:
+            return self.cutoff
+        if self.use_soft_cutoff:
+            return "soft"
+        return "compact" if self.no_radius_cutoff is False else "none"
+
+    @property
+    def repels(self) -> bool:
+        """Whether repulsion is a part of what is minimised."""
+        asked = self.lambda_repulsion > 0 and not self.no_repulsion
+        return self.model == "ngt" and asked
+
+
+#: The names of all options.
+NAMES = tuple(Options.__dataclass_fields__)
+#: What the profile `smoke` makes of a size that was left at its default.
+SMOKE = {"hidden_dim": 32, "num_layers": 2, "num_heads": 4, "mlp_dim": 64,
+         "block_size": 32, "batch_size": 4, "max_steps": 6, "eval_interval": 3,
+         "eval_iters": 4, "bpe_vocab_size": 300}
+
+
+def for_profile(options: Options, profile: str) -> Options:
+    """What a profile makes of the options: `smoke` lowers what was left at its default.
+
+    Its checkpoints go to a folder `smoke` of their own, where each run begins anew.
+
+    >>> small = for_profile(Options(max_steps=200), "smoke")
+    >>> small.hidden_dim, small.max_steps, small.folder.relative_to(ROOT).as_posix()
+    (32, 200, 'checkpoints/smoke/ngt')
+    """
+    if profile != "smoke":
+        return options
+    plain = Options()
+    lowered = {name: most for name, most in SMOKE.items()
+               if getattr(options, name) == getattr(plain, name)}
+    if "hidden_dim" in lowered:
+        heads = lowered.get("num_heads", options.num_heads)
+        lowered["hidden_dim"] = 8 * heads
+    if options.checkpoint_path is None:
+        lowered["checkpoint_path"] = f"checkpoints/smoke/{options.model}"
+        lowered["force"] = not options.resume
+    if options.run_name is None:
+        lowered["run_name"] = f"smoke_{options.board.name}"
+    return replace(options, **lowered)
+
+
+def check(options: Options) -> Options:
+    """Refuse, before anything is done, what cannot be meant.
+
+    Raises
+    ------
+    ValueError
+        One sentence: what came, what works, what to do.
+
+    >>> check(Options(hidden_dim=100))
+    Traceback (most recent call last):
+    ...
+    ValueError: hidden_dim 100 does not divide into num_heads 8; use hidden_dim 96 or
+    104, or 5 heads
+    """
+    _check_together(options)
+    if options.resume and options.force:
+        raise ValueError(
+            "resume goes on with a training and force begins it anew; leave one out"
+        )
+    if options.device not in ("auto", "cpu"):
+        from lib.page.profile import pick_device  # to know a GPU takes torch
+
+        pick_device(options.device)
+    return options
+
+
+def settled(given: Mapping[str, Any], profile: str) -> Options:
+    """What a notebook runs: the options among its parameters, as the profile has them.
+
+    They are checked as they came as well, so that `smoke` refuses what `book` does.
+    """
+    options = check(Options(**{name: given[name] for name in NAMES}))
+    return check(for_profile(options, profile))
+
+
+def _check_together(options: Options) -> None:
+    width, heads = options.hidden_dim, options.num_heads
+    if width % heads:
+        below = max(width // heads * heads, heads)
+        fits = largest_divisor(width, heads)
+        raise ValueError(
+            f"hidden_dim {width} does not divide into num_heads {heads}; use "
+            f"hidden_dim {below} or {below + heads}, or {fits} heads"
+        )
+    parts = options.gradient_accumulation_steps
+    parts *= int(os.environ.get("WORLD_SIZE", "1"))
+    if options.batch_size < parts:
+        raise ValueError(
+            f"batch_size {options.batch_size} cannot be cut into "
+            f"gradient_accumulation_steps {options.gradient_accumulation_steps}; raise "
+            f"batch_size to {parts} or lower gradient_accumulation_steps"
+        )
+    if options.sign == -1 and options.kernel != "potential":
+        raise ValueError(
+            f"sign -1 belongs to kernel potential and kernel is {options.kernel}; use "
+            "kernel potential, or sign 1"
+        )
+    flags = {"no_radius_cutoff": options.no_radius_cutoff is True,
+             "use_soft_cutoff": options.use_soft_cutoff}
+    if all(flags.values()):
+        raise ValueError(
+            "no_radius_cutoff leaves no radius that use_soft_cutoff could soften; "
+            "leave use_soft_cutoff out for no cutoff, or no_radius_cutoff for a soft "
+            "one"
+        )
+    meant = {"no_radius_cutoff": "none", "use_soft_cutoff": "soft"}
+    for name, given in flags.items():
+        if given and options.cutoff not in (None, meant[name]):
+            raise ValueError(
+                f"{name} and cutoff {options.cutoff} exclude each other; leave one out"
+            )
+
+
+def parsed(words: list[str]) -> Options:
+    """Options from `name=value`; a value is Python where it is, else text.
+
+    >>> parsed(["max_steps=9", "kernel=gaussian"]).kernel
+    'gaussian'
+    """
+    return Options(**given_by(words, Options))
+

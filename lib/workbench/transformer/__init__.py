@@ -1,0 +1,1 @@
+"""Notebook 90: both Transformers of Part I on one task."""

@@ -1,0 +1,194 @@
+"""The options of the workbench: their names, defaults, and what they exclude.
+
+`lib.workbench.transformer.training` trains with them. Nothing here needs torch.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, no_type_check
+
+from lib.commands import ROOT
+from lib.options import (
+    Count,
+    CountOrNone,
+    Device,
+    Precision,
+    Range,
+    Rate,
+    Seed,
+    Share,
+    expect,
+    given_by,
+    largest_divisor,
+)
+from lib.training.wandb_log import expect_wandb
+
+Version = Literal["both", "pytorch", "huggingface", "analysis", "test"]
+VERSIONS = get_args(Version)
+TRAINED = ("pytorch", "huggingface")
+#: What may differ between a run and the one that goes on with it.
+FREE = ("version", "epochs", "eval_size", "output_dir", "device", "debug", "visualize",
+        "track_internals", "wandb", "wandb_project", "gradient_accumulation_steps",
+        "resume", "force", "trials")
+
+
+@no_type_check  # `expect` does, and not while testing alone
+@dataclass(frozen=True)
+class Options:
+    """Every option of the workbench; all act on both versions."""
+
+    version: Version = "both"
+    vocab_size: Count = 1000
+    hidden_size: Count = 256
+    num_layers: Count = 4
+    num_heads: Count = 8
+    epochs: Count = 5
+    batch_size: Count = 16
+    learning_rate: Rate = 1e-3
+    max_length: Count = 64
+    train_size: Count = 2000
+    eval_size: Annotated[int, Range(least=2)] = 500  # half of them dates, half numbers
+    output_dir: str = "results"
+    device: Device = "auto"
+    debug: bool = False
+    visualize: bool = True
+    track_internals: bool = True
+    wandb: bool = False
+    wandb_project: str = "transformer-workbench"
+    seed: Seed = 42
+    mixed_precision: Precision = "no"
+    gradient_accumulation_steps: Count = 1
+    resume: bool = False  # refuse where there is nothing to go on with
+    force: bool = False  # begin anew, whatever output_dir holds
+    trials: bool = False  # one epoch more for each of two other options
+    label_smoothing: Share = 0.0
+    schedule: Literal["constant", "cosine", "noam"] = "cosine"
+    warmup_steps: CountOrNone | None = None  # None: a tenth of the steps
+    dropout: Share = 0.0
+    norm_first: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a value of another kind, an unknown name, a number out of range."""
+        expect(self)
+
+    @property
+    def folder(self) -> Path:
+        """Where results go; a relative name counts from the root of the repository."""
+        return ROOT / self.output_dir
+
+    @property
+    def per_epoch(self) -> int:
+        """Updates in an epoch."""
+        return self.train_size // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Updates in all."""
+        return self.epochs * self.per_epoch
+
+
+#: The names of all options.
+NAMES = tuple(Options.__dataclass_fields__)
+#: The most that the profile `smoke` does.
+SMOKE = {"num_layers": 2, "epochs": 1, "train_size": 64, "eval_size": 8}
+
+
+def for_profile(options: Options, profile: str) -> Options:
+    """What a profile makes of the options: `smoke` does less, and harms nothing.
+
+    Unless a folder is named, its results go to one of their own, where each run begins
+    anew.
+
+    >>> small = for_profile(Options(epochs=9), "smoke")
+    >>> small.epochs, small.output_dir, small.force
+    (1, 'results/smoke', True)
+    >>> for_profile(Options(epochs=9), "book").epochs
+    9
+    """
+    if profile != "smoke":
+        return options
+    small = replace(options, **{
+        name: min(getattr(options, name), most) for name, most in SMOKE.items()
+    })
+    if options.output_dir != Options().output_dir:
+        return small
+    return replace(small, output_dir=f"{options.output_dir}/smoke",
+                   force=not options.resume)
+
+
+def check(options: Options) -> Options:
+    """Refuse, before anything is done, what cannot be meant.
+
+    Raises
+    ------
+    ValueError
+        One sentence: what came, what works, what to do.
+
+    >>> check(Options(hidden_size=100, num_heads=8, device="cpu"))
+    Traceback (most recent call last):
+    ...
+    ValueError: hidden_size 100 does not divide into num_heads 8; use hidden_size 96 or
+    104, or 5 heads.
+    """
+    _check_sizes(options)
+    if options.resume and options.force:
+        raise ValueError("resume goes on with a training and force begins it anew; "
+                         "leave one out.")
+    needs_gpu = options.mixed_precision == "fp16"
+    if needs_gpu or options.device not in ("auto", "cpu"):
+        from lib.page.profile import pick_device  # to know a GPU takes torch
+
+        if needs_gpu and pick_device(options.device).type == "cpu":
+            raise ValueError("mixed_precision 'fp16' needs a GPU and this run is on "
+                             "the cpu; use bf16 or no.")
+        pick_device(options.device)
+    if options.wandb:
+        expect_wandb()
+    return options
+
+
+def settled(given: Mapping[str, Any], profile: str) -> Options:
+    """What a notebook runs: the options among its parameters, as the profile has them.
+    """
+    options = Options(**{name: given[name] for name in NAMES})
+    return for_profile(check(options), profile)
+
+
+def versions(options: Options) -> tuple[str, ...]:
+    """Which versions the option `version` trains."""
+    if options.version in ("both", *TRAINED):
+        return TRAINED if options.version == "both" else (options.version,)
+    return ()
+
+
+def parsed(words: list[str]) -> Options:
+    """Options from `name=value`; a value is Python where it is, else text."""
+    return Options(**given_by(words, Options))
+
+
+def _check_sizes(options: Options) -> None:
+    width, heads = options.hidden_size, options.num_heads
+    if width % heads or width % 2:
+        step = heads if heads % 2 == 0 else 2 * heads
+        below = max(width // step * step, step)
+        fits = largest_divisor(width, heads)
+        other = f", or {fits} heads" if width % 2 == 0 else ""
+        raise ValueError(
+            f"hidden_size {width} does not divide into num_heads {heads}"
+            f"{'' if width % heads else ' of even width'}; use hidden_size {below} or "
+            f"{below + step}{other}."
+        )
+    rows, parts = options.batch_size, options.gradient_accumulation_steps
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if rows > options.train_size:
+        raise ValueError(
+            f"batch_size {rows} is more than train_size {options.train_size}; lower "
+            "batch_size or raise train_size."
+        )
+    if rows % (parts * world):
+        raise ValueError(
+            f"batch_size {rows} cannot be cut into gradient_accumulation_steps {parts} "
+            f"equal parts for {world} process(es); use numbers that divide it."
+        )
