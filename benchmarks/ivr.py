@@ -39,10 +39,10 @@ from lib import data
 from lib.data.mixture import gather
 from lib.data.tokenizer_files import load_tokenizer
 from lib.vocabulary.bits_per_byte import bits_per_byte
+from lib.vocabulary.realign import make_rows
 from lib.vocabulary.rows import (
     STRATEGIES,
     load_model,
-    make_rows,
     put_rows,
     reassigned,
     untie,

@@ -63,7 +63,7 @@ def measure(write: Callable[..., Iterator[int]], marks: list[int], bar) -> dict:
         if len(tokens) > 1:
             raise SystemExit(
                 f"token {n} with the cache is not that without it, so their times mean "
-                "nothing; run tests/test_chapter_07.py to find out why."
+                "nothing; run tests/chapters/test_chapter_07.py to find out why."
             )
         if n in marks:
             found |= {(cached, n): clock[cached] for cached in WAYS}

@@ -525,9 +525,9 @@ import inspect
 print(inspect.getsource(TracingTrainer.compute_loss))
 
 # %% [markdown] tags=["lang-ko"]
-# 이제 나누어도 차이가 ⟨parts_gap⟩입니다. 여러 프로세스로 나눌 때의 나눗셈도 이 함수가 맡습니다. `.venv/bin/accelerate launch --multi_gpu --num_processes 2`로 실행하면 프로세스 둘이 배치를 나누어 가지는데, `tests/test_huggingface.py`는 CPU 프로세스 둘의 손실이 하나일 때와 같은지 확인합니다.
+# 이제 나누어도 차이가 ⟨parts_gap⟩입니다. 여러 프로세스로 나눌 때의 나눗셈도 이 함수가 맡습니다. `.venv/bin/accelerate launch --multi_gpu --num_processes 2`로 실행하면 프로세스 둘이 배치를 나누어 가지는데, `tests/attention/test_huggingface.py`는 CPU 프로세스 둘의 손실이 하나일 때와 같은지 확인합니다.
 # %% [markdown] tags=["lang-en"]
-# Now cutting makes a difference of ⟨parts_gap⟩. The same function divides when there are several processes. Run under `.venv/bin/accelerate launch --multi_gpu --num_processes 2`, two processes share each batch; `tests/test_huggingface.py` checks that two of them on a CPU give the losses of one.
+# Now cutting makes a difference of ⟨parts_gap⟩. The same function divides when there are several processes. Run under `.venv/bin/accelerate launch --multi_gpu --num_processes 2`, two processes share each batch; `tests/attention/test_huggingface.py` checks that two of them on a CPU give the losses of one.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-same-steps -->

@@ -708,12 +708,12 @@ record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
 # <!-- label: ngt-tensorboard -->
 # ## 텐서보드로 지켜보기
 #
-# `lib.workbench.ngt.training`는 선택지 한 벌로 학습하면서 체크포인트와 함께 텐서보드(TensorBoard) 파일을 남깁니다. 짧은 학습을 하나 돌린 다음 텐서보드에 딸린 도구로 읽어, 무엇이 적혔는지 봅니다.
+# `lib.workbench.ngt`는 선택지 한 벌로 학습하면서 체크포인트와 함께 텐서보드(TensorBoard) 파일을 남깁니다. 짧은 학습을 하나 돌린 다음 텐서보드에 딸린 도구로 읽어, 무엇이 적혔는지 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-tensorboard -->
 # ## Watching with TensorBoard
 #
-# From one set of options `lib.workbench.ngt.training` trains, and leaves TensorBoard files beside the checkpoints. We run a short training and read with TensorBoard's own reader what was written.
+# From one set of options `lib.workbench.ngt` trains, and leaves TensorBoard files beside the checkpoints. We run a short training and read with TensorBoard's own reader what was written.
 
 # %%
 from lib.workbench.ngt.training import Options, check, prepare

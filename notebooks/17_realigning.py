@@ -193,7 +193,8 @@ pd.DataFrame(
 # In SmolLM2 and GPT-2 the input table and the output table are one. A row does two jobs there: going in it carries the meaning of its piece, going out it answers, by a dot product with the hidden state, whether the piece comes next. To see the two apart, the cell above parted the tables (`untie`). Parting alone changes no logit.
 
 # %%
-from lib.vocabulary.rows import make_rows, put_rows
+from lib.vocabulary.realign import make_rows
+from lib.vocabulary.rows import put_rows
 
 old_rows = model.get_input_embeddings().weight[change.ids].detach().clone()
 reading = [*swap.domain[:cfg.read],

@@ -139,12 +139,8 @@ record(n_bytes=sum(len(text.encode()) for text in held),
 
 # %%
 from lib.vocabulary.bits_per_byte import bits_per_byte
-from lib.vocabulary.rows import (
-    load_model,
-    make_rows,
-    put_rows,
-    reassigned,
-)
+from lib.vocabulary.realign import make_rows
+from lib.vocabulary.rows import load_model, put_rows, reassigned
 
 ids = reassigned(original, remapped).ids
 counts = Counter(index for encoding in original.encode_batch(swap.domain[:1000])

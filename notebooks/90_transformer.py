@@ -459,7 +459,7 @@ pd.Series(tried, name="검증 손실 | validation loss",
 # <!-- label: bench-processes -->
 # ## 여러 프로세스, GPU, wandb
 #
-# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.workbench.transformer.training`를 직접 부릅니다. 한 배치를 프로세스들이 나누어 맡고 토큰의 전체 수로 평균을 내므로, 손실은 프로세스 하나로 학습할 때와 반올림만큼만 다릅니다. `--multi_gpu`는 GPU가 없어도 필요합니다. accelerate는 이 옵션이 있어야 프로세스를 여럿 띄웁니다.
+# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.workbench.transformer`를 직접 부릅니다. 한 배치를 프로세스들이 나누어 맡고 토큰의 전체 수로 평균을 내므로, 손실은 프로세스 하나로 학습할 때와 반올림만큼만 다릅니다. `--multi_gpu`는 GPU가 없어도 필요합니다. accelerate는 이 옵션이 있어야 프로세스를 여럿 띄웁니다.
 #
 # ```sh
 # .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.transformer version=pytorch epochs=2
@@ -470,7 +470,7 @@ pd.Series(tried, name="검증 손실 | validation loss",
 # <!-- label: bench-processes -->
 # ## Several processes, a GPU, wandb
 #
-# A notebook runs in one process. To train with several, call `lib.workbench.transformer.training` itself. The processes share each batch and take the mean over all its tokens, so the losses differ from those of one process by rounding only. `--multi_gpu` is needed without a GPU too: accelerate starts several processes only when it is given.
+# A notebook runs in one process. To train with several, call `lib.workbench.transformer` itself. The processes share each batch and take the mean over all its tokens, so the losses differ from those of one process by rounding only. `--multi_gpu` is needed without a GPU too: accelerate starts several processes only when it is given.
 #
 # ```sh
 # .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.transformer version=pytorch epochs=2

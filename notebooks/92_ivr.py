@@ -364,7 +364,7 @@ pd.DataFrame(
 # <!-- label: ivr-processes -->
 # ## 여러 프로세스와 GPU
 #
-# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.workbench.ivr.pipeline`를 직접 부릅니다. 옵션은 `name=value`처럼 적습니다. 배치 하나를 프로세스들이 나누어 맡으므로 `batch_size`는 그대로 두면 됩니다.
+# 노트북은 프로세스 하나에서 돕니다. 여러 프로세스로 학습시키려면 `lib.workbench.ivr`를 직접 부릅니다. 옵션은 `name=value`처럼 적습니다. 배치 하나를 프로세스들이 나누어 맡으므로 `batch_size`는 그대로 두면 됩니다.
 #
 # ```sh
 # .venv/bin/python -m lib.workbench.ivr init..align
@@ -376,7 +376,7 @@ pd.DataFrame(
 # <!-- label: ivr-processes -->
 # ## Several processes, a GPU
 #
-# A notebook runs in one process. To train with several, call `lib.workbench.ivr.pipeline` itself, with options as `name=value`. The processes share each batch, so `batch_size` stays what it is.
+# A notebook runs in one process. To train with several, call `lib.workbench.ivr` itself, with options as `name=value`. The processes share each batch, so `batch_size` stays what it is.
 #
 # ```sh
 # .venv/bin/python -m lib.workbench.ivr init..align

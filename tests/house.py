@@ -62,10 +62,11 @@ def build(folder: Path) -> Path:
     for name in OURS:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    (folder / "lib").mkdir()
-    (folder / "lib" / "__init__.py").write_text("")
-    (folder / "lib" / "data.py").write_text(DATA)
-    for name in ("book/build", "book/batch", "lib/chat"):
+    for package in ("lib", "lib/data", "lib/workbench"):
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text("")
+    (folder / "lib" / "data" / "__main__.py").write_text(DATA)
+    for name in ("book/build", "book/batch", "lib/workbench/chat"):
         (folder / f"{name}.py").write_text(TOOL)
     wheel(folder / "wheels", "tiny")
     pins = "--no-index\n--find-links wheels\ntiny==1.0\n"

@@ -13,7 +13,7 @@ Add a model family
    cap, a bias by distance, norms of queries and keys) or the residual stream (parts
    side by side, norms after the sum) has a field of `Family`.
 3. Add a small random model of the family to `MAKERS` of `tests/zoo.py`, with padding
-   and every setting that the family has. `tests/test_trace_families.py` then computes
+   and every setting that the family has. `tests/trace/test_families.py` then computes
    every part again and compares, in float32, float64 and bfloat16, in training and
    with gradients: what the description lacks shows there.
 """

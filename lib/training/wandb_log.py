@@ -52,7 +52,7 @@ def _in_netrc() -> bool:
 
 
 class Wandb:
-    """An `on_step` of `lib.training.loop.fit`: tells of each new entry of the history."""
+    """An `on_step` of `lib.training.loop.fit` that tells of each new entry."""
 
     def __init__(self, project: str, configuration: dict[str, Any], name: str):
         expect_wandb()

@@ -31,7 +31,7 @@ from lib.attention.huggingface import make_dataset, save, translate, wrap_tokeni
 from lib.attention.transformer import Transformer, TransformerConfig
 from lib.attention.translation import PAD, Pair, collate, decode, encode, exact_match
 from lib.data.pretrained import quiet
-from lib.files import alone, write
+from lib.files import alone, write_json
 from lib.page.profile import pick_device
 from lib.trace.analyses import Snapshots
 from lib.training.batches import Epochs
@@ -235,7 +235,7 @@ class _Look:
 
     def keep(self) -> None:
         """Write what a run that goes on with this one wants to know."""
-        write(self.file, {"seconds": self.trained, "losses": self.losses})
+        write_json(self.file, {"seconds": self.trained, "losses": self.losses})
 
     def _snapshot(self, step: int, model: nn.Module) -> None:
         """At every other evaluation, and at the last step, but not just before it."""
@@ -408,7 +408,7 @@ def _huggingface(options: Options, task: Task, held: Held | None) -> Run:
         seconds = looked["seconds"]
     look.before = seconds
     if main:
-        write(checkpoints / "options.json", asdict(options))
+        write_json(checkpoints / "options.json", asdict(options))
     wrapped = wrap_tokenizer(task.tokenizer, task.config.max_length)
     batches = task.rows(options)
     order = [i for epoch in range(options.epochs)

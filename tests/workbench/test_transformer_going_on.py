@@ -12,7 +12,7 @@ from lib.training.process import Diverged
 from lib.workbench.transformer import training as bench
 from lib.workbench.transformer.files import leave, loaded
 from lib.workbench.transformer.training import TRAINED, Options, prepare
-from tests.test_workbench import TINY, trained
+from tests.workbench.test_transformer import TINY, trained
 
 
 def interrupted(folder, version, monkeypatch):

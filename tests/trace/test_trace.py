@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from lib.attention.dot_product import causal_mask, masked_softmax
 from lib.data import gpt2_tokenizer, language_model
+from lib.tokens.labels import token_labels
 from lib.trace.explorer import (
     STEPS,
     Sentence,
     attention_explorer,
     head_summary,
     pack,
-    token_labels,
 )
 from lib.trace.recorder import head_outputs, recompute, recompute_attention, trace
 from tests.real_data import real

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kills import killed
 
+from lib.commands import stage_command
 from lib.workbench.ivr.artifacts import (
     EDITABLE,
     TREE,
@@ -18,7 +19,6 @@ from lib.workbench.ivr.artifacts import (
     StageError,
     Step,
     carry_out,
-    command,
     manifest_of,
 )
 
@@ -128,9 +128,9 @@ def plain(monkeypatch):
 
 
 def test_a_command_names_the_profile_whose_artifacts_it_makes(plain, monkeypatch):
-    assert command("init") == "./setup_and_run.sh run init"
+    assert stage_command("init") == "./setup_and_run.sh run init"
     monkeypatch.setenv("BOOK_PROFILE", "smoke")
-    assert command("init") == "./setup_and_run.sh run init --profile smoke"
+    assert stage_command("init") == "./setup_and_run.sh run init --profile smoke"
 
 
 def test_a_missing_stage_is_named_with_its_command(plain, tmp_path):
@@ -174,7 +174,7 @@ def test_what_is_stale_is_named_and_not_used(tmp_path, how):
         run(tmp_path, "gather")
     assert STALE[how] in str(stale.value)
     first = "count" if "input" in how else "write"
-    assert str(stale.value).endswith(f"; run {command(first)} first")
+    assert str(stale.value).endswith(f"; run {stage_command(first)} first")
     assert listing(tmp_path) == before
     assert False in run_all(tmp_path)
     assert run_all(tmp_path) == [True, True, True]

@@ -49,7 +49,7 @@ def test_a_chapter_with_data_and_a_model_runs_where_nothing_can_be_reached(tmp_p
     command = own_network()
     missing = [line["name"] for line in data.fetch() if not line["ok"]]
     assert missing == [], "set-up did not fetch all"
-    notebook = Path(__file__).parents[1] / "notebooks" / f"{CHAPTER}.py"
+    notebook = Path(__file__).parents[2] / "notebooks" / f"{CHAPTER}.py"
     done = subprocess.run(
         [*command, sys.executable, "-c", RUN, str(notebook), str(tmp_path)],
         cwd=notebook.parents[1], check=False, capture_output=True, text=True,

@@ -10,23 +10,22 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_vocabulary_align import MODELS, TEXTS, gpt2, llama, room_with, tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lib.vocabulary.bits_per_byte import start_token
 from lib.vocabulary.light import matrices
-from lib.vocabulary.rows import align, reassigned
+from lib.vocabulary.rows import reassigned
 from lib.vocabulary.tune import (
     Mixed,
     fine_tune,
     phases,
-    replay_texts,
-    train,
     windows,
 )
 from lib.workbench.ivr.artifacts import TREE, Room, StageError
+from lib.workbench.ivr.fine_tuning import align, replay_texts, train
+from tests.vocabulary.test_rows import MODELS, TEXTS, gpt2, llama, room_with, tokenizers
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def setting(context=8):
@@ -186,7 +185,7 @@ def test_two_processes_run_the_stage_to_the_losses_of_one(tmp_path):
     script.write_text(f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from test_vocabulary_train import *
+from tests.vocabulary.test_tune import *
 import torch.distributed as dist
 room = Room({str(tmp_path / "two")!r}, "train")
 results = train(options(), room)
@@ -278,7 +277,7 @@ def test_a_killed_run_that_goes_on_has_logged_from_the_first_step_on(tmp_path):
     script = f"""
 import json, shutil, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from test_vocabulary_train import *
+from tests.vocabulary.test_tune import *
 from kills import killed
 start = Path({str(tmp_path)!r}) / "start"
 def work(root):

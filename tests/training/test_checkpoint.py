@@ -25,7 +25,7 @@ from lib.training.checkpoint import (
     whole,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def saved(folder, width=3, step=1):
@@ -94,7 +94,7 @@ def test_killed_at_any_moment_the_folder_holds_a_whole_checkpoint(tmp_path, cut)
     script = f"""
 import os, signal, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from test_checkpoint import saved
+from tests.training.test_checkpoint import saved
 from lib.training import checkpoint
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 real, count = os.replace, []

@@ -19,7 +19,7 @@ from transformers import (
 from lib.data import language_model, path
 from tests.real_data import real
 
-CHAPTER = Path(__file__).parent.parent / "notebooks/07_smollm2_from_scratch.py"
+CHAPTER = Path(__file__).parents[2] / "notebooks/07_smollm2_from_scratch.py"
 TEXTS = {
     "ko": ("고양이가 물을 마신다.",
            "백성을 가르치는 바른 소리이며, 닿소리와 홀소리를 모아 한 글자를 이룬다.",

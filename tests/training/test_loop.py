@@ -21,7 +21,7 @@ from lib.training.loop import batches as windows
 from lib.training.out_of_memory import OutOfMemory
 from lib.training.resume import Keep
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAD = 0
 RECIPE = Recipe(steps=12, batch=8, learning_rate=1e-2, warmup=3, evaluations=4)
 
@@ -298,7 +298,7 @@ def test_a_signal_ends_the_step_saves_and_resumes_to_the_bit(tmp_path, number):
     script = f"""
 import os, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from test_train import *
+from tests.training.test_loop import *
 def stop(step):
     if step.step == 7:
         os.kill(os.getpid(), {int(number)})
@@ -367,7 +367,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
     script.write_text(f"""
 import json, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from test_train import *
+from tests.training.test_loop import *
 import torch.distributed as dist
 keep = Keep(Path({str(tmp_path / "kept")!r}), every=5)
 recipe = replace(RECIPE, accumulation=2)

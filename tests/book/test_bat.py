@@ -44,7 +44,7 @@ def machine(tmp_path_factory):
     """A fresh Wine folder, the stub as an .exe, and the server behind it."""
     top = tmp_path_factory.mktemp("wine")
     stub = top / "stub.exe"
-    source = Path(__file__).parent / "wine" / "python_stub.c"
+    source = Path(__file__).parents[1] / "wine" / "python_stub.c"
     options = ["-municode", "-Wall", "-Wextra", "-Werror", "-o", stub, source]
     subprocess.run([COMPILER, *options, "-lws2_32"], check=True)
     env = {

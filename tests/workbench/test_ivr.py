@@ -14,7 +14,8 @@ import pytest
 from kills import killed
 from small_vocabulary import TEXTS, model_folder, options, put
 
-from lib.workbench.ivr.artifacts import TREE, StageError, command, manifest_of, standing
+from lib.commands import stage_command
+from lib.workbench.ivr.artifacts import TREE, StageError, manifest_of, standing
 from lib.workbench.ivr.pipeline import (
     NAMES,
     SMOKE,
@@ -28,7 +29,7 @@ from lib.workbench.ivr.pipeline import (
     run_all,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 QUICK = {"share": 0.05, "least": 2, "general_mb": 0.0, "rows_steps": 2,
          "train_steps": 3, "batch_size": 2, "context": 16, "held_out_documents": 2,
          "replay_corpus": "none", "save_every": 1, "device": "cpu"}
@@ -54,7 +55,7 @@ def test_nothing_starts_before_init(tmp_path, stage, missing):
         run(stage, Options(artifacts_dir=str(tmp_path)))
     assert str(refused.value) == (
         f"{stage} needs what {missing} makes and its manifest is not there; run "
-        f"{command(missing, str(tmp_path))} first"
+        f"{stage_command(missing, str(tmp_path))} first"
     )
 
 
@@ -69,7 +70,7 @@ def test_remap_does_not_start_before_distill_and_each_waits_for_the_one_before(
                 run(one, made)
             assert str(refused.value) == (
                 f"{one} needs what {stage} makes and its manifest is not there; run "
-                f"{command(stage, made.artifacts_dir)} first"
+                f"{stage_command(stage, made.artifacts_dir)} first"
             )
         run(stage, made)
     with pytest.raises(StageError, match=r"remap needs what select makes"):
@@ -236,7 +237,7 @@ def test_killed_in_any_stage_the_next_run_keeps_what_was_done_and_ends_the_same(
 import json, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
-from test_vocabulary import attempts
+from tests.workbench.test_ivr import attempts
 import lib.workbench.ivr.corpora, lib.vocabulary.select, lib.vocabulary.reassign
 import lib.vocabulary.rows, lib.vocabulary.tune, lib.tokens.distill, pyarrow.parquet
 print("told", json.dumps(attempts(Path({str(tmp_path)!r}), seed=3)))

@@ -27,7 +27,7 @@ from lib.training.checkpoint import INDEX, CheckpointError, describe, load, part
 from lib.training.loop import Recipe, fit, token_loss
 from lib.training.resume import KEPT, Keep
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIG = LMConfig(vocab=11, context=8, d_model=8, n_layers=2, n_heads=2, d_coord=4,
                   dropout=0.1)
 RECIPE = Recipe(steps=60, batch=4, learning_rate=1e-2, warmup=3, evaluations=12,
@@ -180,7 +180,7 @@ def test_killed_twenty_times_the_run_is_the_one_without_a_kill(tmp_path):
 import json, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
-from test_resume import campaign
+from tests.training.test_resume import campaign
 print("told", json.dumps(campaign(Path({str(tmp_path)!r}), seed=4)))
 """
     done = subprocess.run(

@@ -25,8 +25,8 @@ from book.pairs import (
 )
 from lib.commands import module_command
 
-ROOT = Path(__file__).parent.parent
-SAMPLE = Path(__file__).parent / "data" / "parity" / "99_sample.txt"
+ROOT = Path(__file__).parents[2]
+SAMPLE = Path(__file__).parents[1] / "samples" / "parity" / "99_sample.txt"
 SAMPLE_NAME = "notebooks/99_sample.py"
 EACH = 3
 SEED = 20260305

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from lib import data
 from tests.real_data import real
 
-CHAPTER = Path(__file__).parent.parent / "notebooks/14_bpe_and_unigram.py"
+CHAPTER = Path(__file__).parents[2] / "notebooks/14_bpe_and_unigram.py"
 # Half of the bits are such as the pattern treats apart. Code points that are not
 # assigned yet (Cn) are left out: a newer Unicode may make letters of them, and `regex`
 # and `tokenizers` do not know the same one.

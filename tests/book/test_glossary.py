@@ -10,7 +10,7 @@ from book.pairs import Source, read_notebook
 from book.parity import read_book
 from book.prose import blocks
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def chapter(ko: str, en: str = "Text.") -> Source:

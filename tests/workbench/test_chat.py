@@ -18,7 +18,7 @@ from lib.training.checkpoint import CheckpointError, save, whole
 from lib.workbench.chat import ChatError, chat_widget, main, reply
 from tests import legacy_files
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXT = "the cat sat on the mat\n"
 CHARS = CharTokens.of(TEXT)
 

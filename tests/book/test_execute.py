@@ -443,8 +443,8 @@ def test_the_key_is_of_code_profile_parameters_and_data_not_of_prose(tree):
 
 
 def test_the_state_of_the_data_counts_only_where_data_is_read():
-    assert data_state([ROOT / "lib" / "data.py"]) == data.fingerprint()
-    assert data_state([ROOT / "lib" / "results.py"]) == ""
+    assert data_state([ROOT / "lib" / "data" / "__init__.py"]) == data.fingerprint()
+    assert data_state([ROOT / "lib" / "page" / "record.py"]) == ""
 
 
 def test_of_two_files_that_differ_the_edited_one_is_executed(tmp_path):

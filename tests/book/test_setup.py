@@ -19,7 +19,7 @@ from book.relink import first_lines
 
 if os.name == "nt":
     pytest.skip("setup_and_run.sh is for Linux and macOS; on Windows run "
-                "tests/test_bat.py", allow_module_level=True)
+                "tests/book/test_bat.py", allow_module_level=True)
 
 NAME = "새 폴더 한글 space"
 
@@ -219,7 +219,7 @@ def test_other_environments_do_not_leak_in(ready_home):
 
 def test_data_that_cannot_be_had_ends_the_verb_with_its_code(ready_home):
     folder, path, _ = ready_home
-    source = folder / "lib" / "data.py"
+    source = folder / "lib" / "data" / "__main__.py"
     kept = source.read_text()
     try:
         source.write_text("import sys\nprint('no data.', file=sys.stderr)\nsys.exit(3)")
@@ -231,7 +231,7 @@ def test_data_that_cannot_be_had_ends_the_verb_with_its_code(ready_home):
 
 def test_data_that_is_missing_ends_the_tests_and_not_a_build(ready_home):
     folder, path, _ = ready_home
-    source = folder / "lib" / "data.py"
+    source = folder / "lib" / "data" / "__main__.py"
     kept = source.read_text()
     try:
         # longer than the one before: within a second Python tells them by their length

@@ -19,7 +19,7 @@ from lib.workbench.ngt.log import scalars
 from lib.workbench.ngt.options import for_profile
 from lib.workbench.ngt.training import Options, check, prepare, train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY = Options(
     hidden_dim=16, num_layers=1, num_heads=2, mlp_dim=16, block_size=8, batch_size=2,
     max_steps=7, eval_interval=3, eval_iters=1, vis_interval=0, learning_rate=1e-2,

@@ -22,7 +22,7 @@ from lib.workbench.ivr.pipeline import settled
 from lib.workbench.ngt import options as ngt_options
 from lib.workbench.transformer import options as bench
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("option", "value", "said"), [

@@ -41,7 +41,7 @@ from lib.workbench.transformer.training import (
     written,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "90_transformer.ipynb"
 TINY = Options(hidden_size=16, num_layers=1, num_heads=2, epochs=2, batch_size=8,
                train_size=40, eval_size=6, max_length=32, device="cpu", seed=3,
@@ -212,7 +212,7 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path, version):
     script = f"""
 import os, signal, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from test_workbench import *
+from tests.workbench.test_transformer import *
 import lib.workbench.transformer.training as bench
 seen = bench.validation_loss
 def loss(model, task, rows=256, count=[]):
@@ -327,7 +327,7 @@ LITTLE_MEMORY = """
 import sys
 from pathlib import Path
 from lib.training import out_of_memory as memory
-from tests.test_workbench import trained
+from tests.workbench.test_transformer import trained
 
 memory.available = lambda: 64 << 20
 trained(Path(sys.argv[1]), sys.argv[2], hidden_size=512, num_layers=2, batch_size=256,

@@ -28,7 +28,7 @@ from lib.workbench.ivr.pipeline import run
 from lib.workbench.ivr.raw_documents import BLOCK, DOCUMENT, clean, documents, pieces
 from tests.real_data import real
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KOREAN = "영화가 재미있고 배우가 좋았다\n다시 보고 싶은 영화\n"
 
 

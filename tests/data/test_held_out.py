@@ -4,14 +4,14 @@ from itertools import islice
 
 from hypothesis import given
 from hypothesis import strategies as st
-from test_vocabulary_train import aligned, llama, options
 
 from lib import data
 from lib.data.held_out import EVERY, HeldOut, split
-from lib.vocabulary import tune as vocabulary_train
-from lib.vocabulary.tune import replay_texts, train
+from lib.workbench.ivr import fine_tuning
 from lib.workbench.ivr.corpora import cleaned
+from lib.workbench.ivr.fine_tuning import replay_texts, train
 from tests.real_data import real
+from tests.vocabulary.test_tune import aligned, llama, options
 
 SPEECH = ("First Citizen:\nBefore we proceed any further, hear me speak.\n"
           "Let us kill him, and we'll have corn at our own price.")
@@ -73,8 +73,8 @@ def test_the_stage_trains_on_nothing_that_it_measures_on(tmp_path, monkeypatch):
         read.append(texts)
         return windows(tokenizer, texts, context, most)
 
-    windows = vocabulary_train.windows
-    monkeypatch.setattr(vocabulary_train, "windows", spied)
+    windows = fine_tuning.windows
+    monkeypatch.setattr(fine_tuning, "windows", spied)
     results = train(options(replay_corpus=str(file)), room)
     held = set(islice(documents, 0, None, EVERY))
     assert held and not held & {*read[0], *read[1]}

@@ -10,20 +10,19 @@ from tokenizers import Tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from lib.vocabulary.hidden_states import States, fit_output, read_states, spelled_out
+from lib.vocabulary.realign import make_rows
 from lib.vocabulary.rows import (
     CLOSED,
     STRATEGIES,
-    align,
     closed_rows,
     is_tied,
-    load_rows,
-    make_rows,
     put_rows,
     reassigned,
     tables,
     untie,
 )
 from lib.workbench.ivr.artifacts import TREE, Room
+from lib.workbench.ivr.fine_tuning import align, load_rows
 
 NEW = {290: "영화가", 295: " 좋았다", 299: "다시"}
 TEXTS = ["영화가 좋았다", "다시 영화가", "a reader reads", "영화가 다시 좋았다"]

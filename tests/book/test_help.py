@@ -11,7 +11,7 @@ from lib.workbench import chat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="setup_and_run.sh is for Linux and macOS; "
-                    "on Windows run tests/test_bat.py")
+                    "on Windows run tests/book/test_bat.py")
 @pytest.mark.parametrize(("words", "said"), [
     (["run", "--help"], ["run [-h] [-p NAME VALUE]", "wikitext103", "--list"]),
     (["run", "ngt", "-h"], ["run [-h] [-p NAME VALUE]"]),
