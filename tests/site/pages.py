@@ -1,4 +1,4 @@
-"""Which pages the site has, as the table of contents names them."""
+"""Which pages the site has, as the table of contents names them, and moving there."""
 
 from pathlib import Path
 
@@ -18,3 +18,21 @@ def page_names() -> list[str]:
 
 PAGES = [f"{lang}/{name}.html" for lang in LANGS for name in page_names()]
 ALL = ["index.html", *PAGES]
+CHAPTERS = [name for name in page_names() if name[:2].isdigit()]
+SECTIONED = [f"{lang}/{name}.html" for lang in LANGS for name in CHAPTERS]
+
+
+def scroll_to(page, section):
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+    page.evaluate(
+        "(id) => { document.getElementById(id).scrollIntoView({ block: 'start', "
+        "behavior: 'instant' }); }", section)
+    page.wait_for_function(
+        "(id) => document.querySelector('.language').hash === '#' + id", arg=section)
+
+
+def switch_language(page, lang):
+    """Press the button where it is: `page.click` may scroll a sticky bar's page."""
+    box = page.locator(".language").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector(f"html[lang={lang}][data-ready]")

@@ -6,7 +6,16 @@ from urllib.parse import unquote, urlparse
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.site.pages import ALL, LANGS, PAGES, ROOT, page_names
+from tests.site.pages import (
+    ALL,
+    LANGS,
+    PAGES,
+    ROOT,
+    SECTIONED,
+    page_names,
+    scroll_to,
+    switch_language,
+)
 
 AXE = ROOT / "book" / "node_modules" / "axe-core" / "axe.min.js"
 HANGUL = re.compile(r"[가-힣]")
@@ -53,10 +62,31 @@ def test_page_has_no_serious_accessibility_finding_in_light(served):
     assert accessibility(served.page) == []
 
 
-@pytest.mark.parametrize("page", ALL)
-def test_page_has_no_serious_accessibility_finding_in_the_dark(address, visit, page):
-    seen = visit(f"{address}/{page}", theme="dark").scroll_through()
-    assert accessibility(seen.page) == []
+@pytest.mark.parametrize("served", ALL, indirect=True)
+def test_page_has_no_serious_accessibility_finding_in_the_dark(served):
+    page = served.page
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        "(light) => getComputedStyle(document.body).backgroundColor !== light",
+        arg=light)
+    assert accessibility(page) == []
+
+
+@pytest.mark.parametrize("served", SECTIONED, indirect=True)
+def test_language_switch_keeps_page_and_section(address, served):
+    """The last look at a page: it leaves it."""
+    page, (lang, name) = served.page, served.page.url.split("/")[-2:]
+    other = {"ko": "en", "en": "ko"}[lang]
+    sections = page.eval_on_selector_all(
+        "article section section[id]", "(all) => all.map((section) => section.id)")
+    section = sections[len(sections) // 2]
+    scroll_to(page, section)
+    switch_language(page, other)
+    assert page.url == f"{address}/{other}/{name}#{section}"
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+    box = page.locator(f"[id='{section}']").first.bounding_box()
+    assert -5 <= box["y"] <= 430
 
 
 @pytest.mark.parametrize("page", ALL)

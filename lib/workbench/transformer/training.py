@@ -13,7 +13,6 @@ start from the same weights and see the same rows in the same order.
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -460,33 +459,3 @@ def _huggingface(options: Options, task: Task, held: Held | None) -> Run:
         save(folder, model, wrapped, arguments, logged(trainer))
     return Run("huggingface", model, task, options.steps, look.trained, curve,
                look.snapshots, options=options)
-
-
-def main(words: list[str]) -> int:
-    """Train and save, from words `name=value`; also under accelerate.
-
-    Returns 0, or 1 after one sentence on what is wrong, or 130 after Ctrl-C.
-    """
-    from lib.workbench.transformer import files  # it stands on this module
-
-    try:
-        options = check(parsed(words))
-        if options.version == "test":
-            print(files.self_test(options).to_string(index=False))
-            return 0
-        task = prepare(options)
-        runs = [train(options, task, version) for version in versions(options)]
-        if options.version == "analysis":
-            runs = files.loaded(options) or [files.untrained(options, task)]
-        if int(os.environ.get("RANK", "0")) == 0:
-            for run in runs:
-                left = files.leave(run, options)
-                scores = ", ".join(f"{k} {v:.1%}" for k, v in run.scores.items())
-                print(f"{run.version}: {scores or 'untrained'}; {len(left)} files")
-    except (ValueError, OutOfMemory) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as error:
-        print(error or "stopped", file=sys.stderr)
-        return 130
-    return 0
