@@ -166,7 +166,7 @@ def stage_notebook(
             if notice:
                 cell.outputs = []
             else:
-                cell.outputs = convert(cell.outputs, lang, caption, where)
+                cell.outputs = convert(cell.outputs, lang, caption, where, chapter)
             prepare_code(cell, lang)
         staged.append(cell)
     result = copy.deepcopy(notebook)

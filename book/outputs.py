@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 
+from book.labels import label, plotly_labels, svg_labels
 from book.progress import PROGRESS
 from lib.page.figures import PLOTLY_MIME, SVG_MIME, TABLE_MIME
 from lib.page.record import RECORD_MIME
@@ -72,6 +73,7 @@ def markdown(text: str) -> str:
 
 def convert(
     outputs: list[NotebookNode], lang: str, caption: Caption | None, where: str,
+    chapter: str = "",
 ) -> list[NotebookNode]:
     """Convert the outputs of one cell for one edition.
 
@@ -85,6 +87,8 @@ def convert(
         The caption that follows the cell, if any.
     where
         How error messages name the cell.
+    chapter
+        The number of the chapter, whose labels are known (`book.labels`).
 
     Raises
     ------
@@ -114,9 +118,9 @@ def convert(
                     "caption pair with <!-- alt: … --> in both languages."
                 )
             used = True
-            html = figure(data, kind, lang, caption)
+            html = figure(data, kind, lang, caption, chapter)
         elif "text/html" in data:
-            html = edition_html(data["text/html"], lang)
+            html = edition_html(data["text/html"], lang, chapter)
         elif data.get("text/plain", "").strip() in ("", "None"):
             continue
         else:
@@ -131,12 +135,13 @@ def convert(
     return result
 
 
-def figure(data: NotebookNode, kind: str | None, lang: str, caption: Caption) -> str:
+def figure(data: NotebookNode, kind: str | None, lang: str, caption: Caption,
+           chapter: str = "") -> str:
     """Wrap one figure: body with alt text, caption, table alternative."""
     alt = escape(caption.alt, quote=True)
     if kind == SVG_MIME:
         body = f'<div class="figure-body svg" role="img" aria-label="{alt}">' + (
-            "".join(data[SVG_MIME]) + "</div>"
+            svg_labels("".join(data[SVG_MIME]), lang, chapter) + "</div>"
         )
     elif kind == "image/png":
         png = "".join(data["image/png"].split())
@@ -144,18 +149,18 @@ def figure(data: NotebookNode, kind: str | None, lang: str, caption: Caption) ->
         body = (f'<div class="figure-body"><img alt="{alt}" '
                 f'src="data:image/png;base64,{png}"></div>')
     elif kind == PLOTLY_MIME:
-        body = plotly_html(data[PLOTLY_MIME], alt)
+        body = plotly_html(plotly_labels(data[PLOTLY_MIME], lang, chapter), alt)
     elif kind == WIDGET_MIME:
         view = script_json(data[WIDGET_MIME])
         body = (f'<div class="figure-body widget" role="group" aria-label="{alt}">'
                 f'<script type="{WIDGET_MIME}">{view}</script></div>')
     else:
         body = (f'<div class="figure-body" role="group" aria-label="{alt}">'
-                f'{edition_html(data["text/html"], lang)}</div>')
+                f'{edition_html(data["text/html"], lang, chapter)}</div>')
     table = ""
     if TABLE_MIME in data:
         table = (f'<details class="table-alternative"><summary>{WORDS[lang]["table"]}'
-                 f"</summary>{table_html(data[TABLE_MIME], lang)}</details>")
+                 f"</summary>{table_html(data[TABLE_MIME], lang, chapter)}</details>")
     return (f'<figure class="book-figure">{body}<figcaption>'
             f"{markdown(caption.text)}</figcaption>{table}</figure>")
 
@@ -178,10 +183,11 @@ def plotly_html(content: NotebookNode, alt: str) -> str:
     )
 
 
-def table_html(table: NotebookNode, lang: str) -> str:
+def table_html(table: NotebookNode, lang: str, chapter: str = "") -> str:
     """Write a figure's table alternative."""
     def row(tag: str, cells: list[str]) -> str:
-        shown = (escape(one_side(str(cell), lang)) for cell in cells)
+        shown = (escape(label(one_side(str(cell), lang), lang, chapter))
+                 for cell in cells)
         return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in shown) + "</tr>"
 
     head = row("th", table["columns"])
@@ -222,7 +228,7 @@ def join_head(table: Tag) -> None:
         rows[1].decompose()
 
 
-def edition_html(text: str, lang: str) -> str:
+def edition_html(text: str, lang: str, chapter: str = "") -> str:
     """Keep one language of an HTML output and let wide tables scroll."""
     if "data-lang" not in text and "<table" not in text:
         return text
@@ -232,7 +238,7 @@ def edition_html(text: str, lang: str) -> str:
         node.decompose()
     for node in soup.select("th, td, caption"):
         if node.string:
-            node.string = one_side(node.string, lang)
+            node.string = label(one_side(node.string, lang), lang, chapter)
             if node.name == "td" and len(node.string) <= SHORT:
                 node["class"] = [*node.get("class", []), "short"]
     for node in soup.select("th"):

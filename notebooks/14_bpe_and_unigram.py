@@ -53,11 +53,10 @@ import numpy as np
 import pandas as pd
 import regex
 
-import lib
 from lib import data
 from lib.page.figures import COLOURS, show, use_style
 from lib.page.profile import expect, settings
-from lib.page.record import record, used
+from lib.page.record import record
 
 # %% tags=["hide-input"]
 expect(int, seed=seed)
@@ -344,9 +343,9 @@ def encode(text):
     return [i for word in pre_tokens(text) for i in word_ids(word)]
 
 # %% [markdown] tags=["lang-ko"]
-# 맞는지 어떻게 알까요? 서로 따로 쓰인 두 구현, `tokenizers`와 `tiktoken`에게 같은 글을 줍니다. 희곡, 한국어 글, 이 책의 코드, 그림 문자, 그리고 아무렇게나 뽑은 유니코드 글자입니다. 아직 정해지지 않은 코드 포인트는 뺍니다. 무엇이 글자인지는 구현이 아는 유니코드의 판에 따라 다르기 때문입니다. 번호가 하나라도 다르면 아래 표의 마지막 두 열에 나타납니다. `tiktoken`이 받는 것은 정규식과 조각마다의 번호뿐입니다. GPT-2의 번호는 병합된 차례로 매겨져 있어서, 두 조각을 이은 것의 번호가 그 쌍의 순위를 대신합니다. 특수 토큰(special token) `<|endoftext|>`는 글에 나와도 여느 글자처럼 다룹니다.
+# 맞는지 어떻게 알까요? 서로 따로 쓰인 두 구현, `tokenizers`와 `tiktoken`에게 같은 글을 줍니다. 희곡, 한국어 글, 파이썬 표준 라이브러리의 코드, 그림 문자, 그리고 아무렇게나 뽑은 유니코드 글자입니다. 아직 정해지지 않은 코드 포인트는 뺍니다. 무엇이 글자인지는 구현이 아는 유니코드의 판에 따라 다르기 때문입니다. 번호가 하나라도 다르면 아래 표의 마지막 두 열에 나타납니다. `tiktoken`이 받는 것은 정규식과 조각마다의 번호뿐입니다. GPT-2의 번호는 병합된 차례로 매겨져 있어서, 두 조각을 이은 것의 번호가 그 쌍의 순위를 대신합니다. 특수 토큰(special token) `<|endoftext|>`는 글에 나와도 여느 글자처럼 다룹니다.
 # %% [markdown] tags=["lang-en"]
-# How do we know it is right? Two implementations that were written apart, `tokenizers` and `tiktoken`, get the same texts: plays, Korean text, the code of this book, emoji, and Unicode characters drawn at random. Code points that are not assigned yet are left out, since what counts as a letter depends on which Unicode an implementation knows. A single id that differs would show in the last two columns. `tiktoken` is given nothing but the regular expression and the id of each piece: GPT-2 numbers its pieces in the order of merging, so the id of two joined pieces stands in for the rank of their pair. The special token `<|endoftext|>`, where a text contains it, is treated as letters like any others.
+# How do we know it is right? Two implementations that were written apart, `tokenizers` and `tiktoken`, get the same texts: plays, Korean text, the code of Python's standard library, emoji, and Unicode characters drawn at random. Code points that are not assigned yet are left out, since what counts as a letter depends on which Unicode an implementation knows. A single id that differs would show in the last two columns. `tiktoken` is given nothing but the regular expression and the id of each piece: GPT-2 numbers its pieces in the order of merging, so the id of two joined pieces stands in for the rank of their pair. The special token `<|endoftext|>`, where a text contains it, is treated as letters like any others.
 
 # %%
 import tiktoken
@@ -355,7 +354,7 @@ from tiktoken_ext.openai_public import r50k_pat_str
 other = tiktoken.Encoding("gpt2", pat_str=r50k_pat_str, special_tokens={},
                           mergeable_ranks=ids)
 draw = random.Random(seed)
-used(code := sorted(Path(lib.__file__).parent.glob("*.py")))
+code = sorted(Path(random.__file__).parent.glob("*.py"))
 source = "\n".join(file.read_text("utf-8") for file in code)
 emoji = [chr(c) for c in range(0x1F300, 0x1FAFF)]
 joined = ["👩‍👩‍👧‍👦", "🤦🏻‍♂️", "👋🏽", "🇰🇷", "❤️", "1️⃣"]

@@ -14,7 +14,6 @@ from lib import data
 from lib.exercises.reassign import toy_tokenizer
 from lib.tokens.distill import bpe_cuts, count_words, piece_bytes, to_chars, viterbi
 from lib.vocabulary.baselines import continued_bpe, continued_merges, tokens_of
-from lib.vocabulary.bound import fewest_possible
 from lib.vocabulary.reassign import remap_tokenizer, unigram_pieces, unigram_scores
 from lib.vocabulary.search import (
     fewest_tokens,
@@ -29,6 +28,7 @@ from lib.vocabulary.select import (
     spare_tokens,
     uses_of,
 )
+from tests.bound import fewest_possible
 from tests.real_data import real
 
 BYTES = [bytes([byte]) for byte in range(256)]

@@ -1,0 +1,80 @@
+"""Labels of tables and figures in the language of an edition.
+
+A notebook writes them once, in English: the head of a table, the axes and the legend of
+a figure. `labels.toml` has them in Korean, those of all chapters under `all` and those
+of one under its number; `{}` stands for any words. The Korean edition exchanges a label
+that is one of these as a whole, and leaves every other text as it is.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_suffix(".toml")
+HOLE = "{}"
+#: Where words to read stand in a figure of plotly, and lists of them.
+WORDS = {"text", "name", "label", "prefix", "suffix", "title", "legendgroup"}
+LISTS = {"x", "y", "text", "labels", "ticktext", "customdata"}
+
+
+@cache
+def table() -> dict[str, dict[str, str]]:
+    """`labels.toml`: for `all` and each chapter, English -> Korean."""
+    return tomllib.loads(FILE.read_text(encoding="utf-8"))
+
+
+@cache
+def _known(chapter: str) -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
+    entries = table().get("all", {}) | table().get(chapter, {})
+    plain = {en: ko for en, ko in entries.items() if HOLE not in en}
+    holes = [(re.compile("(.+?)".join(map(re.escape, en.split(HOLE)))), ko)
+             for en, ko in entries.items() if HOLE in en]
+    return plain, holes
+
+
+def label(text: str, lang: str, chapter: str) -> str:
+    """A label in the language of an edition; any other text as it is.
+
+    What stands in a hole may itself be a label.
+    """
+    if lang == "en":
+        return text
+    plain, holes = _known(chapter)
+    if (bare := text.strip()) in plain:
+        return text.replace(bare, plain[bare])
+    for pattern, ko in holes:
+        if found := pattern.fullmatch(text):
+            parts = ko.split(HOLE)
+            inner = [label(part, lang, chapter) for part in found.groups()]
+            return "".join(a + b for a, b in zip(parts, [*inner, ""], strict=True))
+    return text
+
+
+def svg_labels(svg: str, lang: str, chapter: str) -> str:
+    """The texts of a drawing in the language of an edition."""
+    def shown(match: re.Match[str]) -> str:
+        return match[1] + escape(label(unescape(match[2]), lang, chapter), False) + "<"
+
+    return re.sub(r"(<(?:text|tspan)\b[^>]*>)([^<]+)<", shown, svg)
+
+
+def plotly_labels(content: Any, lang: str, chapter: str, key: str = "") -> Any:
+    """A figure of plotly with its titles, names and steps in the language."""
+    if isinstance(content, dict):
+        return {k: plotly_labels(v, lang, chapter, k) for k, v in content.items()}
+    if isinstance(content, list):
+        kept = key if key in LISTS else ""
+        return [plotly_labels(v, lang, chapter, kept) for v in content]
+    if isinstance(content, str) and key in WORDS | LISTS:
+        return label(content, lang, chapter)
+    return content
+
+
+def texts_of(svg: str) -> Iterator[str]:
+    """The texts of a drawing, as they stand in it."""
+    for text in re.findall(r"<(?:text|tspan)\b[^>]*>([^<]+)<", svg):
+        yield unescape(text)
