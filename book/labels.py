@@ -1,9 +1,9 @@
 """Labels of tables and figures in the language of an edition.
 
 A notebook writes them once, in English: the head of a table, the axes and the legend of
-a figure. `labels.toml` has them in Korean, those of all chapters under `all` and those
-of one under its number; `{}` stands for any words. The Korean edition exchanges a label
-that is one of these as a whole, and leaves every other text as it is.
+a figure. `chapter_labels/` has them in Korean, those of every chapter in `all.toml` and
+those of one in the file of its number; `{}` stands for any words. The Korean edition
+exchanges a label that is one of these as a whole, and leaves every other text as it is.
 """
 
 import re
@@ -14,25 +14,29 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_suffix(".toml")
+FOLDER = Path(__file__).with_name("chapter_labels")
 HOLE = "{}"
 #: Where words to read stand in a figure of plotly, and lists of them.
 WORDS = {"text", "name", "label", "prefix", "suffix", "title", "legendgroup"}
 LISTS = {"x", "y", "text", "labels", "ticktext", "customdata"}
 
 
-@cache
-def table() -> dict[str, dict[str, str]]:
-    """`labels.toml`: for `all` and each chapter, English -> Korean."""
-    return tomllib.loads(FILE.read_text(encoding="utf-8"))
+def entries(chapter: str) -> dict[str, str]:
+    """The labels of a chapter and of all, English -> Korean."""
+    found: dict[str, str] = {}
+    for name in ("all", chapter):
+        file = FOLDER / f"{name}.toml"
+        if file.is_file():
+            found |= tomllib.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 @cache
 def _known(chapter: str) -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
-    entries = table().get("all", {}) | table().get(chapter, {})
-    plain = {en: ko for en, ko in entries.items() if HOLE not in en}
+    known = entries(chapter)
+    plain = {en: ko for en, ko in known.items() if HOLE not in en}
     holes = [(re.compile("(.+?)".join(map(re.escape, en.split(HOLE)))), ko)
-             for en, ko in entries.items() if HOLE in en]
+             for en, ko in known.items() if HOLE in en]
     return plain, holes
 
 
