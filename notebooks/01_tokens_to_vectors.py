@@ -81,9 +81,9 @@ cfg = settings(profile, smoke=quick, book=full, gpu=large, given=given,
 # %%
 samples = ["물", "water", "é", "🙂"]
 pd.DataFrame({
-    "글자 수 | characters": [len(s) for s in samples],
-    "바이트 수 | bytes": [len(s.encode()) for s in samples],
-    "바이트 | the bytes": [s.encode().hex(" ").upper() for s in samples],
+    "characters": [len(s) for s in samples],
+    "bytes": [len(s.encode()) for s in samples],
+    "the bytes": [s.encode().hex(" ").upper() for s in samples],
 }, index=samples)
 
 # %% [markdown] tags=["lang-ko"]
@@ -107,7 +107,7 @@ model, tokenizer = language_model("sdpa")
 model.to(cfg.device)
 smollm2 = tokenizer.backend_tokenizer
 cutters = {"GPT-2": gpt2_tokenizer(), "SmolLM2": smollm2}
-sentences = {"한국어 | Korean": sentence, "영어 | English": sentence_en}
+sentences = {"Korean": sentence, "English": sentence_en}
 
 table = []
 for language, said in sentences.items():
@@ -116,8 +116,7 @@ for language, said in sentences.items():
         table.append([f"{language}, {name}", len(said), len(said.encode()),
                       len(cut), " ".join(cut)])
 pd.DataFrame(table, columns=[
-    "", "글자 수 | characters", "바이트 수 | bytes", "토큰 수 | tokens",
-    "조각 | pieces"]).set_index("")
+    "", "characters", "bytes", "tokens", "pieces"]).set_index("")
 
 # %% [markdown] tags=["lang-ko"]
 # `고·1/3`은 “고”를 이루는 바이트 세 개 가운데 첫째만 든 조각이고, `␣`는 빈칸입니다. 영어 문장은 낱말 하나가 조각 하나입니다. 한국어 문장은 거의 바이트 하나하나로 부서졌습니다. 두 토크나이저가 주로 영어 글에서 쌍을 세었기 때문입니다. 한 문장만의 일이 아닌지, 영어는 ⟨english_ko⟩에서 앞쪽 ⟨n_english⟩글자, 한국어는 ⟨korean_ko⟩에서 앞쪽 ⟨n_korean⟩글자를 잘라 셉니다.
@@ -125,7 +124,7 @@ pd.DataFrame(table, columns=[
 # `고·1/3` is a piece that holds only the first of the three bytes of “고”, and `␣` is a space. In the English sentence a word is a piece. The Korean sentence has nearly fallen into single bytes, because both tokenizers counted their pairs mostly in English text. Is it only this sentence? We cut the first ⟨n_english⟩ characters of ⟨english_en⟩ and, for Korean, the first ⟨n_korean⟩ of ⟨korean_en⟩, and count.
 
 # %%
-corpora = {"tinyshakespeare": "영어 | English", "korean": "한국어 | Korean"}
+corpora = {"tinyshakespeare": "English", "korean": "Korean"}
 parts = {corpus: text(corpus)[:cfg.characters] for corpus in corpora}
 cut_ids, table = {}, []
 for corpus, language in corpora.items():
@@ -137,9 +136,8 @@ for corpus, language in corpora.items():
                       len(part.encode()) / len(ids),
                       cutter.decode(ids) == part])
 counts = pd.DataFrame(table, columns=[
-    "", "글자당 토큰 | tokens per character",
-    "토큰당 바이트 | bytes per token",
-    "되돌리면 같은가 | decodes to the same"]).set_index("")
+    "", "tokens per character", "bytes per token",
+    "decodes to the same"]).set_index("")
 counts.round(3)
 
 # %% tags=["remove-input"]
@@ -183,9 +181,9 @@ alone = {name: sum(bytes([b]) in there for b in range(256))
          for name, there in known.items()}
 lost = smollm2.decode(smollm2.encode("a\x04b").ids)
 pd.DataFrame({
-    "어휘 | vocabulary": {n: c.get_vocab_size() for n, c in cutters.items()},
-    "온전한 한글이 든 조각 | pieces with a whole Hangul syllable": hangul,
-    "조각으로 있는 바이트 | bytes that are a piece": alone})
+    "vocabulary": {n: c.get_vocab_size() for n, c in cutters.items()},
+    "pieces with a whole Hangul syllable": hangul,
+    "bytes that are a piece": alone})
 
 # %% tags=["remove-input"]
 record(hangul_gpt2=hangul["GPT-2"], hangul_smol=hangul["SmolLM2"],
@@ -232,7 +230,7 @@ pd.DataFrame([
      (multiplied - looked_up).abs().max().item()],
     ["hidden_states[0]", str(tuple(entered.shape)),
      (entered - looked_up).abs().max().item()],
-], columns=["", "모양 | shape", "최대 차이 | largest difference"]).set_index("")
+], columns=["", "shape", "largest difference"]).set_index("")
 
 # %% tags=["remove-input"]
 record(lookup_gap=(multiplied - looked_up).abs().max().item(),
@@ -254,10 +252,10 @@ leaf = E.clone().requires_grad_()
 (leaf[ids] ** 2).sum().backward()
 touched = int(leaf.grad.any(dim=1).sum())
 pd.DataFrame({
-    "토큰 수 | tokens": [len(ids)],
-    "서로 다른 번호 | different ids": [len(set(ids.tolist()))],
-    "기울기가 0이 아닌 행 | rows with a gradient": [touched],
-    "모든 행 | all rows": [len(E)]}, index=["E"])
+    "tokens": [len(ids)],
+    "different ids": [len(set(ids.tolist()))],
+    "rows with a gradient": [touched],
+    "all rows": [len(E)]}, index=["E"])
 
 # %% tags=["remove-input"]
 record(n_touched=touched, n_different=len(set(ids.tolist())))
@@ -360,7 +358,7 @@ by_times = pd.DataFrame([
         torch.tensor([0.25, 0.5, 0.75])).tolist(),
      *length[chosen].quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()]
     for name, chosen in bins
-], columns=["times", "pieces", *(f"{what} {part}" for what in (
+], columns=["times", "rows", *(f"{what} {part}" for what in (
     "cosine", "length") for part in ("25%", "50%", "75%"))])
 by_times = by_times.set_index("times")
 
@@ -525,9 +523,8 @@ for name, (_, chosen, _, _) in groups.items():
     as_low = sum(other <= ours + 1e-9 for other in others)
     found[name] = [n, round(ours, 3), round(min(others), 3), as_low]
 pd.DataFrame(found, index=[
-    "낱말 | words", "순위 상관 | rank correlation",
-    "섞은 것 중 가장 낮은 값 | lowest of the shuffled",
-    "이만큼 낮은 것 | as low"], dtype=object).T
+    "words", "rank correlation", "lowest of the shuffled", "as low"],
+    dtype=object).T
 
 # %% tags=["remove-input"]
 record(order_digits=found["digits"][1], order_words=found["number words"][1],
@@ -584,7 +581,7 @@ pairs = [("갱", "거"), ("The dog bit the man", "The man bit the dog")]
 compared = pd.DataFrame({
     " / ".join(pair): [difference(*pair, False), difference(*pair, True)]
     for pair in pairs},
-    index=["위치 없이 | no positions", "위치를 더해 | positions added"]).T
+    index=["no positions", "positions added"]).T
 compared.map("{:.1e}".format)
 
 # %% tags=["remove-input"]
@@ -623,6 +620,8 @@ def positions(n, d):
 
 
 P = positions(64, 64)
+
+# %% tags=["remove-cell"]
 record(position_gap=(P - sinusoidal_positions(64, 64)).abs().max())
 
 # %% tags=["hide-input"]
@@ -751,6 +750,8 @@ dots = P @ P.T
 by_distance = torch.stack([torch.cos(omega * k).sum() for k in range(n)])
 far = (torch.arange(n)[:, None] - torch.arange(n)).abs()
 dot_gap = (dots - by_distance[far]).abs().max().item()
+
+# %% tags=["remove-cell"]
 record(turn_gap=turn_gap, dot_gap=dot_gap, n_positions=n)
 
 # %% [markdown] tags=["lang-ko"]
@@ -860,9 +861,8 @@ def both_ends(matrix, factor):
 choices = {"E": both_ends(unit, 1), "√d · E": both_ends(unit, width**0.5),
            "E′ = √d · E": both_ends(width**0.5 * unit, 1)}
 ends = pd.DataFrame(choices, index=[
-    "토큰의 길이 | token length", "위치의 길이 | position length",
-    "알아본 토큰 | tokens recognised", "로짓의 표준편차 | std of logits",
-    "처음 손실 | loss at the start"]).T
+    "token length", "position length", "tokens recognised",
+    "std of logits", "loss at the start"]).T
 ends.round(2)
 
 # %% tags=["remove-input"]
@@ -909,10 +909,10 @@ with torch.no_grad():
     tie_gap = (last @ embedding.T - seen.logits[0]).abs().max().item()
 size = sum(p.numel() for p in model.parameters())
 pd.DataFrame({
-    "같은 텐서 | one tensor": [same],
-    "로짓의 최대 차이 | largest difference of logits": [tie_gap],
-    "매개변수 | parameters": [f"{size:,}"],
-    "공유하지 않으면 | untied": [f"{size + E.numel():,}"],
+    "one tensor": [same],
+    "largest difference of logits": [tie_gap],
+    "parameters": [f"{size:,}"],
+    "untied": [f"{size + E.numel():,}"],
 }, index=["SmolLM2"])
 
 # %% tags=["remove-input"]
