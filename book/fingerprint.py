@@ -8,6 +8,7 @@ imports, theirs in turn, the files those packages carry, and the data in the cac
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import json
 import platform
@@ -76,11 +77,12 @@ def code_cells(nb: NotebookNode) -> list[NotebookNode]:
     ]
 
 
-def imported(code: str, package: str = "") -> set[str]:
+@functools.lru_cache(maxsize=512)
+def imported(code: str, package: str = "") -> frozenset[str]:
     """Names of `lib` modules that this code may import.
 
     ``package`` is the package of the file, for relative imports. A string that
-    reads like a module name counts too (`importlib.import_module("lib.x")`).
+    reads like a module name counts too (`importlib.import_module("lib.data")`).
 
     >>> sorted(imported("from lib.page.figures import show; import os"))
     ['lib', 'lib.page.figures', 'lib.page.figures.show']
@@ -103,7 +105,7 @@ def imported(code: str, package: str = "") -> set[str]:
     for name in list(mine):
         parts = name.split(".")
         mine |= {".".join(parts[:n]) for n in range(1, len(parts))}
-    return mine
+    return frozenset(mine)
 
 
 def library(cells: Iterable[str], root: Path = ROOT) -> list[Path]:

@@ -52,7 +52,7 @@ from lib.data import describe, gpt2_tokenizer, language_model, text
 from lib.page.figures import COLOURS, DIVERGING, show, use_style
 from lib.page.profile import expect, settings
 from lib.page.record import record
-from lib.tokens.distill import piece_bytes
+from lib.tokens.bytelevel import piece_bytes
 from lib.tokens.labels import token_labels
 
 use_style()
