@@ -47,6 +47,8 @@ def part_of(notebook):
     return "I" if number < 8 else "II" if number < 14 else "III"
 
 
+PATH = re.compile(r"(?<![\w./-])(?:lib|tests|book)/[\w/]+\.py\b")
+
 # ---- arrows --------------------------------------------------------------------------
 
 
@@ -162,7 +164,7 @@ def test_every_module_that_is_named_is_there():
         for dotted in set(re.findall(r"(?<![\w./])lib(?:\.[A-Za-z_]\w*)+", text)):
             if not resolves(dotted):
                 lost.append((name, dotted))
-        for path in set(re.findall(r"(?<![\w./-])(?:lib|tests|book)/[\w/]+\.py\b", text)):
+        for path in set(PATH.findall(text)):
             if not (ROOT / path).is_file():
                 lost.append((name, path))
     assert lost == []
@@ -172,7 +174,8 @@ def test_what_is_compiled_is_cached_under_the_name_of_its_module():
     """numba keeps what it compiled only where the file is imported under that name."""
     found = 0
     for file in LIB.rglob("*.py"):
-        for name in re.findall(r'cache=__name__ == "([\w.]+)"', file.read_text("utf-8")):
+        text = file.read_text("utf-8")
+        for name in re.findall(r'cache=__name__ == "([\w.]+)"', text):
             assert name == ".".join(file.relative_to(ROOT).with_suffix("").parts)
             found += 1
     assert found >= 2
