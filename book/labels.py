@@ -69,7 +69,8 @@ def svg_labels(svg: str, lang: str, chapter: str) -> str:
 def plotly_labels(content: Any, lang: str, chapter: str, key: str = "") -> Any:
     """A figure of plotly with its titles, names and steps in the language."""
     if isinstance(content, dict):
-        return {k: plotly_labels(v, lang, chapter, k) for k, v in content.items()}
+        return {k: plotly_labels(v, lang, chapter, k.rpartition(".")[2])  # title.text
+                for k, v in content.items()}
     if isinstance(content, list):
         kept = key if key in LISTS else ""
         return [plotly_labels(v, lang, chapter, kept) for v in content]

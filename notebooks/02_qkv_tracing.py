@@ -86,24 +86,30 @@ cfg = settings(profile, smoke=quick, book=full, gpu=full, given=given,
 model, tokenizer = language_model()
 model.to(cfg.device)
 config = model.config
-if not 0 <= head < config.num_attention_heads:
-    raise ValueError(f"head {head} is not there; use a head from 0 to "
-                     f"{config.num_attention_heads - 1}.")
 
 
 def read(text):
     inputs = tokenizer(text, return_tensors="pt").to(cfg.device)
-    ids = inputs.input_ids[0].tolist()
-    if not 2 <= len(ids) <= 96:
-        raise ValueError(f"{text!r} has {len(ids)} tokens; use a sentence "
-                         "of 2 to 96 tokens.")
     with torch.no_grad(), trace(model) as traced:
         model(**inputs)
+    ids = inputs.input_ids[0].tolist()
     return token_labels(tokenizer.convert_ids_to_tokens(ids)), traced
+
+# %% tags=["remove-cell"]
+if not 0 <= head < config.num_attention_heads:
+    raise ValueError(f"head {head} is not there; use a head from 0 to "
+                     f"{config.num_attention_heads - 1}.")
+for said in (sentence, sentence_en):
+    length = len(tokenizer(said).input_ids)
+    if not 2 <= length <= 96:
+        raise ValueError(f"{said!r} has {length} tokens; use a sentence "
+                         "of 2 to 96 tokens.")
 
 # %%
 tokens, traced = read(sentence)
 tokens_en, traced_en = read(sentence_en)
+
+# %% tags=["remove-cell"]
 record(d_model=config.hidden_size, n_layers=config.num_hidden_layers,
        n_heads=config.num_attention_heads, d_head=config.head_dim,
        n_kv_heads=config.num_key_value_heads,
@@ -172,10 +178,10 @@ before, before_en = (
 record("previous_share", before, text=f"{before:.1%}")
 record("previous_share_en", before_en, text=f"{before_en:.1%}")
 pd.DataFrame(
-    {"글자 수 | characters": [len(sentence), len(sentence_en)],
-     "토큰 수 | tokens": [len(tokens), len(tokens_en)],
-     "토큰 | pieces": [" ".join(tokens), " ".join(tokens_en)]},
-    index=["한국어 문장 | Korean", "영어 문장 | English"])
+    {"characters": [len(sentence), len(sentence_en)],
+     "tokens": [len(tokens), len(tokens_en)],
+     "pieces": [" ".join(tokens), " ".join(tokens_en)]},
+    index=["Korean", "English"])
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-steps -->
@@ -189,8 +195,7 @@ pd.DataFrame(
 # We start from the hidden states $x \in \mathbb{R}^{n \times d}$ that enter layer `layer`. From here on we use $x$ and the matrices of this layer, and nothing else. At every step `compare` holds our values against the model's and shows the largest difference and the largest absolute value of the model. A difference of 0 means equal to the last bit.
 
 # %% tags=["hide-input"]
-COLUMNS = ["모양 | shape", "최대 차이 | largest difference",
-           "모델의 최댓값 | largest value"]
+COLUMNS = ["shape", "largest difference", "largest value"]
 
 
 def short(gap):
@@ -324,8 +329,10 @@ v_shared = v.repeat_interleave(r, dim=0)
 
 S = q_rot @ k_shared.transpose(-2, -1) / math.sqrt(d)
 M = causal_mask(n, device=x.device)
-record(group_size=r)
 compare("logits", S[:, M], traced[layer, "attn.scores"][0][:, M])
+
+# %% tags=["remove-cell"]
+record(group_size=r)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-mask -->
@@ -346,13 +353,15 @@ compare("logits", S[:, M], traced[layer, "attn.scores"][0][:, M])
 S = S.masked_fill(~M, -torch.inf)
 
 closed = traced[layer, "attn.scores"][0] < -1e30
+pd.DataFrame({
+    "closed by us": [int(S.isneginf().sum())],
+    "closed by the model": [int(closed.sum())],
+    "different": [int((closed != S.isneginf()).sum())]},
+    index=["all heads"])
+
+# %% tags=["remove-cell"]
 record(closed_cells=int((~M).sum()),
        closed_differently=int((closed != ~M).sum()))
-pd.DataFrame({
-    "우리가 막은 칸 | closed by us": [int(S.isneginf().sum())],
-    "모델이 막은 칸 | closed by the model": [int(closed.sum())],
-    "다른 칸 | different": [int((closed != S.isneginf()).sum())]},
-    index=["모든 헤드 | all heads"])
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-weights -->
@@ -460,10 +469,10 @@ del doubles
 
 pd.DataFrame({
     "float32": {name: short(gap) for name, (gap, _) in in_32.items()},
-    "float32, 상대 | float32, relative":
+    "float32, relative":
         {name: short(part) for name, (_, part) in in_32.items()},
     "float64": {name: short(gap) for name, (gap, _) in in_64.items()},
-    "RMSNorm·softmax도 float64 | RMSNorm, softmax float64 too":
+    "RMSNorm, softmax float64 too":
         {name: short(gap) for name, (gap, _) in all_64.items()}})
 
 # %% tags=["remove-input"]
@@ -515,7 +524,7 @@ def own_layer(i):
         getattr(own, name).load_state_dict(theirs.state_dict())
     return own.to(x.device)
 
-
+# %%
 @torch.no_grad()
 def both_forms(i, ln1):
     own = own_layer(i).to(ln1.dtype)
@@ -551,8 +560,8 @@ record(own_reference=rows["reference"]["any"], own_sdpa=rows["sdpa"]["any"],
        own_relative=max(row["part"] for row in rows.values()),
        own_apart_64=apart_64)
 pd.DataFrame(rows).T.map(short).rename(columns={
-    "here": f"층 {layer} | layer {layer}", "any": "모든 층 | all layers",
-    "part": "모든 층, 상대 | all layers, relative"})
+    "here": f"layer {layer}", "any": "all layers",
+    "part": "all layers, relative"})
 
 # %% [markdown] tags=["lang-ko"]
 # 두 문장에서 가장 크게 벌어진 차이입니다. 모든 층을 통틀어 `reference`의 차이는 ⟨own_reference⟩, `sdpa`의 차이는 ⟨own_sdpa⟩이고, 상대 차이는 커야 ⟨own_relative⟩입니다. 두 꼴을 float64로 계산하면 서로의 차이가 ⟨own_apart_64⟩까지 줄어듭니다. 더하는 순서만 다른 같은 계산이라는 뜻입니다. 7장에서는 이 모듈로 SmolLM2 전체를 세웁니다.
@@ -570,13 +579,17 @@ pd.DataFrame(rows).T.map(short).rename(columns={
 #
 # Now that the numbers can be trusted, look at them. Choose layer and head with the two sliders; the arrow keys move them as well. Rows are the tokens that look (queries), columns the tokens that are looked at (keys), and a row sums to 100%.
 
-# %% tags=["cover"]
-heatmaps = traced.stack("attn.pattern")[:, 0].cpu()
+# %%
+heatmaps = traced.stack("attn.pattern")[:, 0].cpu()  # layer head query key
 heatmaps_en = traced_en.stack("attn.pattern")[:, 0].cpu()
-attention_explorer(
-    [Sentence(heatmaps, tokens, "한국어 문장", "Korean sentence"),
-     Sentence(heatmaps_en, tokens_en, "영어 문장", "English sentence")],
-    layer=layer, head=head)
+
+# %% tags=["hide-input"]
+sentences = [
+    Sentence(heatmaps, tokens, "한국어 문장", "Korean sentence"),
+    Sentence(heatmaps_en, tokens_en, "영어 문장", "English sentence")]
+
+# %% tags=["cover"]
+attention_explorer(sentences, layer=layer, head=head)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 층과 헤드를 바꿔 가며 보십시오. 색은 가중치의 제곱근에 비례하므로 1%도 옅게 보입니다. 칸에 포인터를 올리면 값이 나타나고, “칸마다 숫자(%) 쓰기”를 켜면 표가 됩니다.
