@@ -20,7 +20,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -64,40 +64,68 @@ _KINDS = {str: "a text", int: "a whole number", float: "a number",
 
 @dataclass(frozen=True)
 class Kind:
-    """What an annotation says: a type, and perhaps choices, a range, and None."""
+    """What an annotation says: type, choices, range, whether None, and the meaning."""
 
     type: type
     choices: tuple[Any, ...] = ()
     range: Range = Range()
     optional: bool = False
+    meaning: str = ""
 
     def __str__(self) -> str:
         words = _KINDS[self.type]
         return f"{words.replace(' or', ',')} or None" if self.optional else words
 
+    @property
+    def comment(self) -> str:
+        """What a parameter cell says of the option: choices, else the range, meaning.
+
+        >>> kind(Annotated[Literal["a", "b"], "which"]).comment, kind(Share).comment
+        ('a or b: which', '0 or more, below 1')
+        """
+        words = ""
+        if len(self.choices) > 1 and self.type is str:
+            words = f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
+        elif self.type is float and math.isfinite(self.range.below):
+            words = str(self.range)
+        join = "; " if self.meaning.startswith("None") else ": "
+        return join.join(part for part in (words, self.meaning) if part)
+
 
 def kind(annotation: Any) -> Kind:
-    """Read an annotation.
+    """Read an annotation; a text in `Annotated` is the meaning.
 
     >>> str(kind(bool | None)), kind(Literal["a", "b"] | None).choices
     ('True, False or None', ('a', 'b'))
+    >>> kind(Annotated[Count | None, "of rows"]).meaning
+    'of rows'
     """
-    optional = get_origin(annotation) in (Union, UnionType)
-    if optional:
-        [annotation] = [part for part in get_args(annotation) if part is not NoneType]
+    if get_origin(annotation) is Annotated:
+        base, *more = get_args(annotation)
+        found = kind(base)
+        for word in more:
+            found = replace(found, **{
+                "meaning" if isinstance(word, str) else "range": word})
+        return found
+    if get_origin(annotation) in (Union, UnionType):
+        [some] = [part for part in get_args(annotation) if part is not NoneType]
+        return replace(kind(some), optional=True)
     if get_origin(annotation) is Literal:
         choices = get_args(annotation)
-        return Kind(type(choices[0]), choices, optional=optional)
-    if get_origin(annotation) is Annotated:
-        base, bounds = get_args(annotation)
-        return Kind(base, range=bounds, optional=optional)
-    return Kind(annotation, optional=optional)
+        return Kind(type(choices[0]), choices)
+    return Kind(annotation)
 
 
 def kinds(options: type) -> dict[str, Kind]:
     """The kind of every option of a dataclass, by name."""
     hints = inspect.get_annotations(options, eval_str=True)
     return {field.name: kind(hints[field.name]) for field in fields(options)}
+
+
+def defaults_lowered(options: Any, most: dict[str, Any]) -> dict[str, Any]:
+    """Those of `most` whose option was left at its default, for the profile `smoke`."""
+    mine = changed(options)
+    return {name: value for name, value in most.items() if name not in mine}
 
 
 def fitting(name: str, value: Any, wanted: Kind) -> Any:
@@ -130,7 +158,8 @@ def fitting(name: str, value: Any, wanted: Kind) -> Any:
     if wanted.type is float and not math.isfinite(value):
         raise ValueError(f"{name} is {value}; give a finite number")
     if wanted.type in (int, float) and value not in wanted.range:
-        raise ValueError(f"{name} is {value}; use {wanted.range}")
+        shown = f"{value:g}" if wanted.type is float else value
+        raise ValueError(f"{name} is {shown}; use {wanted.range}")
     if wanted.type is int and abs(value) >= 2**63:
         raise ValueError(f"{name} is {value}; give a number of less than 64 bits")
     return value

@@ -20,6 +20,7 @@ from book.parameters import (
     parameters_of,
 )
 from book.sync import sync_one
+from lib.options import kinds
 from lib.page.profile import expect
 from lib.vocabulary.rows import STRATEGIES
 from lib.workbench.ivr import pipeline as vocabulary
@@ -255,7 +256,10 @@ def test_the_checks_take_what_the_groups_and_pages_of_the_book_give():
 
 
 def test_the_ways_to_begin_rows_that_are_known_before_are_those_there_are():
-    assert set(vocabulary.KNOWN["init_strategy"]) == set(STRATEGIES)
+    wanted = kinds(vocabulary.Options)["init_strategy"]
+    assert wanted.choices == ("mean", "random", "zeros", "constituents",
+                              "hidden_states")
+    assert set(wanted.choices) == set(STRATEGIES)
 
 
 def test_every_group_has_a_meaning_in_both_languages():

@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 
+from book.parameters import parameters_of
 from lib.gravity import attention as gravity
 from lib.gravity import layers as gravity_layers
 from lib.gravity import texts
@@ -17,8 +18,8 @@ from lib.options import given_by, kinds
 from lib.training import loop as train
 from lib.training.schedules import SCHEDULES
 from lib.workbench.ivr.artifacts import StageError
-from lib.workbench.ivr.pipeline import Options as Vocabulary
-from lib.workbench.ivr.pipeline import settled
+from lib.workbench.ivr.options import Options as Vocabulary
+from lib.workbench.ivr.options import settled
 from lib.workbench.ngt import options as ngt_options
 from lib.workbench.transformer import options as bench
 
@@ -69,6 +70,25 @@ def test_every_option_declares_its_kind_and_refuses_every_other(options):
                 settled({name: other[kind.type]})
             else:
                 options(**{name: other[kind.type]})
+
+
+@pytest.mark.parametrize(("number", "options", "more"), [
+    ("90", bench.Options, {}), ("91", ngt_options.Options, {"prompt": None}),
+    ("92", Vocabulary, {"stages": "all"}),
+])
+def test_the_parameters_of_a_workbench_are_its_options(number, options, more):
+    """By name, default, kind and in every word; in the order of the dataclass."""
+    [notebook] = ROOT.glob(f"notebooks/{number}_*.py")
+    page = parameters_of(notebook)
+    assert page.pop("profile").default is None
+    assert {name: page.pop(name).default for name in more} == more
+    plain = options()
+    assert [*page] == [*kinds(options)]
+    for name, kind in kinds(options).items():
+        parameter = page[name]
+        assert parameter.default == getattr(plain, name)
+        assert parameter.kind == kind.type.__name__
+        assert parameter.meaning == kind.comment
 
 
 def test_a_whole_number_is_a_number():

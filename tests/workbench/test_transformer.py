@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 
-from book.parameters import parameters_of
 from lib.attention import translation
 from lib.training.checkpoint import CheckpointError, describe, load
 from lib.workbench.transformer.files import _told as told
@@ -27,7 +26,6 @@ from lib.workbench.transformer.files import (
 )
 from lib.workbench.transformer.options import SMOKE
 from lib.workbench.transformer.training import (
-    NAMES,
     TRAINED,
     VERSIONS,
     Options,
@@ -351,14 +349,6 @@ def test_a_batch_too_large_for_memory_is_one_sentence(tmp_path, version):
 
 
 # ---- the page -----------------------------------------------------------------------
-
-
-def test_the_page_has_every_option_with_its_default():
-    given = {name: parameter.default
-             for name, parameter in parameters_of(NOTEBOOK).items()}
-    assert given.pop("profile") is None
-    assert given == asdict(Options())
-    assert list(given) == [*NAMES]
 
 
 def test_smoke_lowers_sizes_and_works_in_a_folder_of_its_own():

@@ -23,6 +23,7 @@ from lib.options import (
     Seed,
     Share,
     changed,
+    defaults_lowered,
     expect,
     given_by,
     largest_divisor,
@@ -48,52 +49,80 @@ class Options:
 
     model: Literal["ngt", "vanilla"] = "ngt"
     dataset: Literal["tinyshakespeare", "wikitext2", "wikitext103"] = "tinyshakespeare"
-    data_path: str | None = None  # a text file in place of the dataset
+    data_path: Annotated[str | None, "a text file in place of the dataset"] = None
     tokenizer: Literal["char", "bpe", "tiktoken"] = "char"
-    bpe_vocab_size: Annotated[int, Range(least=256)] = 4000
-    tokenizer_path: str | None = None  # of bpe: loaded if it is there, else written;
-    # relative paths count from the root of the repository
-    hidden_dim: Count = 256
-    coord_dim: Count | None = None  # None: as many parameters as vanilla has
-    num_layers: Count = 6
-    num_heads: Count = 8
-    mlp_dim: Count = 1024
-    block_size: Count = 256  # tokens of a window
-    batch_size: Count = 64  # windows of an update
-    max_steps: Count = 5000  # updates
-    learning_rate: Rate = 3e-4  # at its peak
-    grad_clip: Annotated[float, Range(least=0)] = 1.0  # largest norm of all gradients;
-    # 0: no limit
+    bpe_vocab_size: Annotated[
+        int, Range(least=256), "the most pieces of bpe"
+    ] = 4000
+    tokenizer_path: Annotated[
+        str | None, "of bpe: loaded if it is there, else written"
+    ] = None
+    hidden_dim: Annotated[Count, "width of the residual stream"] = 256
+    coord_dim: Annotated[
+        Count | None, "of coordinates; None: as many parameters as vanilla"
+    ] = None
+    num_layers: Annotated[Count, "blocks of attention and feed-forward"] = 6
+    num_heads: Annotated[Count, "must divide hidden_dim"] = 8
+    mlp_dim: Annotated[Count, "width inside the feed-forward networks"] = 1024
+    block_size: Annotated[Count, "tokens of a window"] = 256
+    batch_size: Annotated[Count, "windows of an update"] = 64
+    max_steps: Annotated[Count, "updates"] = 5000
+    learning_rate: Annotated[Rate, "at its peak"] = 3e-4
+    grad_clip: Annotated[
+        float, Range(least=0), "largest norm of all gradients; 0: no limit"
+    ] = 1.0
     dropout: Share = 0.1
-    eval_interval: Count = 100  # updates between two evaluations
-    eval_iters: Count = 50  # windows of an evaluation, evenly spread
-    vis_interval: CountOrNone | None = None  # between two embeddings; 0: none; None: as
-    # above
-    use_amp: bool = False  # bf16, or fp16 on a GPU without it
-    gradient_accumulation_steps: Count = 1  # parts that a batch is cut into
-    use_cosine_schedule: bool = False
-    warmup_steps: CountOrNone = 0
-    lambda_repulsion: Annotated[float, Range(least=0)] = 0.05  # weight of the repulsion
-    # in what is minimised
-    repulsion_interval: Count = 1  # updates from one with repulsion to the next
-    no_repulsion: bool = False
-    no_radius_cutoff: bool | None = None  # True: none; False: compact; None: none
-    use_soft_cutoff: bool = False
-    use_rsqrt: bool = False  # for compatibility: our kernels take no reciprocal root
-    mass_in_value: bool = False
-    checkpoint_path: str | None = None  # None: checkpoints/ngt or checkpoints/vanilla
-    resume: bool = False  # refuse where there is nothing to go on with
-    force: bool = False  # begin anew, whatever the folders hold
-    run_name: str | None = None  # of the TensorBoard folder, runs/…; None: by options
-    seed: Seed = 0
+    eval_interval: Annotated[Count, "updates between two evaluations"] = 100
+    eval_iters: Annotated[Count, "windows of an evaluation, evenly spread"] = 50
+    vis_interval: Annotated[
+        CountOrNone | None, "steps of embeddings; 0: none; None: eval_interval"
+    ] = None
+    use_amp: Annotated[bool, "bf16, or fp16 on a GPU that has no bf16"] = False
+    gradient_accumulation_steps: Annotated[Count, "parts that a batch is cut into"] = 1
+    use_cosine_schedule: Annotated[bool, "else the rate stays at its peak"] = False
+    warmup_steps: Annotated[CountOrNone, "updates until the peak"] = 0
+    lambda_repulsion: Annotated[
+        float, Range(least=0), "weight of the repulsion in what is minimised"
+    ] = 0.05
+    repulsion_interval: Annotated[
+        Count, "updates from one with repulsion to the next"
+    ] = 1
+    no_repulsion: Annotated[bool, "True: nothing keeps the coordinates apart"] = False
+    no_radius_cutoff: Annotated[
+        bool | None, "True: no cutoff; False: compact; None: none"
+    ] = None
+    use_soft_cutoff: Annotated[
+        bool, "True: a soft cutoff, as the original has it"
+    ] = False
+    use_rsqrt: Annotated[
+        bool, "taken for compatibility; our kernels need no root"
+    ] = False
+    mass_in_value: Annotated[
+        bool, "mass multiplies the value and leaves the logit"
+    ] = False
+    checkpoint_path: Annotated[
+        str | None, "None: checkpoints/ngt or checkpoints/vanilla"
+    ] = None
+    resume: Annotated[bool, "refuse where there is nothing to go on with"] = False
+    force: Annotated[
+        bool, "begin anew, whatever checkpoint_path and run_name hold"
+    ] = False
+    run_name: Annotated[
+        str | None, "TensorBoard's folder in runs; None: by the options"
+    ] = None
+    seed: Annotated[Seed, "of the first weights and of the windows"] = 0
     kernel: Literal["newton", "gaussian", "potential"] = "newton"
-    cutoff: Literal["none", "hard", "soft", "compact"] | None = None  # None: by the two
-    # flags
-    coordinates: Literal["token+position", "position"] = "token+position"  # position:
-    # the original's
-    sign: Literal[1, -1] = 1  # of potential: 1 attracts, −1 repels as the original
-    place: Count | None = None  # axes of a head's coordinates; None: half a head less 2
-    looking: bool = False  # whether tokens look from a place of their own
+    cutoff: Annotated[
+        Literal["none", "hard", "soft", "compact"] | None, "None: by the two flags"
+    ] = None
+    coordinates: Literal["token+position", "position"] = "token+position"
+    sign: Annotated[
+        Literal[1, -1], "of potential: 1 attracts, -1 repels as the original"
+    ] = 1
+    place: Annotated[
+        Count | None, "axes of a head's coordinates; None: half a head less 2"
+    ] = None
+    looking: Annotated[bool, "whether tokens look from a place of their own"] = False
     device: Device = "auto"
 
     def __post_init__(self) -> None:
@@ -159,9 +188,7 @@ def for_profile(options: Options, profile: str) -> Options:
     """
     if profile != "smoke":
         return options
-    plain = Options()
-    lowered = {name: most for name, most in SMOKE.items()
-               if getattr(options, name) == getattr(plain, name)}
+    lowered = defaults_lowered(options, SMOKE)
     if "hidden_dim" in lowered:
         heads = lowered.get("num_heads", options.num_heads)
         lowered["hidden_dim"] = 8 * heads

@@ -40,34 +40,48 @@ class Options:
     """Every option of the workbench; all act on both versions."""
 
     version: Version = "both"
-    vocab_size: Count = 1000
-    hidden_size: Count = 256
-    num_layers: Count = 4
-    num_heads: Count = 8
-    epochs: Count = 5
-    batch_size: Count = 16
-    learning_rate: Rate = 1e-3
-    max_length: Count = 64
-    train_size: Count = 2000
-    eval_size: Annotated[int, Range(least=2)] = 500  # half of them dates, half numbers
-    output_dir: str = "results"
+    vocab_size: Annotated[Count, "the most entries that the tokenizer may have"] = 1000
+    hidden_size: Annotated[Count, "width of the residual stream"] = 256
+    num_layers: Annotated[Count, "of the encoder, and of the decoder"] = 4
+    num_heads: Annotated[Count, "of each attention layer; must divide hidden_size"] = 8
+    epochs: Annotated[Count, "passes over the training pairs"] = 5
+    batch_size: Annotated[Count, "pairs in one update"] = 16
+    learning_rate: Annotated[Rate, "at its peak; the tutorial has 1e-4"] = 1e-3
+    max_length: Annotated[Count, "the longest sequence, in tokens"] = 64
+    train_size: Annotated[Count, "training pairs"] = 2000
+    eval_size: Annotated[
+        int, Range(least=2), "pairs never trained on, half dates and half numbers"
+    ] = 500
+    output_dir: Annotated[str, "relative to the root of the repository"] = "results"
     device: Device = "auto"
-    debug: bool = False
-    visualize: bool = True
-    track_internals: bool = True
-    wandb: bool = False
-    wandb_project: str = "transformer-workbench"
-    seed: Seed = 42
+    debug: Annotated[
+        bool, "a table of every tensor, and of where one is not finite"
+    ] = False
+    visualize: Annotated[bool, "pictures, here and in output_dir"] = True
+    track_internals: Annotated[
+        bool, "look inside while training, not only after it"
+    ] = True
+    wandb: Annotated[bool, "report to Weights & Biases"] = False
+    wandb_project: Annotated[str, "under this name"] = "transformer-workbench"
+    seed: Annotated[
+        Seed, "of the pairs, the first weights and the order of the rows"
+    ] = 42
     mixed_precision: Precision = "no"
-    gradient_accumulation_steps: Count = 1
-    resume: bool = False  # refuse where there is nothing to go on with
-    force: bool = False  # begin anew, whatever output_dir holds
-    trials: bool = False  # one epoch more for each of two other options
+    gradient_accumulation_steps: Annotated[Count, "parts that a batch is cut into"] = 1
+    resume: Annotated[
+        bool, "refuse where output_dir holds nothing to go on with"
+    ] = False
+    force: Annotated[bool, "begin anew, whatever output_dir holds"] = False
+    trials: Annotated[bool, "an epoch more for each of two learning rates"] = False
     label_smoothing: Share = 0.0
     schedule: Literal["constant", "cosine", "noam"] = "cosine"
-    warmup_steps: CountOrNone | None = None  # None: a tenth of the steps
+    warmup_steps: Annotated[
+        CountOrNone | None, "updates until the peak; None: a tenth of all"
+    ] = None
     dropout: Share = 0.0
-    norm_first: bool = True
+    norm_first: Annotated[
+        bool, "normalise before each part; False: after it, as the paper"
+    ] = True
 
     def __post_init__(self) -> None:
         """Refuse a value of another kind, an unknown name, a number out of range."""

@@ -1,0 +1,221 @@
+"""The options of the vocabulary pipeline: their names, defaults, and what they exclude.
+
+`lib.workbench.ivr.pipeline` runs its stages with them. Nothing here needs torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, no_type_check
+
+from lib.commands import ROOT
+from lib.options import (
+    Count,
+    CountOrNone,
+    Device,
+    Precision,
+    Range,
+    Seed,
+    defaults_lowered,
+    expect,
+    given_by,
+)
+from lib.workbench.ivr.artifacts import StageError
+
+STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
+Strategy = Literal["mean", "random", "zeros", "constituents", "hidden_states"]
+Part = Annotated[float, Range(above=0, most=1)]
+
+#: What else a value is called: by the Hub, or where another option takes it.
+MEANT = {
+    "model": {"openai-community/gpt2": "gpt2",
+              "huggingfacetb/smollm2-135m-instruct": "smollm2",
+              "smollm2-135m-instruct": "smollm2"},
+    "corpus": {"tinyshakespeare": "shakespeare"},
+    "replay_corpus": {"shakespeare": "tinyshakespeare"},
+}
+
+
+@no_type_check  # `expect` does, and not while testing alone
+@dataclass(frozen=True)
+class Options:
+    """Every option of every stage.
+
+    A relative folder counts from the root of the repository.
+    """
+
+    # everywhere
+    artifacts_dir: Annotated[str, "where everything is read and written"] = "artifacts"
+    seed: Annotated[Seed, "of learning, choosing, new rows and batches"] = 0
+    force: Annotated[bool, "make anew what holds"] = False
+    # init
+    model: Annotated[str, "smollm2, gpt2, tiny, a folder or a name on the Hub"] = (
+        "smollm2")
+    corpus: Annotated[str, "for an empty raw folder: korean, shakespeare or none"] = (
+        "korean")
+    corpus_documents: Annotated[
+        Count | None, "of it, from its beginning; None: all"
+    ] = None
+    raw_corpora_dir: Annotated[
+        str | None, "None: corpora/raw in artifacts_dir"
+    ] = None
+    cleaned_corpora_dir: Annotated[
+        str | None, "None: corpora/cleaned in artifacts_dir"
+    ] = None
+    text_key: Annotated[str, "where the text stands in .json and .jsonl"] = "text"
+    encoding: Annotated[str, "of the raw files"] = "utf-8"
+    normalize_force: Annotated[bool, "clean again what is clean already"] = False
+    # distill
+    passes: Annotated[Count, "of distill over the words"] = 60
+    made_items: Annotated[
+        CountOrNone, "made words and numbers of each kind, for distill"
+    ] = 20_000
+    layer: Annotated[bool, "the exactness layer of distill"] = True
+    # select
+    share: Annotated[Part, "of the vocabulary that select gives up, at most"] = 0.05
+    least: Annotated[Count, "times that a new piece occurs in the corpora"] = 20
+    general_mb: Annotated[
+        float, Range(least=0), "of other text: what it needs is not given up"
+    ] = 12.0
+    # align
+    init_strategy: Annotated[Strategy, "how new rows begin"] = "constituents"
+    align_documents: Annotated[Count, "that hidden_states reads"] = 400
+    untie: Annotated[bool, "rows of their own for the output head"] = False
+    # train
+    rows_steps: Annotated[CountOrNone, "updates of the new rows alone"] = 100
+    train_steps: Annotated[CountOrNone, "updates of everything, after them"] = 300
+    batch_size: Annotated[Count, "windows of an update"] = 8
+    context: Annotated[Count, "tokens of a window"] = 128
+    rows_learning_rate: Annotated[Part, "of the new rows alone"] = 1e-3
+    learning_rate: Annotated[Part, "of everything"] = 1e-4
+    gradient_accumulation_steps: Annotated[Count, "parts that a batch is cut into"] = 1
+    mixed_precision: Precision = "no"
+    replay_corpus: Annotated[str, "a text of the book, a file, or none"] = (
+        "tinyshakespeare")
+    replay_share: Annotated[float, "of each batch"] = 0.25
+    held_out_documents: Annotated[Count, "that nothing learns from"] = 200
+    save_every: Annotated[Count, "updates between two saves"] = 50
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse a value of another kind, an unknown name, a number out of range."""
+        for name, words in MEANT.items():  # frozen for all others
+            value = getattr(self, name)
+            object.__setattr__(self, name, words.get(str(value).lower(), value))
+        try:
+            expect(self)
+        except ValueError as error:
+            raise StageError(str(error)) from None
+
+    @property
+    def root(self) -> Path:
+        """The folder of the artifacts."""
+        return ROOT / self.artifacts_dir
+
+
+#: The names of all options.
+NAMES = tuple(Options.__dataclass_fields__)
+#: What the profile `smoke` makes of an option that was left at its default.
+SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents": 200,
+         "passes": 2, "made_items": 20, "share": 0.002, "general_mb": 0.05,
+         "align_documents": 8, "rows_steps": 2, "train_steps": 3, "batch_size": 2,
+         "context": 32, "held_out_documents": 4}
+
+
+def settled(given: Mapping[str, Any], profile: str = "book") -> Options:
+    """Options of the values given, as a profile has them.
+
+    Raises
+    ------
+    StageError
+        If one is of another kind than its default (a text for a number), is out of its
+        range, or a batch cannot be cut into the parts that were asked for.
+    """
+    options = for_profile(Options(**given), profile)
+    if options.gradient_accumulation_steps > options.batch_size:
+        raise StageError(
+            f"gradient_accumulation_steps is {options.gradient_accumulation_steps} and "
+            f"batch_size {options.batch_size}: a batch cannot be cut into more parts "
+            "than it has windows; lower the one or raise the other"
+        )
+    return options
+
+
+def judged(given: Mapping[str, Any], profile: str) -> None:
+    """Refuse the values of the notebook's parameters, before anything is started.
+
+    Raises
+    ------
+    StageError
+        As `settled`, or if `stages` names none.
+    """
+    settled({name: given[name] for name in NAMES}, profile)
+    chosen(given["stages"])
+
+
+def for_profile(options: Options, profile: str) -> Options:
+    """What a profile makes of the options: `smoke` lowers what was left at its default.
+
+    >>> small = for_profile(Options(passes=9), "smoke")
+    >>> small.passes, small.model, small.artifacts_dir
+    (9, 'tiny', 'artifacts/smoke')
+    """
+    if profile != "smoke":
+        return options
+    return replace(options, **defaults_lowered(options, SMOKE))
+
+
+def parsed(words: Sequence[str]) -> Options:
+    """Options from `name=value`; a value is Python where it is, else text.
+
+    >>> parsed(["passes=9", "model=gpt2"]).passes
+    9
+
+    Raises
+    ------
+    StageError
+        If a word is no option.
+    """
+    try:
+        return settled(given_by(words, Options))
+    except StageError:
+        raise
+    except ValueError as error:
+        raise StageError(str(error)) from None
+
+
+def chosen(stages: str) -> tuple[str, ...]:
+    """The stages that `all`, one name, or `first..last` names.
+
+    >>> chosen("distill..remap")
+    ('distill', 'select', 'remap')
+
+    Raises
+    ------
+    StageError
+        If a stage is not known, or the last comes before the first.
+    """
+    if stages == "all":
+        return STAGES
+    first, _, last = stages.partition("..")
+    ends = [known(name.strip()) for name in (first, last or first)]
+    start, end = map(STAGES.index, ends)
+    if start > end:
+        raise StageError(f"{ends[0]} comes after {ends[1]}; write {ends[1]}..{ends[0]}")
+    return STAGES[start:end + 1]
+
+
+def known(stage: str) -> str:
+    """The name of a stage, if it is one.
+
+    Raises
+    ------
+    StageError
+        If it is not.
+    """
+    if stage not in STAGES:
+        raise StageError(
+            f"stage {stage!r} is not known; use one of {', '.join(STAGES)}, "
+            "first..last or all"
+        )
+    return stage
