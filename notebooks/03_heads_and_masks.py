@@ -102,16 +102,18 @@ def recovered(z, wanted):
 
 
 mixtures = {
-    "헤드 하나, 반반 | one head, half and half": near / 2 + far / 2,
-    "헤드 하나, 9 대 1 | one head, nine to one": 0.9 * near + 0.1 * far,
-    "헤드 둘 | two heads": torch.cat((near, far), dim=-1)}
+    "one head, half and half": near / 2 + far / 2,
+    "one head, nine to one": 0.9 * near + 0.1 * far,
+    "two heads": torch.cat((near, far), dim=-1)}
 table = pd.DataFrame(
     {name: [recovered(z, near), recovered(z, far)]
      for name, z in mixtures.items()},
-    index=["가까운 것 | near", "먼 것 | far"]).T
-table["합 | sum"] = table.sum(axis=1)
-record(one_head_sum=table.iloc[0, 2], two_heads_sum=table.iloc[2, 2])
+    index=["near", "far"]).T
+table["sum"] = table.sum(axis=1)
 table.round(2)
+
+# %% tags=["remove-cell"]
+record(one_head_sum=table.iloc[0, 2], two_heads_sum=table.iloc[2, 2])
 
 # %% [markdown] tags=["lang-ko"]
 # 헤드가 하나면 가중치를 어떻게 나누어도 두 $R^2$의 합은 ⟨one_head_sum⟩ 언저리입니다. 한쪽을 또렷이 볼수록 다른 쪽을 잃습니다. 헤드가 둘이면 저마다 한 곳씩 보고 결과를 나란히 이어 붙이므로 합이 ⟨two_heads_sum⟩입니다. 난수라서 이렇게 깨끗하게 갈립니다. 실제 값들은 서로 얽혀 있어 손해가 이보다 작을 수 있습니다.
@@ -256,20 +258,20 @@ def gaps(one, other, dtype):
     return [(a - b).abs().max().item() for a, b in zip(*results, strict=True)]
 
 # %%
-rows = {name: gaps(*pair, torch.float32) + gaps(*pair, torch.float64)
-        for name, pair in pairs.items()}
-parity = pd.DataFrame(rows, index=[
-    f"{what} {kind}" for kind in ("float32", "float64")
-    for what in ("출력 | output", "기울기 | gradient")]).T
-record(parity_32=parity.iloc[:, :2].max().max(),
-       parity_64=parity.iloc[:, 2:].max().max())
-
-
 def short(gap):
     return f"{gap:.1e}" if gap else "0"
 
 
+rows = {name: gaps(*pair, torch.float32) + gaps(*pair, torch.float64)
+        for name, pair in pairs.items()}
+parity = pd.DataFrame(rows, index=[
+    f"{what}, {kind}" for kind in ("float32", "float64")
+    for what in ("output", "gradient")]).T
 parity.map(short)
+
+# %% tags=["remove-cell"]
+record(parity_32=parity.iloc[:, :2].max().max(),
+       parity_64=parity.iloc[:, 2:].max().max())
 
 # %% [markdown] tags=["lang-ko"]
 # 가장 큰 차이는 float32에서 ⟨parity_32⟩, float64에서 ⟨parity_64⟩입니다. 정밀도를 높이자 함께 줄었으니 [2장의 규칙](02_qkv_tracing.ipynb#qkv-all-layers)대로 반올림입니다.
@@ -412,13 +414,10 @@ with torch.no_grad():
 
 # %% tags=["hide-input"]
 sayings = {
-    "sum": "행의 합 − 1 | sum of a row − 1",
-    "later": "뒤를 바꾸고 앞을 봄 | change later, look earlier",
-    "earlier": "대조: 앞을 바꾸고 뒤를 봄 | control: earlier, look later",
-    "padding": "패딩의 내용을 바꿈 | change the padding",
-    "cut": "패딩을 잘라 냄 | cut the padding off",
-    "order": "순서를 섞음 | shuffle",
-    "causal order": "대조: 인과 마스크로 섞음 | control: causal, shuffled"}
+    "sum": "sum of a row − 1", "later": "change later, look earlier",
+    "earlier": "control: earlier, look later", "padding": "change the padding",
+    "cut": "cut the padding off", "order": "shuffle",
+    "causal order": "control: causal, shuffled"}
 for law in sayings:
     record(f"law_{law.replace(' ', '_')}",
            max(found[law] for found in forms.values()))
@@ -455,8 +454,8 @@ with torch.no_grad():
         "nn.MultiheadAttention": theirs(two, two, two, attn_mask=~blind)[0],
         "F.scaled_dot_product_attention": F.scaled_dot_product_attention(
             two, two, two, blind),
-        "lib.attention.dot_product.masked_softmax": masked_softmax(S, blind) @ two}
-pd.DataFrame({"볼 곳이 없는 쿼리의 출력 | output of the blind query": {
+        "masked_softmax": masked_softmax(S, blind) @ two}
+pd.DataFrame({"output of the blind query": {
     name: f"{z[0, 1].abs().max():.3g}" for name, z in outputs.items()}})
 
 # %% tags=["remove-input"]
@@ -504,37 +503,34 @@ def passages(text, wanted):
             if len(ids) == cfg.tokens and word.any(-1).sum() >= repeats:
                 found.append((ids, word))
         places *= 2  # more densely, where too few have repeated words
-    if len(found) < wanted:
-        raise ValueError(f"{len(found)} passages of {cfg.tokens} tokens were "
-                         f"found and {wanted} asked for; lower windows.")
-    return found[:: len(found) // wanted][:wanted]
+    return found[:: max(1, len(found) // wanted)][:wanted]
 
 
 texts = {side: passages(text, cfg.windows) for side, text in corpora.items()}
+
+# %% tags=["remove-cell"]
+for found in texts.values():
+    if len(found) < cfg.windows:
+        raise ValueError(f"{len(found)} passages of {cfg.tokens} tokens were "
+                         f"found and {cfg.windows} asked for; lower windows.")
 record(tokens=cfg.tokens, windows=cfg.windows, repeats=repeats)
 record(**{f"{name}_{side}": data.describe(corpus, side) for name, corpus in (
     ("korean", "korean"), ("english", "tinyshakespeare")) for side in corpora})
 
 # %% tags=["hide-input"]
-sides = {"ko": "한국어 | Korean", "en": "영어 | English"}
-
-
-def named(*parts):  # "가 | a", "나 | b" as "가, 나 | a, b"
-    return " | ".join(map(", ".join, zip(*(
-        part.split(" | ") for part in parts), strict=True)))
-
-
+sides = {"ko": "Korean", "en": "English"}
+read = {"ko": ("한국어", "Korean", "korean"),
+        "en": ("영어", "English", "tinyshakespeare")}
 counts = {side: [
     len(found), sum(len(ids) for ids, _ in found),
     sum(len(tokenizer.decode(ids)) for ids, _ in found),
     sum(int(word.any(-1).sum()) for _, word in found)]
     for side, found in texts.items()}
 pd.DataFrame(counts, index=[
-    "토막 | passages", "토큰 | tokens", "글자 | characters",
-    "다시 나온 낱말의 토큰 | tokens of repeated words"]).T.rename(
-    index={side: f"{name}: {data.describe(corpus, side)}"
-           for (side, name), corpus in zip(
-               sides.items(), ("korean", "tinyshakespeare"), strict=True)})
+    "passages", "tokens", "characters", "tokens of repeated words"]).T.rename(
+    index={side: f"{ko}: {data.describe(corpus, 'ko')} | "
+                 f"{en}: {data.describe(corpus)}"
+           for side, (ko, en, corpus) in read.items()})
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: heads-score -->
@@ -566,7 +562,12 @@ pd.DataFrame(counts, index=[
 # So that one kind is not taken for another, the first token counts only under “first”, and the place just before only under “before”. But many heads [rest most of their weight on the first token](02_qkv_tracing.ipynb#qkv-sink). So we also count the share of the weight that is **not** resting there.
 
 # %%
-from lib.trace.head_types import beyond_first, first_token, previous_token, share
+from lib.trace.head_types import (
+    beyond_first,
+    first_token,
+    previous_token,
+    share,
+)
 from lib.trace.recorder import trace
 
 n = cfg.tokens
@@ -578,7 +579,7 @@ def masks_of(ids, word=None):
              "first": first_token(n)}
     return masks if word is None else masks | {"word": word}
 
-
+# %%
 def look(ids):
     """Weights and values of all heads for one passage."""
     wanted = ("blocks.*.attn.pattern", "blocks.*.attn.v")
@@ -607,11 +608,8 @@ for side, found in texts.items():
     scores[side], beyond[side], maps[side] = measure(found)
 
 # %% tags=["hide-input"]
-kinds = {"previous": "바로 앞 | the token before",
-         "word": "같은 낱말 | the same word",
-         "token": "같은 토큰 | the same token",
-         "first": "첫 토큰 | the first token"}
-english = {"ko": "Korean", "en": "English"}
+kinds = {"previous": "the token before", "word": "the same word",
+         "token": "the same token", "first": "the first token"}
 mean = {(side, kind): scores[side][kind].nanmean(0)  # layer, head
         for side in sides for kind in kinds}
 
@@ -623,13 +621,12 @@ for row, kind in zip(axes, ("previous", "word", "first"), strict=True):
         axis.imshow(shares.T.sqrt(), vmin=0, vmax=1, aspect="auto")
         axis.plot(*divmod(int(shares.argmax()), 9), "o", color="none",
                   markeredgecolor=COLOURS["gravity"], markersize=9)
-        what = kinds[kind].split(" | ")[1]
-        axis.set_title(f"{what}, {english[side]}", fontsize=9)
+        axis.set_title(f"{kinds[kind]}, {sides[side]}", fontsize=9)
     row[0].set(ylabel="head", yticks=range(0, 9, 2))
 axes[2, 0].set_xlabel("layer")
 axes[2, 1].set_xlabel("layer")
 show(figure, table=pd.DataFrame({
-    named(kinds[kind], sides[side]): mean[side, kind].max(1).values.tolist()
+    f"{kinds[kind]}, {sides[side]}": mean[side, kind].max(1).values.tolist()
     for kind in kinds for side in sides}))
 
 # %% [markdown] tags=["lang-ko", "caption"]
@@ -673,9 +670,8 @@ for kind, name in kinds.items():
                          "" if kind == "first" else f"{bare[i]:.2f}",
                          flat(side, kind), others[i]])
 best = pd.DataFrame(rows, columns=[
-    "무엇을 | what", "글 | text", "층·헤드 | layer·head", "몫 | share",
-    "표준편차 | sd", "첫 토큰 밖에서 | beyond the first",
-    "고르게 보면 | if uniform", "다른 토막의 지도 | map of the others"])
+    "what", "text", "layer·head", "share", "sd", "beyond the first",
+    "if uniform", "map of the others"])
 best.set_index(best.columns[0]).map(
     lambda cell: cell if isinstance(cell, str) else f"{float(cell):.2f}")
 
@@ -732,13 +728,16 @@ for side, found in texts.items():
     for kind, now in measure(some)[0].items():
         top = mean[side, kind].flatten().topk(3).indices
         shuffled_mean[side, kind] = now.nanmean(0)
-        before, after = (values.flatten()[top].mean().item() for values in (
-            mean[side, kind], now.nanmean(0)))
-        rows[named(kinds[kind], sides[side])] = before, after
-        record(f"shuffled_{kind}_{side}", after, text=f"{after:.0%}")
-        record(f"natural_{kind}_{side}", before, text=f"{before:.0%}")
-pd.DataFrame(rows, index=["있는 그대로 | as it is",
-                          "뒤섞어서 | shuffled"]).T.round(2)
+        rows[kind, side] = [
+            shares.flatten()[top].mean().item()
+            for shares in (mean[side, kind], shuffled_mean[side, kind])]
+pd.DataFrame(rows.values(), columns=["as it is", "shuffled"], index=[
+    f"{kinds[kind]}, {sides[side]}" for kind, side in rows]).round(2)
+
+# %% tags=["remove-cell"]
+for (kind, side), (before, after) in rows.items():
+    record(f"natural_{kind}_{side}", before, text=f"{before:.0%}")
+    record(f"shuffled_{kind}_{side}", after, text=f"{after:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
 # 종류마다 가장 센 헤드 셋의 평균입니다. 섞고 나서도 바로 앞을 보는 몫은 영어 ⟨natural_previous_en⟩에서 ⟨shuffled_previous_en⟩, 한국어 ⟨natural_previous_ko⟩에서 ⟨shuffled_previous_ko⟩로 바뀌는 데 그치고, 같은 토큰을 보는 몫도 영어에서 ⟨natural_token_en⟩, ⟨shuffled_token_en⟩로 사라지지 않습니다. 말이 되지 않는 글에서도 하던 일을 계속합니다. 그러니 이 점수들은 모델이 글을 **이해했다**는 증거가 아닙니다.
@@ -768,12 +767,13 @@ for kind, name in kinds.items():
         for side in sides]
     common = {*ko.topk(10).indices.tolist()} & {*en.topk(10).indices.tolist()}
     rows[name] = [between, *within, len(common)]
-    record(**{f"rho_{kind}": between, f"common_{kind}": len(common),
+pd.DataFrame(rows, index=["both languages", "Korean halves",
+                          "English halves", "common in top 10"]).T.round(2)
+
+# %% tags=["remove-cell"]
+for kind, (between, *within, common) in zip(kinds, rows.values(), strict=True):
+    record(**{f"rho_{kind}": between, f"common_{kind}": common,
               f"halves_{kind}_ko": within[0], f"halves_{kind}_en": within[1]})
-pd.DataFrame(rows, index=[
-    "두 언어 | both languages", "한국어 반반 | Korean halves",
-    "영어 반반 | English halves", "상위 10개의 겹침 | common in top 10"
-]).T.round(2)
 
 # %% [markdown] tags=["lang-ko"]
 # 바로 앞($\rho$ = ⟨rho_previous⟩)과 첫 토큰(⟨rho_first⟩)은 두 언어의 순서가 꽤 같습니다. 같은 낱말(⟨rho_word⟩)은 그만 못합니다. 같은 언어의 반반(⟨halves_word_ko⟩, ⟨halves_word_en⟩)보다 낮으니 토막을 적게 본 탓만은 아닙니다. 그래도 가장 센 열 개 가운데 ⟨common_word⟩개는 두 언어에서 겹칩니다.
@@ -809,10 +809,9 @@ for ids in repeated:
 induction, resting = (torch.stack(some).mean(0)
                       for some in zip(*wakened, strict=True))
 top = induction.flatten().topk(6).indices.tolist()
-columns = {f"첫 토큰, {name.replace(' | ', ' 글 | first, ')} text":
-           mean[side, "first"] for side, name in sides.items()} | {
-    "첫 토큰, 되풀이 | first, repeated": resting,
-    "유도, 되풀이 | induction, repeated": induction}
+columns = {f"first, {name} text": mean[side, "first"]
+           for side, name in sides.items()} | {
+    "first, repeated": resting, "induction, repeated": induction}
 pd.DataFrame({name: now.flatten()[top] for name, now in columns.items()},
              index=[at(i) for i in top]).round(2)
 
@@ -851,16 +850,21 @@ for name, now in (("wake_ko", mean["ko", "first"]),
 #
 # Here are all heads on two short texts whose words come again. Start with the heads from the tables above. It opens at the head that looks most at the same word.
 
-# %%
+# %% tags=["hide-input"]
 from lib.tokens.labels import token_labels
 from lib.trace.explorer import Sentence, attention_explorer
 
-shown = []
-for text, ko, en in ((sentence, "한국어 글", "Korean text"),
-                     (sentence_en, "영어 글", "English text")):
+
+def explored(text, *names):
     ids = tokenizer(text, return_tensors="pt").input_ids[0]
     labels = token_labels(tokenizer.convert_ids_to_tokens(ids.tolist()))
-    shown.append(Sentence(look(ids)[0], labels, ko, en))
+    return Sentence(look(ids)[0], labels, *names)
+
+
+shown = [explored(sentence, "한국어 글", "Korean text"),
+         explored(sentence_en, "영어 글", "English text")]
+
+# %%
 both = (mean["ko", "word"] + mean["en", "word"]) / 2
 layer_, head_ = divmod(int(both.argmax()), config.num_attention_heads)
 attention_explorer(shown, layer=layer_, head=head_)
@@ -942,7 +946,7 @@ for axis, side in zip(axes, sides, strict=True):
     colour = COLOURS["attention" if side == "ko" else "gravity"]
     axis.plot([0, 1], [0, 1], color=COLOURS["grey"], linewidth=1)
     axis.scatter(*sinks[side], s=10, color=colour)
-    axis.set(title=english[side], xlabel="weight on the first token",
+    axis.set(title=sides[side], xlabel="weight on the first token",
              xlim=(0, 1), ylim=(0, 1))
 axes[0].set_ylabel("share of the length")
 show(figure)
@@ -1017,6 +1021,8 @@ for side, found in texts.items():
                      for layer in range(config.num_hidden_layers)]
                     for to in (0, 1)]
     movable += sum(len(rows) for part in parts for rows in part[0])
+
+# %% tags=["remove-cell"]
 record(movable=movable, moved_least=0.25)
 
 # %% tags=["hide-input"]
@@ -1025,7 +1031,7 @@ for side, colour in (("ko", "attention"), ("en", "gravity")):
     for line, style, where in zip(curves[side], ("-", ":"),
                                   ("same token", "any token"), strict=True):
         axis.plot(line, style, color=COLOURS[colour],
-                  label=f"{where}, {english[side]}")
+                  label=f"{where}, {sides[side]}")
         key = f"moved_{where.split()[0]}_{side}"
         record(f"{key}_0", line[0])
         record(key, pd.Series(line[5:]).median())
@@ -1119,7 +1125,10 @@ for text in (*sides, "repeated"):
     keep = torch.arange(first, ids.shape[1] - 1, device=cfg.device)
     readings[text] = traced.stack("resid_pre"), ids, keep
     whole[text] = loss_from(0, *readings[text])
-    record(f"loss_{text}", whole[text].mean().item())
+
+# %% tags=["remove-cell"]
+for text, loss in whole.items():
+    record(f"loss_{text}", loss.mean().item())
 
 # %%
 group_size = 6
@@ -1148,7 +1157,7 @@ called = {"previous": "the token before", "word": "the same word",
           "first": "the first token", "induction": "induction",
           "lot": "at random, three times"}
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.7), sharey=True)
-for axis, (text, title) in zip(axes, (english | {
+for axis, (text, title) in zip(axes, (sides | {
         "repeated": "repeated tokens"}).items(), strict=True):
     for place, kind in enumerate(called):
         found = together[kind, text]
@@ -1209,7 +1218,7 @@ alone = {side: torch.stack([damage([i], side) for i in chosen])
 
 rows = {}
 for kind, name in kinds.items():
-    rows[f"ρ({name.replace(' | ', ', ΔL) | ρ(')}, ΔL)"] = [
+    rows[f"ρ({name}, ΔL)"] = [
         rank_correlation(mean[side, kind].flatten()[chosen],
                          alone[side].mean(1)) for side in sides]
 table = pd.DataFrame(rows, index=list(sides.values())).T
