@@ -95,6 +95,8 @@ general = [document.text for part in gathered for document in part]
 smollm2 = data.path("smollm2") / "tokenizer.json"
 teachers = {"SmolLM2": load_tokenizer(smollm2),
             "GPT-2": data.gpt2_tokenizer()}
+
+# %% tags=["remove-cell"]
 record(domain_ko=data.describe("korean", "ko"), held=len(held),
        domain_en=data.describe("korean", "en"), train=len(train))
 
@@ -109,12 +111,14 @@ def per_character(tokenizer, texts):
 
 plays = data.text("tinyshakespeare").split("\n\n")
 prices = pd.DataFrame({name: {
-    "한국어 | Korean": per_character(teacher, held),
-    "희곡 | plays": per_character(teacher, plays[::20]),
+    "Korean": per_character(teacher, held),
+    "plays": per_character(teacher, plays[::20]),
 } for name, teacher in teachers.items()}).T
+prices.round(2)
+
+# %% tags=["remove-cell"]
 dear, cheap = prices.loc["SmolLM2"]
 record(dearer=f"{dear / cheap:.1f}")
-prices.round(2)
 
 # %% [markdown] tags=["lang-ko"]
 # 글자당 토큰은 한국어가 희곡의 ⟨dearer⟩배입니다(SmolLM2). 같은 문맥 길이에 들어가는 글자가 그만큼 적고, 글자 하나를 쓰는 데 드는 계산은 그만큼 많습니다.
@@ -166,8 +170,7 @@ for name, teacher in teachers.items():
     uses, pieces = used(teacher, general + train), piece_bytes(teacher)
     needed = made_by_way_of(teacher)
     idle = [p for i, p in enumerate(pieces) if len(p) > 1 and not uses[i]]
-    rows[name] = {"안 쓰인 조각 | never used": len(idle),
-                  "그래도 필요한 | needed all the same":
+    rows[name] = {"never used": len(idle), "needed all the same":
                   sum(needed[p] > 0 for p in idle)}
 pd.DataFrame(rows).T.map("{:,}".format)
 
@@ -189,10 +192,9 @@ for name, teacher in teachers.items():
                    made_items=200, seed=seed, bar=False)
     unigrams[name] = made.tokenizer
 pd.DataFrame({name: {
-    "어휘 | vocabulary": unigram.get_vocab_size(),
-    "떼어 둔 글의 토큰, BPE | held-out tokens, BPE":
-    lengths(teachers[name], held).sum(),
-    "유니그램 | Unigram": lengths(unigram, held).sum(),
+    "vocabulary": unigram.get_vocab_size(),
+    "held-out tokens, BPE": lengths(teachers[name], held).sum(),
+    "Unigram": lengths(unigram, held).sum(),
 } for name, unigram in unigrams.items()}).T.map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
@@ -205,7 +207,9 @@ pd.DataFrame({name: {
 #
 # $$ \operatorname{cost}(p) = n_p\,\bigl(|\operatorname{cut}_{V\setminus p}(p)| - 1\bigr) $$
 #
-# 개입니다. 쓰이던 자리마다 남은 조각으로 다시 자르기 때문입니다. 그 조각들은 이제 더 자주 쓰이므로 더 필요해집니다. 값이 싼 것부터 하나씩 내놓고, 값이 같으면 번호가 큰 것, 곧 가장 늦게 병합된 것부터 내놓습니다. 특수 토큰(special token)과 한 바이트짜리 조각은 내놓지 않습니다. 뒤의 것이 모두 있어야 어떤 글이든 적을 수 있습니다. 실제로 고를 때는 일반 글과 한국어 글을 합쳐, 새 조각을 들인 뒤의 횟수로 셉니다. 아래 그림은 일반 글만 본 것입니다.
+# 개입니다. 쓰이던 자리마다 남은 조각으로 다시 자르기 때문입니다. 그 조각들은 이제 더 자주 쓰이므로 더 필요해집니다. 값이 싼 것부터 하나씩 내놓고, 값이 같으면 번호가 큰 것, 곧 가장 늦게 병합된 것부터 내놓습니다. 특수 토큰(special token)과 한 바이트짜리 조각은 내놓지 않습니다. 뒤의 것이 모두 있어야 어떤 글이든 적을 수 있습니다.
+#
+# 먼저 작은 유니그램으로 해 봅니다. `best_cut`은 [14장](14_bpe_and_unigram.ipynb#bpe-viterbi)의 비터비(Viterbi)이고, `but`에 조각을 주면 그 조각 없이 자릅니다.
 # %% [markdown] tags=["lang-en"]
 # The size of the vocabulary and its ids are as before. On the text kept aside both take nearly the same number of tokens, because the scores were learned so that the Unigram cuts as the BPE does.
 #
@@ -216,11 +220,110 @@ pd.DataFrame({name: {
 #
 # $$ \operatorname{cost}(p) = n_p\,\bigl(|\operatorname{cut}_{V\setminus p}(p)| - 1\bigr) $$
 #
-# tokens, because each of these places is cut again with the pieces that are left. Those are used more often from then on, and so are needed more. The cheapest goes first, one after another; of equals the one with the highest id, the latest merge. Special tokens and the pieces of one byte stay: with all of these any text can be written. The choice itself counts in general and Korean text together, with the new pieces already in; the figure below looks at general text alone.
+# tokens, because each of these places is cut again with the pieces that are left. Those are used more often from then on, and so are needed more. The cheapest goes first, one after another; of equals the one with the highest id, the latest merge. Special tokens and the pieces of one byte stay: with all of these any text can be written.
+#
+# A small Unigram first. `best_cut` is the Viterbi of [chapter 14](14_bpe_and_unigram.ipynb#bpe-viterbi); a piece given as `but` is left out of the cut.
+
+# %%
+def best_cut(word, scores, but=None):
+    """The highest sum of scores, and its pieces; never the piece `but`."""
+    best = [(0.0, ())]  # of the first j letters
+    for j in range(1, len(word) + 1):
+        ends = [(i, word[i:j]) for i in range(j)
+                if word[i:j] in scores and word[i:j] != but]
+        best.append(max(((best[i][0] + scores[piece], (*best[i][1], piece))
+                         for i, piece in ends), key=lambda way: way[0]))
+    return best[-1]
+
+
+toy = dict.fromkeys("abcdefghijklmnopqrstuvwxyz", -8.0)
+toy |= {"th": -8.5, "he": -8.0, "in": -8.0, "an": -8.5, "er": -9.0,
+        "the": -6.0, "and": -7.0, "ing": -7.5, "ere": -10.0,
+        "there": -9.0, "thing": -9.5, "hand": -10.0}
+english = {"the": 40, "and": 30, "in": 12, "there": 9, "here": 6,
+           "then": 5, "thing": 4, "hand": 3, "king": 2}
+
+# %%
+def uses_in(words, scores):
+    """How often each piece stands in the best cuts of the words."""
+    uses = Counter()
+    for word, n in words.items():
+        for piece in best_cut(word, scores)[1]:
+            uses[piece] += n
+    return uses
+
+
+def cost(piece, uses, scores):
+    """Tokens more if the piece is given up."""
+    return uses[piece] * (len(best_cut(piece, scores, piece)[1]) - 1)
+
+
+toy_uses = uses_in(english, toy)
+pd.DataFrame([
+    (piece, toy_uses[piece], "·".join(best_cut(piece, toy, piece)[1]),
+     cost(piece, toy_uses, toy)) for piece in toy if len(piece) > 1],
+    columns=["piece", "uses", "cut without it", "cost"]).set_index("piece")
+
+# %% [markdown] tags=["lang-ko"]
+# 값은 하나를 내놓을 때마다 달라집니다. `give_up`은 가장 싼 조각을 내놓고, 그 조각이 쓰이던 횟수를 대신 쓰이게 된 조각들에 더합니다.
+# %% [markdown] tags=["lang-en"]
+# Costs change each time that one goes. `give_up` lets the cheapest piece go and adds its uses to those of the pieces that stand in for it.
+
+# %%
+def give_up(size, uses, scores):
+    """The cheapest pieces, one after another, and the scores that are left."""
+    uses, scores, gone = uses.copy(), dict(scores), {}
+    ids = {piece: i for i, piece in enumerate(scores)}
+    for _ in range(size):
+        costs = {piece: cost(piece, uses, scores)
+                 for piece in scores if len(piece) > 1}
+        piece = min(costs, key=lambda p: (costs[p], -ids[p]))
+        gone[piece] = costs[piece]
+        del scores[piece]
+        for part in best_cut(piece, scores)[1]:
+            uses[part] += uses[piece]
+    return gone, scores
+
+
+gone, left = give_up(7, toy_uses, toy)
+more = sum(uses_in(english, left).values()) - sum(toy_uses.values())
+
+# %% [markdown] tags=["lang-ko"]
+# `lib`의 `spare_tokens`도 같은 일을 합니다. 조각을 바이트로 적고, 값이 바뀌었을 만한 것만 다시 계산하므로 큰 어휘에서도 빠릅니다. 두 결과를 나란히 놓습니다.
+# %% [markdown] tags=["lang-en"]
+# `spare_tokens` of `lib` does the same. Its pieces are bytes, and it counts again only where a cost may have changed, so that large vocabularies take little time. Both results, side by side:
+
+# %%
+from lib.vocabulary.select import spare_tokens, uses_of
+
+coded = {word.encode(): n for word, n in english.items()}
+toy_pieces = [piece.encode() for piece in toy]
+toy_scores = np.array([*toy.values()])
+spare = spare_tokens(toy_pieces, toy_scores,
+                     uses_of(toy_pieces, toy_scores, coded), len(gone))
+pd.DataFrame([
+    (piece, toy_uses[piece], cost(piece, toy_uses, toy), now,
+     token.piece.decode(), token.cost, token.cost - now)
+    for (piece, now), token in zip(gone.items(), spare, strict=True)],
+    columns=["given up", "uses at first", "cost at first", "cost when it went",
+             "given up by lib", "cost in lib", "difference"]
+).set_index("given up")
+
+# %% tags=["remove-cell"]
+record(toy_cost=sum(gone.values()), toy_more=more, toy_gone=len(gone),
+       thing_first=cost("thing", toy_uses, toy), thing_last=gone["thing"])
+
+# %% [markdown] tags=["lang-ko"]
+# 고른 조각도 값도 같습니다. 쓰이지 않던 `th`와 두 번 쓰이던 `ing`를 먼저 내놓았으므로 `thing`의 값은 ⟨thing_first⟩에서 ⟨thing_last⟩로 올랐습니다. 내놓은 ⟨toy_gone⟩개의 값을 더하면 ⟨toy_cost⟩이고, 낱말을 모두 다시 자르면 토큰이 ⟨toy_more⟩개 늘어 있습니다.
+#
+# 이제 SmolLM2의 어휘입니다. 실제로 고를 때는 일반 글과 한국어 글을 합쳐, 새 조각을 들인 뒤의 횟수로 셉니다. 아래 그림은 일반 글만 본 것입니다.
+# %% [markdown] tags=["lang-en"]
+# Pieces and costs are the same. `th`, which was not used, and `ing`, used twice, had gone before, so the cost of `thing` rose from ⟨thing_first⟩ to ⟨thing_last⟩. The costs of the ⟨toy_gone⟩ pieces sum to ⟨toy_cost⟩; with all words cut again, there are ⟨toy_more⟩ tokens more.
+#
+# Now the vocabulary of SmolLM2. The choice itself counts in general and Korean text together, with the new pieces already in; the figure below looks at general text alone.
 
 # %%
 from lib.vocabulary.reassign import unigram_pieces, unigram_scores
-from lib.vocabulary.select import spare_tokens, uses_of
 
 unigram = unigrams["SmolLM2"]
 pieces, scores = unigram_pieces(unigram), unigram_scores(unigram)
@@ -229,7 +332,6 @@ idle = int((uses == 0).sum())
 many = idle + 3 * (len(pieces) - idle) // 5
 cheapest = spare_tokens(pieces, scores, uses, many)
 costs = np.cumsum([token.cost for token in cheapest]) / uses.sum()
-record(idle_share=f"{100 * idle / len(pieces):.0f}")
 fig, axes = plt.subplots(figsize=(6.4, 2.8))
 axes.plot(np.arange(len(costs)) / len(pieces) * 100, 100 * costs,
           color=COLOURS["tokens"])
@@ -237,6 +339,9 @@ axes.axvline(100 * share, color=COLOURS["grey"], ls=":")
 axes.set(xlabel="given up, % of the vocabulary",
          ylabel="general text longer, %")
 show(fig)
+
+# %% tags=["remove-cell"]
+record(idle_share=f"{100 * idle / len(pieces):.0f}")
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # SmolLM2의 어휘를 싼 것부터 내놓을 때 일반 글이 길어지는 비율. 점선이 이 장에서 내놓는 양입니다. 어휘의 ⟨idle_share⟩%는 이 일반 글에 한 번도 나오지 않아서, 거기까지는 한 토큰도 늘지 않습니다. 글을 더 모으면 이 몫은 줄어듭니다.
@@ -261,33 +366,109 @@ show(fig)
 # $$ T(S) = \sum_w n_w \min_{y \in \operatorname{cuts}_S(w)} |y| $$
 
 # %%
-from lib.vocabulary.search import fewest_tokens
-
-counts = {"영화": 10, "영화관": 4, "영": 3, "화면": 5}
-letters = {letter for word in counts for letter in word}
+counts = {"관람객": 9, "관람평": 7, "관람": 4, "영화": 4, "영화관": 4,
+          "영화평": 4}
 
 
 def tokens(*new):
     """T of the small corpus: every letter is a piece as well."""
-    words = {word.encode(): n for word, n in counts.items()}
-    return fewest_tokens(words, [p.encode() for p in {*letters, *new}])
+    flat = dict.fromkeys([*"".join(counts), *new], -1)
+    return sum(n * len(best_cut(word, flat)[1])
+               for word, n in counts.items())
 
 
-names = ["영화", "영화관", "화면"]
+names = ["관람", "관람객", "관람평"]
 pd.DataFrame({name: {
-    "혼자 들어올 때 | alone": tokens() - tokens(name),
-    "나머지가 있을 때 | with the others":
+    "alone": tokens() - tokens(name), "with the others":
     tokens(*(o for o in names if o != name)) - tokens(*names),
 } for name in names}).T
 
 # %% [markdown] tags=["lang-ko"]
-# 표는 줄어드는 토큰 수입니다. ‘영화’와 ‘영화관’은 같은 자리를 두고 다투므로, 다른 하나가 있으면 값이 떨어집니다. 그래서 조각마다 따로 매긴 값을 더하지 않고, 집합 전체로 $T$를 셉니다. 가장 좋은 집합을 빠르게 찾는 방법은 알려져 있지 않지만(NP-난해, [참고 문헌](#references-tokens)), 조각 하나를 넣거나 뺐을 때의 변화는 그 조각이 든 낱말만 다시 자르면 정확히 알 수 있습니다.
+# 표는 줄어드는 토큰 수입니다. ‘관람’은 ‘관람객’, ‘관람평’과 같은 자리를 두고 다투므로, 다른 것이 있으면 값이 떨어집니다. 그래서 조각마다 따로 매긴 값을 더하지 않고, 집합 전체로 $T$를 셉니다.
+#
+# 후보는 낱말 속에 여러 번 나온 글자열입니다. `greedy`는 후보마다 지금 들이면 줄어드는 토큰을 세어 가장 많이 줄이는 것을 들이고, 낱말을 다시 잘라 또 셉니다.
+# %% [markdown] tags=["lang-en"]
+# The table counts the tokens saved. 관람 (viewing) competes with 관람객 (viewer) and 관람평 (review) for the same places, so each is worth less where the others are. Nothing is added up piece by piece, therefore; $T$ is counted for the set as a whole.
+#
+# Candidates are strings that occur several times within words. `greedy` counts for each of them the tokens that it would save now, takes in the best one, cuts the words again and counts anew.
+
+# %%
+occurs = Counter()
+for word, n in counts.items():
+    for i in range(len(word)):
+        for j in range(i + 2, len(word) + 1):
+            occurs[word[i:j]] += n
+offered = [piece for piece, n in occurs.items() if n >= 4]
+
+
+def greedy(size):
+    """Take in the piece that saves most, cut again, and so on."""
+    taken, steps = [], []
+    for _ in range(size):
+        gains = {piece: tokens(*taken) - tokens(*taken, piece)
+                 for piece in offered if piece not in taken}
+        taken.append(max(gains, key=gains.get))
+        steps.append(gains)
+    return taken, steps
+
+# %%
+taken, gains = greedy(3)
+gain_table = pd.DataFrame({"occurrences": occurs, **{
+    f"gain {k}": gain for k, gain in enumerate(gains, 1)}})
+gain_table.loc[offered].fillna(-1).astype(int).replace(-1, "")
+
+# %% [markdown] tags=["lang-ko"]
+# 빈칸은 이미 들인 조각입니다. 처음에는 ‘관람’이 가장 많이 줄이지만, 그다음에는 ‘관람객’과 ‘관람평’이 줄일 것이 절반만 남습니다. 마지막으로 ‘관람객’을 들이고 나면 ‘관람’이 하는 일은 ‘관람평’과 제 낱말에만 남습니다. 그 자리를 ‘관람평’에 주면 더 많이 줄어듭니다. 그래서 들인 것 하나와 들이지 않은 것 하나를 맞바꾸어 봅니다. 후보가 적으므로 세 조각으로 된 집합도 모두 세어 봅니다.
+# %% [markdown] tags=["lang-en"]
+# A blank is a piece that is in already. At first 관람 saves most; after it, 관람객 and 관람평 have only half left to save. With 관람객 in as the third, 관람 is left with 관람평 and its own word; in its place 관람평 would save more. So pieces inside and outside are exchanged, one against one. With so few candidates all sets of three can be counted as well.
+
+# %%
+from itertools import combinations
+
+
+def exchange(taken):
+    """Swap one piece for another while that saves tokens, the best first."""
+    while True:
+        swaps = [[*(p for p in taken if p != out), come] for out in taken
+                 for come in offered if come not in taken]
+        best = min(swaps, key=lambda pieces: tokens(*pieces))
+        if tokens(*best) >= tokens(*taken):
+            return taken
+        taken = best
+
+
+chosen = exchange(taken)
+optimum = min(combinations(offered, 3), key=lambda pieces: tokens(*pieces))
+
+# %%
+from lib.vocabulary.search import find_candidates, search_pieces
+
+coded = {word.encode(): n for word, n in counts.items()}
+known = sorted({letter.encode() for word in counts for letter in word})
+found = search_pieces(coded, known, find_candidates(coded, known, 4), 3,
+                      seed=seed, bar=False)
+sets = {"greedy": taken, "greedy, then exchanged": chosen,
+        "best of all sets": optimum,
+        "search_pieces of lib": [piece.decode() for piece in found.pieces]}
+pd.DataFrame([
+    (name, ", ".join(sorted(pieces)), tokens(*pieces),
+     tokens(*pieces) - tokens(*optimum)) for name, pieces in sets.items()],
+    columns=["way", "pieces", "tokens", "above the best"]).set_index("way")
+
+# %% tags=["remove-cell"]
+assert found.tokens == tokens(*sets["search_pieces of lib"])
+record(toy_sets=len([*combinations(offered, 3)]), toy_best=tokens(*optimum),
+       toy_greedy=tokens(*taken), toy_exchanged=tokens(*chosen),
+       toy_lib=found.tokens)
+
+# %% [markdown] tags=["lang-ko"]
+# 하나씩 들이면 토큰이 ⟨toy_greedy⟩개, 맞바꾸고 나면 ⟨toy_exchanged⟩개입니다. 집합 ⟨toy_sets⟩개를 모두 세어도 이보다 적어지지 않고, `lib`도 ⟨toy_lib⟩개입니다. 실제 말뭉치에서는 모두 세어 볼 수 없습니다. 가장 좋은 집합을 빠르게 찾는 방법은 알려져 있지 않지만(NP-난해, [참고 문헌](#references-tokens)), 조각 하나를 넣거나 뺐을 때의 변화는 그 조각이 든 낱말만 다시 자르면 정확히 알 수 있습니다. 그래서 `lib`는 반대쪽 끝에서 시작합니다.
 #
 # 1. 후보를 모두 넣습니다. 후보는 여러 번 나온 글자열과, 드문 글자를 싸게 적을 글자의 앞부분 바이트입니다.
 # 2. 빠져도 토큰이 가장 적게 늘어나는 조각을 몇 퍼센트씩 뺍니다. 뺄 때마다 다시 셉니다.
 # 3. 남은 것과 빠진 것을 하나씩 맞바꿉니다. 한 번 옮긴 것은 잠시 묶어 두어, 제자리를 맴돌지 않게 합니다.
 # %% [markdown] tags=["lang-en"]
-# The table counts the tokens saved. 영화 (film) and 영화관 (cinema) compete for the same places, so either is worth less where the other is. Nothing is added up piece by piece, therefore; $T$ is counted for the set as a whole. No quick way to the best set is known (the problem is NP-hard, see the [references](#references-tokens)), but what changes when one piece comes or goes is known exactly: the words in which it stands are cut again.
+# Taken in one by one, the pieces leave ⟨toy_greedy⟩ tokens; after the exchange it is ⟨toy_exchanged⟩. None of the ⟨toy_sets⟩ sets leaves fewer, and `lib` comes to ⟨toy_lib⟩ as well. In a real corpus nobody can count them all. No quick way to the best set is known (the problem is NP-hard, see the [references](#references-tokens)), but what changes when one piece comes or goes is known exactly: the words in which it stands are cut again. So `lib` starts from the other end.
 #
 # 1. All candidates are in: strings that occur several times, and the first bytes of characters, which spell rare ones at a lower price.
 # 2. The pieces whose absence costs the fewest tokens go, a few per cent at a time, and all is counted again.
@@ -302,12 +483,12 @@ for name, unigram in unigrams.items():
         unigram, count_words(unigram, train), count_words(unigram, general),
         share=share, least=cfg.least, seed=seed, bar=False)
 pd.DataFrame({name: {
-    "후보 | candidates": chosen.candidates,
-    "들인 조각 | taken in": len(chosen.rules),
-    "없던 바이트 | bytes that were missing": len(chosen.missing),
-    "내놓은 것 가운데 쓰이던 것 | given up although used":
-    sum(token.uses > 0 for token in chosen.given_up),
-} for name, chosen in selections.items()}).map("{:,}".format)
+    "candidates": selection.candidates,
+    "taken in": len(selection.rules),
+    "bytes that were missing": len(selection.missing),
+    "given up although used":
+    sum(token.uses > 0 for token in selection.given_up),
+} for name, selection in selections.items()}).map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # SmolLM2의 어휘에는 UTF-8이 쓰는 바이트 가운데 ⟨missing⟩개가 없어서, 그 바이트가 든 글자는 아무 말 없이 사라집니다. 새 조각의 첫 자리는 이 바이트들이 차지합니다.
@@ -328,25 +509,27 @@ pd.DataFrame({name: {
 # %%
 from lib.vocabulary.baselines import continued_bpe, continued_merges, tokens_of
 from lib.vocabulary.reassign import remap_tokenizer
-from lib.vocabulary.search import most_used
+from lib.vocabulary.search import fewest_tokens, most_used
 
 remapped, merges, results = {}, {}, {}
 for name, teacher in teachers.items():
-    chosen, pieces = selections[name], piece_bytes(teacher)
+    new_rules, pieces = selections[name].rules, piece_bytes(teacher)
     seen, new = count_words(teacher, train), count_words(teacher, held)
-    before, size = tokens_of(teacher, new), len(chosen.rules)
+    before, size = tokens_of(teacher, new), len(new_rules)
     many = 6000 * size // 2500
     merges[name] = continued_merges(teacher, seen, many)
     more = continued_bpe(teacher, merges[name][:size])
     kept = most_used(seen, pieces, [a + b for a, b in merges[name]], size)
-    remapped[name] = remap_tokenizer(unigrams[name], chosen.rules)
+    remapped[name] = remap_tokenizer(unigrams[name], new_rules)
     after = [tokens_of(more, new), fewest_tokens(new, [*pieces, *kept]),
              lengths(remapped[name], held).sum()]
-    results[name] = [100 * (1 - tokens / before) for tokens in after]
+    results[name] = [100 * (1 - count / before) for count in after]
 
 # %%
-ways = ["병합을 이어서 | merges continued", "많이 쓰인 병합 | most used merges",
-        "이 장의 선택 | this chapter's choice"]
+ways = ["merges continued", "most used merges", "this chapter's choice"]
+pd.DataFrame(results, index=ways).round(2)
+
+# %% tags=["remove-cell"]
 gpt2, smol = results["GPT-2"], results["SmolLM2"]
 record(missing=len(selections["SmolLM2"].missing),
        greedy_merges=len(merges["SmolLM2"]),
@@ -356,7 +539,6 @@ record(missing=len(selections["SmolLM2"].missing),
        gpt_more=f"{gpt2[2] - gpt2[0]:.2f}",
        smol_new=len(selections["SmolLM2"].rules),
        gpt_new=len(selections["GPT-2"].rules))
-pd.DataFrame(results, index=ways).round(2)
 
 # %% [markdown] tags=["lang-ko"]
 # 떼어 둔 ⟨held⟩편에서 본래의 BPE보다 줄어든 토큰의 비율(%)입니다. 이 장의 선택은 병합을 이어서 배우는 것보다 SmolLM2에서 ⟨smol_more⟩%포인트, GPT-2에서 ⟨gpt_more⟩%포인트 더 줄입니다. 번호를 더 쓸 수 있다면 차이는 어떻게 될까요? 아래 그림은 이 장의 양에서 시작해, 들이는 조각을 늘려 가며 고르는 데 쓴 글에서 잰 것입니다.
@@ -420,13 +602,13 @@ from lib.vocabulary.reassign import RuleError, read_rules, shown_piece
 one, two = rules[0].id, rules[1]
 good = f"- {{id: {two.id}, old: {shown_piece(two.old)}, new: \"나무꾼\"}}\n"
 broken = {
-    "모르는 토큰 | unknown token": f'- {{id: {one}, old: "qqq", new: "꾼"}}',
-    "특수 토큰 | special token": '- {id: 0, old: "<|endoftext|>", new: "꾼"}',
-    "한 바이트 | a single byte":
+    "unknown token": f'- {{id: {one}, old: "qqq", new: "꾼"}}',
+    "special token": '- {id: 0, old: "<|endoftext|>", new: "꾼"}',
+    "a single byte":
     f'- {{id: {unigram.token_to_id("a")}, old: "a", new: "꾼"}}',
-    "이미 있는 조각 | a piece that exists": good.replace("나무꾼", "the"),
-    "같은 조각 두 번 | the same piece twice": good + good,
-    "빈 파일 | empty": "",
+    "a piece that exists": good.replace("나무꾼", "the"),
+    "the same piece twice": good + good,
+    "empty": "",
 }
 
 # %%
@@ -438,22 +620,123 @@ for kind, content in broken.items():
     except RuleError as error:
         sentences[kind] = str(error)
 pd.set_option("display.max_colwidth", None)  # sentences are shown whole
-pd.DataFrame({"문장 | the sentence": sentences})
+pd.DataFrame({"the sentence": sentences})
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-scores -->
+# ## 새 조각의 점수
+#
+# 새 조각은 거의 같은 점수 $c$를 받습니다. 옛 조각의 점수를 $s$라 하면, 양 끝의 몇을 빼고는 새 조각 하나가 옛 조각 둘을 이기고($c > 2\max s$) 옛 조각 하나가 새 조각 둘을 이기는($2c < \min s$) 값이라, 대개 토큰이 적은 쪽이 이깁니다. $c$는 두 경계의 한가운데이고, 먼저 고른 조각이 조금 앞섭니다.
+#
+# $$ s(\text{new}_k) = c - \tfrac{1}{16}\log_2(k + 1), \qquad c = \max s + \tfrac14 \min s, \qquad k = 0, 1, \dots $$
+#
+# 제 부분들에게 지는 조각은 그보다 조금 위로 올립니다. 남은 조각의 점수는 건드리지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-scores -->
+# ## Scores for new pieces
+#
+# New pieces get about the same score $c$. With $s$ for the scores of old pieces, a few extremes apart, one new piece beats two old ones ($c > 2\max s$) and one old piece beats two new ones ($2c < \min s$): as a rule the cut with fewer tokens wins. $c$ is the middle between the two bounds, and pieces chosen earlier are slightly ahead.
+#
+# $$ s(\text{new}_k) = c - \tfrac{1}{16}\log_2(k + 1), \qquad c = \max s + \tfrac14 \min s, \qquad k = 0, 1, \dots $$
+#
+# A piece that its own parts would beat is raised a little above them. The scores of all others stay as they are.
+
+# %%
+STEP = 2.0**-10  # every score is a whole number of these
+
+
+def new_scores(new, old):
+    """The scores of old and new pieces, the new ones best first."""
+    low, high = np.quantile([*old.values()], [0.001, 0.999])
+    scores = dict(old)
+    for k, piece in enumerate(new):
+        score = high + low / 4 - np.log2(k + 1) / 16
+        scores[piece] = round(score / STEP) * STEP
+    for piece in sorted(new, key=len):  # parts come first
+        if len(piece) > 1:
+            parts = best_cut(piece, scores, piece)[0]
+            scores[piece] = max(scores[piece], parts + 4 * STEP)
+    return scores
+
+# %%
+letters = dict.fromkeys("".join(counts), -8.0)
+cheap = [*gone][:len(chosen)]  # the cheapest make room
+kept = {p: score for p, score in (toy | letters).items() if p not in cheap}
+small = new_scores(chosen, kept)
+pd.DataFrame([
+    (word, *("·".join(best_cut(word, scores)[1])
+             for scores in (toy | letters, small)))
+    for word in [*counts, "there", "her"]],
+    columns=["word", "before", "after"]).set_index("word")
+
+# %% [markdown] tags=["lang-ko"]
+# 작은 유니그램은 크기가 그대로인데 한국어가 짧아졌습니다. `there`는 전과 같고, 내놓은 조각을 쓰던 `her`는 한 토큰 길어졌습니다. 점수를 `lib`의 것과 나란히 놓습니다. 작은 유니그램에서 한 번, SmolLM2의 규칙 전체로 한 번입니다. 이어서 우리 점수와 `best_cut`으로 떼어 둔 글 몇 편을 잘라, 다시 만든 토크나이저가 내는 번호와 견줍니다.
+# %% [markdown] tags=["lang-en"]
+# The small Unigram has its old size, and Korean has become shorter. `there` is as before; `her`, which used a piece given up, takes one token more. Now the scores beside those of `lib`, once in the small Unigram and once with all rules of SmolLM2. After that a few held-out texts are cut with our scores and `best_cut` and laid beside the ids of the tokenizer that was made.
+
+# %%
+from lib.vocabulary.reassign import reassigned_scores
+
+unigram, after = unigrams["SmolLM2"], remapped["SmolLM2"]
+rows = reassigned_scores(
+    [piece.encode() for piece in small],
+    np.array([*kept.values(), *[0.0] * len(chosen)]),
+    range(len(kept), len(small)))
+gaps = {"small": np.abs(rows - [*small.values()]).max()}
+
+taken = {rule.id for rule in rules}
+old = {piece: score for i, (piece, score) in enumerate(zip(
+    unigram_pieces(unigram), unigram_scores(unigram), strict=True))
+    if piece and i not in taken}
+ours = new_scores([rule.new for rule in rules], old)
+theirs = dict(zip(unigram_pieces(after), unigram_scores(after), strict=True))
+gaps["SmolLM2"] = max(abs(ours[p] - theirs[p]) for p in ours)
+
+# %%
+from lib.tokens.distill import to_bytes
+
+ids = {piece: i for i, piece in enumerate(unigram_pieces(after))}
+
+
+def encoded(text):
+    """The ids of a text, every pre-token cut by our scores."""
+    words = after.pre_tokenizer.pre_tokenize_str(text)
+    return [ids[piece] for word, _ in words
+            for piece in best_cut(to_bytes(word), ours)[1]]
+
+
+ours_and_its = [(encoded(text), after.encode(text).ids)
+                for text in held[:50]]
+pd.DataFrame({"SmolLM2": {
+    "new scores": len(rules),
+    "largest difference of scores": gaps["SmolLM2"],
+    "documents cut": len(ours_and_its),
+    "same ids": sum(a == b for a, b in ours_and_its)}}).map("{:,g}".format)
+
+# %% tags=["remove-cell"]
+record(gap_small=gaps["small"], gap_smol=gaps["SmolLM2"],
+       cut_documents=len(ours_and_its),
+       cut_same=sum(a == b for a, b in ours_and_its))
+
+# %% [markdown] tags=["lang-ko"]
+# 점수의 최대 차이는 작은 유니그램에서 ⟨gap_small⟩, SmolLM2에서 ⟨gap_smol⟩입니다. 글 ⟨cut_documents⟩편 가운데 ⟨cut_same⟩편의 번호가 모두 같습니다. 재할당한 유니그램에는 점수와 비터비 말고 다른 것이 없습니다.
+# %% [markdown] tags=["lang-en"]
+# The largest difference of scores is ⟨gap_small⟩ in the small Unigram and ⟨gap_smol⟩ in SmolLM2. Of ⟨cut_documents⟩ texts, ⟨cut_same⟩ have the same ids throughout. There is nothing in a reassigned Unigram but scores and Viterbi.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-same -->
 # ## 무엇이 그대로인가
 #
-# 새 조각은 거의 같은 점수 $c$를 받습니다. 옛 조각의 점수를 $s$라 하면, 양 끝의 몇을 빼고는 새 조각 하나가 옛 조각 둘을 이기고($c > 2\max s$) 옛 조각 하나가 새 조각 둘을 이기는($2c < \min s$) 값이라, 대개 토큰이 적은 쪽이 이깁니다. 남은 조각의 점수는 건드리지 않습니다. 그러면 다음이 성립합니다.
+# 남은 조각의 점수가 그대로이므로 다음이 성립합니다.
 #
 # > 본래 분할에 내놓은 번호가 없고, 바꾼 토크나이저가 나눈 프리토큰 안에 새 조각이 들어 있지 않은 글은, 번호 하나 다르지 않게 전과 같이 잘립니다.
 #
-# 증명은 짧습니다. [15장](15_tokenizer_distillation.ipynb)의 격자(lattice)로 봅니다. 글자와 글자 사이가 마디, 조각이 호이고, 자르기는 왼쪽 끝에서 오른쪽 끝까지 가는 경로입니다. 그런 프리토큰의 격자에는 새 호가 없고, 사라진 호는 최적 경로에 있던 것이 아닙니다. 비터비(Viterbi)는 마디마다 합이 가장 큰 호 가운데 첫째를 남깁니다. 최적 경로의 마디에서 그 호는 같은 합으로 아직 있고, 앞의 호는 합이 더 낮았으며, 뒤의 호는 더 높지 않았습니다. 호를 빼서 합이 커지는 일은 없으니 남는 호도 같습니다. 왼쪽 끝에서부터 이를 되풀이하면 경로 전체가 같습니다.
+# 증명은 짧습니다. [15장](15_tokenizer_distillation.ipynb)의 격자(lattice)로 봅니다. 글자와 글자 사이가 마디, 조각이 호이고, 자르기는 왼쪽 끝에서 오른쪽 끝까지 가는 경로입니다. 그런 프리토큰의 격자에는 새 호가 없고, 사라진 호는 최적 경로에 있던 것이 아닙니다. 비터비는 마디마다 합이 가장 큰 호 가운데 첫째를 남깁니다. 최적 경로의 마디에서 그 호는 같은 합으로 아직 있고, 앞의 호는 합이 더 낮았으며, 뒤의 호는 더 높지 않았습니다. 호를 빼서 합이 커지는 일은 없으니 남는 호도 같습니다. 왼쪽 끝에서부터 이를 되풀이하면 경로 전체가 같습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-same -->
 # ## What stays
 #
-# New pieces get about the same score $c$. With $s$ for the scores of old pieces, a few extremes apart, one new piece beats two old ones ($c > 2\max s$) and one old piece beats two new ones ($2c < \min s$): as a rule the cut with fewer tokens wins. The scores of all others stay as they are. Then this holds:
+# The scores of all other pieces are as they were, and so this holds:
 #
 # > Text whose old cut has no given-up id, and in whose pre-tokens, as the changed tokenizer makes them, no new piece stands, is cut as before, the same in every id.
 #
@@ -469,17 +752,18 @@ for name, after in remapped.items():
     longer = lengths(after, held) > lengths(teachers[name], held)
     new = set(after.get_vocab()) - set(before.get_vocab())
     checks[name] = {
-        "어휘 | vocabulary": after.get_vocab_size(),
-        "넘긴 번호 | reassigned": len(new), "나머지 번호 | others": len(same),
-        "그 가운데 그대로인 것 | of these as before": kept,
-        "떼어 둔 글 | held-out documents": len(held),
-        "길어진 것 | that became longer": int(longer.sum()),
-        "글로 되돌아온 것 | that decode to themselves": sum(
+        "vocabulary": after.get_vocab_size(),
+        "reassigned": len(new), "others": len(same),
+        "of these as before": kept,
+        "held-out documents": len(held),
+        "that became longer": int(longer.sum()),
+        "that decode to themselves": sum(
             after.decode(c.ids) == t for c, t in zip(cut, held, strict=True)),
     }
-lengthened = "길어진 것 | that became longer"
-record(longer=sum(column[lengthened] for column in checks.values()))
 pd.DataFrame(checks).map("{:,}".format)
+
+# %% tags=["remove-cell"]
+record(longer=sum(column["that became longer"] for column in checks.values()))
 
 # %% [markdown] tags=["lang-ko"]
 # 정리도 글로 확인합니다. 일반 글의 줄 가운데 조건에 맞는 것을 골라 앞뒤의 번호를 견줍니다. 되돌리기는 유니코드 전체에서 무작위로 뽑은 글자로도 봅니다.
@@ -516,12 +800,14 @@ wild = [chr(p) for p in points if not 0xD800 <= p < 0xE000]
 # %%
 same = sum(e.ids == old[k] for k, e in zip(free, now, strict=True))
 back = [after.decode(e.ids) for e in after.encode_batch(wild)] == wild
+pd.DataFrame({"lines": {
+    "looked at": f"{len(some):,}",
+    "condition met": f"{len(free):,}",
+    "same ids": f"{same:,}",
+    "random characters come back": "✓" if back else "✗"}})
+
+# %% tags=["remove-cell"]
 record(free=len(free), same=same)
-pd.DataFrame({"줄 | lines": {
-    "살펴본 줄 | looked at": f"{len(some):,}",
-    "조건에 맞는 줄 | condition met": f"{len(free):,}",
-    "같은 번호 | same ids": f"{same:,}",
-    "무작위 글자가 되돌아옴 | random characters come back": "✓" if back else "✗"}})
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-strips -->
@@ -579,11 +865,11 @@ letters_only = [r for r in rules if r.old.decode(errors="replace")
                 .strip().isalpha()]
 longest = sorted(letters_only, key=lambda r: -len(r.old))[:10]
 pd.DataFrame([{
-    "번호 | id": r.id, "내놓은 조각 | given up": shown_piece(r.old),
-    "지금 | now": " · ".join(after.decode([i]) for i in
+    "id": r.id, "given up": shown_piece(r.old),
+    "now": " · ".join(after.decode([i]) for i in
                            after.encode(r.old.decode()).ids),
-    "들인 조각 | taken in": shown_piece(r.new)} for r in longest]
-).set_index("번호 | id")
+    "taken in": shown_piece(r.new)} for r in longest]
+).set_index("id")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-shakespeare -->
@@ -606,12 +892,14 @@ bard = select_pieces(unigram, count_words(unigram, rest),
                      least=max(cfg.least // 2, 3), seed=seed, bar=False)
 scene = remap_tokenizer(unigram, bard.rules)
 old, new = lengths(teachers["SmolLM2"], aside), lengths(scene, aside)
-record(bard_new=len(bard.rules), bard_longer=int((new > old).sum()),
-       bard_saved=f"{100 * (1 - new.sum() / old.sum()):.2f}")
 first = [shown_piece(rule.new) for rule in bard.rules
          if rule.new not in bard.missing]
 for k in range(0, 20, 4):
     print(", ".join(first[k:k + 4]))
+
+# %% tags=["remove-cell"]
+record(bard_new=len(bard.rules), bard_longer=int((new > old).sum()),
+       bard_saved=f"{100 * (1 - new.sum() / old.sum()):.2f}")
 
 # %% [markdown] tags=["lang-ko"]
 # 위는 들인 조각 가운데 앞의 것들입니다. 새 조각 ⟨bard_new⟩개로 떼어 둔 희곡(대사 스무 토막에 하나)의 토큰이 ⟨bard_saved⟩% 줄고, 대사 가운데 길어진 것은 ⟨bard_longer⟩개입니다. 영어 낱말은 이미 대부분 한 토큰이고, 위에 보이듯 남은 몫은 인물의 이름에 많습니다. 어휘가 맞지 않는 글일수록 재할당으로 얻는 것이 많습니다.
