@@ -134,10 +134,10 @@ def as_matrix(table: pd.DataFrame, head: int = 0, **where: Any) -> pd.DataFrame:
         if value not in (known := table[column].unique().tolist()):
             raise ValueError(f"{column} {value!r} is not there; use one of "
                              f"{', '.join(map(str, known[:20]))}.")
-        table = table[table[column] == value]
+        table = table.loc[table[column] == value]
     for column in ("attention", "step"):
         if column in table and len(table):
-            table = table[table[column] == table[column].iloc[-1]]
+            table = table.loc[table[column] == table[column].iloc[-1]]
     labels = [table.drop_duplicates(side).sort_values(side)[f"{side}_token"].tolist()
               for side in ("query", "key")]
     matrix = table.pivot(index="query", columns="key", values="weight")
@@ -226,16 +226,15 @@ class Snapshots:
         self.row, self.loss = row, loss
         self.steps: list[int] = []
         self._tables: dict[str, list[pd.DataFrame]] = {}
-        self._weights: list[dict[str, tuple[dict, Tensor]]] = []
+        self._weights: list[dict[str, Tensor]] = []
         self._before: Record | None = None
 
     def __call__(self, step: Any, model: nn.Module | None = None) -> None:
         """Take a snapshot if it is time for one."""
         number = getattr(step, "step", step)
-        model = step.model if model is None else model
         last = number == getattr(step, "steps", None)
         if number % self.every == 0 or last:
-            self.take(number, model)
+            self.take(number, step.model if model is None else model)
 
     def take(self, step: int, model: nn.Module) -> None:
         """Take a snapshot now."""

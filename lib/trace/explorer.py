@@ -214,8 +214,8 @@ def head_summary(weights: Float[Tensor, "query key"]) -> tuple[float, float, flo
     if not len(rows):
         return 1.0, 0.0, 0.0
     before = weights.double().diagonal(-1)
-    means = rows[:, 0].mean(), before.mean(), row_entropy(rows).mean()
-    return tuple(mean.item() for mean in means)
+    return (rows[:, 0].mean().item(), before.mean().item(),
+            row_entropy(rows).mean().item())
 
 
 def _label(token: str) -> str:

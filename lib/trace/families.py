@@ -88,12 +88,13 @@ _LLAMA = Family(
 _QK_NORMS = {
     "attn.query_norm": "self_attn.q_norm", "attn.key_norm": "self_attn.k_norm",
 }
-_GEMMA = _LLAMA.block | {
+_GEMMA = {
+    **_LLAMA.block,
     "ln1_post": "post_attention_layernorm", "ln2": "pre_feedforward_layernorm",
     "ln2_post": "post_feedforward_layernorm",
 }
 _GEMMA3 = replace(
-    _LLAMA, block=_GEMMA | _QK_NORMS, rotary_by_type=True, heads_first=True
+    _LLAMA, block={**_GEMMA, **_QK_NORMS}, rotary_by_type=True, heads_first=True
 )
 
 _BERT = Family(
@@ -140,7 +141,7 @@ FAMILIES = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
-    "qwen3": replace(_LLAMA, block=_LLAMA.block | _QK_NORMS),
+    "qwen3": replace(_LLAMA, block={**_LLAMA.block, **_QK_NORMS}),
     "gemma": _LLAMA,
     "gemma2": replace(_LLAMA, block=_GEMMA, softcap="attn_logit_softcapping"),
     "gemma3_text": _GEMMA3,

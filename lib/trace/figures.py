@@ -6,6 +6,7 @@ thing changes over training.
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ def place_of(row: pd.Series) -> str:
     >>> place_of(pd.Series({"stack": "decoder", "kind": "cross", "layer": 2}))
     'cross-attention, layer 2'
     """
-    return f"{sort_of(row['stack'], row['kind'])}, layer {row['layer']}"
+    return f"{sort_of(row.at['stack'], row.at['kind'])}, layer {row.at['layer']}"
 
 
 def sort_of(stack: str, kind: str) -> str:
@@ -97,7 +98,12 @@ def sort_of(stack: str, kind: str) -> str:
 def sorts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Take a table apart by sort of attention, in the order of the table."""
     groups = table.groupby(["stack", "kind"], sort=False)
-    return [(sort_of(*key), group) for key, group in groups]
+    return [(sort_of(*cast(tuple[str, str], key)), group) for key, group in groups]
+
+
+def means(table: pd.DataFrame, over: str, value: str) -> pd.Series:
+    """Means of one column of a table, by another."""
+    return cast(pd.Series, table.groupby(over)[value].mean())
 
 
 def _grid(rows: int, columns: int, width: float, height: float):
@@ -110,17 +116,19 @@ def _note(figure: Figure, note: str) -> None:
         figure.supxlabel(note, fontsize=8, color=MUTED)
 
 
-def _lines(axis: Axes, table: pd.DataFrame, over: str, value: str, **style) -> None:
+def _lines(
+    axis: Axes, table: pd.DataFrame, over: str, value: str, **style: Any
+) -> None:
     """A line of means; over layers with a band from the lowest head to the highest,
     over training with a faint line for each layer."""
     style = {"color": COLOURS["attention"]} | style
-    mean = table.groupby(over)[value].mean()
+    mean = means(table, over, value)
     if over == "step":
         for _, layer in table.groupby("layer"):
-            one = layer.groupby(over)[value].mean()
+            one = means(layer, over, value)
             axis.plot(one.index, one, color=style["color"], linewidth=0.7, alpha=0.5)
     else:
-        ends = table.groupby(over)[value].agg(["min", "max"])
+        ends = cast(pd.DataFrame, table.groupby(over)[value].agg(["min", "max"]))
         axis.fill_between(ends.index, ends["min"].to_numpy(float),
                           ends["max"].to_numpy(float), color=style["color"],
                           alpha=0.12, linewidth=0)
@@ -146,14 +154,14 @@ def qkv_figure(table: pd.DataFrame) -> Figure:
         From `qkv_table`, or `Snapshots.qkv`.
     """
     over = "step" if "step" in table else "layer"
-    found = [name for name in MEASURES if table[name].notna().any()]
+    found = [name for name in MEASURES if table.loc[:, name].notna().any()]
     groups = sorts(table)
     figure, axes = _grid(len(groups), len(found), 2.4 * len(found),
                          0.6 + 2.1 * len(groups))
     for row, (sort, group) in zip(axes, groups, strict=True):
         for axis, name in zip(row, found, strict=True):
             for part in "qkv":
-                own = group[group["part"] == part].dropna(subset=[name])
+                own = group.loc[group["part"] == part].dropna(subset=[name])
                 if len(own):
                     _lines(axis, own, over, name, color=PARTS[part],
                            label=part.upper())
@@ -191,18 +199,18 @@ def attention_figure(
     if attention not in known:
         raise ValueError(f"attention {attention!r} is not in the table; use one of "
                          f"{', '.join(known)}.")
-    table = table[table["attention"] == attention]
+    table = table.loc[table["attention"] == attention]
     heads = _chosen(table, heads, "step" in table)
     if "step" in table:
         every = table["step"].unique()
         picked = every[np.linspace(0, len(every) - 1, min(steps, len(every))).round()
                        .astype(int)]
-        maps = [[(f"head {head} · step {step}", table[
+        maps = [[(f"head {head} · step {step}", table.loc[
             (table["head"] == head) & (table["step"] == step)])
             for step in dict.fromkeys(picked.tolist())] for head in heads]
     else:
         across = 3 if len(heads) in (3, 5, 6, 9) else min(4, len(heads))
-        flat = [(f"head {head}", table[table["head"] == head]) for head in heads]
+        flat = [(f"head {head}", table.loc[table["head"] == head]) for head in heads]
         maps = [flat[i : i + across] for i in range(0, len(flat), across)]
     side = 1.7 if "step" in table else 7.2 / len(maps[0])
     # long labels on two sides need room, once
@@ -244,11 +252,12 @@ def _map(axis: Axes, title: str, table: pd.DataFrame, left: bool, below: bool) -
         places = table.drop_duplicates(side).sort_values(side)
         labels, note = readable(places[f"{side}_token"].tolist())
         found[note] = True
-        ticks = {"ticks": []}
+        ticks: dict[str, Any] = {"ticks": []}
         if shown:
             ticks = {"ticks": range(len(labels)), "labels": labels, "fontsize": size}
+            ticks |= {"rotation": 90} if side == "key" else {}
         if side == "key":
-            axis.set_xticks(**ticks, **({"rotation": 90} if shown else {}))
+            axis.set_xticks(**ticks)
         else:
             axis.set_yticks(**ticks)
     return max(found, key=len)
@@ -273,7 +282,7 @@ def feed_forward_figure(table: pd.DataFrame) -> Figure:
     for row, (stack, group) in zip(axes, groups, strict=True):
         for axis, (name, title) in zip(row, panels.items(), strict=True):
             for part in ("pre", "post"):
-                own = group[group["part"] == part]
+                own = group.loc[group["part"] == part]
                 # a wide line below a narrow one: they may be the same
                 _lines(axis, own, over, name, color=PARTS[part], label=part,
                        linewidth=4 if part == "pre" else 1.6)
@@ -307,7 +316,7 @@ def gradient_figure(table: pd.DataFrame, value: str = "ratio") -> Figure:
     styles = ["-", "--", ":"]
     for axis, (stack, group) in zip(axes[0], groups, strict=True):
         for place, kind in enumerate(kinds):
-            line = group[group["kind"] == kind].groupby(over)[value].mean()
+            line = means(group.loc[group["kind"] == kind], over, value)
             if len(line):
                 axis.plot(line.index, line, label=kind, marker="o", markersize=3,
                           color=list(COLOURS.values())[place % len(COLOURS)],

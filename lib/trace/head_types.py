@@ -201,7 +201,8 @@ def word_places(
                 owner[letter] = place
     labels, places = [], []
     for token, (start, end) in enumerate(offsets):
-        inside = [owner[i] for i in range(start, end) if owner[i] is not None]
+        inside = [place for i in range(start, end)
+                  if (place := owner[i]) is not None]
         places.append(inside[0] if inside else -token - 1)
         labels.append(words[inside[0]] if inside else -token - 1)
     return labels, places

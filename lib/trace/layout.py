@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from torch import nn
 
+from lib.attention.dot_product import MultiHeadAttention
 from lib.attention.layers import ACTIVATIONS
 from lib.trace.families import FAMILIES, OURS, Family
 
@@ -13,13 +15,14 @@ from lib.trace.families import FAMILIES, OURS, Family
 class Block:
     """One block: the name in front of its tensors, itself, and its parts by name.
 
-    The flags are those of `Family`; `softcap` is the cap, `rotary` the name in front
+    A part is a module, or a function where the activation is one. The flags are those
+    of `Family`; `softcap` is the cap, `rotary` the name in front
     of `cos` and `sin`.
     """
 
     name: str
     module: nn.Module
-    parts: Mapping[str, nn.Module]
+    parts: Mapping[str, Any]
     norm_first: bool
     parallel: bool = False
     softcap: float | None = None
@@ -54,8 +57,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     >>> unwrap(nn.DataParallel(inner)) is inner
     True
     """
-    while isinstance(getattr(model, "module", None), nn.Module):
-        model = model.module
+    while isinstance(inner := getattr(model, "module", None), nn.Module):
+        model = inner
     return model
 
 
@@ -110,7 +113,7 @@ def _family(model: nn.Module) -> tuple[Family, nn.Module]:
             "a GPT-2 with reorder_and_upcast_attn computes its attention in another "
             "order and cannot be traced; load it with reorder_and_upcast_attn=False."
         )
-    return FAMILIES[name], getattr(model, model.base_model_prefix, model)
+    return FAMILIES[name], getattr(model, cast(str, model.base_model_prefix), model)
 
 
 def _block(family: Family, name: str, module: nn.Module) -> Block:
@@ -124,7 +127,7 @@ def _block(family: Family, name: str, module: nn.Module) -> Block:
     kind = f".{attention.layer_type}" if family.rotary_by_type else ""
     return Block(
         name, module, parts,
-        norm_first=module.norm_first if first is None else first,
+        norm_first=cast(bool, module.norm_first) if first is None else first,
         parallel=bool(family.parallel) and getattr(module, family.parallel),
         softcap=getattr(attention, family.softcap) if family.softcap else None,
         position_bias=family.position_bias,
@@ -133,7 +136,7 @@ def _block(family: Family, name: str, module: nn.Module) -> Block:
     )
 
 
-def _first(module: nn.Module, paths: str | tuple[str, ...]):
+def _first(module: nn.Module, paths: str | tuple[str, ...]) -> Any:
     """The part at the first of the paths that is there."""
     for path in (paths,) if isinstance(paths, str) else paths:
         if (found := _at(module, path)) is not None:
@@ -141,7 +144,7 @@ def _first(module: nn.Module, paths: str | tuple[str, ...]):
     return None
 
 
-def _at(module: nn.Module | None, path: str):
+def _at(module: Any, path: str) -> Any:
     for part in path.split(".") if path else ():
         if part == "-1":  # the last of a list
             part = str(len(module) - 1)
@@ -160,11 +163,9 @@ def join(*parts: str) -> str:
 
 def heads_of(attention: nn.Module) -> tuple[int, int]:
     """Size of a head, and how many query heads share one key/value head."""
-    for name in ("head_dim", "attention_head_size", "d_head", "head_size",
-                 "key_value_proj_dim"):
-        if (d_head := getattr(attention, name, None)) is not None:
-            break
-    groups = getattr(attention, "num_key_value_groups", None)
-    if groups is None and hasattr(attention, "n_kv_heads"):
-        groups = attention.n_heads // attention.n_kv_heads
-    return d_head, groups or 1
+    if isinstance(attention, MultiHeadAttention):
+        return attention.d_head, attention.n_heads // attention.n_kv_heads
+    sizes = (getattr(attention, name, None) for name in (
+        "head_dim", "attention_head_size", "head_size", "key_value_proj_dim"))
+    d_head = next(size for size in sizes if size is not None)
+    return d_head, getattr(attention, "num_key_value_groups", None) or 1

@@ -8,7 +8,7 @@ be moved in any order.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lib.page.figures import COLOURS
-from lib.trace.figures import MEASURES, PARTS, place_of, sorts
+from lib.trace.figures import MEASURES, PARTS, means, place_of, sorts
 
 #: From nothing, where the page shows through, to the colour of attention.
 WEIGHTS = [[0, "rgba(65,105,225,0)"], [1, "rgba(65,105,225,1)"]]
@@ -58,7 +58,7 @@ def _menu(choices: Mapping[str, tuple[list[bool], dict]]):
 
 
 def _range(values: pd.Series, log: bool) -> list[float]:
-    values = values[np.isfinite(values) & ((values > 0) | (not log))]
+    values = values.loc[np.isfinite(values) & ((values > 0) | (not log))]
     if not len(values):
         return [0, 1]
     low, high = values.min(), values.max()
@@ -79,7 +79,7 @@ def _lines(
              for label, own in panel.items()]
     table = pd.concat([own for *_, own in lines])
     measures = {name: title for name, title in measures.items()
-                if table[name].notna().any()}
+                if table.loc[:, name].notna().any()}
     steps = sorted(table["step"].unique().tolist()) if "step" in table else [None]
     figure = make_subplots(len(panels), 1, shared_xaxes=True, vertical_spacing=0.3 /
                            len(panels), subplot_titles=list(panels))
@@ -89,8 +89,8 @@ def _lines(
         for row, label, own in lines:
             layers = sorted(own["layer"].unique().tolist())
             for step in steps:
-                at = own if step is None else own[own["step"] == step]
-                mean = at.groupby("layer")[measure].mean().reindex(layers)
+                at = own if step is None else own.loc[own["step"] == step]
+                mean = means(at, "layer", measure).reindex(layers)
                 values[step].append(_numbers(mean))
             figure.add_scatter(
                 x=layers, y=values[steps[-1]][-1], name=label, legendgroup=label,
@@ -100,9 +100,9 @@ def _lines(
             named.add((measure, label))
     axes = ["yaxis" + str(row) * (row > 1) for row in range(1, len(panels) + 1)]
     choices = {}
-    for place, (measure, title) in enumerate(measures.items()):
-        seen = [index // len(lines) == place for index in range(len(figure.data))]
-        ends = _range(table[measure], log)
+    for measure, title in measures.items():
+        seen = [other == measure for other in measures for _ in lines]
+        ends = _range(table.loc[:, measure], log)
         choices[title] = seen, {f"{axis}.range": ends for axis in axes}
     # pixels: of all panels, of a title, of the legend on a phone
     plot, title, legend = 170 * len(panels), 22, 20 * math.ceil(len(styles) / 2)
@@ -113,9 +113,9 @@ def _lines(
                 "yanchor": "bottom", "tracegroupgap": 0},
         updatemenus=[_menu(choices) | {"pad": {"b": title + legend + 8}}],
     )
-    for note in figure.layout.annotations:  # the titles of the panels
-        note.update(font={"size": 12}, x=1, xanchor="right")
-    layers = table["layer"].nunique()
+    # the titles of the panels
+    figure.update_annotations(font={"size": 12}, x=1, xanchor="right")
+    layers = table.loc[:, "layer"].nunique()
     figure.update_xaxes(dtick=1 if layers < 16 else 5, zeroline=False)
     figure.update_xaxes(title={"text": "layer", "font": {"size": 12}}, row=len(panels))
     figure.update_yaxes(range=next(iter(choices.values()))[1]["yaxis.range"],
@@ -135,7 +135,7 @@ def qkv_plot(table: pd.DataFrame) -> go.Figure:
     table
         From `qkv_table`, or `Snapshots.qkv`. Means over heads.
     """
-    panels = {sort: {part.upper(): group[group["part"] == part] for part in "qkv"}
+    panels = {sort: {part.upper(): group.loc[group["part"] == part] for part in "qkv"}
               for sort, group in sorts(table)}
     styles = {part.upper(): {"line": {"color": PARTS[part]}} for part in "qkv"}
     return _lines(panels, styles, MEASURES)
@@ -173,10 +173,11 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
     for key, own in table.sort_values([*maps, over, "query", "key"]).groupby(
         [over, *maps], sort=True
     ):
+        stop, *places = cast(tuple, key)
         name = " · ".join(f"{part} {value}"
-                          for part, value in zip(maps, key[1:], strict=True))
+                          for part, value in zip(maps, places, strict=True))
         weights = own["weight"].to_numpy().reshape(shape).round(3)
-        matrices[key[0]][name] = weights.tolist()
+        matrices[stop][name] = weights.tolist()
     names = list(matrices[stops[0]])
     last = len(stops) - 1 if over == "step" else 0
     figure = go.Figure([
@@ -211,7 +212,7 @@ def feed_forward_plot(table: pd.DataFrame) -> go.Figure:
     """
     panels = {
         f"{stack} feed-forward".strip(): {
-            part: group[group["part"] == part] for part in ("pre", "post")
+            part: group.loc[group["part"] == part] for part in ("pre", "post")
         } for stack, group in table.groupby("stack", sort=False)
     }
     # a wide line below a narrow one: they may be the same
@@ -226,8 +227,8 @@ def gradient_plot(table: pd.DataFrame) -> go.Figure:
     table
         From `gradient_table`, or `Snapshots.gradients`.
     """
-    table = table[(table["parameter"] == "weight") & (table["gradient"] > 0)
-                  & ~table["kind"].str.match("ln|.*embed")]
+    table = table.loc[(table["parameter"] == "weight") & (table["gradient"] > 0)
+                      & ~table["kind"].str.match("ln|.*embed")]
     kinds = list(dict.fromkeys(table["kind"]))
     palette = list(COLOURS.values())
     styles = {
@@ -236,7 +237,9 @@ def gradient_plot(table: pd.DataFrame) -> go.Figure:
         for place, kind in enumerate(kinds)
     }
     panels = {
-        stack or "gradients": dict(list(group.groupby("kind", sort=False)))
+        str(stack) or "gradients": {
+            str(kind): own for kind, own in group.groupby("kind", sort=False)
+        }
         for stack, group in table.groupby("stack", sort=False)
     }
     return _lines(panels, styles, GRADIENTS, log=True)
@@ -270,7 +273,8 @@ def path_plot(table: pd.DataFrame) -> go.Figure:
     axes = {}
     for place, axis in enumerate("xyz"):
         part = f" ({share[place]:.0%})" if place < len(share) else ""
-        reach = [float(table[axis].min()), float(table[axis].max())]
+        values = table.loc[:, axis]
+        reach = [float(values.min()), float(values.max())]
         room = 0.08 * (reach[1] - reach[0]) or 1.0
         axes[f"{axis}axis"] = {"title": {"text": f"PC{place + 1}{part}"},
                                "range": [reach[0] - room, reach[1] + room],

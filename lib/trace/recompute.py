@@ -4,6 +4,8 @@ If the recomputed tensors equal the recorded ones, the trace holds everything th
 the layer computes with.
 """
 
+from typing import Any, cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -220,15 +222,17 @@ def recompute_attention(
             f"{type(model).__name__} of family {family!r} came; use "
             f"recompute(model, 'blocks.{layer}.attn', traced)."
         )
-    body = getattr(model, model.base_model_prefix, model)
+    llama = cast(Any, model)
+    body = getattr(llama, llama.base_model_prefix, llama)
     block = body.layers[layer]
-    attn, n_heads = block.self_attn, config.num_attention_heads
+    attn, config = block.self_attn, llama.config
+    n_heads, n_kv_heads = config.num_attention_heads, config.num_key_value_heads
     norm, x = block.input_layernorm, resid_pre.to(single)
     size = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)
     ln1 = norm.weight * (x * size).to(resid_pre.dtype)
     q = split_heads(attn.q_proj(ln1), n_heads)
-    k = split_heads(attn.k_proj(ln1), config.num_key_value_heads)
-    v = split_heads(attn.v_proj(ln1), config.num_key_value_heads)
+    k = split_heads(attn.k_proj(ln1), n_kv_heads)
+    v = split_heads(attn.v_proj(ln1), n_kv_heads)
     places = torch.arange(x.shape[1], device=x.device)
     rotary = body.rotary_emb
     rotary(x, places[None])  # some frequencies go by the length of the text
@@ -240,7 +244,9 @@ def recompute_attention(
     weights = masked_softmax(logits.to(single), mask).to(logits.dtype)
     z = weights @ repeat_kv(v, n_heads)
     by_head = attn.o_proj.weight.view(-1, n_heads, q.shape[-1])
-    written = sum(z[:, h] @ by_head[:, h].T for h in range(n_heads))
+    written = cast(
+        Tensor, sum(z[:, h] @ by_head[:, h].T for h in range(n_heads))
+    )
     if attn.o_proj.bias is not None:
         written = written + attn.o_proj.bias
     return {

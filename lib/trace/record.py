@@ -127,7 +127,7 @@ class Record(Mapping[str, Tensor]):
                     f"what fits it, and {self.near(name)}.")
         place = re.fullmatch(r"(?:(\w+)\.)?blocks\.(\d+)\..*", name)
         blocks = self.blocks.get(place[1] or "") if place else None
-        if blocks and int(place[2]) >= len(blocks):
+        if place and blocks and int(place[2]) >= len(blocks):
             return (f"{name!r} was not recorded: layer {place[2]} is not there; use a "
                     f"layer from 0 to {len(blocks) - 1}.")
         return (f"{name!r} was not recorded: the model computed nothing of this name; "

@@ -54,6 +54,7 @@ which looks at the calls of `matmul` and `softmax` and changes none of their val
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -137,9 +138,8 @@ class trace:
         self._between.__exit__(kind, *error)
         self._detach_all()
         if kind is None and record.computed and not record:
-            raise ValueError(
-                f"no tensor fits names={self.names!r}; {record.near(*self.names)}."
-            )
+            near = record.near(*self.names or ())
+            raise ValueError(f"no tensor fits names={self.names!r}; {near}.")
 
     @property
     def _linked(self) -> bool:
@@ -154,10 +154,11 @@ class trace:
                 module.form = "reference"
         if not hasattr(self.model, "set_attn_implementation"):
             return
-        form = self.model.config._attn_implementation
+        model = cast(Any, self.model)  # of transformers
+        form = model.config._attn_implementation
         if form != "eager":
-            self._own_forms.append((self.model, form))
-            self.model.set_attn_implementation("eager")
+            self._own_forms.append((model, form))
+            model.set_attn_implementation("eager")
 
     def _detach_all(self) -> None:
         for handle in self._handles:
@@ -231,7 +232,7 @@ class trace:
     def _on_input(self, module: nn.Module, name: str) -> None:
         def hook(_: nn.Module, args: tuple, kwargs: dict) -> None:
             x = args[0] if args else kwargs.get("hidden_states", kwargs.get("x"))
-            self._keep(name, x)
+            self._keep(name, cast(Tensor, x))
 
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
@@ -270,7 +271,7 @@ class trace:
                 self._keep(f"{block.rotary}.sin", angles[1])
             self._between.open(name, groups, rotated=angles is not None)
 
-        def end(_: nn.Module, args: tuple, output: object) -> None:
+        def end(_: nn.Module, args: tuple, output: Any) -> None:
             self._between.close()
             if block.position_bias and kind == "attn" and output is not None:
                 self._keep(f"{name}.position_bias", output[1])

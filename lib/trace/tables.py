@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lib.attention.dot_product import row_entropy
 from lib.trace.layout import join
-from lib.trace.record import Record
+from lib.trace.record import Record, Trace
 
 Tokens = Sequence[str] | Mapping[str, Sequence[str]] | None
 
@@ -138,8 +138,8 @@ def qkv_table(
         sides = _sides(tokens, at, queries, keys)
         for part, n in zip("qkv", (len(sides[0]), *[len(sides[1])] * 2), strict=True):
             x = traced[f"{name}.{part}"][row, :, :n]
-            old = before and before[f"{name}.{part}"][row, :, :n]
-            found = vector_statistics(x, None if before is None else old)
+            old = None if before is None else before[f"{name}.{part}"][row, :, :n]
+            found = vector_statistics(x, old)
             rows += [at | {"part": part, "head": head}
                      | {key: value[head] for key, value in found.items()}
                      for head in range(len(x))]
@@ -150,7 +150,7 @@ def qkv_table(
 
 
 def attention_table(
-    traced: Record, tokens: Tokens = None, row: int = 0, names: str | Sequence[str] = ()
+    traced: Trace, tokens: Tokens = None, row: int = 0, names: str | Sequence[str] = ()
 ) -> pd.DataFrame:
     """Every weight of every head between two tokens.
 
@@ -187,8 +187,8 @@ def weights_table(
         [range(heads), range(n), range(m)], names=["head", "query", "key"]
     )
     table = places.to_frame(index=False)
-    table["query_token"] = table["query"].map(dict(enumerate(queries)))
-    table["key_token"] = table["key"].map(dict(enumerate(keys)))
+    table["query_token"] = table.loc[:, "query"].map(dict(enumerate(queries)))
+    table["key_token"] = table.loc[:, "key"].map(dict(enumerate(keys)))
     table["weight"] = weights.flatten().double().numpy()
     for place, (column, value) in enumerate(at.items()):
         table.insert(place, column, value)
