@@ -110,6 +110,8 @@ source[1, 5:] = target[1, 4:] = config.pad
 
 with torch.no_grad(), trace(model) as traced:
     logits = model(source, target)
+
+# %% tags=["remove-cell"]
 record(n_recorded=len(traced), n_layers=n_layers, d_model=d_model,
        n_heads=n_heads, d_ff=d_ff, vocab=vocab)
 
@@ -257,10 +259,11 @@ def norm_gaps(dtype):
 
 gaps = {str(t).split(".")[1]: norm_gaps(t)
         for t in (torch.float32, torch.float64)}
+pd.DataFrame(gaps, index=["the formula", "by d − 1"]).map("{:.1e}".format)
+
+# %% tags=["remove-cell"]
 record(norm_gap_32=gaps["float32"][0], norm_gap_64=gaps["float64"][0],
        norm_wrong_64=gaps["float64"][1])
-pd.DataFrame(gaps, index=["식 | the formula", "d − 1로 나눔 | by d − 1"]
-             ).map("{:.1e}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # 식과의 차이는 float32에서 ⟨norm_gap_32⟩, float64에서 ⟨norm_gap_64⟩입니다. 정밀도를 높이자 함께 줄었으니 반올림입니다. $d - 1$로 나눈 쪽은 float64에서도 ⟨norm_wrong_64⟩만큼 다릅니다. 이것은 계산이 다른 것입니다.
@@ -300,10 +303,11 @@ def feed_forward_gaps(dtype):
 
 gaps = {str(t).split(".")[1]: feed_forward_gaps(t)
         for t in (torch.float32, torch.float64)}
+pd.DataFrame(gaps, index=["the formula", "one by one"]).map("{:.1e}".format)
+
+# %% tags=["remove-cell"]
 record(ff_gap_32=gaps["float32"][0], ff_alone_32=gaps["float32"][1],
        ff_alone_64=gaps["float64"][1])
-pd.DataFrame(gaps, index=["식 | the formula", "한 토큰씩 | one by one"]
-             ).map("{:.1e}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # 한 토큰씩 넣은 것과의 차이는 float32에서 ⟨ff_alone_32⟩, float64에서 ⟨ff_alone_64⟩입니다. 함께 줄었으니 반올림이고, 피드포워드는 옆의 토큰을 보지 않습니다.
@@ -377,8 +381,10 @@ for axis, (title, part, across, up) in zip(axes, panels, strict=True):
     axis.title.set_fontsize(9)
 axes[2].set_xscale("log", base=2)
 axes[0].legend()
-show(figure, table=deepest.pivot(index="layer", columns="order",
-                                 values=["size", "gradient"]))
+table = deepest.pivot(index="layer", columns="order",
+                      values=["size", "gradient"])
+table.columns = [", ".join(pair) for pair in table.columns]
+show(figure, table=table)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 왼쪽과 가운데: 가장 깊은 모델의 층마다 스트림의 크기와 $W_2$가 받은 기울기. 오른쪽: 깊이를 바꾸었을 때 마지막 층의 기울기. 주황이 논문의 순서(post), 파랑이 먼저 정규화하는 순서(pre)입니다.
@@ -549,6 +555,8 @@ def transformer(model, source, target, pad=0):
 
 with torch.no_grad():
     ours = transformer(model, source, target)
+
+# %% tags=["remove-cell"]
 record(whole_gap=(ours - model(source, target)).abs().max(),
        whole_largest=ours.abs().max())
 
@@ -569,12 +577,13 @@ with torch.no_grad():
     unmasked = transformer(model, source, target, pad=-1)[1, :4]
 pad_gap = (batched - alone).abs().max().item()
 bare_gap = (unmasked - alone).abs().max().item()
-record(pad_gap=pad_gap, bare_gap=bare_gap, alone_std=alone.std())
 pd.DataFrame({
-    "마스크를 씌움 | masked": [f"{pad_gap:.1e}"],
-    "씌우지 않음 | not masked": [f"{bare_gap:.1e}"],
-    "로짓의 표준편차 | std of the logits": [f"{alone.std():.2f}"]},
-    index=["혼자일 때와의 차이 | difference from alone"])
+    "masked": [f"{pad_gap:.1e}"], "not masked": [f"{bare_gap:.1e}"],
+    "std of the logits": [f"{alone.std():.2f}"]},
+    index=["difference from alone"])
+
+# %% tags=["remove-cell"]
+record(pad_gap=pad_gap, bare_gap=bare_gap, alone_std=alone.std())
 
 # %% [markdown] tags=["lang-ko"]
 # 마스크를 씌우면 차이가 ⟨pad_gap⟩입니다. 씌우지 않으면 ⟨bare_gap⟩까지 벌어집니다. 빈자리의 임베딩을 낱말처럼 읽은 탓입니다.
@@ -695,14 +704,15 @@ def compare(dtype):
 # %%
 in_32, in_64 = compare(torch.float32), compare(torch.float64)
 rows = {name: [*in_32[name], *in_64[name]] for name in in_32}
+pd.DataFrame(rows, index=[
+    "output, float32", "gradients, float32",
+    "output, float64", "gradients, float64"]).T.map("{:.1e}".format)
+
+# %% tags=["remove-cell"]
 record(out_32=max(row[0] for row in rows.values()),
        back_32=max(row[1] for row in rows.values()),
        out_64=max(row[2] for row in rows.values()),
        back_64=max(row[3] for row in rows.values()))
-pd.DataFrame(rows, index=[
-    "출력, float32 | output, float32", "기울기, float32 | gradients, float32",
-    "출력, float64 | output, float64", "기울기, float64 | gradients, float64"
-]).T.map("{:.1e}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # 출력의 가장 큰 차이는 float32에서 ⟨out_32⟩, float64에서 ⟨out_64⟩입니다. 0이면 마지막 비트까지 같다는 뜻입니다. 기울기의 가장 큰 차이는 float32의 ⟨back_32⟩에서 float64의 ⟨back_64⟩까지 줄어듭니다. 더하는 순서가 다를 뿐, 같은 계산입니다.
@@ -731,10 +741,12 @@ def extra_norm(trained):
 
 # %%
 extra_start, extra_trained = extra_norm(False), extra_norm(True)
+pd.DataFrame({"at the start": [f"{extra_start:.1e}"],
+              "with other gains": [f"{extra_trained:.1e}"]},
+             index=["what the last norms change"])
+
+# %% tags=["remove-cell"]
 record(extra_start=extra_start, extra_trained=extra_trained)
-pd.DataFrame({"처음 | at the start": [f"{extra_start:.1e}"],
-              "배율이 달라진 뒤 | with other gains": [f"{extra_trained:.1e}"]},
-             index=["끝의 정규화가 바꾸는 값 | what the last norms change"])
 
 # %% [markdown] tags=["lang-ko"]
 # 학습하기 전에는 ⟨extra_start⟩이지만, 배율과 더하는 값에 표준편차 0.3의 난수를 더하면 ⟨extra_trained⟩까지 벌어집니다. 파이토치의 `nn.Transformer`로 학습한 모델을 논문의 식에 옮겨 담으면 이만큼 틀릴 수 있다는 뜻입니다.
@@ -789,9 +801,8 @@ for name, changed, paper in TABLE_3:
     rows.append([name, paper, round(ours, 1), round(ours - paper, 1),
                  round(low), round(high)])
 counted = pd.DataFrame(rows, columns=[
-    "모델 | model", "논문 | paper (10⁶)", "셈 | counted (10⁶)",
-    "차이 | difference", "어휘, 적어도 | vocabulary, from",
-    "어휘, 많아도 | to"]).set_index("모델 | model")
+    "model", "paper (10⁶)", "counted (10⁶)", "difference",
+    "vocabulary, from", "to"]).set_index("model")
 with torch.device("meta"):  # shapes only, no numbers
     base = Transformer(TransformerConfig(37_000, 512, 8, 6, 2048)).eval()
     big = Transformer(TransformerConfig(37_000, 1024, 16, 6, 4096))
@@ -863,6 +874,8 @@ def counted_operations(model, work):
 # %%
 ids = torch.ones(1, 64, dtype=torch.long, device="meta")
 by_counter = counted_operations(base, lambda: base(ids, ids))
+
+# %% tags=["remove-cell"]
 record(flops_counter=by_counter / 1e9,
        flops_gap=by_counter - sum(operations(64).values()))
 
@@ -1038,6 +1051,8 @@ answer = answer[:, :cfg.written]
 with torch.no_grad():
     at_once = model.decode(answer, model.encode(long_source), long_source)
     kept = write(model, long_source, answer, "both")
+
+# %% tags=["remove-cell"]
 record(n_written=answer.shape[1], cache_gap=(at_once - kept).abs().max(),
        state_largest=at_once.abs().max())
 
@@ -1047,18 +1062,17 @@ text = torch.ones_like(answer, device="meta")
 with torch.device("meta"):
     one = Transformer(TransformerConfig(2, 512, 8, 1, 2048)).eval()
 ways = {
-    "한 번에(학습) | at once (training)":
+    "at once (training)":
         lambda: one.decode(text, one.encode(far), far),
-    "캐시 없이 | no cache": lambda: write(one, far, text),
-    "셀프 어텐션만 | self-attention only":
-        lambda: write(one, far, text, "self"),
-    "둘 다 | both": lambda: write(one, far, text, "both")}
+    "no cache": lambda: write(one, far, text),
+    "self-attention only": lambda: write(one, far, text, "self"),
+    "both": lambda: write(one, far, text, "both")}
 spent = {name: 6 * counted_operations(one, work)
          for name, work in ways.items()}
 at_least = min(spent.values())
 pd.DataFrame({
-    "연산(10⁹) | operations (10⁹)": [f"{n / 1e9:.2f}" for n in spent.values()],
-    "배 | times": [f"{n / at_least:.2f}" for n in spent.values()]},
+    "operations (10⁹)": [f"{n / 1e9:.2f}" for n in spent.values()],
+    "times": [f"{n / at_least:.2f}" for n in spent.values()]},
     index=list(spent))
 
 # %% tags=["remove-input"]
