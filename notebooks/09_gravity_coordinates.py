@@ -112,6 +112,9 @@ q, k = torch.randn(2, 6, 4, generator=draw, dtype=torch.float64)
 by_distance = -(q[:, None] - k[None]).square().sum(-1)
 by_dot = 2 * q @ k.T - k.square().sum(-1)
 same = by_distance.softmax(-1) - by_dot.softmax(-1)
+same.abs().max()
+
+# %% tags=["remove-cell"]
 record(distance_error=same.abs().max())
 
 # %% [markdown] tags=["lang-ko"]
@@ -127,7 +130,7 @@ record(distance_error=same.abs().max())
 #
 # $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C},\qquad w_{ij}\propto\frac{m_j}{r_{ij}^2+\varepsilon}$$
 #
-# 오른쪽 식이 역제곱 법칙(inverse-square law)입니다. $\varepsilon$은 두 점이 겹쳐도 힘이 끝없이 커지지 않게 하는 완화 상수입니다. 평면 위의 세 점, 곧 가벼운 a와 그 곁의 b, 멀지만 무거운 c로 계산해 봅니다.
+# 오른쪽 식이 역제곱 법칙(inverse-square law)입니다. $\varepsilon$은 두 점이 겹쳐도 힘이 끝없이 커지지 않게 하는 완화 상수입니다. 평면 위의 세 점, 곧 가벼운 a와 그 곁의 b, 멀지만 무거운 c로 계산해 봅니다. 소프트맥스가 지수를 취하므로 로짓은 $w$의 로그이면 됩니다. 곱하고 나누던 것이 더하고 빼는 것이 됩니다. 질량의 지수 $\beta$와 거리의 지수 $p$는 뒤에서 학습할 값이며, 여기서는 둘 다 1입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-three -->
 # ## Three tokens by hand
@@ -136,25 +139,59 @@ record(distance_error=same.abs().max())
 #
 # $$r_{ij}^2=\frac{\|z_i-z_j\|^2}{C},\qquad w_{ij}\propto\frac{m_j}{r_{ij}^2+\varepsilon}$$
 #
-# On the right stands the inverse-square law; the softening $\varepsilon$ keeps the force finite where two points meet. Take three points in a plane: a light one, a, with b beside it, and c, far away and heavy.
+# On the right stands the inverse-square law; the softening $\varepsilon$ keeps the force finite where two points meet. Take three points in a plane: a light one, a, with b beside it, and c, far away and heavy. The softmax takes exponentials, so the logit is the logarithm of $w$, and products become sums. The exponents $\beta$ of the mass and $p$ of the distance will be learned further on; here both are 1.
 
 # %%
-from lib.gravity.attention import newton, squared_distances
+def squared_distances(z):  # seq axes → query key
+    return (z[..., :, None, :] - z[..., None, :, :]).square().mean(-1)
 
+
+def newton(r2, mass, p, beta=1.0, eps=0.1):  # logits of that law
+    return beta * mass.log()[..., None, :] - p * (r2 + eps).log()
+
+# %%
 names = ["a", "b", "c"]
 z = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 3.0]])
 mass = torch.tensor([1.0, 1.0, 6.0])
 
 r2 = squared_distances(z)
-weights = newton(r2, mass, strength=1.0, beta=1.0, eps=0.1).softmax(-1)
-record(weight_ab=weights[0, 1], weight_ac=weights[0, 2])
+weights = newton(r2, mass, p=1.0).softmax(-1)
 pd.DataFrame(weights.numpy().round(3), index=[f"{n} →" for n in names],
              columns=names)
+
+# %% tags=["remove-cell"]
+record(weight_ab=weights[0, 1], weight_ac=weights[0, 2])
 
 # %% [markdown] tags=["lang-ko"]
 # 행이 쿼리, 열이 키입니다. a는 곁에 있는 b에 ⟨weight_ab⟩만큼, 멀리 있는 c에 ⟨weight_ac⟩만큼 가중치를 줍니다. 무게가 여섯 배라도 거리를 다 이기지는 못합니다. 거리는 대칭이지만 가중치는 대칭이 아닙니다. 당기는 쪽의 질량만 세고 행마다 합을 1로 맞추기 때문입니다.
 # %% [markdown] tags=["lang-en"]
 # Rows are queries, columns are keys. a gives ⟨weight_ab⟩ to its neighbour b and ⟨weight_ac⟩ to the distant c: six times the mass does not quite make up for the way. Distances are symmetric and the weights are not, since only the mass of the one that pulls counts and every row sums to one.
+
+# %% [markdown] tags=["lang-ko"]
+# `lib.gravity.attention`에도 두 함수가 있습니다. 거기서는 첫 절의 항등식으로 제곱을 풀어 계산합니다. 그러면 (쿼리, 키, 축) 크기의 표를 펼치지 않아도 됩니다. 식은 같고 더하는 순서만 다르니 차이는 반올림뿐이어야 합니다. 그런지 아닌지는 float64로 다시 계산해 보면 압니다. 반올림이라면 차이도 그만큼 작아집니다.
+# %% [markdown] tags=["lang-en"]
+# `lib.gravity.attention` has these two functions as well. There the square is multiplied out by the identity of the first section, which saves a table of the size (query, key, axis). The formula is the same and only the order of adding differs, so the difference should be rounding and nothing else. Computing once more in float64 tells: rounding shrinks with it.
+
+# %%
+from lib.gravity import attention as library
+
+some = torch.randn(20, 8, generator=draw, dtype=torch.float64)
+heavy = 0.1 + torch.rand(20, generator=draw, dtype=torch.float64)
+gaps = {}
+for kind in (torch.float32, torch.float64):
+    x, m = some.to(kind), heavy.to(kind)
+    ours = newton(squared_distances(x), m, p=1.5)
+    theirs = library.newton(library.squared_distances(x), m, 1.5)
+    gaps[kind] = (ours - theirs).abs().max().item()
+pd.DataFrame({"largest difference": gaps}).style.format("{:.1e}")
+
+# %% tags=["remove-cell"]
+record(kernel_gap_32=gaps[torch.float32], kernel_gap_64=gaps[torch.float64])
+
+# %% [markdown] tags=["lang-ko"]
+# 난수로 만든 스무 점에서 로짓의 차이는 float32에서 ⟨kernel_gap_32⟩, float64에서 ⟨kernel_gap_64⟩입니다. 정밀도를 따라 줄었으니 반올림입니다. 이 장에서는 앞으로도 이렇게 먼저 짓고, 그다음 나란히 놓습니다.
+# %% [markdown] tags=["lang-en"]
+# On twenty random points the logits differ by ⟨kernel_gap_32⟩ in float32 and ⟨kernel_gap_64⟩ in float64. It shrank with the precision, so it is rounding. This is how the chapter goes on: build first, then lay beside.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-exercise-newton -->
@@ -212,9 +249,16 @@ check_newton_weights(weights_solution)
 #
 # Each head learns its strength, $p$ or $\gamma$, and its mass exponent $\beta$. The thing to look at in the figure is the tail: how fast a kernel forgets what is far away is its character.
 
-# %% tags=["hide-input"]
-from lib.gravity.attention import gaussian, potential
+# %%
+def gaussian(r2, mass, gamma, beta=1.0):
+    return beta * mass.log()[..., None, :] - gamma * r2
 
+
+def potential(r2, mass, gamma, beta=0.0, eps=0.1, sign=1):
+    pair = mass[..., :, None] * mass[..., None, :]  # m_i m_j
+    return pair * (sign * gamma / (r2 + eps) + beta)
+
+# %% tags=["hide-input"]
 r = torch.linspace(0, 4, 81)
 one, table = torch.ones(81), (r**2).expand(81, 81)
 curves = {
@@ -285,17 +329,19 @@ one, table = torch.ones(7), ladder.expand(7, 7)
 strength = np.log(2)  # softplus(0), where the original starts
 sign_table = pd.DataFrame({
     "r²": ladder.numpy(),
-    "원본, 부호 −1 | original, sign −1": potential(
+    "original, sign −1": potential(
         table, one, strength, eps=1e-6, sign=-1)[0].softmax(-1),
-    "같은 식, 부호 +1 | same form, sign +1": potential(
+    "same form, sign +1": potential(
         table, one, strength, eps=1e-6)[0].softmax(-1),
     "newton, p = 1": newton(table, one, 1.0)[0].softmax(-1),
 })
+sign_table.round(4).style.hide(axis="index").format("{:g}")
+
+# %% tags=["remove-cell"]
 record("repel_near", sign_table.iloc[0, 1].item(), text="0")
 record("repel_far", sign_table.iloc[6, 1].item())
 record("attract_self", sign_table.iloc[0, 2].item())
 record("newton_self", sign_table.iloc[0, 3].item())
-sign_table.round(4).style.hide(axis="index").format("{:g}")
 
 # %% [markdown] tags=["lang-ko"]
 # 원본의 부호에서는 겹친 토큰($r^2=0$)의 가중치가 ⟨repel_near⟩이고, 가장 먼 토큰이 ⟨repel_far⟩만큼을 가져갑니다. 부호만 바꾸면 이번에는 겹친 토큰의 가중치가 ⟨attract_self⟩입니다. $10^{-6}$으로는 $1/r^2$이 막히지 않습니다. 모델에서 거리가 0인 토큰은 자기 자신이므로, 자기 자신만 보게 됩니다. 그러니 고칠 곳은 둘입니다. 부호를 바로잡아야 하고, 커널이 끝없이 커지지 않게 막아야 합니다. $\varepsilon=0.1$인 `newton`은 겹친 토큰에 ⟨newton_self⟩만큼만 주고 나머지를 다른 토큰들에 나눕니다.
@@ -352,6 +398,185 @@ twins = {
 recipe = Recipe(steps=cfg.steps, batch=cfg.batch, context=cfg.context,
                 learning_rate=cfg.learning_rate, warmup=cfg.steps // 12,
                 evaluation_windows=64)
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-layer -->
+# ### 중력 모델을 손으로 짓기
+#
+# 학습하기 전에 중력 모델의 속을 끝까지 써 봅니다. 먼저 토큰마다 붙는 것 둘입니다. 질량은 어휘의 항목마다 수 $\mu$ 하나, 좌표는 토큰과 위치의 임베딩(embedding)을 더해 정규화한 것입니다. $\mu$를 $\log(e-1)$에서 시작하므로 질량은 모두 1에서 출발합니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-layer -->
+# ### A gravity model by hand
+#
+# Before training, we write out a gravity model to its end. First the two things that every token carries. Its mass is one number $\mu$ for each entry of the vocabulary; its coordinates are the embeddings of token and position, added and normalized. Since $\mu$ starts at $\log(e-1)$, all masses start at 1.
+
+# %%
+import math
+
+from torch import nn
+from torch.nn.functional import cross_entropy, softplus
+
+
+class Masses(nn.Module):
+    def __init__(self, vocab):
+        super().__init__()
+        start = math.log(math.e - 1)  # softplus of it is 1
+        self.mu = nn.Parameter(torch.full((vocab,), start))
+
+    def forward(self, ids):
+        return softplus(self.mu[ids])  # batch seq
+
+
+# %%
+class Coordinates(nn.Module):
+    def __init__(self, vocab, context, d_coord):
+        super().__init__()
+        self.token = nn.Embedding(vocab, d_coord)
+        self.position = nn.Embedding(context, d_coord)
+        self.norm = nn.LayerNorm(d_coord)
+
+    def forward(self, ids):
+        position = self.position.weight[: ids.shape[1]]
+        return self.norm(self.token(ids) + position)  # batch seq d_coord
+
+# %% [markdown] tags=["lang-ko"]
+# 이제 어텐션입니다. `forward`를 위에서 아래로 읽으십시오. 헤드마다 좌표를 투영해 거리를 재고, 질량과 거리로 로짓을 내고, 미래를 가리고, 소프트맥스로 나누고, 값을 섞습니다. 세기 $p$는 $\mathrm{softplus}(\gamma)\sqrt{d_\text{head}}$, 질량의 지수 $\beta$도 softplus를 거치므로 둘 다 양수입니다.
+# %% [markdown] tags=["lang-en"]
+# Now attention. Read the lines of `forward` from top to bottom: each head projects the coordinates and measures distances, masses and distances give logits, the future is hidden, the softmax shares out, values are mixed. The strength $p$ is $\mathrm{softplus}(\gamma)\sqrt{d_\text{head}}$ and the mass exponent $\beta$ goes through a softplus as well, so both are positive.
+
+# %%
+def causal(n):  # query key: True where the key is not in the future
+    return torch.ones(n, n, dtype=torch.bool).tril()
+
+
+def heads(x, n):  # batch seq wide → batch head seq wide/n
+    return x.unflatten(-1, (n, -1)).transpose(1, 2)
+
+
+def each(x):  # one number a head, beside a table of query and key
+    return x[:, None, None]
+
+
+force = {"newton": newton, "gaussian": gaussian}[kernel]
+
+# %%
+class GravityAttention(nn.Module):
+    def __init__(self, d_model, n_heads, d_coord, axes):
+        super().__init__()
+        self.n_heads, self.d_head = n_heads, d_model // n_heads
+        self.place = nn.Linear(d_coord, n_heads * axes, bias=False)
+        self.value = nn.Linear(d_model, d_model, bias=False)
+        self.output = nn.Linear(d_model, d_model, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(n_heads))
+        self.beta = nn.Parameter(torch.zeros(n_heads))
+
+    def forward(self, x, z, mass):
+        z, n = heads(self.place(z), self.n_heads), x.shape[1]
+        p = softplus(self.gamma) * math.sqrt(self.d_head)
+        logits = force(squared_distances(z), mass[:, None],
+                       each(p), each(softplus(self.beta)))
+        weights = logits.masked_fill(~causal(n), -torch.inf).softmax(-1)
+        mixed = weights @ heads(self.value(x), self.n_heads)
+        return self.output(mixed.transpose(1, 2).flatten(2)), weights
+
+# %% [markdown] tags=["lang-ko"]
+# 어텐션을 둘러싼 블록은 내적 모델과 똑같습니다. 중력 모델다운 곳은 층 사이의 한 줄, 좌표가 어텐션 출력을 따라 움직이는 $z\leftarrow\mathrm{LN}(z+Wa)$입니다. 마지막 층 뒤에는 쓸 사람이 없으니 움직이지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# The block around attention is that of the dot-product model. What makes it a gravity model is one line between the layers, where the coordinates move with the attention output: $z\leftarrow\mathrm{LN}(z+Wa)$. After the last layer nobody would use them, so there they stay.
+
+# %%
+class Block(nn.Module):
+    def __init__(self, d_model, attention):
+        super().__init__()
+        self.before_attention = nn.LayerNorm(d_model)
+        self.attention = attention
+        self.before_feed_forward = nn.LayerNorm(d_model)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(d_model, 4 * d_model), nn.GELU(),
+            nn.Linear(4 * d_model, d_model))
+
+    def forward(self, x, z, mass):
+        a, _ = self.attention(self.before_attention(x), z, mass)
+        x = x + a
+        return x + self.feed_forward(self.before_feed_forward(x)), a
+
+# %%
+class GravityModel(nn.Module):
+    def __init__(self, vocab, context, d, n_layers, n_heads, d_coord, axes):
+        super().__init__()
+        self.token = nn.Embedding(vocab, d)
+        self.position = nn.Embedding(context, d)
+        self.masses = Masses(vocab)
+        self.coordinates = Coordinates(vocab, context, d_coord)
+        self.blocks = nn.ModuleList(Block(d, GravityAttention(
+            d, n_heads, d_coord, axes)) for _ in range(n_layers))
+        self.move = nn.ModuleList(nn.Linear(d, d_coord, bias=False)
+                                  for _ in range(n_layers - 1))
+        self.move_norm = nn.ModuleList(nn.LayerNorm(d_coord)
+                                       for _ in range(n_layers - 1))
+        self.norm = nn.LayerNorm(d)
+        self.head = nn.Linear(d, vocab, bias=False)
+
+    def forward(self, ids):
+        x = self.token(ids) + self.position.weight[: ids.shape[1]]
+        return self.head(self.norm(travel(self, x, ids)))
+
+
+# %%
+def travel(model, x, ids):  # through all layers
+    mass, z = model.masses(ids), model.coordinates(ids)
+    for i, block in enumerate(model.blocks):
+        x, a = block(x, z, mass)
+        if i < len(model.move):
+            z = model.move_norm[i](z + model.move[i](a))
+    return x
+
+# %% [markdown] tags=["lang-ko"]
+# `lib.gravity.model`이 만든 모델의 가중치를 이름 그대로 옮겨 담고, 검증 글의 첫 글자들을 읽혀 로짓을 나란히 놓습니다. 그쪽은 컷오프에 쓸 반지름을 층마다 더 가지고 있을 뿐입니다.
+# %% [markdown] tags=["lang-en"]
+# Copy the weights of a model that `lib.gravity.model` made, name by name, let both read the first characters of the validation text, and lay the logits side by side. That model has one thing more in each layer, the radii for a cutoff.
+
+# %%
+def by_hand(model):  # the same weights in our own modules
+    attention = model.blocks[0].attention
+    axes = attention.place.out_features // cfg.n_heads
+    ours = GravityModel(len(chars), cfg.context, cfg.d_model, cfg.n_layers,
+                        cfg.n_heads, cfg.d_coord, axes)
+    names = ours.load_state_dict(model.state_dict(), strict=False)
+    return ours.eval(), names.missing_keys, names.unexpected_keys
+
+
+sample = valid_ids[: cfg.context][None]
+theirs = build(gravity, seed).eval()
+ours, missing, left = by_hand(theirs)
+with torch.no_grad():
+    layer_gap = (ours(sample) - theirs(sample)).abs().max().item()
+    exact_gap = (ours.double()(sample) - theirs.double()(sample)
+                 ).abs().max().item()
+pd.Series({"float32": layer_gap, "float64": exact_gap}).to_frame(
+    "largest difference").style.format("{:.1e}")
+
+# %% tags=["remove-cell"]
+if missing or not all(name.endswith("rho") for name in left):
+    raise RuntimeError(f"weights differ: {missing}, {left}")
+record(layer_gap=layer_gap, exact_gap=exact_gap,
+       n_copied=len(ours.state_dict()))
+
+# %% [markdown] tags=["lang-ko"]
+# 가중치 텐서 ⟨n_copied⟩개를 옮겼고, 로짓은 float32에서 ⟨layer_gap⟩, float64에서 ⟨exact_gap⟩만큼 다릅니다. 위의 셀들이 이 모델의 전부라는 뜻입니다. 학습은 `lib`의 모델로 합니다. 같은 계산을 더 빠르게 하기 때문입니다. 학습을 마친 모델도 [나중에](#gravity-space) 다시 나란히 놓아 봅니다.
+# %% [markdown] tags=["lang-en"]
+# ⟨n_copied⟩ weight tensors were copied; the logits differ by ⟨layer_gap⟩ in float32 and by ⟨exact_gap⟩ in float64. So the cells above are all there is to this model. For training we take that of `lib`, which does the same faster. The trained one is laid beside ours again [later](#gravity-space).
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-runs -->
+# ### 넷을 학습하기
+#
+# 모델마다 같은 배치를 같은 순서로 읽습니다. 움직이는 것은 어텐션의 종류 하나입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-runs -->
+# ### Train the four
+#
+# Each model reads the same batches in the same order. The kind of attention is all that changes.
 
 # %%
 runs = {}
@@ -445,9 +670,6 @@ pd.DataFrame({
 # A model with the sign flipped can still change its coordinates and masses in training, so it may well learn, only differently. Take the mean distance under the weights of each token, over the mean distance of all tokens it can see: below 1 a model looks at what is near, above 1 at what is far.
 
 # %%
-from lib.gravity.attention import causal
-
-sample = valid_ids[: cfg.context][None]
 seen = causal(cfg.context)
 looks = {}
 for name in list(twins)[1:4]:
@@ -457,10 +679,11 @@ for name in list(twins)[1:4]:
     weights = torch.cat([layer["weights"] for layer in layers])
     looked, usual = (weights * r).sum(-1), (r * seen).sum(-1) / seen.sum(-1)
     looks[name] = (looked[..., 1:] / usual[..., 1:]).mean().item()
+pd.Series(looks, name="distance looked at ÷ mean").to_frame().round(3)
+
+# %% tags=["remove-cell"]
 record(look_kernel=looks[kernel], look_attract=looks["potential +1"],
        look_repel=looks["potential −1"])
-pd.Series(looks, name="본 거리 ÷ 평균 거리 | distance looked at ÷ mean"
-          ).to_frame().round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 당기는 모델은 ⟨look_attract⟩, 밀어내는 모델은 ⟨look_repel⟩입니다. 부호에 따라 중요한 토큰을 가까이에 두느냐 멀리에 두느냐가 갈린 것입니다. 손실이 왜 달라졌는지는 따로 재지 않았습니다. 멀리에 두려면 서로 다른 여러 방향으로 벌려야 하고, 자기 자신과 가까운 이웃에는 가중치를 주기 어렵다는 것이 까닭일 수 있습니다.
@@ -481,16 +704,18 @@ pd.Series(looks, name="본 거리 ÷ 평균 거리 | distance looked at ÷ mean"
 # %%
 blind_name = f"{kernel}, position"
 train_all({blind_name: replace(gravity, coordinates="position")})
+pd.DataFrame({
+    "step": runs[kernel, seed][1].step,
+    "token + position": runs[kernel, seed][1].valid,
+    "position only": runs[blind_name, seed][1].valid,
+}).style.hide(axis="index").format(precision=3)
+
+# %% tags=["remove-cell"]
 blind = float(np.mean(losses_of(blind_name)))
 record("loss_position", blind, text=f"{blind:.3f}")
 record("know_gap", blind - mean[kernel], text=f"{blind - mean[kernel]:+.3f}")
 record(blind_fewer=parameters(runs[kernel, seed][0])
        - parameters(runs[blind_name, seed][0]))
-pd.DataFrame({
-    "스텝 | step": runs[kernel, seed][1].step,
-    "토큰 + 위치 | token + position": runs[kernel, seed][1].valid,
-    "위치만 | position only": runs[blind_name, seed][1].valid,
-}).style.hide(axis="index").format(precision=3)
 
 # %% [markdown] tags=["lang-ko"]
 # 학습 도중 작은 표본에서 잰 검증 손실입니다. 끝난 뒤에 다시 재면 토큰과 위치를 아는 쪽이 ⟨loss_kernel⟩, 위치만 아는 쪽이 ⟨loss_position⟩입니다(차이 ⟨know_gap⟩내트, 매개변수는 위치만 아는 쪽이 ⟨blind_fewer⟩개 적습니다). 차이가 음수이면 위치만 아는 쪽이 이번 실행에서 나았다는 뜻입니다.
@@ -527,10 +752,12 @@ def own_weight(model):
 
 own = {name: (own_weight(build(twins[name], seed)),
               own_weight(runs[name, seed][0])) for name in list(twins)[1:]}
+pd.DataFrame(own, index=["before training", "after training"]).T.round(3)
+
+# %% tags=["remove-cell"]
 record(own_kernel=own[kernel][0], own_attract=own["potential +1"][0],
        own_repel=own["potential −1"][0],
        own_attract_after=own["potential +1"][1])
-pd.DataFrame(own, index=["학습 전 | before", "학습 뒤 | after"]).T.round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 학습을 시작할 때 당기는 `potential`은 자기 자신에게 ⟨own_attract⟩만큼, 밀어내는 쪽은 ⟨own_repel⟩만큼, `⟨kernel⟩`은 ⟨own_kernel⟩만큼 줍니다. 당기는 `potential`은 다른 토큰의 자리를 끌어오기 전에는 남을 보기 어렵고, 밀어내는 쪽은 처음부터 남을 봅니다. 로그를 쓰는 `newton`은 그 사이에 있습니다. 당기는 쪽이 늦게 출발하는 것은 이 때문으로 보입니다.
@@ -545,17 +772,19 @@ pd.DataFrame(own, index=["학습 전 | before", "학습 뒤 | after"]).T.round(3
 # <!-- label: gravity-space -->
 # ## 토큰이 자리 잡은 곳
 #
-# 이제 `⟨kernel⟩` 모델의 공간으로 들어갑니다. 검증 데이터의 첫 ⟨n_context⟩글자를 읽히고 층마다 좌표를 받아 적습니다. 좌표는 ⟨d_coord⟩차원이어서 그대로는 그릴 수 없으므로, 모든 층의 점을 한데 모아 분산이 가장 큰 세 방향으로 투영(projection)합니다. 점의 크기와 색은 질량입니다. 이웃한 자리는 가는 선으로 이었습니다. 선이 어떤 모양인지 먼저 보고, 슬라이더를 움직여 층이 바뀔 때 무엇이 달라지는지 보십시오.
+# 이제 `⟨kernel⟩` 모델의 공간으로 들어갑니다. 검증 데이터의 첫 ⟨n_context⟩글자를 읽히고 층마다 좌표를 받아 적습니다. 좌표는 ⟨d_coord⟩차원이어서 그대로는 그릴 수 없으므로, 모든 층의 점을 한데 모아 분산이 가장 큰 세 방향으로 투영(projection)합니다. 점의 크기와 색은 질량입니다. 이웃한 자리는 가는 선으로 이었습니다. 손으로 지은 모델에 학습된 가중치를 옮겨 담아 같은 글자를 읽히면 로짓의 차이는 ⟨trained_gap⟩이니, 여기서 그리는 것은 앞에서 쓴 그 계산의 속입니다. 선이 어떤 모양인지 먼저 보고, 슬라이더를 움직여 층이 바뀔 때 무엇이 달라지는지 보십시오.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-space -->
 # ## Where the tokens settled
 #
-# Now into the space of the `⟨kernel⟩` model. It reads the first ⟨n_context⟩ characters of the validation data while we write down the coordinates at every layer. They have ⟨d_coord⟩ dimensions, too many to draw, so the points of all layers together are projected on the three directions of largest variance. Size and colour of a point are its mass; a thin line joins neighbouring positions. Look at the shape of that line first, then move the slider and see what changes from layer to layer.
+# Now into the space of the `⟨kernel⟩` model. It reads the first ⟨n_context⟩ characters of the validation data while we write down the coordinates at every layer. They have ⟨d_coord⟩ dimensions, too many to draw, so the points of all layers together are projected on the three directions of largest variance. Size and colour of a point are its mass; a thin line joins neighbouring positions. With the trained weights copied into the model by hand, the logits for these characters differ by ⟨trained_gap⟩: what is drawn here is the inside of the computation written above. Look at the shape of that line first, then move the slider and see what changes from layer to layer.
 
 # %%
 model = runs[kernel, seed][0].cpu().eval()
+ours = by_hand(model)[0]
 with torch.no_grad():
-    _, layers = model.trace(sample)
+    logits, layers = model.trace(sample)
+    trained_gap = (ours(sample) - logits).abs().max().item()
 letters = [{" ": "␣", "\n": "⏎"}.get(chars[i], chars[i]) for i in sample[0]]
 token_mass = layers[0]["mass"][0]
 
@@ -564,6 +793,9 @@ z = z - z.mean(0)
 _, singular, axes = torch.linalg.svd(z, full_matrices=False)
 shares = singular**2 / singular.square().sum()
 places = (z @ axes[:3].T).reshape(len(layers), -1, 3).numpy()
+
+# %% tags=["remove-cell"]
+record(trained_gap=trained_gap)
 record("explained", shares[:3].sum(), text=f"{shares[:3].sum():.0%}")
 record(n_context=cfg.context, d_coord=cfg.d_coord, n_layers=cfg.n_layers)
 
@@ -632,17 +864,17 @@ def closeness(z):
 
 with torch.no_grad():
     fresh = build(twins[kernel], seed).trace(sample)[1]
-rows = {"학습 전, 층 0 | untrained, layer 0": closeness(fresh[0]["z"][0])}
-rows |= {f"층 {i} | layer {i}": closeness(layer["z"][0])
+rows = {"untrained, layer 0": closeness(fresh[0]["z"][0])}
+rows |= {f"layer {i}": closeness(layer["z"][0])
          for i, layer in enumerate(layers)}
+pd.DataFrame.from_dict(rows, "index", columns=[
+    "next-door", "equal characters"]).round(3)
+
+# %% tags=["remove-cell"]
 found = list(rows.values())
 record(next_fresh=found[0][0], same_fresh=found[0][1],
        next_first=found[1][0], same_first=found[1][1],
        next_last=found[-1][0], same_last=found[-1][1])
-
-# %% tags=["hide-input"]
-pd.DataFrame.from_dict(rows, "index", columns=[
-    "옆자리 | next-door", "같은 글자 | equal characters"]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 옆자리의 비는 학습 전에 ⟨next_fresh⟩, 학습 뒤에는 첫 층에서 ⟨next_first⟩, 마지막 층에서 ⟨next_last⟩입니다. 같은 글자의 비는 차례로 ⟨same_fresh⟩, ⟨same_first⟩, ⟨same_last⟩입니다. 더 작은 쪽이 이 공간의 뼈대입니다. 옆자리 쪽이 더 작으면 글은 공간을 감아 도는 실 한 가닥이 되고, 어떤 글자인지는 그 실에서 조금 비켜난 자리로 나타납니다. 자리 번호가 이웃한다는 것을 모델에 알려 준 적은 없습니다. 미래를 가리는 마스크와 다음 글자를 맞히라는 요구가 있었을 뿐입니다.
@@ -726,8 +958,26 @@ show(fig, table=ranks.set_index(pd.Index(map(repr, chars))).assign(
 # The token itself always stays. $R$ is learned too, and a cliff has slope zero, so `hard`, and every factor outside the radius, passes on a substitute gradient (straight-through): a token that was cut off can ask for a larger radius.
 
 # %%
-from lib.gravity.attention import CUTOFFS, cutoff_gate, gated_softmax
+def cutoff_gate(r2, radius, cutoff):  # factor on each weight, query key
+    x = (1 - r2 / radius**2).clamp(0, 1)
+    factor = {"none": torch.ones_like(x), "hard": (x > 0).to(x),
+              "soft": x**2 * (3 - 2 * x), "compact": x}[cutoff]
+    itself = torch.eye(*r2.shape[-2:], dtype=torch.bool)
+    return factor.masked_fill(itself, 1)
 
+
+def gated_softmax(logits, gate=1.0, seen=None):
+    if seen is not None:
+        logits = logits.masked_fill(~seen, -torch.inf)
+    weights = gate * logits.softmax(-1)
+    return weights / weights.sum(-1, keepdim=True)
+
+# %% [markdown] tags=["lang-ko"]
+# 학습된 마지막 층에서 가장 넓게 보는 헤드를 골라, 앞선 쌍의 절반이 끊기는 반지름을 줍니다. 컷오프마다 가중치를 구하고 `lib`의 것과 나란히 놓습니다.
+# %% [markdown] tags=["lang-en"]
+# In the last trained layer take the head that looks widest, and the radius that cuts half of the earlier pairs. Here are the weights under each cutoff, laid beside those of `lib`.
+
+# %%
 n = 14
 entropy = -(layers[-1]["weights"] * layers[-1]["weights"].clamp_min(
     1e-30).log()).sum(-1).mean((0, 2))
@@ -736,9 +986,16 @@ r2 = layers[-1]["r2"][0, head, :n, :n]
 scores = layers[-1]["logits"][0, head, :n, :n]
 before = causal(n).tril(-1)
 R = r2[before].median().sqrt().item()
-maps = {name: gated_softmax(scores, cutoff_gate(r2, R, name), causal(n))
-        for name in CUTOFFS}
-record(cut_head=head, cut_radius=R)
+maps, beside = {}, {}
+for name in ("none", "hard", "soft", "compact"):
+    maps[name] = gated_softmax(scores, cutoff_gate(r2, R, name), causal(n))
+    theirs = library.gated_softmax(
+        scores, library.cutoff_gate(r2, R, name), causal(n))
+    beside[name] = (maps[name] - theirs).abs().max().item()
+pd.Series(beside).to_frame("largest difference").style.format("{:.1e}")
+
+# %% tags=["remove-cell"]
+record(cut_head=head, cut_radius=R, cut_gap=max(beside.values()))
 
 # %% tags=["hide-input"]
 fig, axs = plt.subplots(2, 2, figsize=(7.2, 7.4))
@@ -763,6 +1020,37 @@ show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
 # <!-- alt: Four heatmaps of the same fourteen characters. Without a cutoff the lower triangle is filled; with hard, soft and compact the far cells are empty and the remaining ones darker. -->
 
 # %% [markdown] tags=["lang-ko"]
+# 네 컷오프에서 `lib`와 벌어진 차이는 많아야 ⟨cut_gap⟩입니다. 그런데 우리 함수로는 반지름을 배우기 어렵습니다. 반지름 밖에서는 값이 0으로 고르니 기울기도 0입니다. 앞에서 말한 대신 흘려보내는 기울기를 붙여 봅니다. `slope - slope.detach()`는 값이 0이므로 가중치를 바꾸지 않고 기울기만 남깁니다. 반지름 1의 바로 밖, $r=1.5$에 놓인 토큰이 $R$에 주는 기울기를 잽니다.
+# %% [markdown] tags=["lang-en"]
+# Under the four cutoffs ours and those of `lib` differ by at most ⟨cut_gap⟩. Yet our function hardly lets a radius learn: outside it the value is 0 throughout, and so is its slope. Attach the substitute gradient spoken of above. `slope - slope.detach()` has the value 0, so it leaves the weights alone and adds its gradient only. Measured is the gradient that $R$ receives from a token just outside a radius of 1, at $r=1.5$.
+
+# %%
+def learnable_gate(r2, radius, cutoff):
+    x = 1 - r2.detach() / radius**2
+    slope = -x.sign() / (1 + x.abs())
+    if cutoff != "hard":
+        slope = slope * (x <= 0)  # inside, the true slope is there
+    return cutoff_gate(r2, radius, cutoff) + (slope - slope.detach())
+
+
+def asks(gate, cutoff):  # gradient of the far token's factor by R
+    R = torch.tensor(1.0, requires_grad=True)
+    pair = torch.tensor([[0.0, 1.5**2], [1.5**2, 0.0]])
+    factor = gate(pair, R, cutoff)[0, 1] + 0 * R  # a cliff has no slope
+    return torch.autograd.grad(factor, R)[0].item()
+
+
+gates = {"as it is": cutoff_gate, "with substitute": learnable_gate,
+         "lib": library.cutoff_gate}
+pd.DataFrame({title: {name: asks(gate, name) for name in list(maps)[1:]}
+              for title, gate in gates.items()}).round(3)
+
+# %% [markdown] tags=["lang-ko"]
+# 기울기가 양수라는 것은, 이 토큰의 몫을 늘리려면 반지름을 넓히라는 뜻입니다. 그대로 두면 0이어서 아무 말도 하지 못합니다.
+# %% [markdown] tags=["lang-en"]
+# A positive gradient says: for more of this token, widen the radius. As it is, the gradient is 0 and the token has no say.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-cutoff-defect -->
 # ### 끊은 것을 맨 앞에 세우는 컷오프
 #
@@ -778,15 +1066,17 @@ score = potential(table, one, 1.0, sign=-1)[0]
 fade = (1 - ladder / 2**2).clamp_min(0)
 cut_table = pd.DataFrame({
     "r²": ladder.numpy(),
-    "컷오프 없음 | no cutoff": score.softmax(-1),
-    "원본의 soft | the original's soft": (score * fade).softmax(-1),
-    "compact": gated_softmax(score[None], fade[None])[0],
+    "no cutoff": score.softmax(-1),
+    "the original's soft": (score * fade).softmax(-1),
+    "compact": gated_softmax(score, fade),
 })
+cut_table.round(3).style.hide(axis="index").format("{:g}")
+
+# %% tags=["remove-cell"]
 beyond = cut_table[cut_table["r²"] >= 4].sum()
 record(beyond_none=beyond.iloc[1], beyond_soft=beyond.iloc[2],
        edge_none=cut_table.iloc[4, 1], edge_soft=cut_table.iloc[4, 2],
        kept_soft=cut_table.iloc[:4, 2].max())
-cut_table.round(3).style.hide(axis="index").format("{:g}")
 
 # %% [markdown] tags=["lang-ko"]
 # 원본의 컷오프를 지나면 끊으려던 세 토큰($r^2\ge 4$)이 ⟨edge_soft⟩씩 나란히 받아 맨 앞에 섭니다. 안쪽에서는 가장 큰 것이 ⟨kept_soft⟩입니다. 반지름에 꼭 걸린 토큰($r^2=4$)은 끊기 전의 ⟨edge_none⟩보다 도리어 늘었습니다. 밖의 몫을 모두 더하면 끊기 전에 ⟨beyond_none⟩, 끊은 뒤에 ⟨beyond_soft⟩이니 거의 그대로입니다. `compact`에서는 정확히 0입니다. 점수가 양수인 커널이라면 끊긴 토큰이 꼴찌가 되기는 하지만, 그때도 $e^0=1$만큼은 남습니다.
@@ -806,15 +1096,16 @@ seen = causal(r2.shape[-1])
 R2 = r2[:, seen.tril(-1)].median()
 fade = (1 - r2 / R2).clamp_min(0)
 ways = {
-    "컷오프 없음 | no cutoff": gated_softmax(score, None, seen),
-    "원본의 soft | the original's soft": gated_softmax(
-        score * fade, None, seen),
+    "no cutoff": gated_softmax(score, seen=seen),
+    "the original's soft": gated_softmax(score * fade, seen=seen),
     "compact": gated_softmax(score, fade, seen)}
 outside = [(w * (r2 >= R2)).sum(-1)[:, 1:].mean().item()
            for w in ways.values()]
+pd.Series(outside, index=list(ways)).to_frame(
+    "weight beyond R").style.format(precision=3)
+
+# %% tags=["remove-cell"]
 record(outside_none=outside[0], outside_soft=outside[1])
-pd.DataFrame({"": list(ways), "R 밖의 가중치 | weight beyond R": outside}
-             ).style.hide(axis="index").format(precision=3)
 
 # %% [markdown] tags=["lang-ko"]
 # 학습된 헤드들에서 반지름 밖의 몫은 끊기 전에 ⟨outside_none⟩, 끊은 뒤에 ⟨outside_soft⟩입니다. 끊는다는 이름과 달리 0이 되지 않습니다. `compact`에서는 0입니다.
@@ -871,10 +1162,14 @@ limited = build(replace(gravity, cutoff=cutoff, radius=radius,
 learned = {name: w for name, w in model.state_dict().items()
            if not name.endswith(".rho")}  # all but the radii
 limited.load_state_dict(learned, strict=False)
-copies = {"without": copy.deepcopy(model), "cut": limited}
+copies, after = {"without": copy.deepcopy(model), "cut": limited}, {}
 for name, copied in copies.items():
     train(copied.to(cfg.device).train(), train_ids, valid_ids, further, name)
-    score = evaluate(copied, valid_ids, cfg.context, cfg.windows)
+    after[name] = evaluate(copied, valid_ids, cfg.context, cfg.windows)
+pd.Series(after).to_frame("validation loss").round(3)
+
+# %% tags=["remove-cell"]
+for name, score in after.items():
     record(f"loss_{name}", score, text=f"{score:.3f}")
 
 # %% tags=["hide-input"]
@@ -892,12 +1187,13 @@ for i, (block, seen) in enumerate(
         "평균 거리 | mean distance": found["distance"],
         "끊긴 몫 | share cut off": found["cut_off"],
         "엔트로피 | entropy": found["entropy"]}))
-heads = pd.concat(parts)
+of_heads = pd.concat(parts)
 record("cutoff", cutoff)
 record("n_more", cfg.more_steps)
-record(radius_start=radius, radius_low=heads.iloc[:, 2].min(),
-       radius_high=heads.iloc[:, 2].max(), share_cut=heads.iloc[:, 4].mean())
-heads.style.hide(axis="index").format(precision=2)
+record(radius_start=radius, radius_low=of_heads.iloc[:, 2].min(),
+       radius_high=of_heads.iloc[:, 2].max(),
+       share_cut=of_heads.iloc[:, 4].mean())
+of_heads.style.hide(axis="index").format(precision=2)
 
 # %% [markdown] tags=["lang-ko"]
 # 학습 뒤 반지름은 ⟨radius_low⟩에서 ⟨radius_high⟩ 사이에 있고, 평균하면 쌍의 ⟨share_cut⟩만큼이 끊겼습니다. 같은 만큼 더 배운 뒤의 검증 손실은 컷오프가 있을 때 ⟨loss_cut⟩, 없을 때 ⟨loss_without⟩입니다. 끊긴 몫이 크고 두 손실이 비슷하면 건너뛰어도 좋은 계산이 그만큼 있다는 뜻입니다. 건너뛰어서 얼마나 빨라지는지는 12장에서 잽니다. 짧게 더 배운 것이어서 반지름이 출발점에서 멀리 가지는 못합니다.
@@ -924,23 +1220,43 @@ heads.style.hide(axis="index").format(precision=2)
 # Copy the trained model once more and train it for ⟨n_more⟩ steps with this term. Beside the copy that went on as it was, measure how far each token is from its nearest neighbour.
 
 # %%
-from lib.gravity.attention import repulsion
+def repulsion(z, mass):
+    r2 = squared_distances(z)  # batch query key
+    apart = ~torch.eye(z.shape[-2], dtype=torch.bool)
+    pair = mass[..., :, None] * mass[..., None, :]
+    return (pair / r2.clamp_min(min_dist**2))[..., apart].mean()
 
 
+push = {"ours": [repulsion(layer["z"], layer["mass"]).item()
+                 for layer in layers],
+        "lib": [library.repulsion(layer["z"], layer["mass"], min_dist).item()
+                for layer in layers]}
+push = pd.DataFrame(push).rename_axis("layer")
+push.assign(difference=push["ours"] - push["lib"]).style.format("{:.3g}")
+
+# %% [markdown] tags=["lang-ko"]
+# 학습된 모델의 층마다 손으로 구한 값과 `lib`의 값입니다. 학습에는 표를 작게 쓰는 `lib`의 것을 씁니다.
+# %% [markdown] tags=["lang-en"]
+# These are the values by hand and those of `lib` in each layer of the trained model. Training takes that of `lib`, whose table is smaller.
+
+# %%
 def with_repulsion(model, x, y):
     logits, layers = model.trace(x)
-    push = sum(repulsion(layer["z"], layer["mass"], min_dist)
+    push = sum(library.repulsion(layer["z"], layer["mass"], min_dist)
                for layer in layers) / len(layers)
-    fit = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), y.flatten())
+    fit = cross_entropy(logits.flatten(0, 1), y.flatten())
     return fit + repulsion_weight * push
 
 # %%
 copies["with"] = copy.deepcopy(model).to(cfg.device).train()
 train(copies["with"], train_ids, valid_ids, further, "with",
       with_repulsion)
-score = evaluate(copies["with"], valid_ids, cfg.context, cfg.windows)
-record("loss_with_repulsion", score, text=f"{score:.3f}")
+after["with"] = evaluate(copies["with"], valid_ids, cfg.context,
+                         cfg.windows)
+pd.Series(after)[["without", "with"]].to_frame("validation loss").round(3)
+
+# %% tags=["remove-cell"]
+record("loss_with_repulsion", after["with"], text=f"{after['with']:.3f}")
 
 # %% tags=["hide-input"]
 block = valid_ids[: 16 * cfg.context].reshape(16, -1)
