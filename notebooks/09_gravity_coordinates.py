@@ -17,7 +17,7 @@
 # | | |
 # |---|---|
 # | **할 수 있게 되는 것** | 질량(mass)과 좌표(coordinates)로 어텐션 가중치(attention weight)를 손으로 구하고, 커널(kernel) 세 가지와 컷오프(cutoff) 세 가지를 구별하고, 학습된 좌표를 그림에서 읽을 수 있습니다 |
-# | **걸리는 시간** | 읽기 40분, 연습 문제 40분 |
+# | **걸리는 시간** | 읽기 50분, 연습 문제 40분 |
 # | **필요한 것** | 소프트맥스(softmax), [2장의 쿼리(query)와 키(key)](02_qkv_tracing.ipynb), [8장의 사다리](08_dot_to_distance.ipynb), 파이토치 조금 |
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-coordinates -->
@@ -28,7 +28,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | get attention weights from masses and coordinates by hand, tell three kernels and three cutoffs apart, and read learned coordinates in a picture |
-# | **Time** | 40 minutes to read, 40 for the exercises |
+# | **Time** | 50 minutes to read, 40 for the exercises |
 # | **You need** | the softmax, [queries and keys from chapter 2](02_qkv_tracing.ipynb), [the ladder of chapter 8](08_dot_to_distance.ipynb), a little PyTorch |
 
 # %% tags=["parameters"]
@@ -532,7 +532,7 @@ def travel(model, x, ids):  # through all layers
     return x
 
 # %% [markdown] tags=["lang-ko"]
-# `lib.gravity.model`이 만든 모델의 가중치를 이름 그대로 옮겨 담고, 검증 글의 첫 글자들을 읽혀 로짓을 나란히 놓습니다. 그쪽은 컷오프에 쓸 반지름을 층마다 더 가지고 있을 뿐입니다.
+# `lib.gravity.model`이 만든 모델의 가중치를 이름 그대로 옮겨 담고, 검증 글의 첫 글자들을 읽혀 로짓을 나란히 놓습니다. 그쪽은 컷오프에 쓸 반지름(radius)을 층마다 더 가지고 있을 뿐입니다.
 # %% [markdown] tags=["lang-en"]
 # Copy the weights of a model that `lib.gravity.model` made, name by name, let both read the first characters of the validation text, and lay the logits side by side. That model has one thing more in each layer, the radii for a cutoff.
 
@@ -1022,7 +1022,7 @@ show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
 # %% [markdown] tags=["lang-ko"]
 # 네 컷오프에서 `lib`와 벌어진 차이는 많아야 ⟨cut_gap⟩입니다. 그런데 우리 함수로는 반지름을 배우기 어렵습니다. 반지름 밖에서는 값이 0으로 고르니 기울기도 0입니다. 앞에서 말한 대신 흘려보내는 기울기를 붙여 봅니다. `slope - slope.detach()`는 값이 0이므로 가중치를 바꾸지 않고 기울기만 남깁니다. 반지름 1의 바로 밖, $r=1.5$에 놓인 토큰이 $R$에 주는 기울기를 잽니다.
 # %% [markdown] tags=["lang-en"]
-# Under the four cutoffs ours and those of `lib` differ by at most ⟨cut_gap⟩. Yet our function hardly lets a radius learn: outside it the value is 0 throughout, and so is its slope. Attach the substitute gradient spoken of above. `slope - slope.detach()` has the value 0, so it leaves the weights alone and adds its gradient only. Measured is the gradient that $R$ receives from a token just outside a radius of 1, at $r=1.5$.
+# Under the four cutoffs ours and those of `lib` differ by at most ⟨cut_gap⟩. Yet our function hardly lets a radius learn: outside it the value is 0 throughout, and the slope is 0 too. Attach the substitute gradient spoken of above. `slope - slope.detach()` has the value 0, so it leaves the weights alone and adds its gradient only. Measured is the gradient that $R$ receives from a token just outside a radius of 1, at $r=1.5$.
 
 # %%
 def learnable_gate(r2, radius, cutoff):

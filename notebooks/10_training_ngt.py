@@ -15,7 +15,7 @@
 # [앞 장](09_gravity_coordinates.ipynb)에서 토큰(token)에 질량(mass)과 좌표(coordinates)를 주었습니다. 그렇게 만든 모델을 NGT(Newton Gravity Transformer)라고 부르겠습니다. 이제 물을 것은 하나입니다. **내적(dot product) 대신 중력을 쓰면 글을 더 잘 맞히는가?** 대답보다 어려운 것은 묻는 방법입니다. 조건이 조금만 달라도 무엇 때문에 이겼는지 알 수 없게 됩니다.
 #
 # - **할 수 있게 되는 것.** 두 모델을 같은 조건에 세우고, 학습 중에 무엇이 변하는지 지켜보고, 시드(seed)를 짝지은 차이와 신뢰 구간(confidence interval)으로 판정하고, 배운 모델과 말을 주고받고, 멈춘 학습을 이어 갈 수 있습니다.
-# - **걸리는 시간.** 읽기 40분, 연습 문제 35분. 한 쌍을 학습하는 데 이 실행에서 ⟨pair_seconds⟩초가 걸렸습니다.
+# - **걸리는 시간.** 읽기 55분, 연습 문제 35분. 한 쌍을 학습하는 데 이 실행에서 ⟨pair_seconds⟩초가 걸렸습니다.
 # - **필요한 것.** [중력 좌표](09_gravity_coordinates.ipynb), [학습](05_training.ipynb)의 반복문, 평균과 표준편차.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt -->
@@ -24,7 +24,7 @@
 # In the [last chapter](09_gravity_coordinates.ipynb) tokens got masses and coordinates. Call a model built that way an NGT, a Newton Gravity Transformer. One question is left. **Does gravity predict text better than the dot product?** Harder than the answer is how to ask. When conditions differ ever so little, nobody can tell what made the winner win.
 #
 # - **You will be able to** put two models under the same conditions, watch what changes during training, judge by differences paired over seeds with a confidence interval, talk to the trained model, and go on with a training that was stopped.
-# - **Time.** 40 minutes to read, 35 for the exercises. Training one pair took ⟨pair_seconds⟩ seconds in this run.
+# - **Time.** 55 minutes to read, 35 for the exercises. Training one pair took ⟨pair_seconds⟩ seconds in this run.
 # - **You need** [gravity coordinates](09_gravity_coordinates.ipynb), the loop of [training](05_training.ipynb), means and standard deviations.
 
 # %% tags=["parameters"]
@@ -74,6 +74,7 @@ from lib.page.figures import COLOURS, show, use_style
 from lib.page.profile import expect, settings
 from lib.page.record import bilingual, record, used
 from lib.training.loop import Recipe, batches, evaluate, fit
+from lib.workbench.ngt.training import matched_coordinates
 
 use_style()
 
@@ -132,12 +133,12 @@ record(n_steps=cfg.steps, n_layers=cfg.n_layers, d_model=cfg.d_model,
 # <!-- label: ngt-twins -->
 # ## 쌍둥이 만들기
 #
-# 문자 하나가 토큰인 언어 모델(language model)입니다. 중력 모델에는 질량과 좌표가 더 붙고 쿼리(query)와 키(key)의 행렬이 빠집니다. 좌표의 폭은 마음대로 정할 수 있으니, 매개변수의 수가 같아지도록 정합니다. 꼭 맞는 값을 찾는 일은 [연습 문제](#ngt-exercise-twin)로 남깁니다.
+# 문자 하나가 토큰인 언어 모델(language model)입니다. 중력 모델에는 질량과 좌표가 더 붙고 쿼리(query)와 키(key)의 행렬이 빠집니다. 좌표의 폭은 마음대로 정할 수 있으니, 매개변수의 수가 같아지도록 정합니다. 손으로 세어 풀고, [연습 문제](#ngt-exercise-twin)에서는 세지 않고 찾습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-twins -->
 # ## Making twins
 #
-# Both are language models whose tokens are characters. The gravity model adds masses and coordinates and drops the matrices of queries and keys. The width of the coordinates is free, so we set it to make the parameters equal in number. Finding the exact value is an [exercise](#ngt-exercise-twin).
+# Both are language models whose tokens are characters. The gravity model adds masses and coordinates and drops the matrices of queries and keys. The width of the coordinates is free, so we set it to make the parameters equal in number. Here we count and solve; the [exercise](#ngt-exercise-twin) finds the value without counting.
 
 # %%
 text = load_text(dataset)
@@ -155,6 +156,35 @@ recipe = Recipe(
     steps=cfg.steps, batch=cfg.batch, context=cfg.context, seed=seed,
     learning_rate=cfg.learning_rate, warmup=max(1, cfg.steps // 30),
     evaluations=cfg.evaluations)
+
+# %% [markdown] tags=["lang-ko"]
+# 중력 모델이 내놓는 것은 층마다 쿼리와 키의 행렬, 곧 $2d^2$개입니다. 대신 받는 것은 둘로 나뉩니다. 좌표의 폭과 상관없는 것(글자마다 질량 하나, 헤드(head)마다 세기와 질량 지수)과, 좌표의 축이 하나 늘 때마다 따라 느는 것입니다. 축 하나는 위치와 글자의 임베딩(embedding) 표에 한 열, 헤드로 가는 투영(projection)에 한 열, 층 사이를 옮기는 행렬에 한 행을 더합니다. 정규화에도 수가 둘씩 붙습니다. 내놓은 만큼 받으려면 일차방정식 하나를 풀면 됩니다.
+# %% [markdown] tags=["lang-en"]
+# A gravity model gives up the matrices of queries and keys, $2d^2$ numbers a layer. What it gets instead comes in two parts: what does not depend on the width of the coordinates (a mass for each character, a strength and a mass exponent for each head), and what grows with every axis. An axis adds a column to the tables of positions and characters, a column to the projections to the heads and a row to the matrices that move the coordinates between layers; each normalization has two numbers more. To get as much as was given up, solve one linear equation.
+
+# %%
+def exact_width(d, layers, heads, looking=False):
+    axes = max(2, d // heads // 2 - 2)  # of the coordinates of a head
+    gone = 2 * layers * d**2  # queries and keys
+    fixed = tokens.vocab + 2 * layers * heads  # masses; strengths, exponents
+    tables = cfg.context + tokens.vocab + 2  # positions, characters, LN
+    project = layers * heads * axes * (2 if looking else 1)
+    move = (layers - 1) * (d + 2)  # W and LN between the layers
+    return (gone - fixed) / (tables + project + move)
+
+
+exact = exact_width(cfg.d_model, cfg.n_layers, cfg.n_heads)
+pd.Series({"solved": exact, "lib": matched_coordinates(twins[kernel]),
+           "used here": vanilla.d_coord}).to_frame(
+               "d_coord").style.format("{:.5g}")
+
+# %% tags=["remove-cell"]
+record("solved_width", exact, text=f"{exact:.2f}")
+
+# %% [markdown] tags=["lang-ko"]
+# 식이 주는 폭은 ⟨solved_width⟩이고, 정수로 만들면 `lib`가 찾은 값이 됩니다. 이제 두 모델을 만들어 실제로 세어 봅니다.
+# %% [markdown] tags=["lang-en"]
+# The equation gives a width of ⟨solved_width⟩; made whole, it is what `lib` finds. Now build the two models and count for real.
 
 # %% tags=["hide-input"]
 pair = {name: build(config, seed) for name, config in twins.items()}
@@ -178,6 +208,81 @@ pd.DataFrame({
 # 좌표의 폭이 ⟨d_coord⟩일 때 매개변수는 내적 모델이 ⟨n_dot⟩개, 중력 모델이 ⟨n_ngt⟩개로 차이는 ⟨size_gap⟩입니다. 이름이 같은 가중치 텐서 ⟨n_shared⟩개 가운데 처음 값이 다른 것은 ⟨n_moved⟩개입니다.
 # %% [markdown] tags=["lang-en"]
 # With coordinates ⟨d_coord⟩ wide, the dot-product model has ⟨n_dot⟩ parameters and the gravity model ⟨n_ngt⟩, a difference of ⟨size_gap⟩. Of the ⟨n_shared⟩ weight tensors that go by the same name, ⟨n_moved⟩ begin with other values.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: ngt-loop -->
+# ## 학습 반복문을 손으로
+#
+# 조건이 같다는 말은 반복문까지 같다는 뜻입니다. 두 모델을 학습시킬 `fit`이 하는 일을 손으로 써서 견줍니다. 먼저 배치입니다. 시드가 창의 시작점을 뽑고, 목표는 한 글자 뒤의 같은 창입니다. 학습률은 처음 몇 스텝 동안 올라간 다음 코사인을 따라 최댓값의 십분의 일까지 내려갑니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: ngt-loop -->
+# ## The training loop by hand
+#
+# Equal conditions include the loop. We write out what `fit`, which will train both models, does, and compare. First the batches: the seed draws where windows begin, and the targets are the same windows one character later. The learning rate rises for a few steps and then follows a cosine down to a tenth of its peak.
+
+# %%
+def windows_of(ids, recipe):  # endless: characters, next characters
+    draw = torch.Generator().manual_seed(recipe.seed)
+    span = torch.arange(recipe.context + 1)
+    while True:
+        start = torch.randint(len(ids) - recipe.context,
+                              (recipe.batch, 1), generator=draw)
+        chunk = ids[start + span]
+        yield chunk[:, :-1], chunk[:, 1:]
+
+
+def rate(step, recipe):
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / (recipe.steps - recipe.warmup)
+    cosine = (1 + math.cos(math.pi * done)) / 2
+    return recipe.learning_rate * (0.1 + 0.9 * cosine)
+
+# %% [markdown] tags=["lang-ko"]
+# 한 스텝은 다섯 동작입니다. 손실(loss)을 구하고, 기울기(gradient)를 구하고, 모든 기울기를 한데 본 길이가 1을 넘으면 줄이고, AdamW로 가중치를 옮기고, 기울기를 비웁니다. 가중치 감쇠(weight decay)는 행렬에만 겁니다.
+# %% [markdown] tags=["lang-en"]
+# A step is five moves: take the loss, take its gradient, shorten the gradient where all of it together is longer than 1, move the weights by AdamW, clear the gradient. Weight decay is for matrices only.
+
+# %%
+def train_by_hand(model, recipe):
+    learn = [p for p in model.parameters() if p.requires_grad]
+    adamw = torch.optim.AdamW([
+        {"params": [p for p in learn if p.dim() > 1],
+         "weight_decay": recipe.weight_decay},
+        {"params": [p for p in learn if p.dim() < 2], "weight_decay": 0}],
+        betas=recipe.betas)
+    losses, source = [], windows_of(train_ids, recipe)
+    for step in range(recipe.steps):
+        for group in adamw.param_groups:
+            group["lr"] = rate(step, recipe)
+        x, y = next(source)
+        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learn, recipe.clip)
+        adamw.step()
+        adamw.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+# %%
+short = replace(recipe, steps=6, warmup=2, evaluations=1)
+by_hand = train_by_hand(build(twins[kernel], seed), short)
+by_fit = []
+fit(build(twins[kernel], seed), batches(train_ids, short), short,
+    loss=lambda model, batch: (model.loss(*batch), 1),
+    on_step=lambda step: by_fit.append(step.loss.item()), name="fit")
+loop = pd.DataFrame({"by hand": by_hand, "fit": by_fit},
+                    index=pd.RangeIndex(1, 7, name="step"))
+loop.assign(difference=loop["by hand"] - loop["fit"]).style.format("{:.6g}")
+
+# %% tags=["remove-cell"]
+record(loop_gap=(loop["by hand"] - loop["fit"]).abs().max(),
+       loop_steps=short.steps)
+
+# %% [markdown] tags=["lang-ko"]
+# ⟨loop_steps⟩스텝의 손실이 가장 크게 벌어진 곳에서 ⟨loop_gap⟩만큼 다릅니다. `fit`이 더하는 것은 저장과 재개, 여러 장치, 16비트 계산이며, 이 값들을 바꾸지는 않습니다.
+# %% [markdown] tags=["lang-en"]
+# Over ⟨loop_steps⟩ steps the losses differ by at most ⟨loop_gap⟩. What `fit` adds is saving and resuming, several devices and 16-bit numbers; it does not change these values.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-watch -->
@@ -249,6 +354,8 @@ for name, model in pair.items():
         model.to(cfg.device), batches(train_ids, recipe), recipe,
         loss=loss_of, evaluate=quick_loss, on_step=watches[name], name=name)
 spent = time.perf_counter() - began
+
+# %% tags=["remove-cell"]
 record("pair_seconds", spent, text=f"{spent:.0f}")
 
 # %% tags=["hide-input"]
@@ -268,10 +375,13 @@ axes[1, 0].fill_between(ngt["step"], ngt["low"], ngt["high"], alpha=0.2,
 axes[1, 0].plot(ngt["step"], ngt["mean"], color=tint[kernel])
 axes[0, 0].legend()
 for axis, title in zip(axes.flat, (
-        "validation loss (nats)", "repulsion", "strength of the heads",
+        "validation loss (nats)", "repulsion of the points",
+        "strength of the heads",
         "entropy of the weights (nats)"), strict=True):
     axis.set(title=title, xlabel="step")
-show(figure, table=ngt.set_index("step"))
+show(figure, table=ngt.set_index("step").rename(columns={
+    "entropy": "mean entropy", "repulsion": "mean repulsion",
+    "low": "weakest", "mean": "mean strength", "high": "strongest"}))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 한 쌍의 학습. 실선이 중력, 파선이 내적입니다. 세기의 띠는 헤드 가운데 가장 약한 것부터 가장 센 것까지이고, 가운데 선이 평균입니다.
@@ -334,10 +444,12 @@ pd.DataFrame({"검증 손실, 글 전체 | loss, whole validation text": [
 from lib.training.comparison import Interval, by_rate, read_rows, standings
 
 runs = read_rows(ROOT / results)
-used([results])
 there = {(row["size"], row["name"]) for row in runs}
 all_sizes = [size for size in ("small", "medium") if (size, "dot") in there]
 tables = {size: standings(runs, size) for size in all_sizes}
+
+# %% tags=["remove-cell"]
+used([results])
 record(n_runs=len(runs), n_seeds=len({row["seed"] for row in runs}))
 record("run_hours", sum(row["seconds"] for row in runs) / 3600)
 
@@ -417,6 +529,8 @@ show(figure)
 # $$\bar{d} \pm t_{n-1} \frac{s}{\sqrt{n}}, \qquad s^2 = \frac{1}{n-1} \sum_{i=1}^{n} (d_i - \bar{d})^2$$
 #
 # 입니다. $t_{n-1}$은 스튜던트 분포에서 옵니다. $n$이 3이면 4.30, 10이면 2.26입니다. 짝이 적으면 흔들림을 어림한 $s$도 믿기 어렵고, $t$가 그 값을 치르게 합니다. 구간이 0을 품으면 어느 쪽이 나은지 모르는 것이며, 짝이 하나뿐이면 구간이 아예 없습니다.
+#
+# 파일의 줄에서 직접 구해 봅니다. 먼저 `⟨hand_size⟩` 크기에서 두 모델이 저마다 평균이 가장 낮은 학습률을 고르고, 시드마다 손실을 나란히 놓고 뺍니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-verdict -->
 # ### The verdict
@@ -426,6 +540,64 @@ show(figure)
 # $$\bar{d} \pm t_{n-1} \frac{s}{\sqrt{n}}, \qquad s^2 = \frac{1}{n-1} \sum_{i=1}^{n} (d_i - \bar{d})^2$$
 #
 # Here $t_{n-1}$ comes from Student's distribution: 4.30 for $n$ of 3, 2.26 for 10. With few pairs, $s$ itself is a poor guess, and $t$ makes us pay for that. An interval that holds 0 means that we do not know which is better; a single pair has no interval at all.
+#
+# We take it from the rows of the file ourselves. At the size `⟨hand_size⟩` each of the two models first takes the rate with the lowest mean, then the losses stand side by side, seed by seed, and are subtracted.
+
+# %%
+rows = pd.DataFrame(runs)
+size = all_sizes[0]
+here = rows[rows["size"] == size].pivot_table(
+    index="seed", columns=["name", "learning_rate"], values="valid")
+names = [name for name in rows["name"].unique() if name in here]
+name = "newton" if "newton" in names else names[-1]
+both = here["dot"].columns.intersection(here[name].columns)
+
+
+def chosen(name):  # seed → loss, at the best rate that all seeds have
+    rates = here[name][both]
+    full = rates.count() == rates.count().max()
+    return rates[rates.mean()[full].idxmin()]
+
+
+pairs = pd.DataFrame({name: chosen(name), "dot": chosen("dot")}).dropna()
+pairs["difference"] = pairs[name] - pairs["dot"]
+pairs.style.format(precision=4)
+
+# %% tags=["remove-cell"]
+record(hand_size=size)
+
+# %% [markdown] tags=["lang-ko"]
+# 두 열은 시드를 따라 함께 오르내리고, 차이의 열은 그보다 덜 흔들립니다. 짝을 짓는 까닭이 여기에 있습니다. 이제 $t$입니다. 스튜던트 분포에서 $t=\sqrt{n-1}\tan\theta$로 바꾸면 밀도가 $\cos^{n-2}\theta$가 되어, 끝없는 꼬리가 $\pi/2$에서 끝납니다. 이 곡선 아래의 넓이가 95 %가 되는 $\theta$를 찾습니다.
+# %% [markdown] tags=["lang-en"]
+# Along the seeds the two columns rise and fall together, and the column of differences moves less: that is what pairing is for. Now for $t$. With $t=\sqrt{n-1}\tan\theta$ the density of Student's distribution becomes $\cos^{n-2}\theta$, and the endless tail ends at $\pi/2$. We look for the $\theta$ that has 95 % of the area under this curve.
+
+# %%
+def t_of(n, level=0.95):
+    theta = torch.linspace(0, math.pi / 2, 1_000_001, dtype=torch.float64)
+    area = torch.cumulative_trapezoid(theta.cos() ** (n - 2), theta)
+    reach = theta[1:][area >= level * area[-1]][0].item()
+    return math.sqrt(n - 1) * math.tan(reach)
+
+
+d = pairs["difference"]
+n, mean, s = len(d), d.mean(), d.std()  # s with n − 1 below
+reach = t_of(n) * s / math.sqrt(n)
+gap = next(one for one in tables[size] if one.name == name).difference
+interval = pd.DataFrame({
+    "by hand": [mean, mean - reach, mean + reach],
+    "lib": [gap.mean, gap.low, gap.high]}, index=["mean", "low", "high"])
+interval.assign(difference=interval["by hand"] - interval["lib"]
+                ).style.format("{:.4g}")
+
+# %% tags=["remove-cell"]
+apart = math.hypot(pairs[name].std(), pairs["dot"].std())
+record(hand_pairs=n, hand_t=t_of(n), hand_s=s, hand_apart=apart,
+       hand_gap=(interval["by hand"] - interval["lib"]).abs().max())
+
+# %% [markdown] tags=["lang-ko"]
+# 짝이 ⟨hand_pairs⟩개이면 $t$는 ⟨hand_t⟩이고, 손으로 구한 구간과 `lib`의 구간은 ⟨hand_gap⟩ 넘게 벌어지지 않습니다. 차이의 표준편차는 ⟨hand_s⟩내트입니다. 짝을 풀고 두 열의 흔들림을 합치면 ⟨hand_apart⟩내트가 됩니다. 아래 표와 그림은 같은 계산을 모든 어텐션(attention)에 되풀이한 것입니다.
+# %% [markdown] tags=["lang-en"]
+# With ⟨hand_pairs⟩ pairs $t$ is ⟨hand_t⟩, and the interval by hand and that of `lib` differ by no more than ⟨hand_gap⟩. The standard deviation of the differences is ⟨hand_s⟩ nats; with the pairs taken apart, the spreads of the two columns together make ⟨hand_apart⟩. Table and figure below repeat this for every attention.
 
 # %% tags=["hide-input"]
 def signed(x):
@@ -571,6 +743,113 @@ pd.concat({size: pd.DataFrame(
 # Here $\zeta$ are the coordinates that all heads of a layer share. Training starts at $W_\text{look} = W_\text{place}$, looking from where it lies. Masses and kernels stay as they are, and so does every fast form. The coordinates are made narrower by what the new projection costs, so that the number of parameters stays the same. In code it is `LMConfig(looking=True)`, on the command line `-p looking True`. Newton's third law, that two bodies pull each other alike, no longer holds then.
 
 # %% [markdown] tags=["lang-ko"]
+# 먼저 버릇부터 봅니다. 글자 열두 개를 원 위에 읽는 순서대로 놓고 질량은 모두 같게 합니다. 놓인 자리에서 보는 헤드와, 원을 한 칸 거꾸로 돌려 **앞 글자의 자리에서 보는** 헤드를 견줍니다. $W_\text{look}$은 그 회전입니다. 표의 수는 바로 앞 글자가 받는 가중치의 평균입니다.
+# %% [markdown] tags=["lang-en"]
+# First the habit. Put twelve characters on a circle in reading order, all of one mass. Compare a head that looks from where each one lies with a head that turns the circle back by one and looks **from where the previous one lies**; $W_\text{look}$ is that rotation. The numbers in the table are the mean weight that the previous character gets.
+
+# %%
+def squared_distances(y, z):  # from where one looks to where others lie
+    return (y[..., :, None, :] - z[..., None, :, :]).square().mean(-1)
+
+
+def weights_of(r2, mass, p, beta=1.0, eps=0.1):  # newton, causal
+    logits = beta * mass.log()[..., None, :] - p * (r2 + eps).log()
+    seen = torch.ones(r2.shape[-2:], dtype=torch.bool).tril()
+    return logits.masked_fill(~seen, -torch.inf).softmax(-1)
+
+# %%
+n_on_circle = 12
+step = 2 * math.pi / n_on_circle
+angle = step * torch.arange(n_on_circle)
+zeta = torch.stack([angle.cos(), angle.sin()], -1)
+W_look = torch.tensor([[math.cos(step), math.sin(step)],
+                       [-math.sin(step), math.cos(step)]])  # one back
+
+mass, previous = torch.ones(n_on_circle), {}
+for p in (1, 4, 16):
+    previous[p] = {
+        name: weights_of(squared_distances(y, zeta), mass, p, eps=0.01
+                         ).diagonal(-1).mean().item()
+        for name, y in {"from where it lies": zeta,
+                        "from the place before": zeta @ W_look.T}.items()}
+pd.DataFrame(previous).T.rename_axis("p").round(3)
+
+# %% tags=["remove-cell"]
+record(own_look=previous[1]["from where it lies"],
+       turned_look=previous[16]["from the place before"])
+
+# %% [markdown] tags=["lang-ko"]
+# 놓인 자리에서 보면 앞 글자의 몫은 $p=1$에서 ⟨own_look⟩이고, 세기를 올릴수록 자기 자신에게 빼앗깁니다. 자리를 돌려서 보면 $p=16$에서 ⟨turned_look⟩입니다.
+#
+# 이제 같은 것을 층으로 짓습니다. 늘어나는 것은 투영 하나뿐입니다.
+# %% [markdown] tags=["lang-en"]
+# Looking from where each one lies, the previous character has ⟨own_look⟩ at $p=1$, and the stronger the head, the more of it goes to the token itself. Looking from the turned place, it has ⟨turned_look⟩ at $p=16$.
+#
+# Now the same as a layer. One projection is all that is added.
+
+# %%
+class Looking(torch.nn.Module):
+    def __init__(self, d_coord, n_heads, axes):
+        super().__init__()
+        self.n_heads = n_heads
+        self.place, self.look = (
+            torch.nn.Linear(d_coord, n_heads * axes, bias=False)
+            for _ in range(2))
+        with torch.no_grad():  # at first it looks from where it lies
+            self.look.weight.copy_(self.place.weight)
+
+    def forward(self, zeta, mass, p, beta, eps):
+        y, z = (part(zeta).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+                for part in (self.look, self.place))  # batch head seq axes
+        r2 = squared_distances(y, z)
+        return weights_of(r2, mass[:, None], p, beta, eps)
+
+# %%
+exact = exact_width(cfg.d_model, cfg.n_layers, cfg.n_heads, looking=True)
+width = max(1, round(exact))
+free = replace(vanilla, attention="newton", looking=True, d_coord=width,
+               strength=strength, eps=eps)
+model, ids = build(free, seed).eval(), valid_ids[None, : cfg.context]
+theirs = model.blocks[0].attention
+ours = Looking(width, cfg.n_heads, theirs.place.out_features // cfg.n_heads)
+
+
+def both_weights():  # of the first layer: by hand, in lib's model
+    ours.place.load_state_dict(theirs.place.state_dict())
+    ours.look.load_state_dict(theirs.look.state_dict())
+    p, beta = theirs.pull.strength, theirs.pull.beta
+    return (ours(model.coordinates(ids), model.masses(ids), p, beta, eps),
+            model.trace(ids)[1][0]["weights"])
+
+
+def to_itself(weights):  # share of queries that look at themselves most
+    own = torch.arange(weights.shape[-1])
+    return (weights.argmax(-1) == own).double().mean().item()
+
+# %%
+with torch.no_grad():
+    looked = {"at the start": both_weights()}
+    turned = torch.randn(theirs.look.weight.shape,
+                         generator=torch.Generator().manual_seed(seed))
+    theirs.look.weight.copy_(turned * theirs.place.weight.std())
+    looked["another W_look"] = both_weights()
+pd.DataFrame({name: {"largest difference": f"{(a - b).abs().max():.1e}",
+                     "largest to itself": f"{to_itself(a):.0%}"}
+              for name, (a, b) in looked.items()}).T
+
+# %% tags=["remove-cell"]
+share = {name: to_itself(a) for name, (a, _) in looked.items()}
+record(look_gap=max((a - b).abs().max().item() for a, b in looked.values()),
+       look_width=width)
+for key, value in zip(("look_first", "look_other"), share.values(), strict=True):
+    record(key, value, text=f"{value:.0%}")
+
+# %% [markdown] tags=["lang-ko"]
+# 손으로 지은 층과 `lib`의 층은 가중치가 ⟨look_gap⟩ 넘게 다르지 않습니다. 학습 전에는 쿼리의 ⟨look_first⟩가 자기 자신에게 가장 큰 가중치를 주고, $W_\text{look}$을 아무 행렬로 바꾸면 그 비율이 ⟨look_other⟩로 내려갑니다. 투영이 하나 늘었으니 앞의 방정식에서 투영의 몫이 두 배가 되고, 좌표의 폭은 ⟨look_width⟩로 줄어듭니다.
+# %% [markdown] tags=["lang-en"]
+# The weights of the layer by hand and of `lib`'s differ by no more than ⟨look_gap⟩. Before training, ⟨look_first⟩ of the queries give their largest weight to themselves; with some other matrix for $W_\text{look}$ it is ⟨look_other⟩. There is one projection more, so that its share in the equation above doubles and the width of the coordinates shrinks to ⟨look_width⟩.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-limits -->
 # ### 이 실험이 말하지 못하는 것
 #
@@ -601,13 +880,39 @@ pd.concat({size: pd.DataFrame(
 # What does a slightly lower loss read like? We give both models of this page the same beginning and let them go on, at temperature ⟨temperature⟩, drawing from the ⟨top_k⟩ likeliest characters, with the same seed.
 
 # %%
+def choose(logits, draw):  # one token: heat, keep the likeliest, draw
+    heated = (logits - logits.max()) / max(temperature, 1e-9)
+    least = heated.topk(min(top_k, len(heated))).values[-1]
+    p = heated.masked_fill(heated < least, -torch.inf).softmax(-1)
+    return torch.multinomial(p, 1, generator=draw).item()
+
+
+@torch.no_grad()
+def go_on(model, text, n):
+    ids, draw = tokens.encode(text), torch.Generator().manual_seed(seed)
+    for _ in range(n):
+        window = torch.tensor([ids[-cfg.context :]])
+        ids.append(choose(model(window)[0, -1], draw))
+    return tokens.decode(ids)
+
+# %% [markdown] tags=["lang-ko"]
+# 글자를 하나 뽑아 뒤에 붙이고, 마지막 한 문맥만큼을 다시 읽히는 일의 되풀이입니다. `lib`의 `reply`에도 같은 첫머리와 시드를 주고, 글자가 몇 개나 같은지 봅니다.
+# %% [markdown] tags=["lang-en"]
+# Draw a character, append it, read the last context once more, and so on. `reply` of `lib` gets the same beginning and the same seed; how many characters are the same?
+
+# %%
 from lib.workbench.chat import reply
 
-replies = {}
+replies, equal = {}, {}
 for name, model in pair.items():
-    pieces = reply(model.cpu().eval(), tokens, prompt, cfg.n_tokens,
+    ours = go_on(model.cpu().eval(), prompt, cfg.n_tokens)
+    pieces = reply(model, tokens, prompt, cfg.n_tokens,
                    temperature, top_k, seed)
     replies[name] = prompt + "".join(pieces)
+    equal[name] = sum(a == b for a, b in zip(
+        ours, replies[name], strict=False))
+pd.DataFrame({"characters": {name: len(said) for name, said
+                             in replies.items()}, "the same": equal})
 
 # %% tags=["hide-input"]
 from html import escape
@@ -683,6 +988,9 @@ with tempfile.TemporaryDirectory() as folder:
 differ = [name for (name, a), b in zip(
     whole.named_parameters(), resumed.parameters(), strict=True)
     if not torch.equal(a, b)]
+len(differ)
+
+# %% tags=["remove-cell"]
 record(resume_steps=few.steps, resume_stop=5, n_differ=len(differ),
        n_tensors=len(list(whole.parameters())),
        interrupted=str(broken.interrupted), left=", ".join(left))
