@@ -115,6 +115,8 @@ if model is None:
     train(model, ids_of(corpus.train, tokens),
           ids_of(corpus.valid, tokens), recipe, kernel)
 model = model.cpu().eval()
+
+# %% tags=["remove-cell"]
 record(parameters=parameters(model), corpus=corpus.name,
        vocab=tokens.vocab, d_coord=model.config.d_coord,
        n_layers=model.config.n_layers, context=model.config.context)
@@ -133,16 +135,15 @@ record(parameters=parameters(model), corpus=corpus.name,
 # $a^l$ is the output of attention, so context enters the coordinates with $z^1$.
 
 # %%
-from lib.gravity.atlas import collect, project
+from lib.gravity.atlas import collect
 
 names = names_of(tokens)  # a label and a kind for every token
 long_ids = first_ids(corpus.valid, tokens,
                      cfg.windows * model.config.context)
 shown = collect(model, shown_ids, names)
 measured = collect(model, long_ids, names)
-view = project(shown.z)
-record("view", view.shares.sum(), text=f"{view.shares.sum():.0%}")
-record("view_low", view.by_layer.min(), text=f"{view.by_layer.min():.0%}")
+
+# %% tags=["remove-cell"]
 record(n_shown=len(shown.ids), n_measured=len(measured.ids))
 
 # %% [markdown] tags=["lang-ko"]
@@ -151,12 +152,88 @@ record(n_shown=len(shown.ids), n_measured=len(measured.ids))
 #
 # 좌표는 ⟨d_coord⟩차원입니다. 세 축만 남기려고 분산이 가장 큰 방향들을 찾습니다(주성분 분석). 층마다 따로 찾으면 안 됩니다. 층마다 축이 달라져, 점이 움직인 것인지 카메라가 움직인 것인지 알 수 없기 때문입니다. 그래서 **모든 층의 점을 한데 모아 축을 한 번만** 정합니다. 그러면 같은 자리에 그려진 점은 (이 세 축에서) 정말 같은 자리에 있습니다.
 #
-# 회색 선은 글을 읽는 순서입니다. 먼저 선을 따라가 보고, 슬라이더로 층을 옮겨 보고, 단추로 색을 질량으로 바꾸어 보십시오.
+# 모든 층의 점에서 공통의 평균을 뺀 것을 줄로 쌓은 행렬이 $X$이면, 특이값 분해(singular value decomposition)가 축과 그 몫을 함께 줍니다.
+#
+# $$ X = U S V^\top, \qquad \text{축 } k = V_{\cdot k}, \qquad \text{몫}_k = S_k^2 \Big/ \sum_j S_j^2 $$
+#
+# $V$의 한 열은 부호를 뒤집어도 축입니다. 실행할 때마다 그림이 뒤집히지 않도록 절댓값이 가장 큰 성분을 양수로 둡니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: atlas-map -->
 # ## One viewpoint for all layers
 #
 # Coordinates have ⟨d_coord⟩ dimensions. To keep three axes we look for the directions of largest variance (principal component analysis). It must not be done layer by layer: with new axes in every layer nobody could tell whether the points moved or the camera did. So the axes are found **once, from the points of all layers together**. Then points drawn at one place do lie at one place, as far as these three axes go.
+#
+# Let the rows of $X$ be the points of all layers less their common mean. The singular value decomposition gives the axes and their shares at once.
+#
+# $$ X = U S V^\top, \qquad \text{axis } k = V_{\cdot k}, \qquad \text{share}_k = S_k^2 \Big/ \sum_j S_j^2 $$
+#
+# A column of $V$ with its sign turned is as good an axis. So that no run turns the picture over, its component of largest absolute value is made positive.
+
+# %%
+def main_axes(points):
+    """Three directions of largest variance, and the shares of all."""
+    x = points - points.mean(0)  # point coord
+    _, s, axes = torch.linalg.svd(x, full_matrices=False)
+    axes, shares = axes[:3], s.square() / s.square().sum()
+    largest = axes.abs().argmax(1, keepdim=True)
+    return axes * axes.gather(1, largest).sign(), shares
+
+
+def held(points, axes):
+    """The share of the variance of the points that lies on the axes."""
+    x = points - points.mean(0)
+    return ((x @ axes.T).square().sum() / x.square().sum()).item()
+
+
+z = shown.z.double()  # layer point coord
+together = z.flatten(0, 1)
+axes, axis_shares = main_axes(together)
+places = (z - together.mean(0)) @ axes.T  # layer point 3
+
+# %% [markdown] tags=["lang-ko"]
+# 층마다 따로 찾은 축과 견주면 얼마를 내주고 무엇을 얻는지 보입니다. 마지막 열은 그 층만의 첫째 축과 공통의 첫째 축 사이의 각도입니다.
+# %% [markdown] tags=["lang-en"]
+# Beside axes found in each layer by itself one sees what is given away, and for what. The last column is the angle between the first axis of the layer alone and the common one.
+
+# %%
+rows = []
+for layer, points in enumerate(z):
+    own, _ = main_axes(points)
+    cosine = (own[0] @ axes[0]).abs().clamp(max=1)
+    rows.append((layer, held(points, axes), held(points, own),
+                 cosine.acos().rad2deg().item()))
+by_layer = pd.DataFrame(rows, columns=[
+    "layer", "on the common axes", "on axes of its own", "angle"])
+by_layer.set_index("layer").round(3)
+
+# %% [markdown] tags=["lang-ko"]
+# `lib`의 `project`는 같은 축을 공분산 행렬의 고윳값에서 구합니다. 층이 깊고 글이 길어도 행렬은 좌표의 수만큼만 크기 때문입니다. 두 결과를 나란히 놓습니다.
+# %% [markdown] tags=["lang-en"]
+# `project` of `lib` gets the same axes from the eigenvalues of the covariance matrix, which is no larger than the number of coordinates, however many layers and points there are. Both side by side:
+
+# %%
+from lib.gravity.atlas import project
+
+view = project(shown.z)
+gap = (places - view.places).abs().amax((0, 1))
+pd.DataFrame({
+    "share": axis_shares[:3], "share in lib": view.shares.double(),
+    "difference of shares": (axis_shares[:3] - view.shares).abs(),
+    "largest place": places.abs().amax((0, 1)),
+    "difference of places": gap,
+}, index=["PC1", "PC2", "PC3"]).map("{:.2g}".format)
+
+# %% tags=["remove-cell"]
+record("view", view.shares.sum(), text=f"{view.shares.sum():.0%}")
+record("view_low", view.by_layer.min(), text=f"{view.by_layer.min():.0%}")
+record(axis_angle=by_layer["angle"].max(), gap_places=gap.max())
+
+# %% [markdown] tags=["lang-ko"]
+# 자리의 차이는 커야 ⟨gap_places⟩로, `lib`가 그림에 넘기는 float32의 반올림 오차입니다. 층마다 축을 새로 찾았다면 첫째 축은 많게는 ⟨axis_angle⟩도 돌아갔을 것입니다.
+#
+# 회색 선은 글을 읽는 순서입니다. 먼저 선을 따라가 보고, 슬라이더로 층을 옮겨 보고, 단추로 색을 질량으로 바꾸어 보십시오.
+# %% [markdown] tags=["lang-en"]
+# The places differ by ⟨gap_places⟩ at most, which is the rounding of the float32 that `lib` hands to the picture. With axes found anew in every layer, the first would have turned by as much as ⟨axis_angle⟩ degrees.
 #
 # The grey line is the order of reading. Follow it first, then move the slider from layer to layer, then let the buttons colour the points by mass.
 
@@ -226,6 +303,8 @@ check_axes(share_solution)
 # | 남은 것 | 같은 자리의 같은 토큰끼리도 다른 만큼 | 문맥 |
 #
 # 모델 $M$의 남은 분산은 $s_M=\mathrm{RSS}_M/(n-p_M)$입니다. 매개변수(parameter)의 수 $p_M$을 빼고 나누지 않으면, 칸이 많은 모델이 우연만으로도 많이 설명한 것처럼 보입니다. 몫은 $s_M/s_0$의 차이이고 넷을 더하면 1입니다.
+#
+# 모델 1과 3은 무리의 평균입니다. 모델 2는 한 번에 나오지 않습니다. 자리의 평균을 빼고, 남은 것에서 토큰의 평균을 빼고, 다시 자리의 평균을 빼기를 더 바뀌지 않을 때까지 되풀이하면 최소제곱의 답에 이릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: atlas-variance -->
 # ## What spreads the points
@@ -241,22 +320,89 @@ check_axes(share_solution)
 # | what is left | the difference between equal tokens at equal positions | context |
 #
 # The variance that model $M$ leaves is $s_M=\mathrm{RSS}_M/(n-p_M)$. Without taking off the number of parameters $p_M$, a model with many cells would seem to explain much by chance alone. The shares are differences of $s_M/s_0$, and the four sum to 1.
+#
+# Models 1 and 3 are means of groups. Model 2 does not come at once: take off the mean of each position, from what is left the mean of each token, then that of each position again, until nothing changes; this leads to the least squares.
+
+# %%
+def group_means(z, group):
+    """One row a group: the mean of its points."""
+    count = torch.bincount(group)  # group
+    total = torch.zeros(len(count), z.shape[1], dtype=z.dtype)
+    return total.index_add(0, group, z) / count[:, None]  # group coord
+
+
+def without_means(z, group):
+    """Points less the mean of their group: what this model leaves."""
+    return z - group_means(z, group)[group]
+
+
+def without_both(z, one, two):
+    """What a value for each `one` plus a value for each `two` leaves."""
+    while True:
+        rest = without_means(without_means(z, one), two)
+        if (rest - z).abs().max() < 1e-12:
+            return rest
+        z = rest
+
+# %%
+def numbered(group):
+    return torch.unique(group, return_inverse=True)[1]  # 0, 1, 2, …
+
+
+def split_variance(z, one, two):
+    """Shares of the variance: one, two, both together, the rest."""
+    z = z.double() - z.double().mean(0)  # point coord
+    one, two = numbered(one), numbered(two)
+    pair = numbered(one * (two.max() + 1) + two)
+    n_one, n_two, n_pair = (int(g.max()) + 1 for g in (one, two, pair))
+    models = [(z, 1), (without_means(z, one), n_one),
+              (without_both(z, one, two), n_one + n_two - 1),
+              (without_means(z, pair), n_pair)]
+    s = [(rest.square().sum() / (len(z) - p)).item() for rest, p in models]
+    return [(s[0] - s[1]) / s[0], (s[1] - s[2]) / s[0],
+            (s[2] - s[3]) / s[0], s[3] / s[0]]
+
+# %%
+position, token = measured.position, measured.ids
+n_layers = len(measured.z)
+shares = pd.DataFrame(
+    [split_variance(z, position, token) for z in measured.z],
+    columns=["position", "token", "together", "context"])
+other = pd.DataFrame(
+    [split_variance(z, token, position) for z in measured.z],
+    columns=["token", "position", "together", "context"])
+shares.rename_axis("layer").round(4)
+
+# %% [markdown] tags=["lang-ko"]
+# `other`는 토큰을 먼저 세고 자리를 나중에 센 것입니다. `lib`의 `variance_shares`가 주는 몫과 견줍니다.
+# %% [markdown] tags=["lang-en"]
+# `other` counts the token first and position after it. Here are the shares of `variance_shares` of `lib` for comparison.
 
 # %%
 from lib.gravity.geometry import SHARES, variance_shares
 
-position, token = measured.position, measured.ids
-n_layers = len(measured.z)
-shares = pd.DataFrame([
+theirs = pd.DataFrame([
     variance_shares(z, position, token) for z in measured.z])
-other = pd.DataFrame([
+turned = pd.DataFrame([
     variance_shares(z, position, token, first="token")
     for z in measured.z])
-record("order_gap", (shares - other).abs().max().max())
-first, last = shares.iloc[0], shares.iloc[-1]
+gaps = pd.DataFrame({
+    "position first": (shares - theirs).abs().max(axis=1),
+    "token first": (other[shares.columns] - turned).abs().max(axis=1)})
+gaps.rename_axis("layer").map("{:.0e}".format)
+
+# %% tags=["remove-cell"]
+record("order_gap", (theirs - turned).abs().max().max())
+record(gap_shares=gaps.max().max())
+first, last = theirs.iloc[0], theirs.iloc[-1]
 for name in SHARES:
     record(f"{name}_first", first[name], text=f"{first[name]:.1%}")
     record(f"{name}_last", last[name], text=f"{last[name]:.1%}")
+
+# %% [markdown] tags=["lang-ko"]
+# 표는 층마다 네 몫 가운데 가장 큰 차이입니다. 어느 쪽을 먼저 세어도 ⟨gap_shares⟩를 넘지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# The table gives the largest difference among the four shares of each layer. Whichever comes first, it is no more than ⟨gap_shares⟩.
 
 # %% tags=["hide-input"]
 record("context_zero", first["context"], text=f"{abs(first['context']):.0e}")
@@ -355,15 +501,17 @@ check_context(context_solution)
 # Position fills the picture, so to see the rest it has to go. The long text gives a mean for every position in every layer, and each point of the picture loses the mean of its own. The axes are found once more, from what is left. Put the slider on layer 0 and see where equal characters gather; then go up and see what becomes of these groups.
 
 # %%
-from lib.gravity.atlas import position_means, without_position
+from lib.gravity.atlas import without_position
 
-means = position_means(measured)
+means = torch.stack([group_means(z, position) for z in measured.z])
 bare = without_position(shown, means)
 bare_view = project(bare.z)
 bare_figure = atlas_figure(bare, bare_view, thread=False)
+show(bare_figure)
+
+# %% tags=["remove-cell"]
 record("bare", bare_view.shares.sum(),
        text=f"{bare_view.shares.sum():.0%}")
-show(bare_figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 같은 글에서 자리의 평균을 뺀 지도. 세 축은 남은 분산의 ⟨bare⟩를 담습니다. 읽는 순서를 잇는 선은 지웠습니다.
@@ -374,76 +522,123 @@ show(bare_figure)
 #
 # <!-- alt: A 3D scatter plot with the mean of each position taken out. At layer 0 the points of a character lie in one small clump; in deeper layers the clumps spread into clouds. Colour is kind or mass, a slider picks the layer. -->
 
+# %% [markdown] tags=["lang-ko"]
+# 점이 얼마나 움직이는지는 그 층에서 점들이 얼마나 떨어져 있는지에 견주어야 뜻이 있습니다.
+#
+# $$ \operatorname{move}(l) = \sqrt{\frac{\operatorname{mean}_i \lVert z_i^{l+1}-z_i^l\rVert^2}{\operatorname{mean}_{i,j} \lVert z_i^l-z_j^l\rVert^2}} $$
+#
+# 분모는 모든 쌍을 세지 않아도 됩니다. 두 점 사이 거리의 제곱을 평균하면 분산의 두 배입니다.
+# %% [markdown] tags=["lang-en"]
+# How far points move means something only beside how far apart they lie in that layer.
+#
+# $$ \operatorname{move}(l) = \sqrt{\frac{\operatorname{mean}_i \lVert z_i^{l+1}-z_i^l\rVert^2}{\operatorname{mean}_{i,j} \lVert z_i^l-z_j^l\rVert^2}} $$
+#
+# No pairs have to be counted for the denominator: the mean square of the distance of two points is twice the variance.
+
 # %%
-from lib.gravity.geometry import moves
+def move_sizes(z):
+    """How far points move at each layer, over how far apart they lie."""
+    z = z.double()  # layer point coord
+    step = (z[1:] - z[:-1]).square().sum(-1).mean(1)  # layer
+    spread = (z - z.mean(1, keepdim=True)).square().sum(-1).mean(1)
+    return (step / (2 * spread[:-1])).sqrt()
+
 
 bare_long = without_position(measured, means)
 going = measured.z[1:] - measured.z[:-1]
-parts = pd.DataFrame([variance_shares(step, position, token)
-                      for step in going])
-far = moves(measured.z).tolist()
-bare_far = moves(bare_long.z).tolist()
-record(move_first=far[0], move_last=far[-1],
-       bare_first=bare_far[0], bare_last=bare_far[-1])
+parts = pd.DataFrame(
+    [split_variance(step, position, token) for step in going],
+    columns=["position", "token", "together", "context"])
+far, bare_far = move_sizes(measured.z), move_sizes(bare_long.z)
+
+# %%
+from lib.gravity.geometry import moves
+
+pd.DataFrame({
+    "move": far, "without position": bare_far,
+    "difference from lib": (far - moves(measured.z)).abs(),
+    "of the move: position": parts["position"],
+    "of the move: token": parts["token"] + parts["together"],
+    "of the move: context": parts["context"],
+}, index=range(len(far))).set_axis(
+    [f"{i} → {i + 1}" for i in range(len(far))]).map("{:.2g}".format)
+
+# %% tags=["remove-cell"]
+record(move_first=far[0].item(), move_last=far[-1].item(),
+       bare_first=bare_far[0].item(), bare_last=bare_far[-1].item())
 record("drift", parts["position"].iloc[0],
        text=f"{parts['position'].iloc[0]:.0%}")
 
-# %% tags=["hide-input"]
-pd.DataFrame({
-    "움직인 거리 | move": far,
-    "자리를 빼고 | without position": bare_far,
-    "움직임 중 자리 | of the move: position": parts["position"],
-    "토큰 | token": parts["token"] + parts["together"],
-    "문맥 | context": parts["context"],
-}).set_axis([f"{i} → {i + 1}" for i in range(len(far))]).round(3)
-
 # %% [markdown] tags=["lang-ko"]
-# 첫 두 열은 한 층을 지날 때 점이 움직인 거리를 그 층에서 아무 두 점 사이의 거리로 나눈 것입니다. 첫 층에서 ⟨move_first⟩, 마지막 층에서 ⟨move_last⟩이고, 자리를 빼고 재면 ⟨bare_first⟩, ⟨bare_last⟩입니다. 나머지 열은 움직임 자체의 분산을 같은 방법으로 나눈 것입니다. 첫 움직임 가운데 ⟨drift⟩는 어느 글자든 그 자리에 있으면 함께 겪는 움직임입니다. 어텐션이 글의 내용을 좌표에 적기만 하는 것은 아니라는 뜻입니다.
+# 첫 층에서 점은 아무 두 점 사이 거리의 ⟨move_first⟩배, 마지막 층에서 ⟨move_last⟩배를 움직입니다. 자리를 빼고 재면 ⟨bare_first⟩배와 ⟨bare_last⟩배입니다. 셋째 열은 `lib`의 `moves`와의 차이, 나머지 열은 움직임 자체의 분산을 같은 방법으로 나눈 것입니다. 첫 움직임 가운데 ⟨drift⟩는 어느 글자든 그 자리에 있으면 함께 겪는 움직임입니다. 어텐션이 글의 내용을 좌표에 적기만 하는 것은 아니라는 뜻입니다.
 # %% [markdown] tags=["lang-en"]
-# The first two columns give how far points move from one layer to the next, over the distance of any two points of that layer: ⟨move_first⟩ at first and ⟨move_last⟩ at last, and with position taken out ⟨bare_first⟩ and ⟨bare_last⟩. The other columns split the variance of the moves themselves, in the same way. Of the first move, ⟨drift⟩ is what every character goes through that stands at that position: attention does not only write the content of the text into coordinates.
+# Points move by ⟨move_first⟩ of the distance of any two points at first and by ⟨move_last⟩ at last, and with position taken out by ⟨bare_first⟩ and ⟨bare_last⟩. The third column is the difference from `moves` of `lib`; the other columns split the variance of the moves themselves, in the same way. Of the first move, ⟨drift⟩ is what every character goes through that stands at that position: attention does not only write the content of the text into coordinates.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: atlas-mass -->
 # ## 질량은 빈도인가
 #
-# 질량은 모두 1에서 출발해 학습이 정합니다. 학습 글에 나온 횟수와 순위 상관(스피어만의 $\rho$)을 구하고, 95% 구간을 함께 적습니다.
+# 질량은 모두 1에서 출발해 학습이 정합니다. 학습 글에 나온 횟수와 순위 상관(스피어만의 $\rho$)을 구하고, 95% 구간을 함께 적습니다. 순위 상관은 값 대신 순위로 구한 상관이어서, 횟수가 몇 배로 벌어져도 순서만 봅니다. 구간은 피셔의 변환에 보넷과 라이트(2000)의 표준 오차를 써서 구합니다.
+#
+# $$ \tanh\!\left( \operatorname{atanh} \rho \pm 1.96 \sqrt{\frac{1 + \rho^2/2}{n - 3}} \right) $$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: atlas-mass -->
 # ## Is mass frequency?
 #
-# All masses start at 1 and training sets them. Take the rank correlation (Spearman's $\rho$) with the number of occurrences in the training text, and a 95% interval with it.
+# All masses start at 1 and training sets them. Take the rank correlation (Spearman's $\rho$) with the number of occurrences in the training text, and a 95% interval with it. It is the correlation of ranks in place of values, and looks only at the order, however many times one count exceeds another. The interval is Fisher's transformation with the standard error of Bonett and Wright (2000).
+#
+# $$ \tanh\!\left( \operatorname{atanh} \rho \pm 1.96 \sqrt{\frac{1 + \rho^2/2}{n - 3}} \right) $$
 
 # %%
-from lib.gravity.geometry import rank_correlation
-
 counted = ids_of(corpus.train[:5_000_000], tokens)
 counts = torch.bincount(counted, minlength=tokens.vocab)
 everyone = collect(model, torch.arange(tokens.vocab), names)
 mass, kinds = everyone.mass, np.array(everyone.kinds)
 seen, often = counts > 0, counts >= 100
 
-# %% tags=["hide-input"]
-def ranked(which, groups=None):
-    groups = None if groups is None else groups[which.numpy()]
-    return rank_correlation(counts[which], mass[which], groups)
+# %%
+def ranks(values):
+    """1 for the smallest; equal values share the mean of their ranks."""
+    _, which, count = np.unique(values, return_inverse=True,
+                                return_counts=True)
+    return (count.cumsum() - (count - 1) / 2)[which]
 
 
-found = {
-    "모든 토큰 | all tokens": (seen, None),
-    "100번 이상 나온 것 | seen 100 times or more": (often, None),
-    "그중 같은 종류 안에서 | of these, within kinds": (often, kinds),
-}
-rows = {name: ranked(*how) for name, how in found.items()}
-for key, row in zip(("all", "often", "within"), rows.values(),
-                    strict=True):
-    record(f"rho_{key}", row[0], text=f"{row[0]:+.2f}".replace("-", "−"))
+def spearman(x, y, groups):
+    """ρ and its 95% interval, from differences within the groups."""
+    a, b = ranks(x), ranks(y)
+    for group in set(groups):
+        inside = groups == group
+        a[inside] -= a[inside].mean()
+        b[inside] -= b[inside].mean()
+    rho = a @ b / np.sqrt((a @ a) * (b @ b))
+    n = len(a) - (len(set(groups)) - 1)
+    wide = 1.96 * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    z = np.arctanh(rho)
+    return rho, np.tanh(z - wide), np.tanh(z + wide)
+
+# %%
+from lib.gravity.geometry import rank_correlation
+
+one_kind = np.full(len(kinds), "any")
+cases = {"all tokens": (seen, one_kind),
+         "seen 100 times or more": (often, one_kind),
+         "of these, within kinds": (often, kinds)}
+rows = {}
+for name, (which, groups) in cases.items():
+    pairs = counts[which].numpy(), mass[which].numpy(), groups[which.numpy()]
+    ours, its = spearman(*pairs), rank_correlation(*pairs)
+    rows[name] = [len(pairs[0]), *ours, np.abs(np.subtract(ours, its)).max()]
+ranked = pd.DataFrame.from_dict(rows, "index", columns=[
+    "tokens", "ρ", "95% low", "95% high", "difference from lib"])
+ranked.style.format({"ρ": "{:.2f}", "95% low": "{:.2f}",
+                     "95% high": "{:.2f}",
+                     "difference from lib": "{:.0e}"})
+
+# %% tags=["remove-cell"]
+for key, rho in zip(("all", "often", "within"), ranked["ρ"], strict=True):
+    record(f"rho_{key}", rho, text=f"{rho:+.2f}".replace("-", "−"))
 record(mass_low=mass[seen].min(), mass_high=mass[seen].max())
-
-# %% tags=["hide-input"]
-table = pd.DataFrame.from_dict(rows, "index", columns=[
-    "ρ", "95% 아래 | 95% low", "위 | high"]).round(2)
-table.insert(0, "토큰 수 | tokens", [int(w.sum()) for w, _ in found.values()])
-table
 
 # %% tags=["hide-input"]
 from lib.gravity.atlas_page import LOOKS
@@ -526,33 +721,42 @@ check_rank_correlation(rank_solution)
 
 # %%
 from lib.gravity.atlas import token_table
-from lib.gravity.geometry import agreement, nearest, shuffled
+
+keep = often if int(often.sum()) > 3 else seen
+kept_kinds = kinds[keep.numpy()]
+table = token_table(model)  # token coord
+if table is None:  # position alone: where tokens end up on average
+    total = torch.zeros(tokens.vocab, bare_long.z.shape[-1])
+    times = torch.bincount(token, minlength=tokens.vocab).clamp_min(1)
+    table = total.index_add(0, token, bare_long.z[-1]) / times[:, None]
+
+# %%
+def three_nearest(rows):
+    """The three nearest other rows of each row."""
+    rows = rows.double()
+    far = torch.cdist(rows, rows)  # token token
+    far.fill_diagonal_(torch.inf)  # nobody is a neighbour of its own
+    return far.argsort(1)[:, :3]
 
 
 def unit(rows):
+    """Directions from the mean: nearest means smallest angle."""
     rows = rows - rows.mean(0)
     return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
-keep = often if int(often.sum()) > 3 else seen
-kept_kinds = kinds[keep.numpy()]
-places = token_table(model)
-if places is None:  # position alone: where tokens end up on average
-    total = torch.zeros(tokens.vocab, bare_long.z.shape[-1])
-    times = torch.bincount(token, minlength=tokens.vocab).clamp_min(1)
-    places = total.index_add(0, token, bare_long.z[-1]) / times[:, None]
-near = {"distance": nearest(places[keep], 3),
-        "direction": nearest(unit(places[keep]), 3)}
+near = {"distance": three_nearest(table[keep]),
+        "direction": three_nearest(unit(table[keep]))}
 
 # %% tags=["hide-input"]
 letters = [label for label, k in zip(everyone.labels, keep, strict=True) if k]
 order = sorted(range(len(letters)), key=lambda i: -counts[keep][i])[:16]
 pd.DataFrame({
-    "토큰 | token": [letters[i] for i in order],
-    "종류 | kind": kept_kinds[order],
-    "거리로 | by distance": [
+    "token": [letters[i] for i in order],
+    "kind": kept_kinds[order],
+    "by distance": [
         " ".join(letters[j] for j in near["distance"][i]) for i in order],
-    "방향으로 | by direction": [
+    "by direction": [
         " ".join(letters[j] for j in near["direction"][i]) for i in order],
 }).style.hide(axis="index")
 
@@ -562,37 +766,60 @@ pd.DataFrame({
 # These are the sixteen most frequent tokens. Some pairs look convincing, but the eye picks what convinces it, so count them all: the share of neighbours that are of the token's own kind, beside what chance would give. Dealing the kinds out anew 2,000 times takes account of kinds that differ in size.
 
 # %%
+code = torch.as_tensor(np.unique(kept_kinds, return_inverse=True)[1])
+
+
+def same_kind(near, code):
+    """The share of neighbours that are of the token's own kind."""
+    return (code[near] == code[:, None]).double().mean()
+
+
+def dealt_anew(near, code, times, draw):
+    """The same share, with the kinds dealt out at random."""
+    return torch.stack([
+        same_kind(near, code[torch.randperm(len(code), generator=draw)])
+        for _ in range(times)])
+
+# %%
 draw = torch.Generator().manual_seed(seed)
-noise = torch.randn(places[keep].shape, generator=draw)
-tables = {
-    "좌표, 거리 | coordinates, distance": near["distance"],
-    "좌표, 방향 | coordinates, direction": near["direction"],
-    "난수 표, 방향 | random table, direction": nearest(unit(noise), 3),
-}
-for place, name in (
-        ("head", "출력층, 방향 | output layer, direction"),
-        ("token", "임베딩, 방향 | embedding, direction")):
+noise = torch.randn(table[keep].shape, generator=draw)
+tables = {"coordinates, distance": table[keep],
+          "coordinates, direction": unit(table[keep]),
+          "random table, direction": unit(noise)}
+for place, name in (("head", "output layer, direction"),
+                    ("token", "embedding, direction")):
     if hasattr(model, place):
         rows = getattr(model, place).weight.detach()[keep]
-        tables[name] = nearest(unit(rows), 3)
-dealt = {name: shuffled(n, kept_kinds, 2000, draw)
-         for name, n in tables.items()}
+        tables[name] = unit(rows)
+twin = torch.Generator()
+twin.set_state(draw.get_state())  # the same cards for lib
+dealt = {name: dealt_anew(three_nearest(rows), code, 2000, draw)
+         for name, rows in tables.items()}
 
-# %% tags=["hide-input"]
-share = {name: agreement(n, kept_kinds) for name, n in tables.items()}
+# %%
+from lib.gravity.geometry import agreement, nearest, shuffled
+
+rows = []
+for name, places in tables.items():
+    share, chance = same_kind(three_nearest(places), code), dealt[name]
+    its = nearest(places, 3)
+    gap = max(abs(share.item() - agreement(its, kept_kinds)), (
+        chance - shuffled(its, kept_kinds, 2000, twin)).abs().max().item())
+    rows.append((name, share.item(), chance.mean().item(),
+                 chance.quantile(0.975).item(), gap))
+shared = pd.DataFrame(rows, columns=[
+    "table", "same kind", "shuffled", "97.5% of shuffles",
+    "difference from lib"]).set_index("table")
+shared.round(3)
+
+# %% tags=["remove-cell"]
 keys = ("distance", "direction", "noise", "output", "embedding")
-for key, value in zip(keys, share.values(), strict=False):
+for key, value in zip(keys, shared["same kind"], strict=False):
     record(f"near_{key}", value, text=f"{value:.0%}")
-chance = dealt["좌표, 방향 | coordinates, direction"]
+chance = dealt["coordinates, direction"]
 record("near_chance", chance.mean(), text=f"{chance.mean():.0%}")
 record("near_high", chance.quantile(0.975),
        text=f"{chance.quantile(0.975):.0%}")
-pd.DataFrame({
-    "같은 종류 | same kind": share,
-    "섞었을 때 | shuffled": {n: d.mean().item() for n, d in dealt.items()},
-    "섞은 것의 97.5% | 97.5% of shuffles": {
-        n: d.quantile(0.975).item() for n, d in dealt.items()},
-}).round(3)
 
 # %% tags=["hide-input"]
 vowel = torch.as_tensor(kept_kinds == "vowel")
@@ -680,9 +907,11 @@ written = write(
     [("지도", "Atlas", atlas_figure(shown, view)),
      ("자리를 뺀 지도", "Atlas without position", bare_figure)],
     page, f"Coordinate atlas · {corpus.name}")
-record("atlas_mb", written.stat().st_size / 1e6)
 inside = written.is_relative_to(data.ROOT)
 wrote([written.relative_to(data.ROOT) if inside else written])
+
+# %% tags=["remove-cell"]
+record("atlas_mb", written.stat().st_size / 1e6)
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: atlas-measured -->
