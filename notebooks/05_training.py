@@ -72,10 +72,6 @@ from lib.training.loop import learning_rate as rate_of
 # %% tags=["hide-input"]
 use_style()
 pd.set_option("display.max_colwidth", None)
-NAMES = {"date, en → ko": "날짜, 영 → 한 | date, en → ko",
-         "date, ko → en": "날짜, 한 → 영 | date, ko → en",
-         "number, en → ko": "수, 영 → 한 | number, en → ko",
-         "number, ko → en": "수, 한 → 영 | number, ko → en"}
 
 # %% tags=["hide-input"]
 options = ("d_model", "n_layers", "n_heads", "steps", "batch",
@@ -113,9 +109,9 @@ for pair in drawn:  # the longest of each direction
     examples[pair.direction] = max(best, pair, key=lambda p: len(p.source))
 examples = [examples[direction] for direction in sorted(examples)]
 pd.DataFrame(
-    {"넣는 글 | goes in": [pair.source for pair in examples],
-     "나와야 할 글 | should come out": [pair.target for pair in examples]},
-    index=[NAMES[pair.direction] for pair in examples])
+    {"goes in": [pair.source for pair in examples],
+     "should come out": [pair.target for pair in examples]},
+    index=[pair.direction for pair in examples])
 
 # %% tags=["remove-input"]
 record(n_days=(task.LAST_DAY - task.FIRST_DAY).days + 1,
@@ -156,7 +152,6 @@ record(n_days=(task.LAST_DAY - task.FIRST_DAY).days + 1,
 # %%
 tokenizer = task.build_tokenizer(vocab_size=1000)  # an upper bound
 vocab = tokenizer.get_vocab_size()
-record(vocab=vocab)
 
 
 def pieces(text):
@@ -165,9 +160,12 @@ def pieces(text):
 
 
 pd.DataFrame(
-    {"토큰 수 | tokens": [len(pieces(pair.source)) for pair in examples],
-     "토큰 | pieces": [" ".join(pieces(pair.source)) for pair in examples]},
-    index=[NAMES[pair.direction] for pair in examples])
+    {"tokens": [len(pieces(pair.source)) for pair in examples],
+     "pieces": [" ".join(pieces(pair.source)) for pair in examples]},
+    index=[pair.direction for pair in examples])
+
+# %% tags=["remove-cell"]
+record(vocab=vocab)
 
 # %% [markdown] tags=["lang-ko"]
 # 배치(batch)를 만들려면 길이를 맞추어야 합니다. 짧은 글의 뒤를 채우는 것이 패딩(padding)이고, 채운 자리의 계산은 버려집니다. 그래서 여러 배치에 들어갈 글을 한꺼번에 뽑아 길이순으로 늘어놓고 자릅니다. 글은 그대로이고 버리는 계산만 줄어듭니다.
@@ -187,10 +185,12 @@ def padding_share(source, count=32):
 
 
 shares = [padding_share(supply(pool=1)), padding_share(supply())]
+pd.DataFrame({"share of padding": [f"{s:.1%}" for s in shares]},
+             index=["as drawn", "by length"])
+
+# %% tags=["remove-cell"]
 for name, share in zip(("pad_random", "pad_sorted"), shares, strict=True):
     record(name, share, text=f"{share:.0%}")
-pd.DataFrame({"패딩의 비율 | share of padding": [f"{s:.1%}" for s in shares]},
-             index=["뽑은 순서대로 | as drawn", "길이순 | by length"])
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-teacher -->
@@ -209,8 +209,7 @@ target = task.collate([one], tokenizer)["target"]
 reads, says = target[:, :-1], target[:, 1:]
 names = [[tokenizer.id_to_token(i) for i in row[0]]
          for row in (reads.tolist(), says.tolist())]
-pd.DataFrame(names, index=["읽는 토큰 | it reads",
-                           "말할 토큰 | it should say"]).replace(" ", "␣")
+pd.DataFrame(names, index=["it reads", "it should say"]).replace(" ", "␣")
 
 # %% [markdown] tags=["lang-ko"]
 # `<bos>`는 읽기만 하고 `<eos>`는 말하기만 합니다. 언제 멈출지도 배워야 하기 때문입니다. 모델은 논문의 트랜스포머를 작게 줄인 것입니다. 인코더와 디코더가 각각 ⟨n_layers⟩층이고, 헤드(head)는 ⟨n_heads⟩개, 폭은 ⟨d_model⟩, 매개변수(parameter)는 ⟨parameters⟩개입니다. 논문과 다른 곳이 둘 있습니다. 층 정규화(layer normalization)를 더하기 전에 하고, 드롭아웃을 쓰지 않습니다. 앞의 것은 [뒤에서 견주어 보고](#train-trials), 뒤의 것은 같은 문제가 되풀이되는 일이 드물어 외울 틈이 없기 때문입니다.
@@ -233,6 +232,8 @@ def to_device(batch):
 
 
 model = new_model()
+
+# %% tags=["remove-cell"]
 record(parameters=sum(p.numel() for p in model.parameters()),
        d_model=cfg.d_model, n_heads=cfg.n_heads, n_layers=cfg.n_layers)
 
@@ -281,10 +282,9 @@ if smoothing:
 record(loss_start=by_hand, loss_gap=abs(by_hand - by_lib),
        loss_even=math.log(vocab), loss_floor=floor)
 pd.DataFrame(
-    {"손실(내트) | loss (nats)": [by_hand, by_lib, math.log(vocab), floor]},
-    index=["식대로 | by the formula", "token_loss",
-           "고르게 찍을 때 | an even guess, ln V",
-           "바닥 | the floor"]).round(4)
+    {"loss (nats)": [by_hand, by_lib, math.log(vocab), floor]},
+    index=["by the formula", "token_loss", "an even guess, ln V",
+           "floor"]).round(4)
 
 # %% [markdown] tags=["lang-ko"]
 # 식대로 계산한 것과 `token_loss`의 차이는 ⟨loss_gap⟩입니다. 배우기 전의 모델은 ⟨loss_start⟩내트만큼 놀랍니다. 모든 토큰을 고르게 찍을 때의 ⟨loss_even⟩보다도 큽니다. 아무것도 모르면서 몇몇 토큰을 더 믿기 때문입니다.
@@ -335,13 +335,15 @@ def with_fit(recipe):
 
 
 five = replace(recipe, steps=5, precision="no")
-runs = {"여섯 줄 | six lines": list(loop(new_model(), supply(), five)),
-        "fit": with_fit(five), "다시 fit | fit again": with_fit(five)}
+runs = {"six lines": list(loop(new_model(), supply(), five)),
+        "fit": with_fit(five), "fit again": with_fit(five)}
+pd.DataFrame(runs, index=[f"{i}" for i in range(1, 6)]).rename_axis(
+    "step").round(6)
+
+# %% tags=["remove-cell"]
 ours, theirs, again = runs.values()
 record(loop_gap=max(abs(a - b) for a, b in zip(ours, theirs, strict=True)),
        again_gap=max(abs(a - b) for a, b in zip(theirs, again, strict=True)))
-pd.DataFrame(runs, index=[f"{i}" for i in range(1, 6)]).rename_axis(
-    "스텝 | step").round(6)
 
 # %% [markdown] tags=["lang-ko"]
 # 여섯 줄과 `fit`의 손실은 가장 크게 벌어진 곳에서도 ⟨loop_gap⟩만큼 다릅니다. 같은 시드(seed)로 다시 돌린 `fit`과의 차이는 ⟨again_gap⟩입니다. 가중치의 첫값도, 배치의 순서도 시드 하나에서 나오기 때문입니다.
@@ -420,14 +422,12 @@ parts = [dict(zip(whole, rows, strict=True)) for rows in
 goal = gradient([whole])
 gaps = [((gradient(parts, wrong) - goal).norm() / goal.norm()).item()
         for wrong in (False, True)]
-record(parts_gap=gaps[0], means_gap=gaps[1])
 
 # %% tags=["hide-input"]
+record(parts_gap=gaps[0], means_gap=gaps[1])
 pd.DataFrame(
-    {"큰 배치와의 상대 차이 | relative difference from the whole": [
-        f"{gap:.1e}" for gap in gaps]},
-    index=["합을 토큰 수로 나눔 | sums over all tokens",
-           "평균의 평균 | mean of means"])
+    {"relative difference from the whole": [f"{gap:.1e}" for gap in gaps]},
+    index=["sums over all tokens", "mean of means"])
 
 # %% [markdown] tags=["lang-ko"]
 # 토큰 수로 나누면 차이가 ⟨parts_gap⟩이고 이것은 반올림입니다. 평균을 평균하면 ⟨means_gap⟩만큼 다른 방향으로 가게 됩니다. 길이순으로 늘어놓은 배치를 넷으로 나누었으니 차이가 크게 드러난 편입니다. `fit`의 손실 함수가 평균이 아니라 합과 토큰 수를 따로 돌려주는 까닭이 이것입니다.
@@ -458,19 +458,18 @@ def loss_and_gradient(dtype=None):
 
 (loss_32, grad_32), (loss_16, grad_16) = (
     loss_and_gradient(), loss_and_gradient(torch.bfloat16))
-one = torch.tensor(1.0, dtype=torch.bfloat16)
-record("grad_cosine", cosine := F.cosine_similarity(
-    grad_32, grad_16, dim=0).item(), text=f"{cosine:.5f}")
-record(loss_16_gap=abs(loss_16 - loss_32))
+cosine = F.cosine_similarity(grad_32, grad_16, dim=0).item()
 
 # %% tags=["hide-input"]
+record("grad_cosine", cosine, text=f"{cosine:.5f}")
+record(loss_16_gap=abs(loss_16 - loss_32))
+one = torch.tensor(1.0, dtype=torch.bfloat16)
 pd.DataFrame({
     "float32": [f"{loss_32:.5f}", f"{torch.finfo(torch.float32).eps:.1e}",
                 f"{torch.tensor(1.0) + 0.001:.4f}"],
     "bfloat16": [f"{loss_16:.5f}", f"{torch.finfo(torch.bfloat16).eps:.1e}",
                  f"{one + 0.001:.4f}"]},
-    index=["손실 | loss", "1 다음 수까지 | from 1 to the next number",
-           "1 + 0.001"])
+    index=["loss", "from 1 to the next number", "1 + 0.001"])
 
 # %% [markdown] tags=["lang-ko"]
 # 같은 배치에서 손실은 ⟨loss_16_gap⟩만큼 다르고, 두 기울기의 방향은 코사인 유사도(cosine similarity)로 ⟨grad_cosine⟩만큼 같습니다. 한 걸음의 방향으로는 넉넉하다는 뜻입니다. 이 장은 CPU에서도 똑같이 되풀이되도록 float32로 학습하고, `precision`으로 바꿀 수 있습니다.
@@ -555,6 +554,9 @@ def on_step(now):
     if now.step in moments:
         look(now.step, now.model)
 
+# %% tags=["remove-cell"]
+began = time.perf_counter()
+
 # %%
 valid = [to_device(task.collate(task.unseen(kind, 200, seed=4), tokenizer))
          for kind in task.KINDS]
@@ -567,10 +569,11 @@ def valid_loss(model):
 
 model = new_model()
 look(0, model)
-began = time.perf_counter()
 history = fit(model, supply(), recipe, loss=translation_loss,
               evaluate=torch.no_grad()(valid_loss), on_step=on_step,
               name="training")
+
+# %% tags=["remove-cell"]
 seconds = time.perf_counter() - began
 record("minutes", seconds / 60, text=f"{seconds / 60:.1f}")
 record(steps=cfg.steps, batch=cfg.batch, seconds=round(seconds),
@@ -654,9 +657,9 @@ for kind in task.KINDS:
                 for pair, text in zip(pairs, said, strict=True)]
 answers = pd.DataFrame(answers, columns=["kind", "direction", "right"])
 result = answers.groupby("direction")["right"].agg(["size", "sum", "mean"])
-pd.DataFrame({"시험 | tested": result["size"], "맞음 | right": result["sum"],
-              "비율 | share": result["mean"].map("{:.1%}".format)},
-             ).rename(index=NAMES).rename_axis(None)
+pd.DataFrame({"tested": result["size"], "right": result["sum"],
+              "share": result["mean"].map("{:.1%}".format)},
+             ).rename_axis(None)
 
 # %% tags=["remove-input"]
 for kind, share in answers.groupby("kind")["right"].mean().items():
@@ -761,10 +764,10 @@ weight = {name: partner[tuple(map(int, name.split(".")))].item()
           for name in single}
 single.sort(key=weight.get, reverse=True)
 order = ["—", *single, *(f"{i}.*" for i in range(cfg.n_layers))]
-table = erased.loc[order].map("{:.0%}".format).rename(columns=NAMES)
-table.insert(0, "짝에 준 가중치 | weight on the partner",
+table = erased.loc[order].map("{:.0%}".format)
+table.insert(0, "weight on the partner",
              [f"{weight[n]:.2f}" if n in weight else "" for n in order])
-table.rename_axis("지운 헤드 | erased")
+table.rename_axis("erased head")
 
 # %% tags=["remove-input"]
 of_dates, of_numbers = directions[:2], directions[2:]
@@ -846,8 +849,7 @@ looked_at = {step: [reads[i] for i in at["cross"][best].argmax(-1)]
 show(figure, table=pd.DataFrame(
     {f"{step}": [seen[step]["said"], *tokens]
      for step, tokens in looked_at.items()},
-    index=["혼자 쓴 답 | written alone",
-           *(f"{token} ←" for token in writes)]))
+    index=["written alone", *(f"{token} ←" for token in writes)]))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 슬라이더로 스텝을 옮겨 보십시오. 세로는 쓰는 토큰(위에서 아래로), 가로는 읽는 토큰입니다. 정답의 앞부분을 읽히며 잰 가중치이고, 제목만 모델이 혼자 쓴 답입니다. ✓는 정답과 같다는 뜻입니다. 표에는 스텝마다 혼자 쓴 답과, 토큰을 쓸 때마다 가장 많이 본 토큰이 있습니다.
@@ -988,20 +990,18 @@ _ = young.load_state_dict(seen[half_step]["weights"])
 # %% tags=["hide-input"]
 found = {(half_step, way): right for way, right in both_ways(young).items()}
 found |= {(last, way): right for way, right in both_ways(model).items()}
-ways = {"taught": "정답을 읽으며 | with the teacher",
-        "alone": "혼자 | alone"}
 rows = {}
 for (step, way), right in found.items():
-    rows[f"{step}", ways[way]] = {
-        "맞은 토큰 | tokens right": right[words].float().mean().item(),
-        "다 맞은 답 | answers right": right.all(1).float().mean().item()}
+    rows[f"{step}", way] = {
+        "tokens right": right[words].float().mean().item(),
+        "answers right": right.all(1).float().mean().item()}
     short = f"{way}_{'half' if step == half_step else 'end'}"
     for name, value in zip(("tokens", "answers"),
-                           rows[f"{step}", ways[way]].values(), strict=True):
+                           rows[f"{step}", way].values(), strict=True):
         record(f"{name}_{short}", value, text=f"{value:.1%}")
 record(half_step=half_step)
 scores = pd.DataFrame(rows).T.map("{:.1%}".format)
-scores.rename_axis(["스텝 | step", "방식 | way"])
+scores.rename_axis(["step", "way"])
 
 # %% [markdown] tags=["lang-ko"]
 # 마지막 열을 보십시오. 두 방식에서 **답을 통째로 맞힌 비율이 같습니다**. 우연이 아닙니다. 정답을 읽으며 모든 토큰을 맞히는 모델은 혼자 써도 같은 것을 읽게 되니 정답을 씁니다. 한 곳이라도 틀리는 모델은 혼자 써도 거기서 틀립니다. 가장 그럴듯한 토큰만 고르는 한 두 방식의 정확히 맞힌 비율은 늘 같습니다.
@@ -1055,20 +1055,18 @@ digits = more["source"].where(more["korean"], more["target"])
 more["zeros"] = digits.str.count("0").clip(upper=3)
 by_zeros = more.groupby("zeros")["right"].agg(["size", "mean"])
 by_zeros["wrong"] = by_zeros["size"] - more.groupby("zeros")["right"].sum()
-record(n_more=len(more), wrong_more=int((~more["right"]).sum()))
 
 # %% tags=["hide-input"]
+record(n_more=len(more), wrong_more=int((~more["right"]).sum()))
 pd.DataFrame(
-    {"시험 | tested": by_zeros["size"], "틀림 | wrong": by_zeros["wrong"],
-     "틀린 비율 | share wrong": (1 - by_zeros["mean"]).map(
-         "{:.1%}".format)}).rename(index={3: "3+"}).rename_axis(
-    "0의 개수 | zeros")
+    {"tested": by_zeros["size"], "wrong": by_zeros["wrong"],
+     "share wrong": (1 - by_zeros["mean"]).map("{:.1%}".format)},
+    ).rename(index={3: "3+"}).rename_axis("zeros")
 
 # %% tags=["hide-input"]
 wrong = more[~more["right"]].sort_values("source").head(8)
-pd.DataFrame({"넣은 글 | went in": wrong["source"],
-              "정답 | right": wrong["target"],
-              "모델의 답 | it wrote": wrong["said"]}).style.hide()
+pd.DataFrame({"went in": wrong["source"], "right answer": wrong["target"],
+              "it wrote": wrong["said"]}).style.hide()
 
 # %% tags=["remove-input"]
 zeros = more["zeros"] >= 2
@@ -1114,12 +1112,13 @@ strange = {
     "123,456,789": "일억 이천삼백사십오만 육천칠백팔십구",
 }
 said = task.translate(model, tokenizer, list(strange))
-outside = pd.DataFrame({
-    "기대한 답 | hoped for": strange.values(), "모델의 답 | it wrote": said},
-    index=list(strange))
+outside = pd.DataFrame({"hoped for": strange.values(), "it wrote": said},
+                       index=list(strange))
 good = [a == b for a, b in zip(strange.values(), said, strict=True)]
-record(outside=len(strange), outside_right=sum(good))
 outside.assign(**{"": ["✓" if right else "✗" for right in good]})
+
+# %% tags=["remove-cell"]
+record(outside=len(strange), outside_right=sum(good))
 
 # %% [markdown] tags=["lang-ko"]
 # ⟨outside⟩개 가운데 ⟨outside_right⟩개가 맞았습니다. 사람이라면 맞힐 것들입니다. 쉼표나 빈칸 하나가 빠졌을 뿐인데 답이 달라지기도 합니다. 떼어 둔 값을 다 맞힌 모델이라고 해서 사람이 말하는 뜻의 규칙을 배웠다고 할 수는 없습니다. **시험지와 같은 곳에서 뽑은 문제를 잘 푸는 것**과 규칙을 아는 것은 다릅니다.
@@ -1141,12 +1140,11 @@ outside.assign(**{"": ["✓" if right else "✗" for right in good]})
 trial = replace(recipe, steps=cfg.trial_steps, evaluations=10,
                 schedule="cosine", precision="no", batch=cfg.batch // 2)
 trials = {
-    "이 장의 설정 | as here": (trial, smoothing, {}),
-    "스무딩 없이 | no smoothing": (trial, 0.0, {}),
-    "웜업 없이 | no warm-up": (replace(trial, warmup=1), smoothing, {}),
+    "as here": (trial, smoothing, {}),
+    "no smoothing": (trial, 0.0, {}),
+    "no warm-up": (replace(trial, warmup=1), smoothing, {}),
     "Noam": (replace(trial, schedule="noam"), smoothing, {}),
-    "더한 뒤 정규화 | norm after": (trial, smoothing,
-                             {"norm_first": False}),
+    "norm after": (trial, smoothing, {"norm_first": False}),
 }
 exam = [task.unseen("date", min(400, cfg.tests), seed=8)]
 exam_batch = to_device(task.collate(exam[0], tokenizer))
@@ -1164,13 +1162,13 @@ for name, (chosen, eps, changes) in trials.items():
     dates_only = supply(kinds=("date",), size=chosen.batch)
     losses = fit(candidate, dates_only, chosen,
                  loss=lambda m, b, eps=eps: translation_loss(m, b, eps),
-                 evaluate=plain_loss, name=name.split(" | ")[-1])
+                 evaluate=plain_loss, name=name)
     said = task.translate(candidate, tokenizer,
                           [pair.source for pair in exam[0]])
     trial_curves[name] = losses
     outcome[name] = {
-        "손실 | loss": losses.valid[-1],
-        "정확히 맞힘 | exact match": task.exact_match(
+        "loss": losses.valid[-1],
+        "exact match": task.exact_match(
             said, [pair.target for pair in exam[0]])}
 outcome = pd.DataFrame(outcome).T
 
@@ -1179,7 +1177,7 @@ figure, axis = plt.subplots(figsize=(7.2, 3))
 for (name, losses), colour in zip(trial_curves.items(), COLOURS.values(),
                                   strict=False):
     axis.plot(losses.step, losses.valid, color=colour, marker="o",
-              markersize=3, label=name.split(" | ")[-1])
+              markersize=3, label=name)
 axis.set(xlabel="step", ylabel="loss (nats)", yscale="log")
 axis.legend()
 show(figure, table=outcome)
