@@ -107,12 +107,14 @@ def raw_bytes(written):
 assert set(BYTE) == set(pre_tokenizers.ByteLevel.alphabet())
 
 # %%
-record(hidden_bytes=len(HIDDEN))
 samples = [" the", "\n", "é", "물", "👋"]
 pd.DataFrame({
-    "바이트 | bytes": [s.encode().hex(" ").upper() for s in samples],
-    "글자로 적으면 | written": [letters(s.encode()) for s in samples],
+    "bytes": [s.encode().hex(" ").upper() for s in samples],
+    "written": [letters(s.encode()) for s in samples],
 }, index=["␣the", "↵", "é", "물", "👋"])
+
+# %% tags=["remove-cell"]
+record(hidden_bytes=len(HIDDEN))
 
 # %% [markdown] tags=["lang-ko"]
 # 파일에서 자주 보이는 `Ġ`가 빈칸, `Ċ`가 줄바꿈입니다. 뜻이 있는 글자가 아니라 바이트의 이름입니다. 이 장의 코드는 바이트를 그대로 다루고, 파일을 읽을 때와 다른 구현에 넘길 때에만 이 글자로 바꿉니다.
@@ -148,8 +150,7 @@ def shown(cut):
 
 
 examples = ["We'll meet at 10:30,  won't we?", "고양이가 물을 3잔 마신다.\n"]
-pd.DataFrame({"프리토큰 | pre-tokens": [shown(pre_tokens(text))
-                                    for text in examples]},
+pd.DataFrame({"pre-tokens": [shown(pre_tokens(text)) for text in examples]},
              index=[text.strip() for text in examples])
 
 # %% [markdown] tags=["lang-ko"]
@@ -238,11 +239,12 @@ theirs.train_from_iterator([plays[:cfg.characters]], trainers.BpeTrainer(
     vocab_size=256 + cfg.new_pieces, show_progress=False,
     initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
 same = sum(map(tuple.__eq__, merges, merges_of(theirs)))
+pd.DataFrame([(shown(pair), f"{n:,}") for pair, n in list(merges.items())[:8]],
+             columns=["merged pair", "count"], index=range(1, 9))
+
+# %% tags=["remove-cell"]
 record(n_characters=cfg.characters, n_types=len(words), learned=len(merges),
        same_merges=same)
-pd.DataFrame([(shown(pair), f"{n:,}") for pair, n in list(merges.items())[:8]],
-             columns=["붙인 쌍 | merged pair", "횟수 | count"],
-             index=range(1, 9))
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bpe-who-counts -->
@@ -362,11 +364,11 @@ known = [chr(c) for c in range(0x20000)
          if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
 strange = "".join(draw.choices(known, k=3_000))
 texts = {
-    "영어 | English": plays[-cfg.characters:],
-    "한국어 | Korean": korean_text[-cfg.characters:],
-    "코드 | code": source[:cfg.characters],
-    "그림 문자 | emoji": " ".join([*emoji, *joined, *draw.sample(emoji, 99)]),
-    "아무 글자 | any characters": strange,
+    "English": plays[-cfg.characters:],
+    "Korean": korean_text[-cfg.characters:],
+    "code": source[:cfg.characters],
+    "emoji": " ".join([*emoji, *joined, *draw.sample(emoji, 99)]),
+    "any characters": strange,
 }
 
 # %%
@@ -381,12 +383,13 @@ for kind, text in texts.items():
     ours = encode(text)
     rows[kind] = (len(text), len(ours), differ(ours, gpt2.encode(text).ids),
                   differ(ours, other.encode(text)))
+pd.DataFrame(rows, index=[
+    "characters", "tokens", "ids unlike tokenizers", "ids unlike tiktoken",
+]).T.map("{:,}".format)
+
+# %% tags=["remove-cell"]
 record(merges=len(ranks), checked_ids=sum(row[1] for row in rows.values()),
        wrong_ids=sum(row[2] + row[3] for row in rows.values()))
-pd.DataFrame(rows, index=[
-    "글자 수 | characters", "토큰 수 | tokens",
-    "tokenizers와 다른 번호 | ids unlike tokenizers",
-    "tiktoken과 다른 번호 | ids unlike tiktoken"]).T.map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # 번호 ⟨checked_ids⟩개 가운데 다른 것은 ⟨wrong_ids⟩개입니다.
@@ -471,15 +474,16 @@ def tokens_each(tokenizer, text):
 smollm2 = load_tokenizer(data.path("smollm2") / "tokenizer.json")
 spread = {name: tokens_each(tokenizer, korean_text[:cfg.characters])
           for name, tokenizer in (("GPT-2", gpt2), ("SmolLM2", smollm2))}
+pd.DataFrame({name: [f"{100 * (n == k).mean():.1f}%" for k in (1, 2, 3)]
+              + [f"{n.mean():.2f}"] for name, n in spread.items()},
+             index=["one token", "two", "three", "mean"]).T
+
+# %% tags=["remove-cell"]
 seen = set(gpt2.encode(korean_text[:cfg.characters]).ids)
 record(n_syllables=len(spread["GPT-2"]), pieces_seen=len(seen),
        gpt2_vocab=gpt2.get_vocab_size(),
        syllable_gpt2=spread["GPT-2"].mean(),
        syllable_smol=spread["SmolLM2"].mean())
-pd.DataFrame({name: [f"{100 * (n == k).mean():.1f}%" for k in (1, 2, 3)]
-              + [f"{n.mean():.2f}"] for name, n in spread.items()},
-             index=["토큰 하나 | one token", "둘 | two", "셋 | three",
-                    "평균 | mean"]).T
 
 # %% [markdown] tags=["lang-ko"]
 # 한 글자가 평균해서 GPT-2에서는 토큰 ⟨syllable_gpt2⟩개, SmolLM2에서는 ⟨syllable_smol⟩개에 걸칩니다. 그런데 GPT-2의 어휘 ⟨gpt2_vocab⟩개 가운데 이 글에 한 번이라도 나온 것은 ⟨pieces_seen⟩개뿐입니다. 나머지의 번호를 한국어 조각에 넘겨주면 어떨까요? 3부가 하려는 일이 이것입니다. 다만 BPE의 조각은 앞선 병합에 기대어 만들어지므로 하나만 바꿀 수가 없습니다. BPE가 무엇을 지키는 규칙인지부터 봅시다.
@@ -554,11 +558,12 @@ for n in range(2, cfg.longest + 1):
             disagree += right != (cut == output)
     rows.append((n, *(f"{k:,}" for k in (
         2**n, counts["cuts"], counts["bpe"], counts["pairs"]))))
-record(longest=cfg.longest, toy_disagree=disagree)
 pd.DataFrame(rows, columns=[
-    "글자 수 | letters", "글 | texts", "자르는 모든 방법 | all cuts",
-    "BPE의 출력 | outputs of BPE", "모든 쌍이 맞음 | all pairs right",
-]).set_index("글자 수 | letters").rename_axis(None)
+    "letters", "texts", "all cuts", "outputs of BPE", "all pairs right",
+]).set_index("letters")
+
+# %% tags=["remove-cell"]
+record(longest=cfg.longest, toy_disagree=disagree)
 
 # %% [markdown] tags=["lang-ko"]
 # 마지막 두 열은 수만 같은 것이 아니라 나열 하나하나가 같습니다(어긋난 것 ⟨toy_disagree⟩개). 그 수가 ‘글’ 열과도 같다는 점을 보십시오. **글마다 자르는 방법은 많아도, 모든 쌍이 맞는 것은 꼭 하나뿐입니다.** 그러니 병합을 하나도 하지 않고, 어느 쌍이 맞는지 적은 표만으로도 BPE처럼 자를 수 있습니다. [연습 문제](#bpe-exercise-pairs)에서 해 봅니다.
@@ -582,14 +587,15 @@ for _ in range(cfg.samples):
     cut = draw.choices(short, k=5)
     by_pairs = pairs_are_right(cut, gpt2_pair)
     judged[bpe(b"".join(cut), ranks) == cut, by_pairs] += 1
+pd.DataFrame([[f"{judged[right, pairs]:,}" for pairs in (True, False)]
+              for right in (True, False)],
+             index=["whole right", "whole wrong"],
+             columns=["all pairs right", "some pair wrong"])
+
+# %% tags=["remove-cell"]
 record(whole=whole, n_pieces=len(ids), n_samples=cfg.samples,
        both_right=judged[True, True],
        gpt2_disagree=judged[True, False] + judged[False, True])
-pd.DataFrame([[f"{judged[whole, pairs]:,}" for pairs in (True, False)]
-              for whole in (True, False)],
-             index=["전체가 맞음 | whole right", "전체가 틀림 | whole wrong"],
-             columns=["쌍이 모두 맞음 | all pairs right",
-                      "틀린 쌍이 있음 | some pair wrong"])
 
 # %% [markdown] tags=["lang-ko"]
 # 조각 ⟨n_pieces⟩개 가운데 ⟨whole⟩개가 자기 자신으로 잘리고, 나열 ⟨n_samples⟩개에서 두 판정이 어긋난 것은 ⟨gpt2_disagree⟩개입니다.
@@ -632,12 +638,14 @@ p = {t: n / total for t, n in counted.items()}
 s = {t: math.log(q) for t, q in p.items()}
 cuts = {cut: math.prod(p[t] for t in cut) for cut in all_cuts(b"father", p)}
 ranked = sorted(cuts, key=cuts.get, reverse=True)
-record(hand_pieces=len(hand), hand_cuts=len(cuts), best_cut=shown(ranked[0]),
-       best_share=100 * cuts[ranked[0]] / sum(cuts.values()))
 pd.DataFrame([(f"−{-sum(s[t] for t in cut):.3f}", f"{cuts[cut]:.1e}",
                f"{100 * cuts[cut] / sum(cuts.values()):.1f}%")
               for cut in ranked[:6]], index=[shown(c) for c in ranked[:6]],
-             columns=["log P", "P", "낱말 안에서의 몫 | share of the word"])
+             columns=["log P", "P", "share of the word"])
+
+# %% tags=["remove-cell"]
+record(hand_pieces=len(hand), hand_cuts=len(cuts), best_cut=shown(ranked[0]),
+       best_share=100 * cuts[ranked[0]] / sum(cuts.values()))
 
 # %% [markdown] tags=["lang-ko"]
 # `father`를 자르는 방법은 모두 ⟨hand_cuts⟩가지이고, 그 가운데 위의 여섯이 가장 그럴듯합니다. 으뜸은 `⟨best_cut⟩`입니다.
@@ -749,8 +757,8 @@ even = {b"a": -1.0, b"aa": -1.0}
 either = sorted(all_cuts(b"aaa", even), key=len)[:2]
 kept = viterbi(b"aaa", even)[0]
 pd.DataFrame({
-    "합이 같은 두 경로 | two equal sums": [" , ".join(map(shown, either))],
-    "우리의 비터비 | our Viterbi": [shown(kept)],
+    "two equal sums": [" , ".join(map(shown, either))],
+    "our Viterbi": [shown(kept)],
     "tokenizers": [shown(their_cut(unigram_of(even), b"aaa"))]}, index=["aaa"])
 
 # %% [markdown] tags=["lang-ko"]
@@ -800,11 +808,13 @@ listed = Counter()
 for cut, probability in cuts.items():
     for t in cut:
         listed[t] += probability / sum(cuts.values())
+pd.DataFrame({"forward–backward": [counts[t] for t in hand],
+              "all cuts listed": [listed[t] for t in hand]},
+             index=[shown([t]) for t in hand]).round(3)
+
+# %% tags=["remove-cell"]
 record(em_gap=max(abs(counts[t] - listed[t]) for t in hand),
        z_gap=abs(log_z - math.log(sum(cuts.values()))))
-pd.DataFrame({"전방–후방 | forward–backward": [counts[t] for t in hand],
-              "모두 늘어놓기 | all cuts listed": [listed[t] for t in hand]},
-             index=[shown([t]) for t in hand]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 조각마다 기대 횟수가 두 방법에서 같습니다(가장 큰 차이 ⟨em_gap⟩). 이제 낱말 하나가 아니라 앞에서 센 희곡의 낱말 전체입니다. 씨앗이 되는 조각은 두 번 이상 나온 글자열 가운데 글을 많이 덮는 것들입니다. 횟수에 길이를 곱해 순서를 매깁니다.
@@ -889,6 +899,8 @@ n_bytes = sum(len(word) * n for word, n in words.items())
 rising = [later[1] - sooner[1] for sooner, later in pairwise(history)
           if later[0] == sooner[0]]
 assert min(rising) > -1e-6 * n_bytes
+
+# %% tags=["remove-cell"]
 record(n_unigram=len(scores), em_steps=len(history),
        n_seeds=history[0][0], em_rises=len(rising),
        bits_first=-history[0][1] / n_bytes / math.log(2),
@@ -928,10 +940,11 @@ held = Counter(pre_tokens(after))
 every = {*words, *held}
 alike = sum(viterbi(word, scores)[0] == their_cut(fast, word)
             for word in every)
+pd.DataFrame({"words": [f"{len(every):,}"], "cut alike": [f"{alike:,}"]},
+             index=["Viterbi = tokenizers"])
+
+# %% tags=["remove-cell"]
 record(viterbi_asked=len(every), viterbi_alike=alike)
-pd.DataFrame({"낱말 | words": [f"{len(every):,}"],
-              "같게 잘린 낱말 | cut alike": [f"{alike:,}"]},
-             index=["비터비 = tokenizers | Viterbi = tokenizers"])
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bpe-apart -->
@@ -946,8 +959,7 @@ pd.DataFrame({"낱말 | words": [f"{len(every):,}"],
 
 # %%
 rank_of = {pair: rank for rank, pair in enumerate(merges)}
-sides = {"배운 글 | text learned from": words,
-         "그다음 글 | text after it": held}
+sides = {"text learned from": words, "text after it": held}
 rows, apart, cut_of = {}, Counter(), {}
 for side, counted in sides.items():
     total, used = Counter(), {"bpe": Counter(), "uni": Counter()}
@@ -972,10 +984,8 @@ record(bpe_in=bpe_in, uni_in=uni_in, same_in=same_in, same_out=same_out,
        uni_fewer_out=100 * (1 - uni_out / bpe_out))
 pd.DataFrame({side: (f"{a:,}", f"{b:,}", f"{same:.1f}%", str(c), str(d))
               for side, (a, b, same, c, d) in rows.items()}, index=[
-    "BPE의 토큰 | tokens of BPE", "유니그램의 토큰 | tokens of Unigram",
-    "같게 잘린 낱말 | words cut alike",
-    "BPE가 쓰지 않은 조각 | pieces BPE never used",
-    "유니그램이 쓰지 않은 조각 | pieces Unigram never used"])
+    "tokens of BPE", "tokens of Unigram", "words cut alike",
+    "pieces BPE never used", "pieces Unigram never used"])
 
 # %% [markdown] tags=["lang-ko"]
 # 배운 글에서 낱말의 ⟨same_in⟩%가 같게 잘립니다. 비율은 낱말이 나온 횟수로 셉니다. 이 글에서는 유니그램의 토큰이 ⟨uni_fewer_in⟩% 적습니다. 그다음 글에서는 BPE가 ⟨bpe_out⟩개, 유니그램이 ⟨uni_out⟩개를 씁니다. 배운 글에서 난 차이가 다른 글에서도 그대로라고 믿을 수는 없습니다.
@@ -995,17 +1005,18 @@ ones = {piece: -1 for piece in [bytes([b]) for b in range(256)]}
 ones |= {b"".join(pair): -1 for pair in merges}
 differ_most = sorted((w for w in words if cut_of[w]["bpe"] != cut_of[w]["uni"]
                       and len(w) > 4), key=lambda w: (-words[w], w))[:8]
+pd.DataFrame([(words[w], shown(cut_of[w]["bpe"]), shown(cut_of[w]["uni"]),
+               shown(viterbi(w, ones)[0])) for w in differ_most],
+             columns=["count", "BPE", "Unigram", "fewest pieces"],
+             index=[shown([w]) for w in differ_most])
+
+# %% tags=["remove-cell"]
 used = {piece for w in words for piece in cut_of[w]["bpe"]}
 idle = [piece for piece in map(b"".join, merges) if piece not in used]
 wasted = sum(n for w, n in words.items()
              if len(cut_of[w]["bpe"]) > -viterbi(w, ones)[1])
 record(idle_examples=", ".join(shown([t]) for t in idle[-3:]) or "–",
        wasted=100 * wasted / words.total())
-pd.DataFrame([(words[w], shown(cut_of[w]["bpe"]), shown(cut_of[w]["uni"]),
-               shown(viterbi(w, ones)[0])) for w in differ_most],
-             columns=["횟수 | count", "BPE", "유니그램 | Unigram",
-                      "가장 적은 조각 | fewest pieces"],
-             index=[shown([w]) for w in differ_most])
 
 # %% [markdown] tags=["lang-ko"]
 # BPE는 배운 글의 낱말 가운데 ⟨wasted⟩%를 자기 어휘로 할 수 있는 것보다 많은 조각으로 자릅니다. 먼저 붙인 것을 되돌리지 않기 때문입니다. 한눈에 견주면 이렇습니다.
