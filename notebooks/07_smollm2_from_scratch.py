@@ -98,8 +98,10 @@ for name, shape in shapes.items():
     short = name.replace(".0.", ".{i}.")  # the other layers look the same
     if ".layers." not in name or ".0." in name:
         rows[short] = " × ".join(f"{side:,}" for side in shape)
+pd.DataFrame({"shape": rows}).rename_axis("name")
+
+# %% tags=["remove-cell"]
 record(n_tensors=len(shapes))
-pd.DataFrame({"모양 | shape": rows}).rename_axis("이름 | name")
 
 # %% [markdown] tags=["lang-ko"]
 # 텐서는 모두 ⟨n_tensors⟩개이고, 층 ⟨n_layers⟩개가 같은 이름을 번호만 바꾸어 되풀이합니다. 없는 것도 눈여겨보십시오. 편향이 하나도 없고, 마지막에 로짓을 만드는 `lm_head`도 없습니다. 들어오는 토큰(token)을 벡터로 바꾸는 임베딩(embedding) 행렬을 나가는 쪽에서도 그대로 쓰기 때문입니다. 이것을 가중치 공유(weight tying)라고 합니다.
@@ -193,14 +195,15 @@ def read_config(folder):
 
 # %%
 config = read_config(folder)
+pd.DataFrame({"value": {name: f"{value:,.6g}" for name, value
+                        in vars(config).items()}}).rename_axis("name")
+
+# %% tags=["remove-cell"]
 record(n_layers=config.n_layers, n_heads=config.n_heads,
        n_kv_heads=config.n_kv_heads, d_head=config.d_head,
        d_model=config.d_model, d_ff=config.d_ff, vocab=config.vocab,
        max_length=config.max_length,
        group=config.n_heads // config.n_kv_heads)
-pd.DataFrame({"값 | value": {name: f"{value:,.6g}" for name, value
-                            in vars(config).items()}}).rename_axis(
-    "이름 | name")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: smollm2-rmsnorm -->
@@ -389,8 +392,7 @@ class SmolLM2(nn.Module):
             x = block(x, *angles, places <= t[:, None], cache)
         if cache:
             cache.length += len(t)
-        x = self.norm(x[:, -1:] if last else x)
-        return x @ self.token.weight.T
+        return self.norm(x[:, -1:] if last else x) @ self.token.weight.T
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: smollm2-loading -->
@@ -398,14 +400,14 @@ class SmolLM2(nn.Module):
 #
 # 파일의 이름을 우리 이름으로 바꾸는 데는 낱말 사전 하나면 됩니다. 점으로 나눈 마디마다 사전에 있으면 바꾸고 없으면 그대로 둡니다.
 #
-# 불러오기는 까다로워야 합니다. 텐서 하나가 빠져도 모델은 태연히 글을 씁니다. 그 자리에 난수가 남아 있을 뿐입니다. 그래서 `load`는 세 가지를 거절합니다. 갈 곳이 없는 텐서, 모양이 다른 텐서, 끝까지 채워지지 않은 자리입니다.
+# 불러오기는 까다로워야 합니다. 텐서 하나가 빠져도 모델은 태연히 글을 씁니다. 그 자리에 난수가 남아 있을 뿐입니다. 그래서 `load`는 세 가지를 거절합니다. 갈 곳이 없는 텐서, 모양이 다른 텐서, 끝까지 채워지지 않은 자리입니다. 거절하는 말은 접어 둔 셀에 있고, 너무 긴 글을 거절하는 말도 함께 두었습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-loading -->
 # ## Load by name
 #
 # A small dictionary is enough to turn the names of the file into ours: cut a name at its dots, replace the words that are in the dictionary and leave the others.
 #
-# Loading must be strict. If one tensor is left out, the model writes on regardless; there are just random numbers in that place. So `load` refuses three things: a tensor that has no place, a tensor of another shape, and a place that nothing has filled.
+# Loading must be strict. If one tensor is left out, the model writes on regardless; there are just random numbers in that place. So `load` refuses three things: a tensor that has no place, a tensor of another shape, and a place that nothing has filled. The words of refusal are in a folded cell, together with those for a text that is too long.
 
 # %%
 # model: names
@@ -423,6 +425,25 @@ def our_name(name):
     words = name.removeprefix("model.").split(".")
     return ".".join(OURS.get(word, word) for word in words)
 
+# %% tags=["hide-input"]
+# model: refusals
+def must_fit(name, mine, theirs):
+    if mine is None or mine.shape != theirs.shape:
+        raise ValueError(f"{name} {tuple(theirs.shape)} fits nowhere "
+                         "in the model; use the file's config.json.")
+
+
+def must_be_full(empty, file):
+    if empty:
+        raise ValueError(f"{file.name} has no tensor for {len(empty)} places, "
+                         f"{min(empty)} first; fetch it and its config again.")
+
+
+def must_have_room(ids, new, most):
+    if len(ids) + new > most:
+        raise ValueError(f"{len(ids)} tokens and {new} new ones are more than "
+                         f"the model takes ({most}); shorten the text.")
+
 # %%
 # model: load
 def load(model, file):
@@ -431,13 +452,9 @@ def load(model, file):
         for name in sorted(tensors.keys()):
             theirs = tensors.get_tensor(name)
             mine = empty.pop(our_name(name), None)
-            if mine is None or mine.shape != theirs.shape:
-                raise ValueError(f"{name} {tuple(theirs.shape)} fits nowhere "
-                                 "in the model; use the file's config.json.")
+            must_fit(name, mine, theirs)
             mine.data.copy_(theirs)
-    if empty:
-        raise ValueError(f"{file.name} has no tensor for {len(empty)} places, "
-                         f"{min(empty)} first; fetch it and its config again.")
+    must_be_full(empty, file)
     return model.eval()
 
 # %%
@@ -446,9 +463,9 @@ model = load(SmolLM2(config), file).to(cfg.device)
 names = [name for name in shapes
          if ".layers." not in name or ".layers.0." in name]
 pd.DataFrame({
-    "파일의 이름 | name in the file": names,
-    "우리 이름 | our name": [our_name(name) for name in names],
-}).set_index("파일의 이름 | name in the file")
+    "name in the file": names,
+    "our name": [our_name(name) for name in names],
+}).set_index("name in the file")
 
 # %% [markdown] tags=["lang-ko"]
 # 빠진 것도 남은 것도 없습니다. 정말 까다로운지도 봅니다. 층이 하나 모자란 모델과 하나 남는 모델에 같은 파일을 넣으면 다음과 같이 거절합니다. 메타(meta) 장치의 모델은 모양만 있고 메모리를 쓰지 않습니다.
@@ -465,8 +482,7 @@ for change in (-1, 1):
         load(wrong, file)
     except ValueError as error:
         refused[other["n_layers"]] = str(error)
-pd.DataFrame({"거절하는 말 | refusal": refused}).rename_axis(
-    "층의 수 | layers")
+pd.DataFrame({"refusal": refused}).rename_axis("layers")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: smollm2-logits -->
@@ -517,15 +533,16 @@ def gaps_to(attention):
 
 
 eager, sdpa = gaps_to("eager"), gaps_to("sdpa")
+pd.DataFrame({"tokens": [encode(text).shape[1] for text in texts.values()],
+              "eager": map(small, eager), "sdpa": map(small, sdpa)},
+             index=list(texts)).rename_axis("text")
+
+# %% tags=["remove-cell"]
 korean = [name.startswith("ko") for name in texts]
 for name, gaps in (("eager", eager), ("sdpa", sdpa)):
     by = list(zip(korean, gaps, strict=True))
     record(f"gap_{name}_ko", max(gap for ko, gap in by if ko))
     record(f"gap_{name}_en", max(gap for ko, gap in by if not ko))
-pd.DataFrame({"토큰 수 | tokens": [encode(text).shape[1]
-                                for text in texts.values()],
-              "eager": map(small, eager), "sdpa": map(small, sdpa)},
-             index=list(texts)).rename_axis("글 | text")
 
 # %% [markdown] tags=["lang-ko"]
 # `transformers`에는 어텐션을 계산하는 방법이 여럿 있습니다. `eager`는 우리처럼 식을 그대로 풀어 쓴 것이고, `sdpa`는 여러 연산을 하나로 합친 것입니다. 가장 큰 차이는 `eager`와 견주어 한국어에서 ⟨gap_eager_ko⟩, 영어에서 ⟨gap_eager_en⟩입니다. 0이라면 마지막 비트까지 같다는 뜻이고, 연산을 같은 순서로 했기에 그럴 수 있습니다. `sdpa`와 견주면 각각 ⟨gap_sdpa_ko⟩, ⟨gap_sdpa_en⟩입니다.
@@ -550,10 +567,11 @@ distances = pd.DataFrame(
     {way: [(a - b).abs().max().item()
            for a, b in zip(found, truth, strict=True)]
      for way, found in ways.items()}, index=["ko 1", "en 1"]).T
+distances.map(small).rename_axis("difference from float64")
+
+# %% tags=["remove-cell"]
 record(single_low=distances.min(axis=None),
        single_high=distances.max(axis=None))
-distances.map(small).rename_axis(
-    "float64와의 차이 | difference from float64")
 
 # %% [markdown] tags=["lang-ko"]
 # float32로 계산한 셋이 참값에서 벗어난 크기는 ⟨single_low⟩에서 ⟨single_high⟩까지입니다. 어느 하나가 더 옳다고 할 수 없고, 서로의 차이도 그만한 크기입니다. **반올림**입니다.
@@ -612,9 +630,11 @@ single = cache_gap()
 model.double()
 double = cache_gap()
 model.float()
-record(cache_single=single, cache_double=double)
-pd.DataFrame({"캐시를 쓴 차이 | difference with the cache":
+pd.DataFrame({"difference with the cache":
               {"float32": small(single), "float64": small(double)}})
+
+# %% tags=["remove-cell"]
+record(cache_single=single, cache_double=double)
 
 # %% [markdown] tags=["lang-ko"]
 # 토큰을 하나씩 캐시에 넣으며 구한 로짓과 한꺼번에 구한 로짓의 차이입니다. float32에서 ⟨cache_single⟩이던 것이 float64에서는 ⟨cache_double⟩까지 줄어듭니다. 규칙대로라면 반올림이고, 캐시는 계산을 바꾸지 않습니다.
@@ -640,10 +660,8 @@ def greedy(logits):
 
 @torch.no_grad()
 def generate(model, ids, new, pick=greedy, stop=None, cached=True):
-    ids, most = list(ids), model.c.max_length
-    if len(ids) + new > most:
-        raise ValueError(f"{len(ids)} tokens and {new} new ones are more than "
-                         f"the model takes ({most}); shorten the text.")
+    ids = list(ids)
+    must_have_room(ids, new, model.c.max_length)
     cache = Cache(model, len(ids) + new) if cached else None
     for _ in range(new):
         fresh = ids[cache.length:] if cached else ids
@@ -689,18 +707,19 @@ def checked(prompt, new):
 # %%
 written = {"ko": checked(prompt_ko, cfg.same_tokens),
            "en": checked(prompt_en, cfg.new_tokens)}
-record(n_same=cfg.same_tokens, n_new=cfg.new_tokens)
-for name, text in written.items():
-    record(f"same_{name}", text.theirs)
-    record(f"uncached_{name}", text.uncached)
 pd.DataFrame([[
     tokenizer.decode(text.ids[:text.begin + cfg.same_tokens]),
     f"{text.theirs} / {cfg.same_tokens}",
     f"{text.uncached} / {len(text.ids) - text.begin}"]
     for text in written.values()],
-    columns=["글 | text", "transformers와 같음 | same as transformers",
-             "캐시 없이와 같음 | same without the cache"],
-    index=["한국어 | Korean", "영어 | English"])
+    columns=["text", "same as transformers", "same without the cache"],
+    index=["Korean", "English"])
+
+# %% tags=["remove-cell"]
+record(n_same=cfg.same_tokens, n_new=cfg.new_tokens)
+for name, text in written.items():
+    record(f"same_{name}", text.theirs)
+    record(f"uncached_{name}", text.uncached)
 
 # %% [markdown] tags=["lang-ko"]
 # 한국어에서는 ⟨n_same⟩개 가운데 ⟨same_ko⟩개, 영어에서는 ⟨same_en⟩개가 같습니다. 로짓이 같으니 가장 큰 것도 같은 것입니다. 캐시 없이 견준 열은 다 쓴 글을 캐시 없이 한 번에 읽혀서 얻었습니다. 앞의 자리는 뒤를 보지 못하므로 한 번의 계산으로 모든 자리의 다음 토큰이 나오고, 그것이 쓴 글과 하나하나 같은지 보면 됩니다.
@@ -761,6 +780,7 @@ for n in lengths:
 timed = pd.DataFrame(rows).groupby("n").median()
 timed["ratio"] = timed["again"] / timed["cached"]
 
+# %% tags=["remove-cell"]
 steps = np.arange(text.begin, ids.shape[1])  # lengths before each new token
 whole = {way: np.interp(steps, timed.index, timed[way]).sum()
          for way in ("cached", "again")}
@@ -786,7 +806,7 @@ for way, colour, label in (
 top = timed[["again", "cached"]].to_numpy().max() * 1e3
 axis.set(title="time for one more token", xlabel="tokens so far",
          ylabel="milliseconds", ylim=(0, 1.15 * top))
-show(figure, table=timed)
+show(figure, table=timed.rename_axis("tokens so far"))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 다음 토큰 하나를 얻는 데 걸린 시간. 주황은 글 전체를 다시 계산한 것, 파랑은 캐시를 쓴 것입니다. 선으로 이은 점은 짝으로 잰 값의 중앙값이고, 흩어진 옅은 점은 앞에서 글을 쓸 때 실제로 걸린 시간입니다.
@@ -842,6 +862,8 @@ def touch():  # read every weight, compute next to nothing
 one, many = passes["token"].iloc[[0, -1]]
 weights = sum(p.nbytes for p in model.parameters())
 touched = np.median([touch() for _ in range(tries)])
+
+# %% tags=["remove-cell"]
 record(decode_ms=one * 1e3, prefill_ms=many * 1e3, prefill_gain=one / many,
        read_at_once=counts[-1], weights_mb=weights / 1e6,
        touch_ms=touched * 1e3, decode_rate=2 * total / one / 1e9,
@@ -864,7 +886,8 @@ axis.annotate("all at once", (counts[-2], passes["pass"].iloc[-2] * 1e3),
               color=COLOURS["attention"])
 axis.set(title="time to read a text", xlabel="tokens",
          ylabel="milliseconds", xticks=counts, xticklabels=counts)
-show(figure, table=passes)
+show(figure, table=passes.rename_axis("tokens").rename(
+    columns={"pass": "seconds", "token": "seconds a token"}))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 글 하나를 읽는 시간. 파랑은 한꺼번에 읽은 것을 잰 값이고, 점선은 토큰 하나의 시간에 토큰의 수를 곱한 것입니다. 두 축 모두 로그 눈금입니다.
@@ -918,16 +941,18 @@ heads = (config.n_kv_heads, config.n_heads)
 by_tokens = {n: [computed(h, n) for h in heads]
              for n in (1, length, config.max_length)}
 seen = [measured(h, length) for h in heads]
+rows = {f"{n:,}": values for n, values in by_tokens.items()}
+pd.DataFrame(rows | {f"{length:,}, measured": seen},
+             index=["grouped", "one a query head"]
+             ).T.map("{:,}".format).rename_axis("tokens")
+
+# %% tags=["remove-cell"]
 record(cache_bytes=by_tokens[length][0], cache_measured=seen[0],
        cache_token=by_tokens[1][0], cache_length=length,
        cache_share=by_tokens[config.max_length][0] / weights,
        cache_full_mb=by_tokens[config.max_length][0] / 1e6,
        cache_ungrouped_mb=by_tokens[config.max_length][1] / 1e6,
        cache_saved=seen[1] / seen[0])
-rows = {f"{n:,}": values for n, values in by_tokens.items()}
-pd.DataFrame(rows | {f"{length:,}, 잰 값 | {length:,}, measured": seen},
-             index=["그룹 쿼리 | grouped", "헤드마다 | one a query head"]
-             ).T.map("{:,}".format).rename_axis("토큰 수 | tokens")
 
 # %% [markdown] tags=["lang-ko"]
 # 토큰 ⟨cache_length⟩개의 캐시는 셈으로 ⟨cache_bytes⟩바이트, 잰 것도 ⟨cache_measured⟩바이트입니다. 쿼리 헤드 ⟨group⟩개가 키·값 헤드 하나를 나누어 쓰므로 캐시는 ⟨cache_saved⟩배 작습니다. 로짓을 구하는 횟수는 그대로이고 줄어든 것은 기억할 키와 값뿐입니다.
@@ -1052,7 +1077,7 @@ counted = pd.DataFrame(
     {f"{rule}, τ = {heat:g}": [kept[name, rule, heat] for name in questions]
      for rule in ("all", "k 40", "p 0.9", "p 0.5") for heat in (1, 2)},
     index=list(questions.values())).T
-counted.map("{:,}".format).rename_axis("남은 토큰 수 | tokens kept")
+counted.map("{:,}".format).rename_axis("tokens kept")
 
 # %% [markdown] tags=["lang-ko"]
 # top-k는 모델이 확신하든 망설이든 언제나 같은 수를 남깁니다. 영어에서 ⟨kept_k_en⟩개, 한국어에서 ⟨kept_k_ko⟩개입니다. $p = 0.9$인 top-p는 분포에 따라 달라집니다. 온도가 1이면 영어에서 ⟨kept_p_en⟩개, 한국어에서 ⟨kept_p_ko⟩개를 남기고, 온도를 2로 올리면 분포가 납작해져서 각각 ⟨kept_hot_en⟩개, ⟨kept_hot_ko⟩개나 남깁니다. 온도를 먼저 적용하고 그다음에 자르기 때문이며, `transformers`도 이 순서입니다.
@@ -1085,11 +1110,12 @@ asked = "What is the capital of Korea?"
 known = tokenizer.apply_chat_template(
     [{"role": "user", "content": asked}], tokenize=False,
     add_generation_prompt=True)
-record("chat_same", chat(asked) == known, text=str(chat(asked) == known))
 pieces = token_labels(tokenizer.convert_ids_to_tokens(
     encode(chat(asked))[0].tolist()))
-pd.DataFrame({"토큰 | tokens": [" ".join(pieces)]},
-             index=["대화 템플릿 | chat template"])
+pd.DataFrame({"pieces": [" ".join(pieces)]}, index=["chat template"])
+
+# %% tags=["remove-cell"]
+record("chat_same", chat(asked) == known, text=str(chat(asked) == known))
 
 # %% [markdown] tags=["lang-ko"]
 # 우리가 쓴 틀과 토크나이저(tokenizer)에 딸린 틀이 같은 글을 내는지 견준 결과는 `⟨chat_same⟩`입니다. 이제 묻습니다. 대답은 `<|im_end|>`를 쓰면 끝납니다. 뽑을 때의 난수는 시드(seed)를 준 `torch.Generator`에서만 나오므로, 다시 실행해도 같은 대답이 나옵니다.
@@ -1110,14 +1136,13 @@ def drawn(seed):
     chance = torch.Generator().manual_seed(seed)
     return sampler(chance, temperature=1.0, top_p=0.9)
 
-
+# %%
 sea = "Write one sentence about the sea."
 asks = [(asked, greedy, "greedy"), ("한국의 수도는 어디입니까?", greedy, "greedy"),
         (sea, drawn(0), "p 0.9"), (sea, drawn(1), "p 0.9")]
 pd.DataFrame([[question, rule, answer(question, pick)]
               for question, pick, rule in asks],
-             columns=["질문 | question", "고르기 | choice",
-                      "대답 | answer"]).set_index("질문 | question")
+             columns=["question", "choice", "answer"]).set_index("question")
 
 # %% [markdown] tags=["lang-ko"]
 # 대답은 길어도 ⟨n_answer⟩토큰에서 멈추게 했습니다. 어느 파일의 가중치인지에 따라 글이 다를 수 있습니다. 이 실행의 가중치는 “⟨model_ko⟩”입니다. 4비트로 줄였다가 되살린 가중치는 원래의 가중치와 조금 다르고, 가장 큰 로짓이 아슬아슬하게 갈리는 자리에서 다른 토큰을 고르면 그 뒤의 글이 모두 달라집니다. 우리 코드와 `transformers`는 같은 파일을 읽으므로 둘의 비교는 그대로 옳습니다.
@@ -1149,9 +1174,11 @@ for cell in get_ipython().user_ns["In"]:
         lines = (line.strip() for line in body.splitlines())
         ours[mark.removeprefix("# model: ")] = sum(
             not line.startswith("#") for line in lines if line)
+pd.DataFrame({"lines": ours | {"total": sum(ours.values())}}
+             ).rename_axis("cell")
+
+# %% tags=["remove-cell"]
 record(n_lines=sum(ours.values()), n_parts=len(ours))
-pd.DataFrame({"줄 | lines": ours | {"합 | total": sum(ours.values())}}
-             ).rename_axis("셀 | cell")
 
 # %% [markdown] tags=["lang-ko"]
 # 셀 ⟨n_parts⟩개, ⟨n_lines⟩줄입니다. 이만큼으로 읽고 쓰고 대화합니다. 같은 부품에 모양 검사와 설명을 붙이고 GPT-2까지 아우른 것이 `lib/attention/decoder.py`에 있습니다.
