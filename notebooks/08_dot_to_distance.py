@@ -91,7 +91,7 @@ from lib.gravity.attention import (
 )
 
 # %%
-a = torch.tensor([1.4, 0.7]).double()  # the zero of the dot product is elsewhere
+a = torch.tensor([1.4, 0.7]).double()  # the dot product's zero is elsewhere
 away = a / a.norm()
 b, c = a + torch.tensor([0.9, -0.9]), a + torch.tensor([-1.4, -2.0])
 mass = torch.tensor([1.0, 1.0, 1.0, heavy]).double()
@@ -263,9 +263,11 @@ angles = torch.tensor([0, 60, 90, 120, 180])
 query = 2 * torch.stack([angles.deg2rad().cos(), angles.deg2rad().sin()], 1)
 
 by_length = (query @ keys.T / math.sqrt(2)).softmax(-1)
-record(long_same=by_length[0, 2], long_opposite=by_length[-1, 2])
 pd.DataFrame(by_length.numpy().round(3), index=[f"{x}°" for x in angles],
              columns=[f"‖k‖ = {x:g}" for x in lengths])
+
+# %% tags=["remove-cell"]
+record(long_same=by_length[0, 2], long_opposite=by_length[-1, 2])
 
 # %% [markdown] tags=["lang-ko"]
 # 길이가 2인 이 쿼리에 가장 가까운 키는 길이가 2인 키입니다. 쿼리와 방향이 같으면(0°) 두 점은 아예 겹칩니다. 그런데도 내적은 길이가 4인 키에 ⟨long_same⟩만큼 줍니다. 반대쪽을 보면(180°) 같은 키의 몫이 ⟨long_opposite⟩까지 줄어듭니다. 내적에서 긴 키는 목소리가 큰 토큰입니다. 편들 때도 거스를 때도 크게 말합니다.
@@ -317,13 +319,14 @@ gaps = {
 table = pd.DataFrame([
     (name, logit.abs().max().item(), (w - weights).abs().max().item())
     for name, (logit, w) in gaps.items()], columns=[
-    "로짓 | logit", "정의한 로짓과의 차이 | gap to the defined logits",
-    "가중치의 차이 | gap of the weights"])
+    "logit", "gap to the defined logits", "gap of the weights"])
+table.style.hide(axis="index").format(precision=1, formatter={
+    name: "{:.1e}" for name in table.columns[1:]})
+
+# %% tags=["remove-cell"]
 worst = max(table.iloc[:, 2].max(),
             (sdpa - weights @ v).abs().max().item())
 record(gap_gaussian=worst, gap_dropped=table.iloc[1, 1])
-table.style.hide(axis="index").format(precision=1, formatter={
-    name: "{:.1e}" for name in table.columns[1:]})
 
 # %% [markdown] tags=["lang-ko"]
 # 둘째 줄에서는 쿼리만의 항 $-\gamma\|q_i\|^2$을 지웠습니다. 로짓은 ⟨gap_dropped⟩까지 달라졌지만 가중치는 그대로입니다. 한 행에 똑같이 더해지는 수는 소프트맥스가 지워 버리기 때문입니다. 셋째 줄은 남은 두 항을 축이 하나 더 많은 벡터의 내적 하나로 묶습니다. 이 벡터를 파이토치의 `scaled_dot_product_attention`에 그대로 넣어도 출력이 같습니다. 가중치와 출력을 통틀어 가장 큰 차이는 ⟨gap_gaussian⟩, float64의 반올림입니다.
@@ -365,6 +368,8 @@ pulled = pulled / pulled.sum(-1, keepdim=True)
 unit = k / kk.sqrt()
 dot_unit = (q @ unit.T / math.sqrt(width)).softmax(-1)
 near = -gamma_dot * (q[:, None] - unit[None]).square().sum(-1)
+
+# %% tags=["remove-cell"]
 record(gap_mass=(dot - pulled).abs().max(),
        gap_unit=(dot_unit - near.softmax(-1)).abs().max(),
        mass_least=hidden_mass.min(), mass_most=hidden_mass.max())
@@ -436,9 +441,11 @@ limit = gaussian(r2, equal, gamma).softmax(-1)
 powers = (1, 4, 16, 64, 256)
 gap = {p: (newton(r2, equal, p, eps=p / gamma).softmax(-1) - limit)
        .abs().max().item() for p in powers}
-record(power_first=gap[1], power_last=gap[256])
-pd.DataFrame({"p": powers, "가우스와의 가중치 차이 | weight gap to the Gaussian": [
+pd.DataFrame({"p": powers, "weight gap to the Gaussian": [
     f"{x:.5f}" for x in gap.values()]}).style.hide(axis="index")
+
+# %% tags=["remove-cell"]
+record(power_first=gap[1], power_last=gap[256])
 
 # %% [markdown] tags=["lang-ko"]
 # $p$가 크면 차이는 거의 $1/p$에 비례해 줄고, $p=256$에서는 ⟨power_last⟩입니다. 그림에서는 꼬리를 보십시오. 두 축이 모두 로그이므로 거듭제곱은 곧은 선이 됩니다.
@@ -482,8 +489,10 @@ there = {"newton, p = 1": lambda r: 1 / (r**2 + eps),
 keeps = pd.DataFrame({name: (rule(2 * far) / rule(far)).numpy()
                       for name, rule in there.items()},
                      index=[f"r: {x:g} → {2 * x:g}" for x in far.tolist()])
-record(keep_newton=keeps.iloc[-1, 0], keep_gaussian=keeps.iloc[-1, 1])
 keeps.map("{:.2g}".format)
+
+# %% tags=["remove-cell"]
+record(keep_newton=keeps.iloc[-1, 0], keep_gaussian=keeps.iloc[-1, 1])
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distance-exercise-reach -->
@@ -539,8 +548,10 @@ shares = {m: rungs(scene, torch.tensor([1.0, 1.0, 1.0, m]).double())
 by_mass = pd.DataFrame(
     [w["newton + mass"][0].numpy().round(3) for w in shares.values()],
     index=[f"m(d) = {m:g}" for m in shares], columns=list("abcd"))
-record(light_d=by_mass.iloc[1, 3], heavy_d=by_mass.iloc[-1, 3])
 by_mass
+
+# %% tags=["remove-cell"]
+record(light_d=by_mass.iloc[1, 3], heavy_d=by_mass.iloc[-1, 3])
 
 # %% [markdown] tags=["lang-ko"]
 # 질량이 1일 때 ⟨light_d⟩만큼 받던 d가 질량이 64이면 ⟨heavy_d⟩만큼 받습니다. 한편 b와 c의 비는 어느 행에서나 같습니다. 질량은 몫을 나누어 갖는 비율만 바꿀 뿐, 나머지 토큰끼리의 관계는 건드리지 않습니다.
@@ -578,9 +589,11 @@ for n_far in (10, 100, 1000):
                     for n, s in kinds.items()}
     crowd[n_far]["newton + cutoff"] = gated_softmax(
         kinds["newton"], gate)[0, 1:].sum().item()
+pd.DataFrame(crowd).T.rename_axis("far tokens").map("{:.3g}".format)
+
+# %% tags=["remove-cell"]
 record(crowd_newton=crowd[1000]["newton"],
        crowd_gaussian=crowd[1000]["Gaussian"])
-pd.DataFrame(crowd).T.rename_axis("먼 토큰 | far tokens").map("{:.3g}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # 먼 토큰이 천 개이면 역제곱은 그 무리에 모두 ⟨crowd_newton⟩만큼 줍니다. 가우스는 ⟨crowd_gaussian⟩입니다. 긴 꼬리는 멀리 있는 무리를 보게 하는 눈이기도 하고, 가까운 것을 흐리는 잡음이기도 합니다. 어느 쪽인지는 학습이 정할 일이므로 반지름도 배우게 합니다. 그러려면 반지름까지 기울기(gradient)가 흘러야 합니다.
@@ -641,6 +654,8 @@ looks = rungs(spots, torch.tensor([x[2] for x in cast.values()]))
 looked = torch.cat(list(looks.values()))
 sheet = pd.DataFrame(looked.numpy().round(3), index=list(looks),
                      columns=list(cast))
+
+# %% tags=["remove-cell"]
 record(sum_long=looked[0, 2], sum_long_gaussian=looked[1, 2],
        sum_near_gaussian=looked[1, 1], sum_near_newton=looked[2, 1],
        sum_far_newton=looked[2, 5], sum_heavy=looked[3, 4],
@@ -789,16 +804,17 @@ gamma0 = math.log(2)  # softplus(0), where the original starts
 repel = potential(apart, same, gamma0, eps=1e-6, sign=-1)
 pull = potential(apart, same, gamma0, eps=1e-6)
 fade = (1 - apart / 2.0**2).clamp_min(0)
-rows = {"원본의 부호 | original sign": repel,
-        "원본의 부호 + soft | original sign + soft": repel * fade,
-        "부호만 고침 + soft | sign put right + soft": pull * fade}
+rows = {"original sign": repel,
+        "original sign + soft": repel * fade,
+        "sign put right + soft": pull * fade}
 sign_and_soft = {name: s.softmax(-1)[0] for name, s in rows.items()}
-sign_and_soft["부호를 고침 + compact | sign put right + compact"] = (
-    gated_softmax(pull, fade)[0])
+sign_and_soft["sign put right + compact"] = gated_softmax(pull, fade)[0]
+pd.DataFrame(sign_and_soft, index=["d = 0.5", "d = 1", "d = 3"]).T.round(3)
+
+# %% tags=["remove-cell"]
 repelled, softened, righted, mended = sign_and_soft.values()
 record(sign_near=repelled[0], sign_far=repelled[2], soft_cut=softened[2],
        soft_cut_right=righted[2], compact_cut=mended[2])
-pd.DataFrame(sign_and_soft, index=["d = 0.5", "d = 1", "d = 3"]).T.round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 1. **부호.** 가장 가까운 토큰의 몫이 ⟨sign_near⟩, 가장 먼 토큰의 몫이 ⟨sign_far⟩입니다. 당기는 것이 아니라 밀어냅니다.
@@ -826,6 +842,8 @@ for name in ("hard", "soft", "compact"):
     learns[name] = torch.autograd.grad((gated @ worth).sum(), R)[0].item()
 in_row = (logits + beta).softmax(-1) @ worth
 dead = torch.autograd.grad(in_row.sum(), beta)[0].item()
+
+# %% tags=["remove-cell"]
 record(radius_boolean=learns["boolean"], radius_hard=learns["hard"],
        radius_soft=learns["soft"], radius_compact=learns["compact"])
 record("beta_slope", dead, text=f"{abs(dead):.0e}" if dead else "0")
@@ -847,25 +865,27 @@ for n in (256, 1024, 4096):
     z = torch.empty(1, 8, n, 32, device="meta")
     five = z[:, :, :, None] - z[:, :, None]
     sizes[f"N = {n}"] = [x.nbytes / 2**20 for x in (five, z @ z.mT, z)]
+pd.DataFrame.from_dict(sizes, "index", columns=[
+    "five axes", "one table a head", "coordinates",
+]).map("{:,.2f} MiB".format)
+
+# %% tags=["remove-cell"]
 record(five_mib=sizes["N = 1024"][0], table_mib=sizes["N = 1024"][1],
        points_mib=sizes["N = 1024"][2])
-pd.DataFrame.from_dict(sizes, "index", columns=[
-    "다섯 축 | five axes", "한 헤드에 표 하나 | one table a head",
-    "좌표 | coordinates"]).map("{:,.2f} MiB".format)
 
 # %%
 r2 = torch.tensor([0.0, 0.01, 1.0, 100.0])
 halves = {
-    "원본 1/(d² + 1e-6) | original": 1 / (r2.half() + 1e-6),
-    "원본, 소프트맥스 뒤 | original, after softmax":
-        (1 / (r2.half() + 1e-6)).softmax(-1),
+    "original 1/(d² + 1e-6)": 1 / (r2.half() + 1e-6),
+    "original, after softmax": (1 / (r2.half() + 1e-6)).softmax(-1),
     "newton −log(r² + ε)": -(r2.half() + eps).log(),
-    "newton, 소프트맥스 뒤 | newton, after softmax":
-        (-(r2.half() + eps).log()).softmax(-1)}
-record(half_zero=str(halves["원본 1/(d² + 1e-6) | original"][0].item()))
-record(half_newton=halves["newton −log(r² + ε)"][0])
+    "newton, after softmax": (-(r2.half() + eps).log()).softmax(-1)}
 pd.DataFrame({name: x.tolist() for name, x in halves.items()},
              index=[f"d² = {x:g}" for x in r2.tolist()]).T.map("{:.4g}".format)
+
+# %% tags=["remove-cell"]
+record(half_zero=str(halves["original 1/(d² + 1e-6)"][0].item()))
+record(half_newton=halves["newton −log(r² + ε)"][0])
 
 # %% [markdown] tags=["lang-ko"]
 # 5. **다섯 축의 텐서.** 토큰 1,024개에 ⟨five_mib⟩ MiB입니다. 둘째 칸처럼 내적으로 구하면 헤드마다 표 하나, 모두 ⟨table_mib⟩ MiB이면 됩니다. 그 표마저 만들지 않고 좌표의 크기(⟨points_mib⟩ MiB)만큼만 쓰는 길이 `lib.gravity.fast`에 있습니다.
