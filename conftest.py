@@ -31,8 +31,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
     return ByFile(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--fast`: what one runs after every change."""
+    parser.addoption("--fast", action="store_true",
+                     help="leave out notebooks, site and tests marked slow")
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Whether `--fast` leaves a test out."""
+    return (getattr(item, "nbmake", False) or item.nodeid.startswith("tests/site/")
+            or item.get_closest_marker("slow") is not None)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """The pages last; where nbmake checks notebooks, let it keep what passed."""
+    if config.getoption("--fast"):
+        config.hook.pytest_deselected(items=[item for item in items if is_slow(item)])
+        items[:] = [item for item in items if not is_slow(item)]
     items.sort(key=lambda item: item.nodeid.startswith("tests/site/")
                and not item.nodeid.startswith(BUILDER))
     if any(getattr(item, "nbmake", False) for item in items):

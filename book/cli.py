@@ -60,8 +60,10 @@ HELP = f"""\
                     학습한 언어 모델과 이야기합니다. /quit으로 끝납니다
                     [--prompt TEXT] [--tokens N] [--temperature T] [--top-k K]
                     [--seed S]
-  test              run every test; pytest's options may follow
-                    모든 검사를 합니다                                  [-k gravity]
+  test              run every test; --fast: those of seconds, for every change;
+                    pytest's options may follow
+                    모든 검사를 합니다. --fast는 몇 초짜리 검사만 합니다
+                    [--fast] [-k gravity]
   clean             remove what was built; --all: the environment and the data too
                     만든 것을 지웁니다. --all은 환경과 자료까지 지웁니다        [--all]
   help, --help      this page; run --help and chat --help tell more of these
@@ -386,9 +388,12 @@ LAB_SETTINGS = """\
 
 
 def test(profile: str | None, rest: list[str]) -> int:
-    """Run every test: units, pairs, notebooks and the site, in the smoke profile."""
-    # every byte is hashed
-    python, env = ready(profile or "smoke", data=(), all_data=True)
+    """Run every test: units, pairs, notebooks and the site, in the smoke profile.
+
+    With `--fast` neither notebooks nor site, nor what is marked `slow`.
+    """
+    data = ("--quick",) if "--fast" in rest else ()  # (): every byte is hashed
+    python, env = ready(profile or "smoke", data=data, all_data=True)
     env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     env |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     env |= {"IPYTHONDIR": str(ROOT / ".venv" / "ipython")}  # no startup files of theirs
