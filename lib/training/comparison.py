@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 from lib.commands import module_command
 
 Row = dict[str, Any]
@@ -32,26 +34,6 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def t_share(t: float, df: int) -> float:
-    """P(|T| < t) of Student's distribution with `df` degrees of freedom.
-
-    With θ = atan(t/√df), for odd df (2/π)(θ + sin θ (cos θ + 2/3 cos³θ + …)), for even
-    df sin θ (1 + 1/2 cos²θ + (1·3)/(2·4) cos⁴θ + …), the last power being df − 2
-    (Abramowitz and Stegun, 26.7.3 and 26.7.4).
-
-    >>> round(t_share(1.0, df=1), 6), round(t_share(4.302653, df=2), 6)
-    (0.5, 0.95)
-    """
-    theta = math.atan(t / math.sqrt(df))
-    odd = df % 2
-    term, total = (math.cos(theta) if odd else 1.0), 0.0
-    for power in range(odd, df - 1, 2):
-        total += term
-        term *= math.cos(theta) ** 2 * (power + 1) / (power + 2)
-    total *= math.sin(theta)
-    return 2 / math.pi * (theta + total) if odd else total
-
-
 def t_quantile(level: float, df: int) -> float:
     """The t within which Student's distribution has `level` of its mass, ±t.
 
@@ -63,13 +45,7 @@ def t_quantile(level: float, df: int) -> float:
             f"level {level} with {df} degrees of freedom has no quantile; use a level "
             "between 0 and 1 and at least 2 pairs"
         )
-    low, high = 0.0, 1.0
-    while t_share(high, df) < level:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_share(middle, df) < level else (low, middle)
-    return (low + high) / 2
+    return float(stats.t.ppf((1 + level) / 2, df))
 
 
 def paired_interval(differences: Sequence[float], level: float = 0.95) -> Interval:

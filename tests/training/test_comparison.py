@@ -13,7 +13,6 @@ from lib.training.comparison import (
     read_rows,
     standings,
     t_quantile,
-    t_share,
 )
 
 
@@ -23,14 +22,13 @@ def row(name, rate, seed, loss, size="small"):
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 8, 11, 30])
-def test_the_share_within_t_is_the_integral_of_students_density(df):
-    top = 2.3
+def test_within_the_quantile_students_density_has_the_mass_of_the_level(df):
+    top = t_quantile(0.9, df)
     x = torch.linspace(-top, top, 200_001, dtype=torch.float64)
     scale = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2))
     density = scale / math.sqrt(df * math.pi) * (1 + x**2 / df) ** (-(df + 1) / 2)
     # the trapezoidal rule at this step is right to about 1e-9
-    assert t_share(top, df) == pytest.approx(torch.trapezoid(density, x).item(),
-                                             abs=1e-7)
+    assert torch.trapezoid(density, x).item() == pytest.approx(0.9, abs=1e-7)
 
 
 def test_with_many_degrees_of_freedom_it_is_the_normal_distribution():
