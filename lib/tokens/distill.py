@@ -78,8 +78,8 @@ def unigram_cuts(student: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
 def viterbi(word: bytes, scores: Mapping[bytes, float]) -> list[bytes]:
     r"""The segmentation of ``word`` with the highest sum of scores.
 
-    $$ \\operatorname{best}(j) = \\max_{i<j}\\; \\operatorname{best}(i) +
-       s(\\text{word}[i:j]) $$
+    $$ \operatorname{best}(j) = \max_{i<j}\; \operatorname{best}(i) +
+       s(\text{word}[i:j]) $$
 
     Of equal sums the one whose last piece is longest is kept, as in the Rust
     code of `tokenizers`. Written to be read; `lib.tokens.lattice` has the fast one.
@@ -117,9 +117,9 @@ def closed_form_scores(
 ) -> dict[str, np.ndarray]:
     r"""Scores that need no learning, one array over the vocabulary each.
 
-    $\\log((n_t + 1) / \\sum n)$ with $n_t$ the teacher's count of piece $t$ over
+    $\log((n_t + 1) / \sum n)$ with $n_t$ the teacher's count of piece $t$ over
     the words of ``counts`` (cut as in ``labels``, same order); $-r_t$ with the
-    merge rank; $-1$, which asks for the fewest pieces; $-\\log(r_t + 300)$.
+    merge rank; $-1$, which asks for the fewest pieces; $-\log(r_t + 300)$.
     """
     ranks = merge_ranks(teacher)
     used = np.ones_like(ranks)

@@ -84,7 +84,7 @@ def document_nats(
 ) -> Float[Tensor, " documents"]:
     r"""The surprise of each document in nats, all its tokens together.
 
-    $$ -\\sum_{i=1}^{n} \\ln p(t_i \\mid \\text{start}, t_1, \\dots, t_{i-1}) $$
+    $$ -\sum_{i=1}^{n} \ln p(t_i \mid \text{start}, t_1, \dots, t_{i-1}) $$
 
     The first token is scored as well, the end of the document is not. A document of
     more than `context` tokens is scored in parts of that length, each after `start`.
@@ -191,8 +191,8 @@ def bits_per_byte(
 ) -> Bits:
     r"""What documents cost the model, to be read `per_byte`.
 
-    $$ \\frac{1}{\\ln 2} \\cdot
-       \\frac{\\sum_d \\text{nats}(d)}{\\sum_d \\text{bytes of } d \\text{ in UTF-8}} $$
+    $$ \frac{1}{\ln 2} \cdot
+       \frac{\sum_d \text{nats}(d)}{\sum_d \text{bytes of } d \text{ in UTF-8}} $$
 
     Every document is preceded by `start_token`; see `document_nats` for the rest.
     Within `torch.autocast` the model computes in that precision.

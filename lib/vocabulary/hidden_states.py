@@ -127,10 +127,10 @@ def fit_output(
 ) -> Float[Tensor, "new width"]:
     r"""Output rows that predict the new pieces from the states before them.
 
-    $$ \\min_R \\sum_i \\Bigl[
-       \\ln\\bigl(e^{a_i} + \\textstyle\\sum_r e^{h_i \\cdot R_r}
-       \\bigr) - [y_i \\text{ new}]\\; h_i \\cdot R_{y_i} \\Bigr]
-       + \\lambda \\lVert R - R_0 \\rVert^2 $$
+    $$ \min_R \sum_i \Bigl[
+       \ln\bigl(e^{a_i} + \textstyle\sum_r e^{h_i \cdot R_r}
+       \bigr) - [y_i \text{ new}]\; h_i \cdot R_{y_i} \Bigr]
+       + \lambda \lVert R - R_0 \rVert^2 $$
 
     $a_i$ is `states.other`: the old rows do not move. The problem is convex, and rows
     that the text never asks for stay near their beginning.
@@ -142,7 +142,7 @@ def fit_output(
     first
         $R_0$: where the rows begin, and what they are held to.
     strength
-        $\\lambda$, of the hold.
+        $\lambda$, of the hold.
     passes, batch, rate, seed
         Of Adam, whose rate falls to zero.
     """

@@ -3,8 +3,8 @@ r"""Learn little, cheaply: some rows at a rate of their own, and thin additions.
 The matrices of the model stand still. Each of those inside its layers is given an
 addition of low rank (LoRA, Hu et al. 2021, section 4.1),
 
-$$ y = x W + s\, x A B , \\qquad A \\in \\mathbb R^{d \\times r},
-   B \\in \\mathbb R^{r \\times d'}, \\quad B = 0 \\text{ at first,} $$
+$$ y = x W + s\, x A B , \qquad A \in \mathbb R^{d \times r},
+   B \in \mathbb R^{r \times d'}, \quad B = 0 \text{ at first,} $$
 
 so that no gradient of a matrix is made, no average of one is kept, and the model
 cannot go far from what it was. Some rows of the tables learn beside, faster: Adam moves

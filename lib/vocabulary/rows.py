@@ -146,13 +146,13 @@ def closed_rows(
 ) -> Float[Tensor, "new width"]:
     r"""Rows for new pieces from the table alone.
 
-    - `mean`: the mean of all rows, $\\bar e$.
-    - `random`: $\\mathcal N(\\bar e, \\sigma^2)$ in each dimension by itself, with the
+    - `mean`: the mean of all rows, $\bar e$.
+    - `random`: $\mathcal N(\bar e, \sigma^2)$ in each dimension by itself, with the
       standard deviation of the rows.
     - `zeros`.
-    - `constituents`: $\\frac1k \\sum_{j=1}^{k} e_{t_j}$, the mean of the rows of the
-      old tokens $t_1 \\dots t_k$ that spelled the piece (Gee et al. 2022, "Fast
-      Vocabulary Transfer", section 3); $\\bar e$ for a byte that nothing spelled.
+    - `constituents`: $\frac1k \sum_{j=1}^{k} e_{t_j}$, the mean of the rows of the
+      old tokens $t_1 \dots t_k$ that spelled the piece (Gee et al. 2022, "Fast
+      Vocabulary Transfer", section 3); $\bar e$ for a byte that nothing spelled.
 
     >>> table = torch.tensor([[0.0, 2.0], [2.0, 0.0], [4.0, 4.0]])
     >>> closed_rows(table, [[0, 1], [2]], "constituents").tolist()
