@@ -516,7 +516,7 @@ def test_what_cannot_be_traced_or_recomputed_is_named():
         pass
 
     with pytest.raises(TypeError, match=r"family None .* gpt2, llama, mistral, .*, or "
-                       r"of lib .* 'Add a model family' at the top of lib/trace_fam"):
+                       r"of lib .* 'Add a model family' at the top of lib/trace/fam"):
         trace(Transformer())
     model, batch = zoo.make("bart")
     with pytest.raises(TypeError, match=r"has no blocks .* the whole model"):
