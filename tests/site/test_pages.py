@@ -1,13 +1,16 @@
 """Every page of both editions, in a real browser, served and from a folder."""
 
+import json
 import re
 from urllib.parse import unquote, urlparse
 
 import pytest
 from bs4 import BeautifulSoup
 
+from book.labels import entries
 from tests.site.pages import (
     ALL,
+    CHAPTERS,
     LANGS,
     PAGES,
     ROOT,
@@ -107,6 +110,37 @@ def test_every_image_has_alt_text_in_the_language_of_its_page(site, page):
     for alt in alts:
         assert len(alt) >= 10 and not re.search(r"\.(png|svg|jpe?g)\b", alt), alt
         assert bool(HANGUL.search(alt)) == korean, alt
+
+
+def shown_labels(page):
+    """Heads of tables, and the texts of drawn and of plotly's figures."""
+    soup = BeautifulSoup(page, "html.parser")
+    for node in soup.select("article th, article .figure-body.svg text, article tspan"):
+        yield node.get_text().strip()
+    for data in soup.select("article [data-plotly] script"):
+        yield from titles(json.loads(data.string))
+
+
+def titles(content, key=""):
+    """Titles, names and steps of a figure of plotly."""
+    if isinstance(content, dict):
+        for inner, value in content.items():
+            yield from titles(value, inner)
+    elif isinstance(content, list):
+        for value in content:
+            yield from titles(value)
+    elif isinstance(content, str) and key in ("text", "name", "label", "title"):
+        yield content.strip()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_heads_and_labels_are_in_the_language_of_the_edition(site, name):
+    known = entries(name[:2])
+    foreign = {"ko": {en for en, ko in known.items() if "{}" not in en},
+               "en": {ko for en, ko in known.items() if "{}" not in en}}
+    for lang in LANGS:
+        shown = {*shown_labels((site / lang / f"{name}.html").read_text("utf-8"))}
+        assert shown & foreign[lang] == set()
 
 
 def test_both_editions_have_the_same_pages_and_sections(site):
