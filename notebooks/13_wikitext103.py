@@ -15,7 +15,7 @@
 # 셰익스피어의 문자 몇십만 개로 배운 것이 더 큰 모델과 더 긴 글에서도 그대로일까요? 공개된 원본은 위키백과 글 WikiText-103에서 NGT의 변형 몇 가지를 걸러 보고, 보통의 트랜스포머(Transformer)보다 모두 못하다는 결과를 숨김없이 실었습니다. 이 장은 그 실험을 누구나 다시 할 수 있게 만든 것입니다. 며칠짜리 학습은 언젠가 끊기므로, 끊겨도 잃지 않게 하는 일이 이 장의 절반입니다.
 #
 # - **할 수 있게 되는 것.** 요소를 하나씩 빼거나 바꾸는 제거 실험(ablation)을 계획하고, 끊기거나 일부가 실패해도 이어지게 돌리고, 결과를 보고서와 압축 파일로 가져올 수 있습니다.
-# - **걸리는 시간.** 읽기 25분, 연습 문제 30분. 이 실행에서는 변형 ⟨n_variants⟩개에 ⟨total_seconds⟩초가 걸렸습니다.
+# - **걸리는 시간.** 읽기 40분, 연습 문제 30분. 이 실행에서는 변형 ⟨n_variants⟩개에 ⟨total_seconds⟩초가 걸렸습니다.
 # - **필요한 것.** [NGT 학습](10_training_ngt.ipynb), [토큰화(tokenization)](01_tokens_to_vectors.ipynb). 큰 규모로 돌리려면 GPU와 WikiText-103.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: wikitext -->
@@ -24,7 +24,7 @@
 # Does what a few hundred thousand characters of Shakespeare taught us hold for larger models and longer text? On WikiText-103, articles of Wikipedia, the public original screened some variants of NGT and published, hiding nothing, that all of them did worse than the vanilla Transformer. This chapter makes that experiment one that anybody can repeat. A training that takes days will be cut off at some point, so half of the chapter is about losing nothing when it is.
 #
 # - **You will be able to** plan an ablation that removes or changes one thing at a time, run it so that it goes on after a cut or a failure, and carry the results home as a report and an archive.
-# - **Time.** 25 minutes to read, 30 for the exercises. In this run, ⟨n_variants⟩ variants took ⟨total_seconds⟩ seconds.
+# - **Time.** 40 minutes to read, 30 for the exercises. In this run, ⟨n_variants⟩ variants took ⟨total_seconds⟩ seconds.
 # - **You need** [training NGT](10_training_ngt.ipynb) and [tokenization](01_tokens_to_vectors.ipynb). For the large scale, a GPU and WikiText-103.
 
 # %% tags=["parameters"]
@@ -78,11 +78,12 @@ cfg = settings(
     profile, device=device, seed=seed,
     given={"budget": budget, "steps": max_steps},
     smoke={"budget": "smoke", "variants": "vanilla,default,no_radius",
-           "steps": 4, "excerpt": 50_000},
+           "steps": 4, "excerpt": 50_000, "more_seeds": 1},
     book={"budget": "small", "variants": every,
-          "steps": 80, "excerpt": 500_000},
+          "steps": 80, "excerpt": 500_000, "more_seeds": 2},
     gpu={"budget": "full", "variants": every,
-         "steps": 15_000, "excerpt": 0})
+         "steps": 15_000, "excerpt": 0, "more_seeds": 0})
+more_seeds = 0 if budget else cfg.more_seeds  # of two variants
 fresh = tempfile.TemporaryDirectory()  # a page of the book starts anew
 folder = output or (None if budget else fresh.name)
 
@@ -152,6 +153,201 @@ record("full_tokens", seen / 1e6, text=f"{seen / 1e6:.0f}")
 pd.DataFrame(rows)
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-one-thing -->
+# ### 정말 하나만 바뀌는가
+#
+# `plan`은 변형마다 옵션 한 벌을 만들 뿐 아무것도 돌리지 않습니다. 옵션을 `default`의 것과 하나씩 대조해 다른 것만 남깁니다. 폴더의 이름은 변형마다 다를 수밖에 없으니 뺍니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-one-thing -->
+# ### Does only one thing change?
+#
+# `plan` makes a set of options for each variant and runs nothing. Hold each set against that of `default` and keep what differs. The names of the folders have to differ, so they are left out.
+
+# %%
+from dataclasses import asdict
+
+choices = plan(cfg.budget)  # all six
+start = asdict(choices["default"])
+changed = [
+    (name, option, str(start[option]), str(value))
+    for name, options in choices.items()
+    for option, value in asdict(options).items()
+    if value != start[option]
+    and option not in ("checkpoint_path", "run_name")]
+pd.DataFrame(changed, columns=["variant", "option", "in default", "here"]
+             ).style.hide(axis="index")
+
+# %% tags=["remove-cell"]
+record(n_changed=len(changed), n_choices=len(choices))
+
+# %% [markdown] tags=["lang-ko"]
+# `default`를 뺀 변형 다섯에 다른 옵션이 모두 ⟨n_changed⟩개, 곧 하나씩입니다. 남은 조건은 크기입니다. 모델을 meta 장치에 만들면 수를 담지 않으므로 큰 모델도 바로 셀 수 있습니다. 매개변수를 부분별로 세어, 모두 더한 값이 `vanilla`와 2 % 넘게 벌어지지 않는지 봅니다.
+# %% [markdown] tags=["lang-en"]
+# The five variants other than `default` differ from it in ⟨n_changed⟩ options altogether, one each. What is left to keep equal is the size. Made on the meta device, a model holds no numbers, so even a large one is counted at once. Count the parameters part by part, and see whether any sum is more than 2 % away from `vanilla`.
+
+# %%
+from lib.gravity.model import LanguageModel
+from lib.workbench.ngt.training import model_config
+
+PARTS = {"masses": "places", "coordinates": "places", "move": "places",
+         ".attention.": "attention", ".feed_forward.": "feed-forward"}
+
+
+def count(options):
+    with torch.device("meta"):
+        model = LanguageModel(model_config(options, options.bpe_vocab_size))
+    sizes = dict.fromkeys(PARTS.values(), 0) | {"other": 0}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            part = next((PARTS[w] for w in PARTS if w in name), "other")
+            sizes[part] += p.numel()
+    return sizes | {"d_coord": model.config.d_coord}
+
+# %%
+sizes = pd.DataFrame(map(count, choices.values()), index=list(choices))
+width = sizes.pop("d_coord").where(sizes["places"] > 0, 0)
+total = sizes.sum(axis=1)
+off = total / total["vanilla"] - 1
+by_lib = [size_of(options) for options in choices.values()]
+sizes.assign(total=total, lib=by_lib, d_coord=width, off=off).style.format(
+    "{:,.0f}").format("{:+.2%}", subset=["off"])
+
+# %% tags=["remove-cell"]
+most = off.abs().max()
+record("size_off", most, text=f"{most:.2%}")
+record(size_same=str(list(total) == by_lib))
+
+# %% [markdown] tags=["lang-ko"]
+# 쿼리(query)와 키(key)의 행렬이 빠진 자리를 좌표와 질량이 채웠고, 가장 크게 벌어진 것도 ⟨size_off⟩입니다. 시험용인 `smoke`에서만은 폭이 2보다 작아질 수 없어 2 %를 넘습니다. `lib`의 `size_of`와 합이 같은지도 보았습니다(⟨size_same⟩).
+
+# %% [markdown] tags=["lang-en"]
+# Coordinates and masses fill the place of the matrices of queries and keys; the largest gap is ⟨size_off⟩. In `smoke` alone, made for tests, it is above 2 %, since the width cannot go below 2. Whether `size_of` of `lib` comes to the same sums was checked too (⟨size_same⟩).
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-formulas -->
+# ### 변형이 하는 계산
+#
+# 옵션 하나가 계산에서는 무엇일까요? `mass_in_value`와 `no_radius`는 어텐션의 식을 바꿉니다. [중력 좌표](09_gravity_coordinates.ipynb#gravity-layer)에서 지은 층에 갈래를 더한 것이 전부입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-formulas -->
+# ### What the variants compute
+#
+# What is an option in the computation? `mass_in_value` and `no_radius` change the formula of attention. They are branches in the layer built in [gravity coordinates](09_gravity_coordinates.ipynb#gravity-layer), and nothing else.
+
+# %%
+def weights_of(layer, z, mass, options):  # batch head query key
+    z = layer.place(z).unflatten(-1, (layer.n_heads, -1)).transpose(1, 2)
+    r2 = (z[..., :, None, :] - z[..., None, :, :]).square().mean(-1)
+    logits = -layer.pull.strength * (r2 + layer.eps).log()
+    if not options.mass_in_value:  # else the mass multiplies the value
+        logits = logits + layer.pull.beta * mass.log()[:, None, None]
+    seen = torch.ones(r2.shape[-2:], dtype=torch.bool).tril()
+    weights = logits.masked_fill(~seen, -torch.inf).softmax(-1)
+    if not options.no_radius_cutoff:  # compact: exactly 0 beyond R
+        gate = (1 - r2 / layer.pull.radius**2).clamp_min(0)
+        itself = torch.eye(r2.shape[-1], dtype=torch.bool)
+        weights = weights * gate.masked_fill(itself, 1)
+        weights = weights / weights.sum(-1, keepdim=True)
+    return weights
+
+# %%
+def output_of(layer, x, weights, mass, options):  # batch seq d_model
+    value = layer.value(x).unflatten(-1, (layer.n_heads, -1)).transpose(1, 2)
+    if options.mass_in_value:
+        value = value * mass[:, None, :, None]
+    mixed = weights @ value  # batch head query d_head
+    return layer.output(mixed.transpose(1, 2).flatten(2))
+
+# %% [markdown] tags=["lang-ko"]
+# 가장 작은 크기의 층에 난수를 넣어 `lib`의 출력과 나란히 놓습니다. 처음에는 질량이 모두 1이고 반지름이 넓어 변형끼리 다를 것이 없으므로, 질량을 흩뜨리고 반지름을 줄입니다. 표의 마지막 열은 볼 수 있는 쌍 가운데 가중치가 정확히 0인 것의 비율입니다.
+# %% [markdown] tags=["lang-en"]
+# We put random numbers into a layer of the smallest size and lay its output beside that of `lib`. At first all masses are 1 and the radius is wide, and the variants would not differ; so masses are scattered and the radius made smaller. The last column is the share of visible pairs whose weight is exactly 0.
+
+# %%
+from lib.gravity.model import build
+
+small = plan("smoke")  # the same formulas, in few numbers
+draw = torch.Generator().manual_seed(1)
+ids = torch.randint(1024, (2, 64), generator=draw)
+x = torch.randn(2, 64, small["default"].hidden_dim, generator=draw)
+past, beside = torch.ones(64, 64, dtype=torch.bool).tril(), {}
+for name in ("default", "mass_in_value", "no_radius"):
+    model = build(model_config(small[name], 1024), seed).eval()
+    layer = model.blocks[0].attention
+    with torch.no_grad():
+        layer.rho.fill_(0.5)
+        model.masses.mu.copy_(torch.linspace(-1, 1, 1024))
+        z, mass = model.coordinates(ids), model.masses(ids)
+        weights = weights_of(layer, z, mass, small[name])
+        ours = output_of(layer, x, weights, mass, small[name])
+        gap = (ours - layer(x, z, mass)[0]).abs().max().item()
+    zero = (weights[..., past] == 0).double().mean().item()
+    beside[name] = {"largest difference": gap, "exactly 0": zero}
+
+# %% tags=["remove-cell"]
+record(layer_gap=max(row["largest difference"] for row in beside.values()))
+
+# %% tags=["hide-input"]
+pd.DataFrame(beside).T.style.format(
+    {"largest difference": "{:.1e}", "exactly 0": "{:.0%}"})
+
+# %% [markdown] tags=["lang-ko"]
+# 출력의 차이는 많아야 ⟨layer_gap⟩이니 세 변형의 식은 이것이 맞습니다.
+# %% [markdown] tags=["lang-en"]
+# The outputs differ by at most ⟨layer_gap⟩: these are the formulas of the three variants.
+
+# %% [markdown] tags=["lang-ko"]
+# 나머지 둘은 손실을 바꿉니다. 최소로 만드는 것은 교차 엔트로피(cross-entropy)에 $\lambda$를 곱한 반발을 더한 것이고, 반발은 창에서 뽑은 자리 몇 개 사이에서만 잽니다. `no_repulsion`은 $\lambda=0$이고, `repulsion_every_8`은 8스텝에 한 번만 자리를 뽑습니다.
+# %% [markdown] tags=["lang-en"]
+# The other two change the loss. What is minimised is the cross-entropy plus $\lambda$ times the repulsion, taken among a few places drawn from the window. `no_repulsion` is $\lambda=0$; `repulsion_every_8` draws places at one step in 8 only.
+
+# %%
+from lib.workbench.ngt.training import Windows, objective
+
+
+def minimised(model, batch, weight):  # by hand: nats per token
+    x, y, places = batch
+    logits, layers = model.trace(x)
+    log_p = logits - logits.logsumexp(-1, keepdim=True)
+    loss = -log_p.gather(-1, y[..., None]).mean()
+    if weight and places.numel():
+        z, mass = (layers[-1][part][:, places[0]] for part in ("z", "mass"))
+        r2 = (z[:, :, None] - z[:, None]).square().mean(-1)
+        energy = mass[:, :, None] * mass[:, None] / r2.clamp_min(0.1**2)
+        apart = ~torch.eye(r2.shape[-1], dtype=torch.bool)
+        loss = loss + weight * energy[:, apart].mean()
+    return loss.item()
+
+# %%
+model = build(model_config(small["default"], 1024), seed).eval()
+numbers = torch.randint(1024, (999,),
+                        generator=torch.Generator().manual_seed(2))
+table = {}
+for name in ("default", "no_repulsion", "repulsion_every_8"):
+    options = small[name]
+    weight = options.lambda_repulsion if options.repels else 0.0
+    windows = Windows(numbers, 4, 64, seed, 16, options.repulsion_interval)
+    for step in (0, 1):
+        batch = next(windows.after(step))
+        total, n, _ = objective(model, batch, weight)
+        table[name, step] = {"by hand": minimised(model, batch, weight),
+                             "lib": (total / n).item()}
+table = pd.DataFrame(table).T.rename_axis(["variant", "step"])
+table.assign(difference=table["by hand"] - table["lib"]).style.format("{:.6g}")
+
+# %% tags=["remove-cell"]
+drawn = table["by hand"].unstack()
+record(push_default=drawn.loc["default", 0] - drawn.loc["no_repulsion", 0],
+       push_eighth=drawn.loc["repulsion_every_8", 1]
+       - drawn.loc["no_repulsion", 1],
+       objective_gap=(table["by hand"] - table["lib"]).abs().max())
+
+# %% [markdown] tags=["lang-ko"]
+# 아직 배우지 않은 모델에 난수 글을 읽힌 것입니다. 0스텝에서 반발이 손실에 더하는 것은 ⟨push_default⟩내트이고, `repulsion_every_8`은 1스텝에서 ⟨push_eighth⟩을 더합니다. 손으로 구한 값과 `lib`의 값은 ⟨objective_gap⟩ 넘게 벌어지지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# An untrained model read random text here. At step 0 repulsion adds ⟨push_default⟩ nats to the loss; `repulsion_every_8` adds ⟨push_eighth⟩ at step 1. The values by hand and those of `lib` differ by no more than ⟨objective_gap⟩.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: wikitext-running -->
 # ## 돌리기
 #
@@ -179,12 +375,13 @@ pd.DataFrame(rows)
 # A budget or a variant that is not known ends the run before it begins, with one sentence.
 
 # %%
-plans = plan(
-    cfg.budget, variants or cfg.variants, folder, seed=seed,
-    max_steps=steps, learning_rate=learning_rate,
-    batch_size=batch_size, use_amp=use_amp, data_path=source,
-    gradient_accumulation_steps=gradient_accumulation_steps,
-    device=str(cfg.device))
+common = {
+    "max_steps": steps, "learning_rate": learning_rate,
+    "batch_size": batch_size, "use_amp": use_amp, "data_path": source,
+    "gradient_accumulation_steps": gradient_accumulation_steps,
+    "device": str(cfg.device)}
+plans = plan(cfg.budget, variants or cfg.variants, folder, seed=seed,
+             **common)
 found = screen(plans, f"WikiText screening, budget {cfg.budget}")
 
 # %% [markdown] tags=["lang-ko"]
@@ -198,23 +395,85 @@ found = screen(plans, f"WikiText screening, budget {cfg.budget}")
 #
 # Losses are over the whole validation text; perplexity is their exponential, $e^{L}$: among how many choices the model wavers, so to speak, for each token. With another tokenizer it means something else; an [exercise](#wikitext-exercise-words) shows why.
 
-# %% tags=["hide-input"]
-rows = pd.DataFrame(found.rows).set_index("variant")
-if rows.empty:
+# %% tags=["remove-cell"]
+if not found.rows:
     raise RuntimeError("; ".join(f"{name}: {words}" for name, words
                                  in found.failed.items()))
+
+# %%
+rows = pd.DataFrame(found.rows).set_index("variant")
 rows["steps_per_second"] = rows["steps_per_second"].astype(float)
+rows["perplexity"] = rows["valid"].map(math.exp)
+rows.rename_axis(None).rename(columns={
+    "valid": "loss", "steps_per_second": "steps/s"}).style.format(
+    precision=3, thousands=",")
+
+# %% tags=["remove-cell"]
 total = rows["seconds"].sum()
 record(n_variants=len(rows), n_kept=len(found.kept), budget=cfg.budget,
        n_resumed=len(found.resumed), n_failed=len(found.failed),
        n_seed=seed, n_steps=int(rows["steps"].iloc[0]))
 record("total_seconds", total, text=f"{total:,.0f}")
-rows.rename_axis(None).rename(columns={
-    "parameters": "매개변수 | parameters", "valid": "손실 | loss",
-    "perplexity": "퍼플렉서티 | perplexity", "steps": "스텝 | steps",
-    "steps_per_second": "스텝/초 | steps/s", "seconds": "초 | seconds",
-    "seed": "시드 | seed", "device": "장치 | device",
-    "date": "날짜 | date"}).style.format(precision=3, thousands=",")
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-by-hand -->
+# ### 표의 수를 손으로
+#
+# 표의 손실을 로짓에서 다시 구합니다. 검증 글을 토큰으로 나누고, 문맥 길이의 창으로 겹치지 않게 자릅니다. 목표는 창마다 한 토큰 뒤의 것이고, 마지막에 남는 토막은 버립니다. 토크나이저(tokenizer)와 가중치는 변형이 남긴 체크포인트 `last`에서 읽습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-by-hand -->
+# ### The numbers of the table by hand
+#
+# We take the losses of the table from the logits once more. The validation text is cut into tokens, and these into windows of the length of a context, side by side. The targets of a window are one token further on; the rest at the end is dropped. Tokenizer and weights come from the checkpoint `last` that each variant left.
+
+# %%
+from lib.gravity.load import load_model
+from lib.gravity.texts import ids_of, load_text
+
+names = [name for name in plans if name in rows.index]
+first = plans[names[0]]
+learned = load_text(first.dataset, source and ROOT / source)
+tokens = load_model(found.folder / names[0] / "last")[1]
+
+ids, block = ids_of(learned.valid, tokens), first.block_size
+n = (len(ids) - 1) // block
+x = ids[: n * block].view(n, block)  # window token
+y = ids[1 : n * block + 1].view(n, block)
+
+# %% [markdown] tags=["lang-ko"]
+# 토큰 하나의 손실은 정답에 준 확률의 로그에 음의 부호를 붙인 것, $-\log p = \log\sum_v e^{s_v} - s_y$입니다. 창마다 평균을 따로 남겨 둡니다. 곧 쓸 데가 있습니다.
+# %% [markdown] tags=["lang-en"]
+# The loss of a token is minus the logarithm of the probability that the right one got, $-\log p = \log\sum_v e^{s_v} - s_y$. We keep the mean of each window apart; it will be of use soon.
+
+# %%
+@torch.no_grad()
+def window_losses(folder):  # nats per token, of each window
+    model, found = load_model(folder / "last")[0].to(cfg.device), []
+    for some, wanted in zip(x.split(32), y.split(32), strict=True):
+        logits = model(some.to(cfg.device))  # window token vocab
+        right = logits.gather(-1, wanted[..., None].to(cfg.device))[..., 0]
+        found.append((logits.logsumexp(-1) - right).mean(-1).cpu())
+    return torch.cat(found).double()
+
+
+losses = pd.DataFrame({name: window_losses(found.folder / name).numpy()
+                       for name in names})
+hand = pd.DataFrame({"by hand": losses.mean(), "report": rows["valid"][names]})
+hand["difference"] = hand["by hand"] - hand["report"]
+hand["perplexity"] = hand["by hand"].map(math.exp)
+hand.rename_axis(None).style.format(precision=4).format(
+    "{:.1e}", subset=["difference"])
+
+# %% tags=["remove-cell"]
+record(hand_windows=n, hand_tokens=n * block, hand_block=block,
+       hand_gap=hand["difference"].abs().max(),
+       hand_first=names[0], hand_loss=hand["by hand"].iloc[0],
+       hand_perplexity=hand["perplexity"].iloc[0])
+
+# %% [markdown] tags=["lang-ko"]
+# 창 ⟨hand_windows⟩개, 토큰 ⟨hand_tokens⟩개입니다. `⟨hand_first⟩`의 손실은 ⟨hand_loss⟩, 퍼플렉서티는 ⟨hand_perplexity⟩입니다. 보고서의 수와는 어느 변형에서도 ⟨hand_gap⟩ 넘게 벌어지지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# There are ⟨hand_windows⟩ windows, ⟨hand_tokens⟩ tokens. `⟨hand_first⟩` has a loss of ⟨hand_loss⟩ and a perplexity of ⟨hand_perplexity⟩. No variant differs from the report by more than ⟨hand_gap⟩.
 
 # %% tags=["hide-input"]
 looks = dict(zip(VARIANTS, zip(COLOURS.values(), "osD^vP", strict=True),
@@ -270,6 +529,104 @@ bilingual(
 # Look at the speed too. The four variants with a radius compute their cutoff in chunks, while `no_radius` takes the fast form that goes over everything once. Against `vanilla`, this run made `default` ⟨speed_default⟩ times and `no_radius` ⟨speed_no_radius⟩ times as fast. [Fast gravity](12_fast_gravity.ipynb) has the difference between the two forms.
 #
 # The lowest loss of this run is that of `⟨best⟩` (⟨loss_best⟩ nats). **It comes from one seed and ⟨n_steps⟩ steps; do not read it as a ranking.** A screening picks what deserves a longer run, it does not judge. To judge, pair over seeds as in the [earlier chapter](10_training_ngt.ipynb#ngt-verdict); a few more runs with another `seed` and an `output` of their own make that possible for this table too.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-one-seed -->
+# ### 시드 하나가 말해 주는 것
+#
+# 시드가 하나여도 창은 여럿입니다. 같은 창에서 두 변형의 손실을 빼면 쉬운 글과 어려운 글의 차이가 지워집니다. 창마다 구한 차이의 평균과 그 95 % 구간 $\bar d \pm 1.96\,s/\sqrt{n}$을 표로 봅니다. 창이 많으므로 $t$ 대신 정규분포의 1.96을 씁니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-one-seed -->
+# ### What one seed can say
+#
+# There is one seed, but there are many windows. Subtracting the losses of two variants on the same window takes out whether its text is easy or hard. The table has the mean of these differences with its 95 % interval, $\bar d \pm 1.96\,s/\sqrt{n}$; with so many windows 1.96 of the normal distribution stands for $t$.
+
+# %%
+against = names[0]
+gaps = losses.sub(losses[against], axis=0)  # window by window
+reach = 1.96 * gaps.std() / math.sqrt(n)
+spread = pd.DataFrame({
+    "mean difference": gaps.mean(),
+    "low": gaps.mean() - reach, "high": gaps.mean() + reach,
+    "spread of losses": losses.std(),
+    "spread of differences": gaps.std(),
+    "windows won": (gaps < 0).mean()})
+spread.drop(against).style.format(precision=3).format(
+    "{:.0%}", subset=["windows won"])
+
+# %% [markdown] tags=["lang-ko"]
+# 이 구간이 0을 비켜 가면, **이 두 모델**의 차이는 글을 이만큼 고른 우연이 아닙니다. 그러나 구간이 묻지 않은 것이 있습니다. 다른 시드로 다시 학습해도 그 차이가 남을까요? 표의 처음과 마지막 변형만 시드를 바꾸어 몇 번 더 학습하고, 시드마다 같은 구간을 구합니다.
+# %% [markdown] tags=["lang-en"]
+# Where such an interval leaves 0 out, the difference of **these two models** is no accident of the text that was picked. But there is something the interval never asked: would the difference stay if both were trained again, with another seed? Train the first and the last variant of the table a few times more, with other seeds, and take the same interval for each seed.
+
+# %%
+two = list(dict.fromkeys([names[0], names[-1]]))
+by_seed = {seed: losses[two]}
+for other in range(seed + 1, seed + 1 + more_seeds):
+    place = f"{fresh.name}/seed {other}"
+    screen(plan(cfg.budget, two, place, seed=other, **common), "seeds")
+    by_seed[other] = pd.DataFrame({name: window_losses(
+        Path(place) / name).numpy() for name in two})
+
+# %%
+def paired(each):  # of one seed: mean losses, their difference, interval
+    gap = each[two[-1]] - each[two[0]]
+    reach = 1.96 * gap.std() / math.sqrt(n)
+    return each.mean().to_dict() | {
+        "mean difference": gap.mean(), "low": gap.mean() - reach,
+        "high": gap.mean() + reach}
+
+
+seeds = pd.DataFrame({s: paired(each) for s, each in by_seed.items()}).T
+seeds.rename_axis("seed").reset_index().style.hide(axis="index").format(
+    precision=3, subset=list(seeds))
+
+# %% tags=["hide-input"]
+others = spread.drop(against)[::-1]
+figure, axis = plt.subplots(figsize=(7.2, 0.5 * len(others) + 1.6))
+axis.axvline(0, color=COLOURS["attention"], linewidth=1)
+for place, (low, high, middle) in enumerate(others[[
+        "low", "high", "mean difference"]].itertuples(index=False)):
+    axis.plot([low, high], [place, place], color=COLOURS["gravity"])
+    axis.plot(middle, place, "o", color=COLOURS["gravity"],
+              label=None if place else f"seed {seed}")
+if len(two) > 1 and len(seeds) > 1:
+    axis.plot(seeds["mean difference"].iloc[1:], [0] * (len(seeds) - 1), "D",
+              color=COLOURS["plum"], label="other seeds")
+axis.set_yticks(range(len(others)), list(others.index))
+axis.set(xlabel=f"loss minus {against} (nats)", ylim=(-0.6, len(others) - 0.4))
+if len(others):
+    axis.legend()
+show(figure, table=others[["mean difference", "low", "high"]])
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# `⟨against⟩`와의 차이를 창마다 구해 평균한 값(동그라미)과 창에 대한 95 % 구간(가로선). 마름모는 같은 두 변형을 다른 시드로 학습했을 때의 차이입니다. 마름모가 가로선 밖에 있으면, 시드의 우연이 창의 우연보다 크다는 뜻입니다.
+# <!-- alt: 변형마다 첫 변형과의 손실 차이를 동그라미로, 창에 대한 구간을 가로선으로 나타내고, 마지막 변형의 줄에는 다른 시드에서 얻은 차이를 마름모로 더한 그림. 수는 위의 두 표에 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Difference from `⟨against⟩`, taken window by window: mean (circle) and 95 % interval over windows (bar). Diamonds are the differences of the same two variants trained with other seeds. A diamond outside its bar says that the chance in a seed is larger than the chance in the windows.
+# <!-- alt: For each variant a circle for its loss minus that of the first one, with the interval over windows as a bar; the row of the last variant also has diamonds, the differences found with other seeds. The numbers are in the two tables above. -->
+
+# %% tags=["remove-cell"]
+settled = ((others["low"] > 0) | (others["high"] < 0)).sum()
+first_loss = seeds[two[0]]
+record(against=against, rival=two[-1], n_trained=len(seeds),
+       n_settled=int(settled), n_beside=len(others),
+       spread_losses=losses[against].std(),
+       spread_gaps=others["spread of differences"].mean()
+       if len(others) else "–",
+       move_low=first_loss.min(), move_high=first_loss.max())
+for end, value in (("low", seeds["mean difference"].min()),
+                   ("high", seeds["mean difference"].max())):
+    record(f"pair_{end}", value, text=f"{value:+.3f}".replace("-", "−"))
+
+# %% [markdown] tags=["lang-ko"]
+# `⟨against⟩`의 손실은 창에 따라 표준편차 ⟨spread_losses⟩내트만큼 흔들리지만, 창마다 뺀 차이는 평균해서 ⟨spread_gaps⟩내트만 흔들립니다. 그래서 변형 ⟨n_beside⟩개 가운데 ⟨n_settled⟩개의 구간이 0을 비켜 갑니다. 이제 시드입니다. 시드 ⟨n_trained⟩개에서 `⟨against⟩`의 손실은 ⟨move_low⟩부터 ⟨move_high⟩까지 움직였습니다. 두 변형이 시드를 함께 쓰므로 빼면 함께 움직인 몫이 지워집니다. 그렇게 남은 `⟨rival⟩`과의 차이는 ⟨pair_low⟩부터 ⟨pair_high⟩내트까지입니다.
+#
+# 창을 늘리면 앞의 흔들림은 줄지만 뒤의 흔들림은 그대로입니다. 시드 하나로 할 수 있는 말은 ‘이 모델이 저 모델보다 이 글을 잘 맞힌다’까지입니다. ‘이 변형이 저 변형보다 낫다’고 하려면 시드를 여럿 두고 그 차이들로 구간을 내야 합니다. 이웃한 창은 같은 글에서 오므로 창으로 낸 구간도 실제보다 조금 좁습니다.
+# %% [markdown] tags=["lang-en"]
+# From window to window the loss of `⟨against⟩` has a standard deviation of ⟨spread_losses⟩ nats; the differences window by window have one of ⟨spread_gaps⟩ on average. So ⟨n_settled⟩ of ⟨n_beside⟩ variants have an interval that leaves 0 out. Now the seeds. Over ⟨n_trained⟩ seeds the loss of `⟨against⟩` moved from ⟨move_low⟩ to ⟨move_high⟩. Two variants of one seed share part of that, and subtracting takes the shared part out; what is left as the difference of `⟨rival⟩` goes from ⟨pair_low⟩ to ⟨pair_high⟩ nats.
+#
+# More windows make the first uncertainty smaller and leave the second as it is. One seed can say that this model predicts this text better than that one. To say so of the variants takes several seeds, and an interval over their differences. Neighbouring windows come from one article, so even the interval over windows is a little too narrow.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: wikitext-reported -->
@@ -339,6 +696,9 @@ pd.DataFrame([beside(REPORTED, name) + beside(ours, name)
 # %%
 again = screen(plans, f"WikiText screening, budget {cfg.budget}")
 same = [row["valid"] for row in again.rows] == rows["valid"].tolist()
+len(again.kept), same
+
+# %% tags=["remove-cell"]
 record(again_kept=len(again.kept), again_same=str(same))
 
 # %% [markdown] tags=["lang-ko"]
