@@ -155,6 +155,8 @@ def gap(found, wanted):
 points = scene(100, kind=torch.float64)
 pull = pull_of("newton", kind=torch.float64)
 wanted = attend(*points, pull)[0]
+
+# %% tags=["remove-cell"]
 record(same_differences=gap(by_differences(*points, pull), wanted),
        same_blocks=gap(fast_attend(*points, pull, "fused"), wanted))
 
@@ -354,6 +356,8 @@ logits = (query @ key.mT).masked_fill(~causal(100), -math.inf)
 off_weights = (logits.softmax(-1) - seen["weights"]).abs().max()
 mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True,
                                        scale=1.0)
+
+# %% tags=["remove-cell"]
 record(off_weights=off_weights, off_mixed=gap(mixed, wanted))
 
 # %% [markdown] tags=["lang-ko"]
@@ -378,13 +382,14 @@ from lib.gravity.fast import split
 x = torch.tensor([1.2345, -37.77, 1000 / 3], dtype=torch.float64)
 high, low = split(x, torch.bfloat16, 2)
 both = high.double() + low.double()
+pd.DataFrame({
+    "number": x, "high part": high.double(), "low part": low.double(),
+    "error of the sum": both - x,
+}).style.hide(axis="index").format("{:.6g}")
+
+# %% tags=["remove-cell"]
 record(lost_high=((high.double() - x) / x).abs().max(),
        lost_both=((both - x) / x).abs().max())
-pd.DataFrame({
-    "수 | number": x, "높은 자리 | high part": high.double(),
-    "낮은 자리 | low part": low.double(),
-    "합의 오차 | error of the sum": both - x,
-}).style.hide(axis="index").format("{:.6g}")
 
 # %% [markdown] tags=["lang-ko"]
 # 하나로 적으면 상대 오차가 ⟨lost_high⟩까지 가고, 둘로 적으면 ⟨lost_both⟩까지입니다. `gaussian_sdpa`는 쿼리를 둘로, 키의 덧붙인 성분을 셋으로 나눕니다. 축이 $C$개면 폭이 $2C+3$이 됩니다. 이 책의 헤드가 폭의 절반에서 둘을 뺀 축을 쓰는 까닭입니다. 폭 64인 헤드라면 $C=30$이고 $2C+3=63$이어서 꼭 들어갑니다.
@@ -495,16 +500,18 @@ def moved_past(centre, kind):
     return (out[1] - out[0])[..., :-1, :].abs().max().item()
 
 # %%
-centres = {"평균 | mean": lambda z: z - z.mean(-2, keepdim=True),
-           "첫 토큰 | first token": lambda z: z - z[..., :1, :]}
+centres = {"mean": lambda z: z - z.mean(-2, keepdim=True),
+           "first token": lambda z: z - z[..., :1, :]}
 kinds = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 leak = pd.DataFrame({
     name: [moved_past(centre, kind) for kind in kinds]
     for name, centre in centres.items()},
     index=[str(kind).removeprefix("torch.") for kind in kinds])
+leak.style.format("{:.1e}")
+
+# %% tags=["remove-cell"]
 record(leak_bf16=leak.iloc[0, 0], leak_f64=leak.iloc[3, 0],
        leak_first=leak.iloc[:, 1].max())
-leak.style.format("{:.1e}")
 
 # %% [markdown] tags=["lang-ko"]
 # 평균을 빼면 bf16에서 과거의 출력이 ⟨leak_bf16⟩까지 움직입니다. float64에서는 ⟨leak_f64⟩입니다. 첫 토큰을 빼면 어느 정밀도에서나 ⟨leak_first⟩입니다. 첫 토큰은 누구에게나 과거이기 때문입니다. 새어 나온 것은 반올림만큼이어서 답을 훔쳐볼 정도는 아닙니다. 그래도 같은 앞글에 다른 답을 내는 모델은 검사할 수가 없습니다. 글자를 하나씩 써 내려갈 때는 평균이 토큰마다 움직여서, 간직해 둔 키를 모두 다시 만들어야 합니다.
@@ -527,6 +534,8 @@ heavier = mass.clone()
 heavier[:, -1] *= 10
 out = [fast_attend(z, m, value, pull_of("newton"), "fused")
        for m in (mass, heavier)]
+
+# %% tags=["remove-cell"]
 record(leak_mass=(out[1] - out[0])[..., :-1, :].abs().max())
 
 # %% [markdown] tags=["lang-ko"]
@@ -625,6 +634,8 @@ value = value[0]
 logits = z[0] @ z[0, 0] / 3 + 100  # dot products, all of them large
 u = 1 + (z[0] - z[0, 0]).square().mean(-1) / 0.1
 plain = logits.exp() @ value / logits.exp().sum()
+
+# %% tags=["remove-cell"]
 record(plain_result="NaN" if plain.isnan().any() else "finite",
        top_logit=logits.max(),
        off_online=gap(online(logits, value), logits.softmax(0) @ value),
@@ -698,6 +709,8 @@ from lib.gravity.fused import HEADS, KEYS, QUERIES, tiles
 
 n = max(cfg.lengths)
 cells = [(at.stop - at.start) * (to.stop - to.start) for at, to in tiles(n)]
+
+# %% tags=["remove-cell"]
 record("visited", sum(cells) / n**2, text=f"{sum(cells) / n**2:.0%}")
 record(tile_heads=HEADS, tile_rows=QUERIES, tile_keys=KEYS,
        n_tiles=len(cells), tile_mb=4 * HEADS * QUERIES * KEYS / 2**20)
@@ -800,10 +813,6 @@ G = S / u
 by_hand = (-p * G @ k, -p * G.T @ q, w.T @ e, -(S * u.log()).sum())
 
 # %%
-for name, own, right in zip(
-        ("q", "k", "v", "p"), by_hand, automatic, strict=True):
-    record(f"hand_{name}", gap(own.detach(), right))
-
 tiny = scene(5, coord=2, heads=2, kind=torch.float64)
 strength = torch.tensor([0.7, 1.4]).double()[:, None, None]
 beta = torch.tensor([1.0, 0.6]).double()[:, None, None]
@@ -814,7 +823,12 @@ def run(z, mass, value, p, beta):
 
 
 given = (*tiny, strength.requires_grad_(), beta.requires_grad_())
-torch.autograd.gradcheck(run, given)  # raises where they differ
+_ = torch.autograd.gradcheck(run, given)  # raises where they differ
+
+# %% tags=["remove-cell"]
+for name, own, right in zip(
+        ("q", "k", "v", "p"), by_hand, automatic, strict=True):
+    record(f"hand_{name}", gap(own.detach(), right))
 record(nudged=sum(x.numel() for x in given))
 
 # %% [markdown] tags=["lang-ko"]
@@ -917,6 +931,8 @@ with torch.no_grad(), warnings.catch_warnings():
     mixed = flex_attention(query, key, value, score, seen, scale=1.0)
 exact = attend(*(x.double() for x in (z, mass, value)),
                pull_of("newton", kind=torch.float64))[0]
+
+# %% tags=["remove-cell"]
 record(off_flex=gap(mixed, exact))
 
 # %% [markdown] tags=["lang-ko"]
@@ -1037,6 +1053,8 @@ for follow in (1.0, 0.0):
     near(), all_()
     gains[follow] = median(
         seconds(near) / seconds(all_) for _ in range(cfg.pairs))
+
+# %% tags=["remove-cell"]
 record(time_path=gains[1.0], time_random=gains[0.0], tight=radii[0])
 share = skips[1.0, n_heads][0]
 record("share_path", share, text=f"{share:.1%}")
