@@ -155,10 +155,12 @@ table = Dataset.from_dict({
 table = table.add_column("length", [
     len(a) + len(b) for a, b in zip(table["input_ids"], table["labels"],
                                     strict=True)])
-record(rows=len(table))
 pd.DataFrame({name: [str(kind), str(table[0][name])]
               for name, kind in table.features.items()},
-             index=["자료형 | type", "첫 행 | first row"]).T
+             index=["type", "first row"]).T
+
+# %% tags=["remove-cell"]
+record(rows=len(table))
 
 # %% [markdown] tags=["lang-ko"]
 # `encode`는 `lib.attention.huggingface`에 있습니다. 위의 토크나이저를 부르되, 너무 긴 글이나 모르는 글자를 만나면 그 글을 밝히고 멈춥니다. `length`는 나중에 [길이별로 묶어 볼](#hf-by-length) 때 씁니다.
@@ -191,9 +193,8 @@ names = ("d_model", "encoder_layers", "decoder_attention_heads",
          "scale_embedding", "max_position_embeddings", "pad_token_id",
          "decoder_start_token_id", "eos_token_id", "forced_eos_token_id")
 pd.DataFrame({
-    "우리 모델 | our model": [str(getattr(model.config, n)) for n in names],
-    "기본값 | default": [str(getattr(usual, n)) for n in names]},
-    index=names)
+    "our model": [str(getattr(model.config, n)) for n in names],
+    "default": [str(getattr(usual, n)) for n in names]}, index=names)
 
 # %% [markdown] tags=["lang-ko"]
 # 기본값이 우리와 다른 곳을 눈여겨보십시오. `scale_embedding`은 임베딩에 $\sqrt{d}$를 곱할지 정하는데 기본값은 곱하지 않는 것입니다. `decoder_start_token_id`는 디코더가 처음 읽는 토큰이고, 이 집안의 모델은 본래 채움 토큰으로 시작합니다. `forced_eos_token_id`는 길이가 다 차면 끝 토큰을 억지로 쓰게 합니다. 하나라도 놓치면 **오류 없이 다른 모델**이 됩니다.
@@ -209,16 +210,18 @@ def counts(model):
 
 after = replace(ours, norm_first=False)
 sizes = pd.DataFrame({
-    "우리 것 | ours": counts(Transformer(ours)),
+    "ours": counts(Transformer(ours)),
     "Pegasus": counts(model),
-    "우리 것, 뒤에 정규화 | ours, norm after": counts(Transformer(after)),
+    "ours, norm after": counts(Transformer(after)),
     "Marian": counts(build_model(after)),
     "BART": counts(build_model(after, "bart"))},
-    index=["학습하는 매개변수 | learned", "고정된 것 | fixed"]).T
+    index=["learned", "fixed"]).T
+sizes.map("{:,}".format)
+
+# %% tags=["remove-cell"]
 record(parameters=int(sizes.iloc[0, 0]), fixed=int(sizes.iloc[1, 1]),
        bart_more=int(sizes.iloc[4, 0] - sizes.iloc[2, 0]),
        d_model=cfg.d_model, n_layers=cfg.n_layers, n_heads=cfg.n_heads)
-sizes.map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
 # 학습하는 매개변수(parameter)의 수가 한 개까지 같습니다. 고정된 ⟨fixed⟩개는 위치 인코딩(positional encoding)의 사인과 코사인입니다. 우리 코드에는 매개변수가 아니라 버퍼로 들어 있어 세지 않았습니다. BART는 위치를 배우느라 ⟨bart_more⟩개가 더 많습니다. 입력 임베딩, 출력 임베딩, 로짓을 내는 행렬은 다섯 모델 모두에서 하나입니다. 가중치 공유(weight tying)입니다.
@@ -250,14 +253,13 @@ def row_of(pair):
 
 
 def pieces(ids):
-    known = ("−100" if i == -100 else rules.id_to_token(i) for i in ids)
-    return ["␣" if piece == " " else piece for piece in known]
+    tokens = ("−100" if i == -100 else rules.id_to_token(i) for i in ids)
+    return ["␣" if token == " " else token for token in tokens]
 
 
 examples = collate([row_of(small), row_of(shown)])
-pd.DataFrame(
-    {name: pieces(examples[name][0].tolist())
-     for name in ("labels", "decoder_input_ids")}).T
+pd.DataFrame({name: pieces(examples[name][0].tolist())
+              for name in ("labels", "decoder_input_ids")}).T
 
 # %% [markdown] tags=["lang-ko"]
 # 짧은 쪽의 행입니다. `labels`는 디코더가 **말할** 것이고 채운 자리는 −100입니다. 손실은 −100인 자리를 세지 않습니다. `decoder_input_ids`는 디코더가 **읽을** 것으로, `labels`를 오른쪽으로 한 칸 밀고 앞에 시작 토큰을 놓은 것입니다. 앞 장에서 `target[:, 1:]`과 `target[:, :-1]`로 나누던 일입니다.
@@ -281,12 +283,14 @@ from lib.attention.conversion import names as parameter_names
 weights = dict(Transformer(ours).named_parameters())
 paired = [name for name in parameter_names(ours)
           if "decoder.0." in name.ours and name.ours.endswith("weight")]
-record(paired_names=len(parameter_names(ours)), own_names=len(weights))
 pd.DataFrame({
-    "우리 이름 | our name": [n.ours for n in paired],
-    "Pegasus의 이름 | name in Pegasus": [n.theirs for n in paired],
-    "모양 | shape": [" × ".join(map(str, weights[n.ours].shape))
-                   for n in paired]}).set_index("우리 이름 | our name")
+    "our name": [n.ours for n in paired],
+    "name in Pegasus": [n.theirs for n in paired],
+    "shape": [" × ".join(map(str, weights[n.ours].shape))
+              for n in paired]}).set_index("our name")
+
+# %% tags=["remove-cell"]
+record(paired_names=len(parameter_names(ours)), own_names=len(weights))
 
 # %% [markdown] tags=["lang-ko"]
 # 모두 ⟨paired_names⟩쌍이고 우리 매개변수도 ⟨own_names⟩개입니다. 그럼 이름대로 베끼면 같은 모델일까요? 한 가지가 더 있습니다. 우리 위치 인코딩은 사인과 코사인이 번갈아 나오고, 이쪽은 **사인이 모두 앞에, 코사인이 모두 뒤에** 있습니다. 그래서 이쪽의 $j$번째 차원은 우리의 $j$번째 차원이 아닙니다.
@@ -339,7 +343,7 @@ def compare(config, dtype):
     return (furthest(mine, yours), mine.abs().max().item(),
             *map(max, zip(*gaps, strict=True)))
 
-
+# %%
 found = {(family, str(dtype).removeprefix("torch.")): compare(config, dtype)
          for family, config in (("Pegasus", ours), ("Marian", after))
          for dtype in (torch.float32, torch.float64)}
@@ -485,7 +489,7 @@ def first_step(kind, parts):
     trainer.train()
     return history(trainer)[0]
 
-
+# %%
 one_step = {(kind.__name__, parts): first_step(kind, parts)
             for kind in (Seq2SeqTrainer, TracingTrainer)
             for parts in (1, 4)}
@@ -556,7 +560,7 @@ def our_loss(model, part):
     logits = model(part["input_ids"], part["decoder_input_ids"])
     return token_loss(logits, part["labels"], smoothing=smoothing)
 
-
+# %%
 def our_batches():
     for start in range(0, walk * cfg.batch, cfg.batch):
         part = table.select(range(start, start + cfg.batch))
@@ -583,7 +587,7 @@ def with_trainer(dtype, steps=walk, **changes):
     took = (clock() - began) / steps
     return fresh, [log["loss"] for log in history(trainer)], took
 
-
+# %%
 walks = {dtype: (with_fit(dtype), with_trainer(dtype))
          for dtype in (torch.float32, torch.float64)}
 
@@ -648,6 +652,9 @@ watched = {kind: task.unseen(kind, min(100, cfg.tests), seed=2)
 stride, seen = max(1, cfg.steps // 40), {}
 moments = {stride * k for k in (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32)}
 
+# %% tags=["remove-cell"]
+began = time.perf_counter()
+
 # %%
 def look(step, model):
     if step not in moments | {cfg.steps}:
@@ -659,13 +666,12 @@ def look(step, model):
 
 trainer = TracingTrainer(model, arguments(), tokenizer, table,
                          on_step=look, every=stride)
-began = time.perf_counter()
-trainer.train()
-seconds = time.perf_counter() - began
+_ = trainer.train()
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 
+seconds = time.perf_counter() - began
 record("train_minutes", seconds / 60, text=f"{seconds / 60:.1f}")
 logs = pd.DataFrame(history(trainer)).set_index("step")
 right = pd.DataFrame(seen).T.rename_axis("step")
@@ -706,12 +712,14 @@ answers = pd.DataFrame({
     "direction": [pair.direction for pair in exam],
     "right": [pair.target == text
               for pair, text in zip(exam, said, strict=True)]})
+result = answers.groupby("direction")["right"].agg(
+    tested="size", right="sum", share="mean")
+result.style.format({"share": "{:.1%}"})
+
+# %% tags=["remove-cell"]
 for kind, share in answers.groupby("kind")["right"].mean().items():
     record(f"exact_{kind}s", share, text=f"{share:.1%}")
 record(tests=cfg.tests)
-result = answers.groupby("direction")["right"].agg(["size", "sum", "mean"])
-result.style.format({"mean": "{:.1%}"}).relabel_index(
-    ["시험 | tested", "맞음 | right", "비율 | share"], axis="columns")
 
 # %% [markdown] tags=["lang-ko"]
 # 날짜 ⟨exact_dates⟩, 수 ⟨exact_numbers⟩입니다. 앞 장의 모델은 ⟨05.exact_dates⟩, ⟨05.exact_numbers⟩였습니다. 같은 모델이니 같은 수준에 이르는 것이 당연하고, 남은 차이는 첫 가중치와 배치의 순서에서 옵니다.
@@ -738,10 +746,6 @@ heads = snapshots.heads
 final = heads[(heads["attention"] == last_layer)
               & (heads["step"] == snapshots.steps[-1])]
 sharpest = int(final.loc[final["entropy"].idxmin(), "head"])
-record(cross_layer=cfg.n_layers - 1, sharpest=sharpest,
-       entropy_end=final["entropy"].min(), entropy_start=heads[
-           (heads["attention"] == last_layer) & (heads["step"] == 0)
-           & (heads["head"] == sharpest)]["entropy"].item())
 show(attention_plot(growth), table=as_matrix(growth, head=sharpest))
 
 # %% [markdown] tags=["lang-ko", "caption"]
@@ -750,6 +754,12 @@ show(attention_plot(growth), table=as_matrix(growth, head=sharpest))
 # %% [markdown] tags=["lang-en", "caption"]
 # Cross-attention of the decoder's last layer. Rows are the tokens to be written, columns the tokens read. At first it is evenly blurred; then it gathers in a few cells. The table holds the sharpest head at the end.
 # <!-- alt: A heatmap with a slider of steps and a menu of heads. At the first step all cells are pale; as training goes on, one or two cells of each row darken. -->
+
+# %% tags=["remove-cell"]
+record(cross_layer=cfg.n_layers - 1, sharpest=sharpest,
+       entropy_end=final["entropy"].min(), entropy_start=heads[
+           (heads["attention"] == last_layer) & (heads["step"] == 0)
+           & (heads["head"] == sharpest)]["entropy"].item())
 
 # %% [markdown] tags=["lang-ko"]
 # 가장 또렷해진 헤드는 ⟨sharpest⟩번입니다. 엔트로피가 ⟨entropy_start⟩비트에서 ⟨entropy_end⟩비트까지 줄었습니다. 앞 장에서 우리 모델에게 했던 관찰을 남의 모델에게 그대로 할 수 있는 것은 `trace`가 두 모델의 같은 부분을 같은 이름으로 부르기 때문입니다. 또렷하다고 해서 그 헤드가 답을 정한다는 뜻은 아닙니다. 그것을 가리려면 [지워 보아야](05_training.ipynb#train-reorder) 합니다.
@@ -828,15 +838,17 @@ halved, losses_16, took_16 = with_trainer(
     torch.float32, steps=few, precision="bf16")
 _, losses_32, took_32 = walks[torch.float32][1]
 losses_32 = losses_32[:few]
+pd.DataFrame({
+    "first loss": [losses_32[0], losses_16[0]],
+    "last loss": [losses_32[-1], losses_16[-1]]},
+    index=["float32", "bf16"]).round(4)
+
+# %% tags=["remove-cell"]
 kinds = {str(p.dtype).removeprefix("torch.") for p in halved.parameters()}
 record(few=few, bf16_gap=max(abs(a - b) for a, b in zip(losses_32, losses_16,
                                                strict=True)),
        bf16_ms=1000 * took_16, float_ms=1000 * took_32,
        bf16_kept=", ".join(sorted(kinds)))
-pd.DataFrame({
-    "첫 손실 | first loss": [losses_32[0], losses_16[0]],
-    "마지막 손실 | last loss": [losses_32[-1], losses_16[-1]]},
-    index=["float32", "bf16"]).round(4)
 
 # %% [markdown] tags=["lang-ko"]
 # ⟨few⟩걸음 동안 손실은 최대 ⟨bf16_gap⟩만큼 달랐습니다. 학습이 끝난 뒤 가중치의 자료형은 ⟨bf16_kept⟩입니다. 이 장치에서 한 걸음은 float32로 ⟨float_ms⟩밀리초, bf16으로 ⟨bf16_ms⟩밀리초 걸렸습니다. bfloat16을 빨리 곱하는 장치가 아니면 자료형을 바꾸는 수고만 늘어납니다. 그래서 이 장은 float32로 학습합니다.
@@ -875,9 +887,11 @@ def by_hand(model, limit=32):
         done |= following == tokenizer.eos_token_id
     return ids
 
-
+# %%
 mine = by_hand(model)
 theirs = generate(model, given.input_ids, given.attention_mask)
+
+# %% tags=["remove-cell"]
 record(hand_same=int((mine == theirs).all(1).sum()), hand_all=len(asked))
 
 # %% [markdown] tags=["lang-ko"]
@@ -943,18 +957,16 @@ from lib.attention.huggingface import load, save
 
 save(folder, model, tokenizer, trainer.args, history(trainer))
 files = {
-    "model/model.safetensors": ("가중치", "the weights"),
-    "model/config.json": ("모델의 종류와 크기", "kind and sizes of the model"),
-    "model/generation_config.json": ("생성의 기본값", "defaults of generation"),
-    "model/tokenizer.json": ("토크나이저의 규칙", "rules of the tokenizer"),
-    "model/tokenizer_config.json": ("토크나이저의 역할", "roles of its tokens"),
-    "training_args.json": ("학습의 모든 옵션", "every option of the training"),
-    "history.json": ("손실의 기록", "the losses")}
-pd.DataFrame(
-    {"크기(바이트) | bytes": [f"{(folder / file).stat().st_size:,}"
-                            for file in files],
-     "무엇 | what": [f"{ko} | {en}" for ko, en in files.values()]},
-    index=list(files))
+    "model/model.safetensors": "the weights",
+    "model/config.json": "kind and sizes of the model",
+    "model/generation_config.json": "defaults of generation",
+    "model/tokenizer.json": "rules of the tokenizer",
+    "model/tokenizer_config.json": "roles of its tokens",
+    "training_args.json": "every option of the training",
+    "history.json": "the losses"}
+pd.DataFrame({
+    "bytes": [f"{(folder / file).stat().st_size:,}" for file in files],
+    "what": files.values()}, index=list(files))
 
 # %%
 config = json.loads((folder / "config.json").read_text())
@@ -976,6 +988,7 @@ by_loaded = translate(loaded, its_tokenizer, [p.source for p in some])
 inside = from_transformers(loaded)  # chapter 04's code, their weights
 by_ours = task.translate(inside, rules, [p.source for p in some])
 
+# %% tags=["remove-cell"]
 record(loaded_same=sum(a == b for a, b in zip(
            by_loaded, written["greedy"], strict=True)),
        ours_same=sum(a == b for a, b in zip(
