@@ -79,6 +79,7 @@ def test_grouped_queries_equal_torchs_own_grouping(dtype, tolerance):
     torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
 
 
+@pytest.mark.slow
 @given(query=sizes, more=st.integers(0, 4), d=sizes, seed=seeds)
 def test_rows_sum_to_one_and_closed_cells_are_zero(query, more, d, seed):
     mask = causal_mask(query, query + more)

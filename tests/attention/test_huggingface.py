@@ -264,6 +264,7 @@ def test_there_and_back_is_the_same_model_to_the_bit(pair_of_models):
         assert again.state_dict()[name].equal(weight)
 
 
+@pytest.mark.slow
 def test_our_code_writes_what_a_trained_twin_writes(train, tokenizer):
     model = build_model(small(tokenizer, norm_first=True))
     train(steps=40, model=model, learning_rate=3e-3)
@@ -283,6 +284,7 @@ def test_a_model_that_ours_cannot_be_is_one_sentence(pair_of_models, tokenizer):
         from_transformers(theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "apart"),
     # AdamW divides by the size of the gradient: what rounding does to a gradient near
@@ -320,6 +322,7 @@ def test_our_loop_and_the_trainer_take_the_same_steps(
 # ---- training ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["marian", "pegasus", "bart"])
 def test_the_loss_falls(train, tokenizer, family):
     model = build_model(small(tokenizer, norm_first=family == "pegasus"), family)
@@ -327,12 +330,14 @@ def test_the_loss_falls(train, tokenizer, family):
     assert found[-1] < 0.6 * found[0]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_losses_to_the_bit(train):
     first, again = (losses(train(dropout=0.1, seed=3)) for _ in range(2))
     assert first == again
     assert losses(train(dropout=0.1, seed=4)) != first
 
 
+@pytest.mark.slow
 def test_accumulation_is_the_large_batch(train):
     # rows of different lengths: the parts have different numbers of tokens
     whole, parts = train(batch=32), train(batch=4, accumulation=8)
@@ -341,6 +346,7 @@ def test_accumulation_is_the_large_batch(train):
     assert norms[1] == pytest.approx(norms[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_label_smoothing_is_that_of_torch_and_only_in_training(train, rows, tokenizer):
     model = build_model(small(tokenizer))
     trainer = train(steps=1, model=model, label_smoothing=0.2, learning_rate=0.0,
@@ -356,6 +362,7 @@ def test_label_smoothing_is_that_of_torch_and_only_in_training(train, rows, toke
     assert plain == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schedule", "rates"),
     [  # the first update of a warm-up has rate 0: the Trainer counts from step / warmup
@@ -371,6 +378,7 @@ def test_each_schedule_is_what_its_name_says(train, schedule, rates):
     assert found == pytest.approx(rates, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_looking_in_changes_no_loss_and_sees_every_step_asked_for(train):
     seen = []
 
@@ -386,6 +394,7 @@ def test_looking_in_changes_no_loss_and_sees_every_step_asked_for(train):
     assert seen == [0, 2, 4, 5]
 
 
+@pytest.mark.slow
 def test_bf16_trains_close_to_float32(train):
     single, mixed = losses(train()), losses(train(precision="bf16"))
     assert mixed != single
@@ -393,6 +402,7 @@ def test_bf16_trains_close_to_float32(train):
     assert mixed == pytest.approx(single, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_to_the_bit(train, tmp_path):
     folder = tmp_path / "resumed"
     whole = losses(train(steps=6, dropout=0.1, folder=folder, save_every=3))
@@ -450,6 +460,7 @@ if trainer.is_world_process_zero():
 """
 
 
+@pytest.mark.slow
 def test_rows_by_length_leave_less_padding(train):
     def padding(order):
         trainer = train(steps=1, order=order)
@@ -459,6 +470,7 @@ def test_rows_by_length_leave_less_padding(train):
     assert padding("by length") < 0.7 * padding("shuffled")
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(train, tmp_path):
     script = tmp_path / "two.py"
     script.write_text(TWO)
@@ -479,6 +491,7 @@ def test_two_processes_give_the_losses_of_one(train, tmp_path):
 # ---- writing targets --------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["marian", "pegasus", "bart"])
 def test_generate_is_the_likeliest_token_again_and_again(train, tokenizer, family):
     model = build_model(small(tokenizer, norm_first=family == "pegasus"), family)
@@ -499,6 +512,7 @@ def test_generate_is_the_likeliest_token_again_and_again(train, tokenizer, famil
         assert (found[i, len(ids) :] == PAD).all()
 
 
+@pytest.mark.slow
 def test_generation_is_the_same_with_and_without_a_cache(train, tokenizer):
     model = train(steps=30, learning_rate=3e-3).model
     texts = [pair.source for pair in unseen("number", 20)]
@@ -512,6 +526,7 @@ def test_translate_leaves_the_model_in_training(tokenizer):
     assert model.training
 
 
+@pytest.mark.slow
 def test_a_model_that_learns_one_pair_scores_it(tokenizer, tmp_path):
     pair, other = (make_pair("number", n, korean=True) for n in (30, 41))
     model = build_model(small(tokenizer))
@@ -526,6 +541,7 @@ def test_a_model_that_learns_one_pair_scores_it(tokenizer, tmp_path):
 # ---- files ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["marian", "pegasus", "bart"])
 def test_a_saved_model_loads_with_the_auto_classes_and_says_the_same(
     train, tokenizer, tmp_path, monkeypatch, family
@@ -543,6 +559,7 @@ def test_a_saved_model_loads_with_the_auto_classes_and_says_the_same(
     assert translate(*load(folder), texts) == before
 
 
+@pytest.mark.slow
 def test_the_files_of_a_saved_model(train, tokenizer, tmp_path):
     trainer = train(steps=2)
     for _ in range(2):  # saving again replaces

@@ -420,6 +420,7 @@ def test_a_query_that_may_look_nowhere_gets_the_bias_and_no_nan(form):
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(0, 2**31))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(shape=shapes, causal=st.booleans(), cut=st.integers(0, 8))
 def test_rows_of_weights_sum_to_one(shape, causal, cut):
@@ -452,6 +453,7 @@ def test_changing_later_tokens_changes_no_earlier_logit(seed, at, positions):
     assert (before[:, at:] - after[:, at:]).abs().max() > 1e-6
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**31), at=st.integers(1, 5))
 def test_the_decoder_of_the_transformer_sees_no_future(seed, at):
@@ -466,6 +468,7 @@ def test_the_decoder_of_the_transformer_sees_no_future(seed, at):
     assert gap[at:].min() > 1e-6
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**31), more=st.integers(1, 6))
 def test_padding_changes_nothing(seed, more):

@@ -168,6 +168,7 @@ def values_of(pairs):
     }
 
 
+@pytest.mark.slow
 def test_training_and_held_out_pairs_never_share_a_value():
     generator = torch.Generator().manual_seed(0)
     seen = values_of(sample(3000, generator))
@@ -182,6 +183,7 @@ def test_a_value_is_on_one_side_for_good(value):
     assert held_out(kind, value) == held_out(kind, value)
 
 
+@pytest.mark.slow
 def test_about_one_value_in_ten_is_held_out():
     days = (LAST_DAY - FIRST_DAY).days + 1
     dates = sum(

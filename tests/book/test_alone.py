@@ -61,6 +61,7 @@ def test_what_cannot_be_locked_does_not_stop_the_work(tmp_path):
     assert not (tmp_path / "gone").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="setup_and_run.sh is for Linux and macOS")
 @pytest.mark.parametrize(("file", "work"), [
     ("book/build.py", "build"), ("requirements.txt", "set-up")])

@@ -108,6 +108,7 @@ def batch(machine, home, tmp_path):
     return run
 
 
+@pytest.mark.slow
 @wine
 def test_no_python_is_one_sentence_and_code_1(batch):
     code, text, asked = batch("build")
@@ -116,6 +117,7 @@ def test_no_python_is_one_sentence_and_code_1(batch):
     assert text.count("\n") == 1
 
 
+@pytest.mark.slow
 @wine
 @pytest.mark.parametrize(
     "pythons", [{"python": "3.8.10"}, {"py": "3.10.4"}, {"python": "2.7.18"}]
@@ -128,6 +130,7 @@ def test_too_old_a_python_is_named_and_code_1(batch, pythons):
     assert text.count("\n") == 1
 
 
+@pytest.mark.slow
 @wine
 def test_the_launcher_finds_a_new_python_beside_an_old_one(batch):
     code, text, asked = batch("--help", py_312="3.12.1", python="3.8.10")
@@ -136,12 +139,14 @@ def test_the_launcher_finds_a_new_python_beside_an_old_one(batch):
     assert "노트북" in text  # UTF-8 all the way
 
 
+@pytest.mark.slow
 @wine
 def test_a_python_newer_than_the_launchers_list_is_taken(batch):
     code, _, asked = batch("help", python="3.15.0")
     assert (code, asked) == (0, [["-m", "book.cli", "help"]])
 
 
+@pytest.mark.slow
 @wine
 def test_an_unknown_verb_keeps_its_code_2(batch, home):
     code, text, _ = batch("biuld", python="3.11.7")
@@ -150,6 +155,7 @@ def test_an_unknown_verb_keeps_its_code_2(batch, home):
     assert not (home / ".venv").exists()
 
 
+@pytest.mark.slow
 @wine
 def test_failing_pip_ends_in_code_1_and_says_what_to_do(batch, home):
     pins = home / "requirements.txt"
@@ -161,6 +167,7 @@ def test_failing_pip_ends_in_code_1_and_says_what_to_do(batch, home):
     assert not (home / "called.txt").exists()
 
 
+@pytest.mark.slow
 @wine
 def test_in_a_korean_folder_with_a_space_words_and_code_come_through(batch, home):
     words = ["run", "02", "-p", "sentence", "안녕 세상"]

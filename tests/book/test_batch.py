@@ -87,6 +87,7 @@ def statuses(out):
     return {r["name"]: (r["status"], r["kept"]) for r in report["notebooks"]}
 
 
+@pytest.mark.slow
 def test_one_failing_notebook_leaves_the_results_of_the_other(book):
     assert book.code == 1
     first, second = book.report["notebooks"]
@@ -103,6 +104,7 @@ def test_one_failing_notebook_leaves_the_results_of_the_other(book):
     assert "tokens" not in text
 
 
+@pytest.mark.slow
 def test_a_second_call_runs_only_what_is_missing(book, capsys):
     (book.folder / "02_second.py").write_text(
         SECOND.replace('raise ValueError("no such layer: 99")', "print(steps)")
@@ -117,6 +119,7 @@ def test_a_second_call_runs_only_what_is_missing(book, capsys):
     assert "ok, kept" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_force_and_parameters_run_again_with_the_values_given(book):
     words = ("1", "--profile", "smoke", "-p", "sentence", "42", "-p", "steps", "5",
              "-p", "layers", "[2, 3]", "-p", "limit", "1e2")
@@ -275,6 +278,7 @@ def test_list_explains_groups_notebooks_and_parameters(book, capsys):
     assert "02_second" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_plain_papermill_runs_a_pair_with_a_parameter(book, tmp_path):
     sync_one(book.folder / "01_first.py")
     out = tmp_path / "out.ipynb"
@@ -289,6 +293,7 @@ def test_plain_papermill_runs_a_pair_with_a_parameter(book, tmp_path):
     (book.folder / "01_first.ipynb").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs named pipes and signals of POSIX; "
                     "run it on Linux or macOS")
 def test_an_interrupted_run_lets_its_notebook_save_and_says_what_goes_on_from_there(
@@ -427,6 +432,7 @@ def test_without_chosen_results_the_report_shows_the_last_ones():
     assert key_results(result, ["r5", "none"]) == "r5 = 5"
 
 
+@pytest.mark.slow
 def test_a_second_run_into_the_same_folder_waits_for_the_first(tmp_path):
     (tmp_path / "01_x.py").write_text("# %%\n1\n")
     out = tmp_path / "out"

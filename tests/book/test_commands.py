@@ -51,6 +51,7 @@ def messages(file: Path) -> list[str]:
             and isinstance(node.value, str) and id(node) not in apart]
 
 
+@pytest.mark.slow
 def test_no_message_names_a_python_that_may_be_another():
     files = [file for folder in ("lib", "book", "benchmarks")
              for file in (ROOT / folder).rglob("*.py")

@@ -108,6 +108,7 @@ def runs(ran):
     return (ran.folder / "count").read_text().count("run")
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_with_its_profile_parameters_and_this_interpreter(ran):
     good = ran.results["01_good"]
     assert (good.status, good.cached, good.error) == ("ok", False, "")
@@ -145,6 +146,7 @@ def test_a_dead_kernel_is_a_failure_with_the_cell_it_died_in(ran):
     assert dead.error.startswith("cell dead-code: DeadKernelError")
 
 
+@pytest.mark.slow
 def test_what_the_reader_set_for_other_work_changes_no_result(tmp_path, monkeypatch):
     startup = tmp_path / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
@@ -230,6 +232,7 @@ def checked(tmp_path, monkeypatch):
     return check
 
 
+@pytest.mark.slow
 def test_what_the_check_executed_the_site_takes(checked, tmp_path):
     error, run = checked("01_good", GOOD)
     assert error is None
@@ -242,6 +245,7 @@ def test_what_the_check_executed_the_site_takes(checked, tmp_path):
     assert all("execution" not in cell.metadata for cell in page.cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["fails", "own parameters", "newer source"])
 def test_what_the_site_would_execute_otherwise_it_does_not_take(checked, case):
     name = "02_good" if case == "own parameters" else "01_good"
@@ -286,6 +290,7 @@ def test_a_damaged_cache_entry_is_found_and_the_copy_given_out_serves(ran):
     assert good.path.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_data_that_a_run_fetches_itself_does_not_make_it_run_twice(
     ran, tmp_path, monkeypatch
 ):
@@ -301,6 +306,7 @@ def test_data_that_a_run_fetches_itself_does_not_make_it_run_twice(
     assert not executing.Run(Job(file, "smoke")).from_cache()
 
 
+@pytest.mark.slow
 def test_a_run_whose_files_are_gone_runs_again_and_a_page_does_not(ran, tmp_path):
     left, file = tmp_path / "results" / "curve.png", tmp_path / "06_writes.py"
     file.write_text(
@@ -318,6 +324,7 @@ def test_a_run_whose_files_are_gone_runs_again_and_a_page_does_not(ran, tmp_path
     assert (again.cached, left.read_text()) == (False, "a curve")
 
 
+@pytest.mark.slow
 def test_a_run_or_a_page_whose_input_is_not_what_it_was_runs_again(ran, tmp_path):
     rules, file = tmp_path / "my" / "rules.txt", tmp_path / "07_reads.py"
     rules.parent.mkdir()
@@ -340,6 +347,7 @@ def test_a_run_or_a_page_whose_input_is_not_what_it_was_runs_again(ran, tmp_path
         assert (again.cached, again.records["seen"]["value"]) == (False, found)
 
 
+@pytest.mark.slow
 def test_what_a_run_hands_out_has_its_results_in_its_prose(ran, tmp_path):
     file, out = tmp_path / "08_places.py", tmp_path / "out.ipynb"
     file.write_text(
@@ -490,6 +498,7 @@ def test_notebooks_that_need_one_another_are_refused(tmp_path, monkeypatch):
         execute_many(jobs, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs named pipes and signals of POSIX; "
                     "run it on Linux or macOS")
 def test_when_the_parent_is_killed_so_is_the_kernel_and_nothing_is_left(tmp_path):

@@ -202,6 +202,7 @@ def test_the_line_of_a_finding_is_the_line_of_its_paragraph():
     assert line.startswith("notebooks/50_x.py:4 [top+1] first use of 키")
 
 
+@pytest.mark.slow
 def test_the_book_keeps_to_its_glossary():
     found = [p for source in read_book(ROOT) for p in glossary.check_source(source)]
     assert found == [], "\n".join(map(str, found))

@@ -72,6 +72,7 @@ def article(text):
     return BeautifulSoup(text, "html.parser").select_one("article")
 
 
+@pytest.mark.slow
 def test_the_site_is_built_and_the_last_line_names_what_is_missing(gap):
     done, _, _ = gap
     assert done.returncode == 1
@@ -115,6 +116,7 @@ def test_results_of_a_chapter_that_did_not_run_are_dashes_that_say_so(gap):
     assert "v = –" in gap[2]["en", "02_breaks"]  # of the formula
 
 
+@pytest.mark.slow
 def test_the_next_build_runs_what_is_mended_and_nothing_else(book, gap):
     assert gap[1] == ["01", "02", "03", "04"]
     (book.folder / "fixed.txt").write_text("yes")
@@ -130,6 +132,7 @@ def test_the_next_build_runs_what_is_mended_and_nothing_else(book, gap):
             assert len(page.select(".book-figure")) == 1
 
 
+@pytest.mark.slow
 def test_a_second_build_says_who_is_at_work_and_waits(book, gap):
     building = book.folder / "book" / "build.py"
     note = book.folder / "_build" / "building.json"
@@ -143,6 +146,7 @@ def test_a_second_build_says_who_is_at_work_and_waits(book, gap):
     assert (second.returncode, "holds something that is no site" in error) == (1, True)
 
 
+@pytest.mark.slow
 def test_where_no_chapter_runs_the_last_good_site_stays(book, gap):
     before = book.page("en", "01_good")
     book.write("02_breaks", "raise KeyError(1)")

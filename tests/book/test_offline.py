@@ -44,6 +44,7 @@ def own_network() -> list[str]:
     return command
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are of Linux")
 def test_a_chapter_with_data_and_a_model_runs_where_nothing_can_be_reached(tmp_path):
     command = own_network()

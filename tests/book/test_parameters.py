@@ -228,6 +228,7 @@ print(code, sorted({"torch", "papermill", "nbformat"} & set(sys.modules)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [
     *([number, "-p", "learning_rate", "-1"] for number in catalogue().checks),
     ["ivr", "-p", "mixed_precision", "fp99"], ["ivr", "-p", "stages", "foo"],

@@ -72,6 +72,7 @@ def findings(ko: str, en: str) -> list[str]:
 # ------------------------------------------------------------------ the book
 
 
+@pytest.mark.slow
 def test_the_book_says_the_same_in_both_languages():
     found = found_in(ROOT)
     assert found == [], "\n" + "\n".join(map(str, found))
@@ -134,6 +135,7 @@ def keys(problems: list[Problem]) -> Counter:
     return Counter((p.path, p.kind, p.message) for p in problems)
 
 
+@pytest.mark.slow
 def test_every_seeded_drift_is_caught(book: Path):
     """By a comparison, and where one side changed by the lock as well."""
     before = found_in(book)

@@ -37,6 +37,7 @@ def notebook(tmp_path, monkeypatch):
     return file
 
 
+@pytest.mark.slow
 def test_the_bar_of_a_training_comes_through_as_plain_lines(notebook, capfd):
     (result,) = execute_many([Job(notebook, "smoke")])
     assert result.ok, result.error
@@ -48,6 +49,7 @@ def test_the_bar_of_a_training_comes_through_as_plain_lines(notebook, capfd):
     assert not any("\r" in line or "\x1b" in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal of POSIX; run it "
                     "on Linux or macOS")
 def test_on_a_terminal_a_line_below_the_bar_shows_the_training(notebook, tmp_path):

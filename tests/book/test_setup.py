@@ -113,6 +113,7 @@ def test_a_newer_python_is_found_beside_an_old_one(home, tmp_path):
     assert "serve" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_symbolic_link_to_the_script_finds_its_folder(home, path, tmp_path):
     real, elsewhere = home / "setup_and_run.sh", tmp_path / "bin 한글"
     elsewhere.mkdir()
@@ -160,6 +161,7 @@ def test_a_python_that_cannot_make_environments_is_taken_last(home, tmp_path):
 # ---- the set-up
 
 
+@pytest.mark.slow
 def test_a_set_up_in_a_korean_folder_with_spaces_reaches_the_verb(ready_home):
     folder, _, done = ready_home
     assert "Making .venv" in done.stdout and "ready" in done.stdout
@@ -229,6 +231,7 @@ def test_data_that_cannot_be_had_ends_the_verb_with_its_code(ready_home):
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "no data.\n")
 
 
+@pytest.mark.slow
 def test_data_that_is_missing_ends_the_tests_and_not_a_build(ready_home):
     folder, path, _ = ready_home
     source = folder / "lib" / "data" / "__main__.py"
@@ -260,6 +263,7 @@ sys.exit(1)
 """
 
 
+@pytest.mark.slow
 def test_a_site_that_lacks_a_chapter_is_served_and_the_last_word_says_so(
     copied_home, path
 ):
@@ -279,6 +283,7 @@ def test_a_site_that_lacks_a_chapter_is_served_and_the_last_word_says_so(
     assert (server.returncode, said) == (1, "Missing: 02_x.\n")
 
 
+@pytest.mark.slow
 def test_where_no_site_could_be_built_an_older_one_is_not_served(copied_home, path):
     environment.finish(copied_home)
     (copied_home / "book" / "build.py").write_text(GAP)
@@ -286,6 +291,7 @@ def test_where_no_site_could_be_built_an_older_one_is_not_served(copied_home, pa
     assert (done.returncode, done.stdout) == (1, "")
 
 
+@pytest.mark.slow
 def test_failing_pip_shows_its_last_lines_and_a_second_run_repairs(home, path):
     pins = home / "requirements.txt"
     right = pins.read_text()
@@ -304,6 +310,7 @@ def test_failing_pip_shows_its_last_lines_and_a_second_run_repairs(home, path):
     assert again.returncode == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"])
 def test_a_folder_of_the_reader_for_packages_does_not_get_ours(
         home, path, tmp_path, name):
@@ -313,6 +320,7 @@ def test_a_folder_of_the_reader_for_packages_does_not_get_ours(
     assert not (tmp_path / "mine").exists()
 
 
+@pytest.mark.slow
 def test_packages_that_went_elsewhere_are_no_environment(home, path, tmp_path):
     settings = tmp_path / "pip.conf"
     settings.write_text(f"[install]\ntarget = {tmp_path / 'mine'}\n")
@@ -337,6 +345,7 @@ def script(home: Path, name: str, python: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["copy", "the copy of 한글"])
 def test_a_moved_checkout_keeps_its_packages_and_its_scripts_run(
         ready_home, tmp_path, path, folder):
@@ -360,6 +369,7 @@ def test_a_moved_checkout_keeps_its_packages_and_its_scripts_run(
     assert not environment.brought_along(again)
 
 
+@pytest.mark.slow
 def test_a_moved_checkout_whose_python_is_gone_is_made_again(copied_home, path):
     for python in (copied_home / ".venv" / "bin").glob("python*"):
         python.unlink()
@@ -371,6 +381,7 @@ def test_a_moved_checkout_whose_python_is_gone_is_made_again(copied_home, path):
     assert environment.state(copied_home) == "broken"
 
 
+@pytest.mark.slow
 def test_changed_requirements_are_brought_up_to_date(copied_home, path):
     environment.finish(copied_home)
     house.wheel(copied_home / "wheels", "little")
@@ -408,6 +419,7 @@ def test_a_set_up_stopped_in_the_middle_counts_as_broken(home, tmp_path, name):
         assert "run the same again" in stopped.stderr
 
 
+@pytest.mark.slow
 def test_a_second_set_up_waits_for_an_installer_that_lost_its_parent(
     home, path, tmp_path
 ):
@@ -437,6 +449,7 @@ def test_a_second_set_up_waits_for_an_installer_that_lost_its_parent(
     assert second.returncode == 7
 
 
+@pytest.mark.slow
 def test_uv_is_used_where_it_is_and_gets_pips_folders(home, tmp_path):
     wheel = "zipfile.ZipFile('wheels/tiny-1.0-py3-none-any.whl')"
     unpack = f"{wheel}.extractall(sysconfig.get_path('purelib'))"
@@ -454,6 +467,7 @@ def test_uv_is_used_where_it_is_and_gets_pips_folders(home, tmp_path):
     assert words == f"pip install --python {python} -r {home}/requirements.txt"
 
 
+@pytest.mark.slow
 def test_pip_takes_over_where_uv_fails(home, tmp_path):
     path = house.path_with(
         tmp_path / "baduv",
@@ -517,6 +531,7 @@ def test_a_small_disk_is_refused_before_anything_is_made(home):
     assert ".venv" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_installing_is_named(home):
     house.wheel(home / "wheels", "tiny", payload=bytes(60_000_000))
     go = (

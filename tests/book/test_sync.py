@@ -331,6 +331,7 @@ def test_the_settings_of_jupytext_are_those_that_the_pairs_carry():
     assert table["tool"]["jupytext"] == sync.FILTERS
 
 
+@pytest.mark.slow
 def test_every_chapter_of_the_book_is_in_step():
     found = [sync_one(file, check=True) for file in sync.sources()]
     assert [p.ipynb.name for p in found if p.state != "same"] == []

@@ -89,6 +89,7 @@ def state_of(tiny):
 # ---- the real weights -------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["ko", "en"])
 @torch.no_grad()
 def test_logits_of_the_real_model_are_those_of_transformers(ours, theirs, language):
@@ -99,6 +100,7 @@ def test_logits_of_the_real_model_are_those_of_transformers(ours, theirs, langua
         assert gap <= 1e-4, (text, gap)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["ko", "en"])
 def test_fifty_greedy_tokens_are_those_of_transformers(
     chapter, ours, theirs, language
@@ -112,6 +114,7 @@ def test_fifty_greedy_tokens_are_those_of_transformers(
     assert len(mine) == ids.shape[1] + 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["ko", "en"])
 def test_without_the_cache_the_real_model_writes_the_same(
     chapter, ours, theirs, language

@@ -381,6 +381,7 @@ def test_a_process_killed_in_the_middle_leaves_no_file(house, server):
     assert left_in_cache() == ["play"]
 
 
+@pytest.mark.slow
 def test_processes_that_ask_at_once_fetch_once(house, server):
     table(house, origin(url=server.url("hold")))
     with child(house) as first:
@@ -447,6 +448,7 @@ def wheel_origin(wheel: Path, sha256: str = "", member: str = "plays/play.md") -
     """
 
 
+@pytest.mark.slow
 def test_a_wheel_gives_only_the_members_asked_for(house, wheelhouse):
     table(house, wheel_origin(wheelhouse))
     assert data.path("play").read_bytes() == GOOD
@@ -455,6 +457,7 @@ def test_a_wheel_gives_only_the_members_asked_for(house, wheelhouse):
     assert found == ["origin.json", "play.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -472,12 +475,14 @@ def test_another_wheel_than_the_pinned_one_is_refused(
     assert left_in_cache() == []
 
 
+@pytest.mark.slow
 def test_a_wheel_that_nobody_has_is_refused_in_pips_words(house, wheelhouse):
     table(house, wheel_origin(wheelhouse).replace("==1.0", "==2.0"))
     with pytest.raises(DataError, match="No matching distribution found"):
         data.path("play")
 
 
+@pytest.mark.slow
 def test_a_python_without_pip_asks_the_one_that_made_it(house, wheelhouse, monkeypatch):
     base = getattr(sys, "_base_executable", sys.executable)
     asked = [base, "-c", "import pip"]
@@ -665,6 +670,7 @@ def test_what_set_up_fetches_comes_from_a_package_where_nothing_else_answers():
             assert row["from"][-1]["origin"] == "wheel", name
 
 
+@pytest.mark.slow
 def test_chapters_and_lib_read_by_name_only_what_set_up_fetches():
     asked = set()
     for file in [*cache.ROOT.glob("notebooks/*.py"), *cache.ROOT.glob("lib/**/*.py")]:
@@ -703,6 +709,7 @@ def test_a_review_table_of_another_form_is_refused(tmp_path):
         corpora.reviews_tsv(tmp_path, "korean.txt")
 
 
+@pytest.mark.slow
 def test_the_review_table_of_nsmc_becomes_lines(tmp_path):
     row = "1\t 재미   있어요\u2028 또 볼래요 \t1\n2\t\t0\n"
     text = "id\tdocument\tlabel\n" + row * 140_000
@@ -741,6 +748,7 @@ def titles(text: str) -> list[str]:
     return re.findall(r"^ = (.+) = $", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_articles_are_learned_from_or_judged_on_by_their_title_alone(tmp_path):
     learn = articles(tmp_path / "learn", corpora.articles_to_learn, ARTICLES)
     judge = articles(tmp_path / "judge", corpora.articles_to_judge, ARTICLES)
@@ -803,6 +811,7 @@ def fetched(name: str) -> Path:
     return real(data.path, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["tinyshakespeare", "korean", "gpt2", "wikitext2_valid", "wikitext2_test"]
 )
@@ -879,11 +888,13 @@ def gpt2():
     return data.gpt2_tokenizer(), reference
 
 
+@pytest.mark.slow
 def test_gpt2_has_its_vocabulary(gpt2):
     assert gpt2[0].get_vocab_size() == 50_257
     assert gpt2[0].token_to_id("<|endoftext|>") == 50_256
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first text pays for the tables
 @given(st.text(st.sampled_from("aé 한글👋🏽\n\t'sl1.") | st.characters(codec="utf-8")))
 def test_gpt2_encodes_as_tiktoken_does_and_decodes_back(gpt2, text):
@@ -903,6 +914,7 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
+@pytest.mark.slow
 def test_the_language_model_speaks_without_the_network(request, capfd):
     fetched("smollm2")
     request.getfixturevalue("no_network")

@@ -2,6 +2,7 @@
 
 from itertools import islice
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,7 @@ def test_every_document_falls_on_one_side(texts, most):
     assert held == full[:EVERY * most:EVERY]
 
 
+@pytest.mark.slow
 def test_no_line_of_a_play_that_is_held_out_is_replayed_from_it():
     play = real(data.text, "tinyshakespeare")
     rest, held = split(play.split("\n\n"), 200)

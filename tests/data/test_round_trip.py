@@ -107,6 +107,7 @@ def test_a_training_refuses_a_tokenizer_that_changes_either_part(tmp_path, part)
     assert prepare(options).tokens.decode(prepare(options).train_ids[:30].tolist())
 
 
+@pytest.mark.slow
 def test_the_place_in_a_long_text_is_told():
     lower = BpeTokens(trained(normalizer=normalizers.Lowercase()))
     line = TEXT.lower()
@@ -199,6 +200,7 @@ def test_control_signs_in_a_text_are_characters():
         BpeTokens(poor).encode("speak <unk>")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blanks", [
     " " * 1_000_000, "".join(random.Random(1).choices(" \t\n", k=1_000_000)),
 ], ids=["spaces", "mixed"])

@@ -142,6 +142,7 @@ def test_scores_rejects_the_stub_and_slips(scores):
     assert not check_scores(scores).accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["zzz", "kkk", "yyy"])
 def test_tie_accepts_other_ties(word):
     assert check_tie(word, gpt2()).accepted
@@ -152,11 +153,13 @@ def test_tie_rejects_the_stub_and_words_without_a_tie(word):
     assert not check_tie(word, gpt2()).accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(" 0220", " 0222202"), [" 5222258", " 5225"]])
 def test_opposite_accepts_different_pairs(words):
     assert check_opposite(words, gpt2()).accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [
     ..., (), (" 0220",), (" 0220", " 0220"), (" 00822280", " 00828082"),
     (" the", " cat"), ("x" * 20, " 0220"), " 0220",

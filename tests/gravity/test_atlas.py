@@ -313,6 +313,7 @@ def page_file(atlas, tmp_path_factory):
     return write([("지도", "Atlas", atlas_figure(atlas, view))], path, "A <b> & 지도")
 
 
+@pytest.mark.slow
 def test_the_page_opens_without_a_network_and_points_carry_token_mass_and_layer(
     page_file, atlas
 ):

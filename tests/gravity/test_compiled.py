@@ -94,6 +94,7 @@ def test_one_core_and_two_give_the_same_bits():
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_the_first_call_leaves_pytorch_its_number_of_threads():
     # numba's OpenMP layer, when it starts, sets that of the whole process; with it the
     # order of every later sum would change, and a resumed run its last bits

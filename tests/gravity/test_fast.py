@@ -168,6 +168,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
         assert max(off(parts, whole).values()) < 1e-12, (queries, keys)
 
 
+@pytest.mark.slow
 def test_the_gradients_of_the_fused_form_are_finite_differences(monkeypatch):
     monkeypatch.setattr(fused, "QUERIES", 2)
     z, mass, value = (x[:1, ..., :5, :2] if x.dim() == 4 else x[:1, :5]
@@ -205,6 +206,7 @@ def test_blocks_beyond_the_radius_are_skipped_and_nothing_changes():
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_is_the_reference_too():
     given, pull = scene(11, seq=130, coord=6, wide=16), pull_of("newton")

@@ -245,6 +245,7 @@ def test_output_and_gradients_are_finite(kernel, sign, cutoff, spread, dtype):
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cutoff", ["none", "soft", "compact"])
 @pytest.mark.parametrize("kernel", g.KERNELS)
 def test_gradients_equal_finite_differences(kernel, cutoff):
@@ -440,6 +441,7 @@ def test_a_text_shorter_than_a_window_cannot_be_judged_on():
         evaluate(build(TINY, 0), alphabet(8), 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["dot", "newton"])
 def test_training_learns_a_text_that_repeats(attention):
     model = build(replace(TINY, attention=attention), 0)
@@ -450,6 +452,7 @@ def test_training_learns_a_text_that_repeats(attention):
     assert history.step == [10, 20, 30]
 
 
+@pytest.mark.slow
 def test_two_trainings_of_one_seed_are_equal():
     runs = [train(m := build(TINY, 0), alphabet(), alphabet(), RECIPE) for _ in "ab"]
     assert runs[0] == runs[1]

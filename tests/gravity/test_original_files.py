@@ -109,6 +109,7 @@ def test_in_january_the_attentions_input_moved_the_coordinates(tmp_path):
     assert (model(ids) - other.double()(ids)).abs().max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ngt_sparse", "ngt_sparse_soft"])
 def test_the_sparse_pattern_sees_64_and_four_far_ones(tmp_path, name):
     sizes = {"max_seq_len": 270, "num_layers": 1, "num_heads": 1}
@@ -341,6 +342,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, make, sentence):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_every_cut_and_every_flipped_byte_is_read_or_refused(tmp_path):
     data = write(tmp_path / "whole.pt").read_bytes()
     generator = torch.Generator().manual_seed(3)

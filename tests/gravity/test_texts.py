@@ -158,6 +158,7 @@ def test_gpt2_ids_are_those_of_its_own_tokenizer_and_the_maker_is_named():
         assert tokens.decode([50256]) == "<|endoftext|>"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", [CharTokens.of(PLAY), BPE, GPT2["tiktoken"]],
                          ids=["char", "bpe", "tiktoken"])
 def test_labels_are_one_line_each_and_say_what_a_token_is(tokens):
@@ -196,6 +197,7 @@ def test_a_text_in_pieces_has_the_tokens_of_the_whole(tokens, text):
     assert apart == tokens.encode(text)
 
 
+@pytest.mark.slow
 def test_ids_of_a_long_text_are_those_of_its_tokenizer():
     assert next(pieces(PLAY)) != PLAY  # more than one piece
     ids = ids_of(PLAY, BPE)

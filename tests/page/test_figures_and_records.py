@@ -94,6 +94,7 @@ def drawn():
     return figure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "label", ["$$", "$5 and $6", r"$\frac$", r"\alpha", "a_b^c", "<b>&"])
 def test_a_label_of_the_reader_stands_as_it_was_written_and_is_no_formula(label):

@@ -107,6 +107,7 @@ def test_the_compiled_viterbi_equals_the_readable_one_and_tokenizers(words, scor
                     for word in words]
 
 
+@pytest.mark.slow
 def test_a_word_of_more_bytes_than_two_can_count_is_cut_to_its_end():
     words = [b"ab" * 40_000, b"ab"]
     lattices = build_lattices(build_trie([b"a", b"b", b"ab"]), words, [[2] * 40_000,
@@ -134,6 +135,7 @@ def test_the_margin_is_gold_minus_the_best_of_all_other_cuts(word, scores, rng):
     assert wrong == (tuple(viterbi(word, table)) != gold)
 
 
+@pytest.mark.slow
 @given(words_abc, free_scores, st.sampled_from([0.0, 0.1, 3.0]),
        st.sampled_from([0.01, 0.5]), st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None)
@@ -188,6 +190,7 @@ def test_pieces_and_merges_are_those_of_the_file():
     assert merge_ranks(teacher)[[ord("h"), 256, 259, 260]].tolist() == [0, 1, 4, 0]
 
 
+@pytest.mark.slow
 def test_labels_equal_tiktoken_on_text_of_many_kinds():
     pieces = piece_bytes(gpt2())
     reference = tiktoken.Encoding(
@@ -261,6 +264,7 @@ def test_learning_watches_the_scores_every_fourth_pass():
     assert [row["pass"] for row in learned.history if "watched" in row] == [4, 8]
 
 
+@pytest.mark.slow
 def test_learned_scores_beat_the_best_formula_on_real_words_of_gpt2():
     words = count_words(gpt2(), [made(kind, 1500, 3).text for kind in MADE])
     words = sorted(word for word in words if len(word) < 40)
@@ -303,6 +307,7 @@ def test_the_opposite_pair_of_gpt2_adds_up_to_nothing():
     assert opposite(asked[0], asked[0]) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["ppp", "'''", "\n\n\n"])
 def test_gpt2_has_words_that_only_a_tie_keeps_from_unigram(word):
     pieces = piece_bytes(gpt2())
@@ -324,6 +329,7 @@ def student() -> Tokenizer:
     return unigram_tokenizer(gpt2(), whole_pieces(piece_bytes(gpt2()), scores))
 
 
+@pytest.mark.slow
 def test_every_piece_of_gpt2_is_cut_into_itself_by_tokenizers():
     pieces = piece_bytes(gpt2())
     known = [n for n, piece in enumerate(pieces) if piece]
@@ -355,6 +361,7 @@ def test_any_text_comes_back_from_the_student(text):
     assert student().decode(student().encode(text).ids) == text
 
 
+@pytest.mark.slow
 def test_rounded_scores_come_through_the_file_exactly_and_viterbi_agrees(tmp_path):
     rng = np.random.default_rng(0)
     pieces = piece_bytes(gpt2())
@@ -373,6 +380,7 @@ def test_rounded_scores_come_through_the_file_exactly_and_viterbi_agrees(tmp_pat
     assert ours == unigram_cuts(read, words)
 
 
+@pytest.mark.slow
 def test_gathered_documents_are_disjoint_repeatable_and_of_every_kind():
     train, other = gather(400_000)
     assert {d.kind for d in train} == {d.kind for d in other} == set(FOUND)

@@ -88,6 +88,7 @@ def test_two_tokens_are_neighbours_if_bpe_cuts_their_bytes_into_them():
         ids == [a, b] for (a, b), ids in zip(pair, cuts, strict=True)]
 
 
+@pytest.mark.slow
 @given(words_abc)
 @settings(max_examples=80, deadline=None)
 def test_of_all_cuts_only_that_of_bpe_has_all_its_neighbours_right(word):
@@ -112,6 +113,7 @@ def test_a_rule_is_sound_just_when_bpe_cuts_every_word_with_that_beginning_there
     assert neighbours().sound(p.encode(), q.encode()) == everywhere
 
 
+@pytest.mark.slow
 @given(st.lists(st.text("abc '.가", min_size=1, max_size=12), min_size=1, max_size=6),
        st.lists(st.text("abc '.가", min_size=1, max_size=12), max_size=6),
        st.integers(0, 9))
@@ -142,6 +144,7 @@ def wrong_student() -> Tokenizer:
     return unigram_tokenizer(toy(), whole_pieces(pieces(), scores))
 
 
+@pytest.mark.slow
 def test_words_of_thousands_of_letters_are_mended_with_work_that_grows_as_they_do(
         monkeypatch):
     work = Counter()
@@ -178,6 +181,7 @@ def test_long_words_that_take_more_rules_than_there_is_room_for_are_told(monkeyp
     assert sum(len(rule.prefix + rule.context) for rule in rules) < 2000 + 81
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40) | st.text("ab '!s t\n\t 가1٣", max_size=20))
 @settings(max_examples=150, deadline=None)
 def test_the_pattern_without_rules_cuts_pre_tokens_as_byte_level_does(text):
@@ -202,6 +206,7 @@ def test_a_rule_for_one_word_leaves_longer_words_alone():
     assert cuts == ["ĠĠ", "Ġ", "Ġa"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chars", [
     string.punctuation, string.ascii_letters + "가나다éß漢字", string.digits + "١٢٣",
 ], ids=["signs", "letters", "digits"])
@@ -299,6 +304,7 @@ def test_words_are_counted_alike_by_both_ways():
         assert sorted(count_words(teacher, texts).elements()) == sorted(slow)
 
 
+@pytest.mark.slow
 def test_twenty_certificates_among_words_of_gpt2_add_up_exactly():
     gpt2 = real(data.gpt2_tokenizer)
     known = piece_bytes(gpt2)

@@ -112,6 +112,7 @@ def test_a_setting_that_changes_no_cut_is_no_reason(teacher):
         assert made.tokenizer.encode(text).ids == teacher.encode(text).ids
 
 
+@pytest.mark.slow
 def test_the_tokenizers_of_the_book_can_be_distilled():
     assert not list(reasons(gpt2(), keeps=True))
     assert not list(reasons(load_tokenizer(real(data.path, "smollm2")

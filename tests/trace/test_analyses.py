@@ -244,6 +244,7 @@ def test_the_most_active_units_are_the_largest_of_each_token():
         assert own["pre"].tolist() == pytest.approx(chosen.tolist())
 
 
+@pytest.mark.slow
 @whole
 def test_gradient_norms_add_up_to_that_of_the_whole_model(family):
     model, _ = traced_with_gradients(family)
@@ -375,6 +376,7 @@ def test_what_was_not_recorded_is_asked_for(table):
 # ---- snapshots ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @whole
 def test_snapshots_hold_what_a_trace_at_that_step_holds(family):
     model, batch = zoo.make(family)
@@ -403,6 +405,7 @@ def test_snapshots_hold_what_a_trace_at_that_step_holds(family):
     assert snapshots.qkv.loc[snapshots.qkv["step"] == 1, "change"].notna().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["our transformer", "gpt2"])
 def test_a_training_does_not_notice_that_it_is_watched(family):
     def train(watch):
@@ -444,6 +447,7 @@ def test_an_error_in_a_snapshot_leaves_the_model_as_it_was():
     assert all(p.grad is gradients[name] for name, p in model.named_parameters())
 
 
+@pytest.mark.slow
 def test_snapshots_are_taken_every_n_steps_and_at_the_end():
     model, batch = zoo.make("our decoder")
     snapshots = Snapshots(batch, every=3)
@@ -461,6 +465,7 @@ def test_snapshots_are_taken_every_n_steps_and_at_the_end():
     assert again.steps == [0, 3]
 
 
+@pytest.mark.slow
 def test_snapshots_keep_only_what_is_small():
     model, batch = zoo.make("our transformer")
     snapshots = Snapshots(batch)
@@ -511,6 +516,7 @@ def is_png(path):
         return image.format == "PNG" and image.width > 400 and image.height > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["our transformer", "gpt2", "bert", "llama"])
 def test_every_figure_is_drawn_as_svg_and_png_without_a_warning(family, tmp_path):
     for name, table in tables(family).items():
@@ -523,6 +529,7 @@ def test_every_figure_is_drawn_as_svg_and_png_without_a_warning(family, tmp_path
     assert [p.name for p in (tmp_path / "deep").glob(".*")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["our transformer", "gpt2"])
 def test_every_evolution_is_drawn_as_svg_and_png_without_a_warning(family, tmp_path):
     for name, table in evolutions(family).items():
@@ -577,6 +584,7 @@ def test_hangul_is_romanised_letter_by_letter(korean, latin):
     assert romanise(korean) == latin
 
 
+@pytest.mark.slow
 @whole
 def test_every_plot_holds_numbers_only_and_is_light(family):
     for name, table in tables(family).items():
@@ -682,6 +690,7 @@ def test_every_column_has_a_name_in_both_languages(family):
             assert " | " in name or name in "xyz"
 
 
+@pytest.mark.slow
 def test_the_same_trace_draws_the_same_bytes():
     first, second = tables("our transformer"), tables("our transformer")
     for name, draw in PLOTS.items():

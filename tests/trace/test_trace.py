@@ -89,6 +89,7 @@ def test_the_difference_of_another_order_is_rounding_it_vanishes_in_float64(
     assert throughout["attn.pattern"] > 1e-9
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_every_part_is_recomputed_from_the_traced_parts(model, inputs):
     with trace(model) as traced:

@@ -293,6 +293,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(tmp_path):
         assert torch.equal(mine, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_step_saves_and_resumes_to_the_bit(tmp_path, number):
     script = f"""
@@ -362,6 +363,7 @@ def test_a_finished_training_can_be_made_longer(tmp_path):
 # several processes
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(f"""

@@ -173,6 +173,7 @@ def campaign(folder, seed):
             "whole": hashes(folder / "whole" / "last")}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no "
                     "processes; run it on Linux or macOS")
 def test_killed_twenty_times_the_run_is_the_one_without_a_kill(tmp_path):

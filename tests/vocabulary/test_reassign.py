@@ -187,6 +187,7 @@ def test_a_shown_piece_says_which_bytes_it_is(piece):
 # --- the tokenizer ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_size_and_every_other_id_stay():
     before, after = unigram_pieces(gpt2()), unigram_pieces(gpt2_remapped())
     taken = {rule.id: rule.new for rule in gpt2_rules()}
@@ -250,6 +251,7 @@ def test_new_pieces_make_their_text_shorter():
     assert len(gpt2_remapped().encode(KOREAN).ids) < before
 
 
+@pytest.mark.slow
 def test_rules_of_the_exactness_layer_stay():
     cut = Tokenizer.from_str(gpt2().to_str())
     cut.pre_tokenizer = pre_tokenizers.Sequence([
@@ -281,6 +283,7 @@ def test_transformers_loads_what_was_saved(tmp_path):
     assert len(loaded) == 50257
 
 
+@pytest.mark.slow
 def test_a_learned_teacher_with_its_layer_can_be_reassigned():
     unigram = distill(data.gpt2_tokenizer(), [KOREAN] * 3, passes=2, made_items=5,
                       bar=False).tokenizer

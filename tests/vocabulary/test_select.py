@@ -271,6 +271,7 @@ def test_missing_bytes_are_those_that_utf8_uses():
         bytes([byte]) for byte in range(0xF1, 0xF5)]
 
 
+@pytest.mark.slow
 def test_korean_reviews_are_shorter_than_by_merges_of_bpe():
     """The claim of the chapter, small: held-out text, as many pieces, both ways."""
     teacher = real(data.gpt2_tokenizer)
@@ -287,6 +288,7 @@ def test_korean_reviews_are_shorter_than_by_merges_of_bpe():
 # --- the stages ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_stages_write_what_they_promise(tmp_path):
     from transformers import AutoTokenizer
 

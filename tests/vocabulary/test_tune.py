@@ -180,6 +180,7 @@ def test_accumulation_changes_no_loss():
 # several processes
 
 
+@pytest.mark.slow
 def test_two_processes_run_the_stage_to_the_losses_of_one(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(f"""
@@ -271,6 +272,7 @@ def test_a_stage_goes_on_where_it_stopped_and_logs_every_step_once(tmp_path):
     assert all(json.dumps(line) in first for line in lines[:5])  # not made again
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no "
                     "processes; run it on Linux or macOS")
 def test_a_killed_run_that_goes_on_has_logged_from_the_first_step_on(tmp_path):

@@ -278,6 +278,7 @@ def talk(path, lines, *words, utf8="1"):
     return done
 
 
+@pytest.mark.slow
 def test_in_a_terminal_it_goes_on_after_a_bad_line_until_it_is_told_to_quit(tmp_path):
     lines = "the cat\n\n고양이\non the mat\n/quit\nthe\n"
     done = talk(kept(tmp_path), lines, "--tokens", "5", "--seed", "7")
@@ -300,6 +301,7 @@ def test_the_seed_in_the_widget_may_be_any_number():
     assert answer.value.startswith("seed is -5; use 0 or more, at most 42949")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tokens", "utf8"), [
     (CHARS, "1"), (TiktokenTokens(), "1"),
     (BpeTokens.train(TEXT, vocab=256), "0"),  # reads as the locale says
@@ -328,6 +330,7 @@ def test_a_model_whose_training_diverged_is_one_sentence(tmp_path, capsys):
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ngt_soft", "ngt_january", "vanilla"])
 def test_it_answers_from_a_file_of_the_original_until_the_input_ends(tmp_path, name):
     file = legacy_files.write(tmp_path / f"{name}.pt", name)

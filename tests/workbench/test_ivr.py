@@ -221,6 +221,7 @@ def outputs(manifest, root):
     return same
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no "
                     "processes; run it on Linux or macOS")
 def test_killed_in_any_stage_the_next_run_keeps_what_was_done_and_ends_the_same(
@@ -250,6 +251,7 @@ print("told", json.dumps(attempts(Path({str(tmp_path)!r}), seed=3)))
         assert seen["left"] == [], name
 
 
+@pytest.mark.slow
 def test_what_train_left_loads_as_a_model_with_its_tokenizer(tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

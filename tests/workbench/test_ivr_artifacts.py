@@ -329,6 +329,7 @@ def half_written(root, finals):
             and data not in finals.get(name, ())]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no "
                     "processes; run it on Linux or macOS")
 def test_killed_at_any_moment_nothing_is_half_written_and_the_next_run_mends_it(

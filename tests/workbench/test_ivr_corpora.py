@@ -694,6 +694,7 @@ def test_a_tokenizer_class_that_would_bring_the_merges_back_is_not_written(
 # ---- memory
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows tells no ru_maxrss; "
                     "run it on Linux or macOS")
 @pytest.mark.parametrize("kind", ["json", "txt without a newline"])

@@ -191,6 +191,7 @@ def test_the_losses_of_a_run_are_those_without_repulsion(tiny):
     assert strong.history.train == pytest.approx(strong.losses)
 
 
+@pytest.mark.slow
 def test_repulsion_pushes_points_apart(tiny):
     def energy(options):
         return scalars(done(options).options.board)["repulsion"].iloc[-1]

@@ -43,6 +43,7 @@ def whole(excerpt, tmp_path_factory):
     return plans, screen(plans, "Trial")
 
 
+@pytest.mark.slow
 def test_every_variant_has_a_row_whose_perplexity_is_that_of_its_loss(whole):
     _, found = whole
     assert [row["variant"] for row in found.rows] == list(VARIANTS)
@@ -155,6 +156,7 @@ def test_the_command_fails_when_a_variant_does(excerpt, tmp_path, monkeypatch):
     assert main(words) == 0
 
 
+@pytest.mark.slow
 def test_a_screening_that_was_killed_goes_on_and_gives_the_same_losses(
     excerpt, tmp_path
 ):
@@ -199,6 +201,7 @@ def test_wrong_use_is_told_in_one_sentence(given, said):
         plan(**given)
 
 
+@pytest.mark.slow
 def test_without_wikitext103_the_sentence_names_the_mirror(tmp_path):
     mirror, cache = tmp_path / "mirror", tmp_path / "cache"
     mirror.mkdir()

@@ -65,6 +65,7 @@ def trained(folder, version="pytorch", **changes):
 # ---- one model under two sets of names ----------------------------------------------
 
 
+@pytest.mark.slow
 def test_both_versions_start_alike_and_learn_alike(both):
     ours, theirs = (run.curve.set_index("step")["valid"] for run in both[2])
     assert list(ours.index) == list(theirs.index) == list(range(11))
@@ -73,12 +74,14 @@ def test_both_versions_start_alike_and_learn_alike(both):
     assert ours.iloc[-1] < ours.iloc[0] - 0.2
 
 
+@pytest.mark.slow
 def test_with_the_same_options_the_losses_are_the_same_to_the_bit(both, tmp_path):
     for run in both[2]:
         again = trained(tmp_path, run.version)  # neither tracked nor drawn
         pd.testing.assert_frame_equal(again.curve, run.curve, check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"hidden_size": 24}, {"num_layers": 2}, {"num_heads": 4}, {"epochs": 1},
@@ -97,6 +100,7 @@ def test_every_option_acts_on_both_versions(both, tmp_path, change):
         assert not same, (run.version, change)
 
 
+@pytest.mark.slow
 def test_accumulating_parts_changes_no_loss_of_either_version(both, tmp_path):
     for run in both[2]:
         parts = trained(tmp_path, run.version, gradient_accumulation_steps=4)
@@ -182,6 +186,7 @@ def test_debug_tells_of_every_tensor_and_counts_what_is_not_finite(both):
     assert bad["encoder.blocks.0.attn.pattern"] == 0
 
 
+@pytest.mark.slow
 def test_switched_off_there_are_no_pictures_and_no_snapshots(tmp_path):
     for version in TRAINED:
         run = trained(tmp_path, version)
@@ -192,6 +197,7 @@ def test_switched_off_there_are_no_pictures_and_no_snapshots(tmp_path):
         assert not any(file.name == "tensors.csv" for file in files)
 
 
+@pytest.mark.slow
 def test_analysis_leaves_what_training_wrote_as_it_was(both):
     options = replace(both[0], version="analysis")
     before = {file: file.read_bytes() for file in options.folder.rglob("*.json")}
@@ -204,6 +210,7 @@ def test_analysis_leaves_what_training_wrote_as_it_was(both):
 # ---- going on ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", TRAINED)
 def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path, version):
     whole = trained(tmp_path / "whole", version)
@@ -234,6 +241,7 @@ trained({str(tmp_path / "cut")!r}, {version!r})
     assert list(went_on.curve["step"]) == list(whole.curve["step"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", TRAINED)
 def test_more_epochs_go_on_with_what_is_there(tmp_path, version):
     constant = {"schedule": "constant", "warmup_steps": 1}
@@ -333,6 +341,7 @@ trained(Path(sys.argv[1]), sys.argv[2], hidden_size=512, num_layers=2, batch_siz
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", TRAINED)
 def test_a_batch_too_large_for_memory_is_one_sentence(tmp_path, version):
     done = subprocess.run(
@@ -374,6 +383,7 @@ def test_the_versions_are_those_of_the_tutorial():
         "analysis": (), "test": ()}
 
 
+@pytest.mark.slow
 def test_the_self_test_holds_here_and_names_what_does_not():
     assert self_test(TINY)["holds"].all()
     found = {"every file opens": False, "five analyses of both": True}

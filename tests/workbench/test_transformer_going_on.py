@@ -31,6 +31,7 @@ def interrupted(folder, version, monkeypatch):
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", TRAINED)
 def test_the_same_command_goes_on_from_the_step_that_was_interrupted(
     tmp_path, version, monkeypatch, capsys
@@ -52,6 +53,7 @@ def test_the_same_command_goes_on_from_the_step_that_was_interrupted(
         assert again.snapshots.steps == [0, 5, 10]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", TRAINED)
 def test_a_training_of_other_options_is_replaced_only_by_force(tmp_path, version):
     trained(tmp_path, version)
@@ -81,6 +83,7 @@ def test_a_training_that_diverges_says_step_and_what_to_lower(tmp_path, version)
         trained(tmp_path, version, learning_rate=1e30)
 
 
+@pytest.mark.slow
 def test_what_was_trained_decides_what_is_told_of_it(tmp_path):
     for version in TRAINED:
         run = trained(tmp_path, version)
