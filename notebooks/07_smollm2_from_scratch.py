@@ -806,7 +806,8 @@ for way, colour, label in (
 top = timed[["again", "cached"]].to_numpy().max() * 1e3
 axis.set(title="time for one more token", xlabel="tokens so far",
          ylabel="milliseconds", ylim=(0, 1.15 * top))
-show(figure, table=timed.rename_axis("tokens so far"))
+show(figure, table=timed.rename_axis("tokens so far").rename(
+    columns={"cached": "seconds, cached", "again": "seconds, all again"}))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 다음 토큰 하나를 얻는 데 걸린 시간. 주황은 글 전체를 다시 계산한 것, 파랑은 캐시를 쓴 것입니다. 선으로 이은 점은 짝으로 잰 값의 중앙값이고, 흩어진 옅은 점은 앞에서 글을 쓸 때 실제로 걸린 시간입니다.
