@@ -32,7 +32,9 @@ class KVCache:
     @property
     def bytes(self) -> int:
         """Memory of keys and values together."""
-        return 0 if self.key is None else self.key.nbytes + self.value.nbytes
+        if self.key is None or self.value is None:
+            return 0
+        return self.key.nbytes + self.value.nbytes
 
     def append(
         self,
@@ -43,7 +45,7 @@ class KVCache:
         Float[Tensor, "batch kv_head key d_head"],
     ]:
         """Add the keys and values of new tokens; return all so far."""
-        if self.key is not None:
+        if self.key is not None and self.value is not None:
             key = torch.cat((self.key, key), dim=-2)
             value = torch.cat((self.value, value), dim=-2)
         self.key, self.value = key, value

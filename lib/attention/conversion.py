@@ -13,6 +13,7 @@ states has its rows or columns in that order.
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from jaxtyping import Int
@@ -91,7 +92,8 @@ def order(d_model: int) -> Int[Tensor, " d_model"]:
 @torch.no_grad()
 def to_transformers(ours: Transformer) -> PreTrainedModel:
     """Make the model of transformers that computes what `ours` computes."""
-    theirs = build_model(ours.config).to(ours.token.weight)
+    theirs = build_model(ours.config)
+    cast(nn.Module, theirs).to(ours.token.weight)  # its own `to` is typed wrongly
     place = order(ours.config.d_model)
     mine, yours = _parameters(ours), _parameters(theirs)
     for name in names(ours.config):
@@ -112,7 +114,7 @@ def from_transformers(theirs: PreTrainedModel) -> Transformer:
         If `theirs` is of another family or class, or has what ours has not; the
         message names the setting.
     """
-    config = getattr(theirs, "config", None)
+    config: Any = getattr(theirs, "config", None)
     family = getattr(config, "model_type", None)
     if family not in TWINS or not isinstance(theirs, FAMILIES[family][1]):
         raise ValueError(
@@ -120,6 +122,7 @@ def from_transformers(theirs: PreTrainedModel) -> Transformer:
             f"names; use a {' or '.join(FAMILIES[twin][1].__name__ for twin in TWINS)}."
         )
     known = {name: ours for ours, name in ACTIVATIONS.items()}
+    bias = theirs.get_buffer("final_logits_bias")
     wanted = {
         "scale_embedding": True, "tie_word_embeddings": True,
         "share_encoder_decoder_embeddings": True,
@@ -135,7 +138,7 @@ def from_transformers(theirs: PreTrainedModel) -> Transformer:
                 f"the model has {setting} = {own!r}, where ours has {value!r}; build "
                 "one with lib.attention.huggingface.build_model."
             )
-    if config.activation_function not in known or theirs.final_logits_bias.any():
+    if config.activation_function not in known or bias.any():
         raise ValueError(
             f"the model has activation_function = {config.activation_function!r} and "
             f"our Transformer {', '.join(known)}, and no bias on the logits; build one "

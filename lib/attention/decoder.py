@@ -8,6 +8,7 @@ not compute, they refuse by name.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -168,7 +169,7 @@ class DecoderLM(nn.Module):
         config, frequencies = self.config, None
         if config.rope_frequencies is not None:
             frequencies = torch.tensor(config.rope_frequencies, device=places.device)
-        d_head = self.blocks[0].attention.d_head
+        d_head = cast(Block, self.blocks[0]).attention.d_head
         cos, sin = rotary_angles(places, d_head, config.rope_theta, frequencies)
         return config.rope_scale * cos, config.rope_scale * sin
 
@@ -279,7 +280,7 @@ def from_llama(model: nn.Module) -> DecoderLM:
         If the model is none, or has a setting that ours has not.
     """
     config = _config_of(model, "llama", "LlamaForCausalLM")
-    rotary = model.model.rotary_emb
+    rotary = cast(Any, model).model.rotary_emb
     if rotary.rope_type in ("dynamic", "longrope"):  # other angles for longer texts
         raise _unlike("rope_type", rotary.rope_type, "frequencies that stay the same")
     if 2 * len(rotary.inv_freq) != config.head_dim:
@@ -299,7 +300,7 @@ def from_llama(model: nn.Module) -> DecoderLM:
     ))
 
 
-def _config_of(model: nn.Module, family: str, kind: str):
+def _config_of(model: nn.Module, family: str, kind: str) -> Any:
     """The configuration of a model of this class, if ours can be like it."""
     config = getattr(model, "config", None)
     name = getattr(config, "model_type", None)
@@ -314,7 +315,7 @@ def _config_of(model: nn.Module, family: str, kind: str):
     return config
 
 
-def _tied(model: nn.Module) -> bool:
+def _tied(model: Any) -> bool:
     return model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
@@ -346,7 +347,7 @@ def _taken_apart(name: str, stack: str) -> tuple[str, str, str]:
     return place, ".".join(part), kind
 
 
-def _filled(model: nn.Module, names: Callable, config: DecoderConfig) -> DecoderLM:
+def _filled(model: Any, names: Callable, config: DecoderConfig) -> DecoderLM:
     """A model of ours with the weights of theirs, in its precision and mode."""
     named, ours = names(model.state_dict()), DecoderLM(config)
     if config.tied:

@@ -146,7 +146,8 @@ def stream(
         if training:
             model.train()
         chosen = next_token(logits, temperature, top_k, top_p, generator)
-        yield chosen.item()
-        if chosen.item() == stop:
+        token = int(chosen.item())
+        yield token
+        if token == stop:
             return
         fresh = chosen[:, None] if cached else torch.cat((fresh, chosen[:, None]), 1)

@@ -16,7 +16,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -111,7 +111,7 @@ def make_dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> D
     >>> rows.column_names
     ['source', 'target', 'kind', 'input_ids', 'labels', 'length']
     """
-    columns = {
+    columns: dict[str, list] = {
         "source": [pair.source for pair in pairs],
         "target": [pair.target for pair in pairs],
         "kind": [pair.kind for pair in pairs],
@@ -227,7 +227,8 @@ def generate(
     """
     training = model.training
     model.eval()
-    ids = model.generate(input_ids=source, attention_mask=mask, **options)
+    writer = cast(Any, model)  # a PreTrainedModel does not say that it generates
+    ids = writer.generate(input_ids=source, attention_mask=mask, **options)
     model.train(training)
     return ids
 

@@ -234,7 +234,8 @@ class DecoderLayer(EncoderLayer):
         self.cross_attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
         self.cross_norm = nn.LayerNorm(d_model)
 
-    def forward(
+    # a decoder layer also takes what it looks at
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         x: Float[Tensor, "batch seq d_model"],
         memory: Float[Tensor, "batch memory d_model"],

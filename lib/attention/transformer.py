@@ -71,6 +71,8 @@ class Transformer(nn.Module):
     torch.Size([1, 5, 9])
     """
 
+    positions: Tensor
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config

@@ -21,6 +21,7 @@ import datetime
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Int
@@ -209,10 +210,11 @@ def make_pair(kind: str, value: int | datetime.date, korean: bool,
         raise ValueError(f"kind {kind!r} is not known; use one of {', '.join(KINDS)}.")
     if kind == "date":
         # an English date may come in several spellings, and goes out in one
-        english = english_date(value, style if korean else "canonical")
-        pair = english, korean_date(value)
+        day = cast(datetime.date, value)
+        english = english_date(day, style if korean else "canonical")
+        pair = english, korean_date(day)
     else:
-        pair = f"{value:,}", spell_korean(value)
+        pair = f"{value:,}", spell_korean(cast(int, value))
     source, target = pair if korean else pair[::-1]
     return Pair(source, target, kind, korean)
 
@@ -239,9 +241,10 @@ def sample(
         )
     pairs: list[Pair] = []
     while len(pairs) < count:
-        pick, korean, spelling = torch.randint(
+        drawn: list[int] = torch.randint(
             4 * len(kinds), (3,), generator=generator
         ).tolist()
+        pick, korean, spelling = drawn
         kind = kinds[pick % len(kinds)]
         value = _draw(kind, generator)
         if held_out(kind, value) == (split == "held out"):

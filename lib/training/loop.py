@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -153,8 +153,8 @@ def fit(
     batches: Iterable[Any],
     recipe: Recipe,
     *,
-    loss: Callable[[nn.Module, Any], tuple],
-    evaluate: Callable[[nn.Module], float] | None = None,
+    loss: Callable[[Any, Any], tuple],
+    evaluate: Callable[[Any], float] | None = None,
     on_step: Callable[[Step], None] | Sequence[Callable[[Step], None]] = (),
     name: str = "training",
     keep: Keep | None = None,
@@ -363,7 +363,8 @@ def _gradients(
     """
     world, device = accelerator.num_processes, accelerator.device
     optimizer.zero_grad(set_to_none=True)
-    summed, count, guess = 0.0, 0.0, None
+    summed = count = torch.zeros((), device=device)
+    guess: Tensor | None = None
     for place, part in enumerate(parts):
         final = place + 1 == len(parts)
         with nullcontext() if final else accelerator.no_sync(objective):
@@ -372,7 +373,7 @@ def _gradients(
             tokens = torch.as_tensor(tokens, device=device).to(total.dtype)
             if guess is None:
                 share = accelerator.reduce(tokens, "sum") if world > 1 else tokens
-                guess = (share * len(parts)).clamp(min=1)
+                guess = (cast(Tensor, share) * len(parts)).clamp(min=1)
             # each process holds a part of the sum, and their gradients are averaged
             accelerator.backward(total / guess * world)
         shown = reported[0].to(total.dtype) if reported else total
@@ -383,13 +384,13 @@ def _gradients(
         summed, count, anyone = accelerator.reduce(told, "sum")
         asked = anyone.item() > 0
     count = count.clamp(min=1)
-    if len(parts) > 1:
+    if len(parts) > 1 and guess is not None:
         for parameter in objective.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(guess / count)
     limit = float("inf") if clip is None else clip
     norm = accelerator.clip_grad_norm_(objective.parameters(), limit)
-    return summed / count, norm.detach(), asked
+    return summed / count, cast(Tensor, norm).detach(), asked
 
 
 def batches(

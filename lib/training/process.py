@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -114,7 +115,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked: int | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -26,8 +26,8 @@ class Bar(tqdm):
     def __init__(self, name: str, steps: int, done: int = 0, **options: Any) -> None:
         self.numbers: dict[str, Tensor | float] = {}
         self.cost = ""
-        super().__init__(total=steps, initial=done, desc=name,
-                         **{"mininterval": 1.0, "delay": 1e-3} | options)
+        options = {"mininterval": 1.0, "delay": 1e-3} | options
+        super().__init__(total=steps, initial=done, desc=name, **options)
 
     def costs(self, model: nn.Module, *sizes: int) -> None:
         """Say what a step is: rows of its batch, or rows × tokens; what learns."""
@@ -50,4 +50,4 @@ class Bar(tqdm):
     @property
     def format_dict(self) -> dict[str, Any]:
         """As of tqdm, with our words."""
-        return super().format_dict | {"postfix": self.words}
+        return {**super().format_dict, "postfix": self.words}

@@ -17,7 +17,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -285,6 +285,6 @@ def _gathered(accelerator: Accelerator) -> dict[str, Tensor]:
     if accelerator.num_processes == 1:
         return {name: state[None] for name, state in own.items()}
     return {
-        name: gather(state[None].to(accelerator.device)).cpu()
+        name: cast(Tensor, gather(state[None].to(accelerator.device))).cpu()
         for name, state in own.items()
     }

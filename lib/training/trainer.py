@@ -15,7 +15,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ from transformers import (
     Seq2SeqTrainingArguments,
     TrainerCallback,
     TrainerState,
+    TrainingArguments,
     set_seed,
 )
 
@@ -175,7 +176,7 @@ class TracingTrainer(Seq2SeqTrainer):
             model=model,
             args=args,
             train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
+            eval_dataset=cast(Any, eval_dataset),  # rows of datasets will do
             processing_class=tokenizer,
             data_collator=DataCollatorForSeq2Seq(tokenizer, model),
         )
@@ -251,10 +252,10 @@ class _Look(TrainerCallback):
     ) -> None:
         self.look, self.every = on_step, every
 
-    def on_train_begin(self, args, state, control, model, **rest) -> None:
+    def on_train_begin(self, args, state, control, *, model, **rest) -> None:
         self._call(state, model)
 
-    def on_step_end(self, args, state, control, model, **rest) -> None:
+    def on_step_end(self, args, state, control, *, model, **rest) -> None:
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
             self._call(state, model)
 
@@ -276,7 +277,9 @@ class _Guard(TrainerCallback):
     def __init__(self, stop: Stop, args: Seq2SeqTrainingArguments) -> None:
         self.stop, self.scaled = stop, args.fp16  # fp16 skips what overflows by itself
 
-    def on_pre_optimizer_step(self, args, state, control, model, **rest) -> None:
+    def on_pre_optimizer_step(
+        self, args, state, control, *, model, **rest
+    ) -> None:
         if self.scaled:
             return
         sums = [p.grad.sum() for p in model.parameters() if p.grad is not None]
@@ -289,7 +292,7 @@ class _Guard(TrainerCallback):
 
 
 def expect_finite(
-    value: Tensor, name: str, args: Seq2SeqTrainingArguments, state: TrainerState
+    value: Tensor, name: str, args: TrainingArguments, state: TrainerState
 ) -> None:
     """Refuse to learn from what is no number, and say what to lower.
 
@@ -311,7 +314,7 @@ def expect_finite(
 class _Bar(TrainerCallback):
     """A bar on stderr: it leaves nothing on the page."""
 
-    def on_train_begin(self, args, state, control, model, **rest) -> None:
+    def on_train_begin(self, args, state, control, *, model, **rest) -> None:
         self.bar = Bar("training", state.max_steps, state.global_step,
                        disable=not state.is_world_process_zero)
         self.bar.costs(model, args.train_batch_size * args.gradient_accumulation_steps

@@ -57,13 +57,13 @@ class Wandb:
     def __init__(self, project: str, configuration: dict[str, Any], name: str):
         expect_wandb()
         self.about = {"project": project, "config": configuration, "name": name}
-        self.run = None
+        self.run: Any = None
 
     def __call__(self, step: Any) -> None:
         """Log the entry of a `Step`, if any; the first call begins the run.
         """
         if self.run is None:
-            import wandb
+            import wandb  # pyright: ignore[reportMissingImports]  # an extra
 
             self.run = wandb.init(**self.about)
         if step.point is not None:
