@@ -8,6 +8,7 @@ it.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -185,7 +186,8 @@ def collect(
     """
     if len(ids) == 0:
         raise ValueError("the text is empty; give one of at least one token")
-    context = model.config.context
+    reader = cast(Any, model)
+    context = reader.config.context
     whole = len(ids) // context * context
     parts = list(ids[:whole].view(-1, context).split(windows)) if whole else []
     if whole < len(ids):
@@ -194,7 +196,7 @@ def collect(
     model.eval()
     z, mass = [], []
     for part in parts:
-        layers = model.trace(part.to(device))[1]
+        layers = reader.trace(part.to(device))[1]
         if not layers or layers[0].get("z") is None:
             model.train(training)
             raise ValueError(f"this model {NO_COORDINATES}")

@@ -15,7 +15,7 @@ from lib.gravity.atlas import KINDS, Atlas, View
 from lib.page.figures import COLOURS, INK, PAPER
 
 #: Colour and symbol of each kind of token, in the order of the legend.
-LOOKS = dict(zip(KINDS, (
+LOOKS: dict[str, tuple[str, str]] = dict(zip(KINDS, (
     ("gravity", "circle"),
     ("attention", "circle"),
     ("tokens", "circle"),

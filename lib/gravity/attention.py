@@ -24,6 +24,7 @@ A token lies at z_i. It may look from another place, y_i: then ‖y_i − z_j‖
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -73,7 +74,7 @@ def squared_distances(
     r2 = (r2 / z.shape[-1]).clamp_min(0)
     if looking is not None:
         return r2
-    return r2.masked_fill(itself(*r2.shape[-2:], z.device), 0)
+    return r2.masked_fill(itself(*r2.shape[-2:], device=z.device), 0)
 
 
 def itself(queries: int, keys: int, device=None) -> Bool[Tensor, "query key"]:
@@ -198,7 +199,7 @@ def cutoff_gate(
     if cutoff != "hard":
         slope = slope * (x <= 0)
     gate = gate + (slope - slope.detach())
-    return gate.masked_fill(itself(*r2.shape[-2:], r2.device), 1)
+    return gate.masked_fill(itself(*r2.shape[-2:], device=r2.device), 1)
 
 
 def causal(
@@ -297,7 +298,7 @@ def attend(
     logits = pull.logits(r2, mass[:, None, :])
     gate = None
     if pull.cutoff != "none":
-        gate = cutoff_gate(r2, pull.radius, pull.cutoff)
+        gate = cutoff_gate(r2, cast(Tensor, pull.radius), pull.cutoff)
     visible = causal(r2.shape[-1], r2.device, r2.shape[-2])
     weights = gated_softmax(logits, gate, visible)
     if pull.mass_in_value:

@@ -9,13 +9,14 @@ import inspect
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any, cast
 
 import numba
 import numpy as np
 import torch
 from jaxtyping import Float
 from llvmlite import ir
-from numba.core import types
+from numba.core import config, types
 from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 from torch import Tensor
@@ -39,7 +40,11 @@ _HALF = _I(np.array(math.sqrt(0.5), _F).view(_I))  # the bits of √½
 _MANTISSA = _I(23)  # bits
 
 
-@intrinsic
+# numba gives the first argument itself, which its types do not say
+_intrinsic = cast(Callable[[Callable], Callable[..., Any]], intrinsic)
+
+
+@_intrinsic
 def _bits(_, number):
     def build(__, builder, ___, given):
         return builder.bitcast(given[0], ir.IntType(32))
@@ -47,7 +52,7 @@ def _bits(_, number):
     return types.int32(types.float32), build
 
 
-@intrinsic
+@_intrinsic
 def _number(_, bits):
     def build(__, builder, ___, given):
         return builder.bitcast(given[0], ir.FloatType())
@@ -55,7 +60,7 @@ def _number(_, bits):
     return types.float32(types.int32), build
 
 
-@intrinsic
+@_intrinsic
 def _widest(_):
     """Ask LLVM for the widest vectors there are in the function that calls this."""
     def build(context, builder, ___, ____):
@@ -178,7 +183,9 @@ def _takes(block: Tensor) -> bool:
     if block.dtype != torch.float32 or block.device.type != "cpu":
         return False
     threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    # numba sets it when it is imported
+    most = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
+    numba.set_num_threads(min(threads, most))
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     return True

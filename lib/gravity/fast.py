@@ -12,6 +12,7 @@ All are causal and never look ahead, not even for a mean that centres the points
 """
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -164,7 +165,7 @@ class _Lifted(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dq, dk):
+    def backward(ctx, dq, dk):  # pyright: ignore[reportIncompatibleMethodOverride]
         key, y, half, g = ctx.saved_tensors
         coord = ctx.coord
         z, dq, h = key[..., :coord], dq[..., :coord], dk[..., coord]
@@ -285,7 +286,7 @@ def within_reach(
         return centre, (points - centre).norm(dim=-1).amax(-1)
 
     centre, size = ball((z if looking is None else looking.to(z))[..., start:, :])
-    reach = pull.radius[..., 0, 0] * math.sqrt(z.shape[-1]) * (1 + 1e-5)
+    reach = cast(Tensor, pull.radius)[..., 0, 0] * math.sqrt(z.shape[-1]) * (1 + 1e-5)
     kept = []
     for first in range(0, start, chunk):
         other, own = ball(z[..., first : first + chunk, :])

@@ -90,7 +90,8 @@ def too_wide(
     p, spread = strength.amax(), bias.amax() - bias.amin()
     if looking is not None:
         origin = z[..., :1, :]
-        reach = sum((x - origin).norm(dim=-1).amax() for x in (z, looking))
+        lies, looks = ((x - origin).norm(dim=-1).amax() for x in (z, looking))
+        reach = lies + looks
         spread = spread + p * torch.log1p(reach**2 / z.shape[-1] / eps)
     return bool(spread > NARROW * strength.amin().clamp(max=1))
 
@@ -155,7 +156,7 @@ class _Powers(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
         q, k, b, p, v, heavy, out, total = ctx.saved_tensors
         mean, scale = torch.linalg.vecdot(grad, out), 1 / total
         dq, dp = torch.zeros_like(q), torch.zeros_like(p)

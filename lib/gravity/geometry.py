@@ -38,7 +38,7 @@ def rank_correlation(
         names = pd.Series(list(groups))
         ranks -= ranks.groupby(names).transform("mean")
         n -= names.nunique() - 1
-    a, b = ranks["x"] - ranks["x"].mean(), ranks["y"] - ranks["y"].mean()
+    a, b = (side - side.mean() for side in (ranks.loc[:, "x"], ranks.loc[:, "y"]))
     size = math.sqrt((a @ a) * (b @ b))
     if n < 5 or size < 1e-12:
         return math.nan, math.nan, math.nan

@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from lib.gravity import original_files
 from lib.gravity.model import LanguageModel, LMConfig
-from lib.gravity.tokenizers import from_json
+from lib.gravity.original_model import LegacyModel
+from lib.gravity.tokenizers import Tokens, from_json
 from lib.training.checkpoint import AGAIN, INDEX, CheckpointError, load_first, part, put
 
 
-def load_model(path: Path | str) -> tuple[nn.Module, Any, dict[str, Any]]:
+def load_model(
+    path: Path | str,
+) -> tuple[LanguageModel | LegacyModel, Tokens, dict[str, Any]]:
     """A language model of Part II with its tokenizer and its configuration.
 
     path: the folder of a training (its `best`, else `last`, else `before`), one

@@ -7,6 +7,7 @@ the same model with masses and coordinates in place of queries and keys.
 import math
 import zlib
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -235,8 +236,9 @@ def build(config: LMConfig, seed: int) -> LanguageModel:
             std /= math.sqrt(2 * config.n_layers)
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)
     for block in model.blocks:
-        if getattr(block.attention, "look", None) is not None:
-            block.attention.look.weight.copy_(block.attention.place.weight)
+        attention = cast(Block, block).attention
+        if isinstance(attention, GravityAttention) and attention.look is not None:
+            attention.look.weight.copy_(attention.place.weight)
     for name, bias in model.named_parameters():
         if name.endswith(("feed_forward.0.bias", "feed_forward.2.bias")):
             bias.zero_()

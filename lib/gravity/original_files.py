@@ -181,7 +181,7 @@ def characters_of(vocab: dict[str, Any]) -> str:
             or any(not isinstance(c, str) or len(c) != 1 for c in ids)
             or set(ids.values()) != set(range(len(ids)))):
         raise LegacyError("its vocabulary does not number characters from 0")
-    return "".join(sorted(ids, key=ids.get))
+    return "".join(sorted(ids, key=ids.__getitem__))
 
 
 def _shape(state: dict[str, Tensor], name: str) -> torch.Size:

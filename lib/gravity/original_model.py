@@ -24,6 +24,7 @@ Source of the format: leetae9yu/newton-gravity-transformer (MIT).
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -121,6 +122,7 @@ class LegacyAttention(nn.Module):
             q, k = self._heads(self.q_proj(x)), self._heads(self.k_proj(x))
             pulled = F.scaled_dot_product_attention(q, k, value, is_causal=True)
         else:
+            mass = cast(Tensor, mass)  # it comes with coordinates
             if self.config.mass_in_value:
                 value = value * mass[:, None, :, None]
             seen = self.seen(x.shape[1], x.device)
