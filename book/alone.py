@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
@@ -74,12 +75,13 @@ def _locked(handle, wait: bool) -> bool:
 def _lock_windows(handle, wait: bool) -> None:
     import msvcrt
 
+    windows = cast(Any, msvcrt)  # elsewhere its names are not known
     handle.seek(1 << 30)  # beyond the end: it keeps nobody from reading the file
     while True:
         try:
             # LK_LOCK tries ten times, a second apart, before it gives up.
-            mode = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK
-            msvcrt.locking(handle.fileno(), mode, 1)
+            mode = windows.LK_LOCK if wait else windows.LK_NBLCK
+            windows.locking(handle.fileno(), mode, 1)
             return
         except OSError as error:
             if not wait or error.errno not in BUSY:

@@ -149,7 +149,7 @@ def plan(
         refuse_others(options.others, names)
     values = assign(paths, given, known)
     group = known.group(options.what)
-    preset = known.presets.get(group, {})
+    preset = known.presets.get(group, {}) if group else {}
     pages = {path: known.page(path) for path in paths if group == "book"}
     anew = {path for path in paths
             if path.stem[:2] in known.always and path not in pages}

@@ -200,7 +200,8 @@ def main(arguments: list[str] | None = None) -> int:
     0: all is there. 1: it could not be built, or (`--note` then says what) lacks
     chapters. 130: interrupted.
     """
-    parser = argparse.ArgumentParser(prog="build", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="build", description=str(__doc__).split("\n")[0])
     parser.add_argument("--profile", metavar="|".join(PROFILES))
     parser.add_argument("--jobs", type=positive, default=min(2, os.cpu_count() or 1),
                         help="notebooks executed at a time (default: %(default)s)")

@@ -8,12 +8,13 @@ then hands over to the environment's own Python.
 import contextlib
 import functools
 import http.server
+import io
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 from urllib.parse import quote
 
 from book import environment
@@ -87,7 +88,9 @@ def main(words: list[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(encoding="utf-8", errors="replace")
+            cast(io.TextIOWrapper, stream).reconfigure(
+                encoding="utf-8", errors="replace"
+            )
     try:
         verb, profile, rest = parse(sys.argv[1:] if words is None else words)
         return DO[verb](profile, rest)
@@ -406,7 +409,8 @@ def test(profile: str | None, rest: list[str]) -> int:
 class Pages(http.server.SimpleHTTPRequestHandler):
     """The built site, quietly, with types that do not depend on the system."""
 
-    extensions_map: ClassVar = {
+    # it belongs to the class there as well
+    extensions_map: ClassVar = {  # pyright: ignore[reportIncompatibleVariableOverride]
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".html": "text/html; charset=utf-8",
         ".js": "text/javascript; charset=utf-8",

@@ -7,6 +7,7 @@ figure that needs JavaScript is drawn again, small and still, from the same numb
 import json
 import re
 from collections.abc import Callable
+from typing import cast
 
 from nbformat import NotebookNode
 
@@ -64,9 +65,10 @@ def head_map(html: str) -> str:
 
     The stronger the colour, the more weight a head puts on the first token.
     """
-    content = json.loads(re.search(
+    script = cast(re.Match, re.search(
         r'<script type="application/json">(.*?)</script>', html, re.DOTALL
-    )[1].replace(r"<\/", "</"))
+    ))
+    content = json.loads(script[1].replace(r"<\/", "</"))
     sentence = content["sentences"][0]
     layers, heads = content["shape"]
     seq = len(sentence["tokens"])

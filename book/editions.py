@@ -62,19 +62,19 @@ def fill(text: str, lang: str, records: Records, chapter: str, where: str) -> st
     def value(number: str, name: str, plain: bool) -> str:
         place = f"⟨{number}.{name}⟩" if number else f"⟨{name}⟩"
         number = number or chapter
-        if number in records and records[number] is None:
+        results = records.get(number, {})
+        if results is None:
             word = WORDS[lang]["not_run"]
             return NOT_THERE if plain else (
                 f'<span class="not-run" role="img" aria-label="{word}" '
                 f'title="{word}">{NOT_THERE}</span>')
-        try:
-            found = records[number][name]
-        except KeyError:
-            known = ", ".join(sorted(records.get(number, {}))) or "nothing"
+        if name not in results:
+            known = ", ".join(sorted(results)) or "nothing"
             raise BuildError(
                 f"{where}: {place} is not recorded; chapter {number or '?'} "
                 f"records {known}."
-            ) from None
+            )
+        found = results[name]
         return found if plain else f'<span class="live">{scientific(found)}</span>'
 
     return fill_places(text, value)

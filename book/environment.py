@@ -26,6 +26,7 @@ import sys
 import tempfile
 from collections import deque
 from pathlib import Path
+from typing import IO, cast
 
 from book.alone import alone
 from book.relink import relink
@@ -179,7 +180,7 @@ def run_logged(command: list, log, env: dict, keep: tuple) -> tuple[int, list[st
         pass_fds=keep,
     )
     try:
-        for line in child.stdout:
+        for line in cast(IO[str], child.stdout):
             log.write(line)
             log.flush()
             tail.append(line.rstrip())

@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import nbformat
 from nbformat import NotebookNode
@@ -109,7 +109,7 @@ def merge(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
     MergeError
         If the code cells are not the same, in the same order.
     """
-    page = nbformat.from_dict(json.loads(json.dumps(source)))
+    page = cast(NotebookNode, nbformat.from_dict(json.loads(json.dumps(source))))
     mine, theirs = code_cells(page), code_cells(executed)
     for place, (cell, done) in enumerate(zip(mine, theirs, strict=False)):
         if cell.source.rstrip() != done.source.rstrip():
@@ -191,12 +191,13 @@ def execute_many(
             for run in runs:
                 if run.result is None:
                     run.result = Result(run.job.name, run.job.profile, "interrupted")
-            raise Interrupted([run.result for run in runs]) from None
+            results = [run.result for run in runs if run.result]
+            raise Interrupted(results) from None
         finally:
             for run in active:
                 run.stop()
             _keep_durations([run.result for run in runs if run.result])
-    return [run.result for run in runs]
+    return [run.result for run in runs if run.result]
 
 
 def _start_ready(runs, waiting, active, jobs, events, bar) -> None:
@@ -259,7 +260,7 @@ class Run:
         for place in places:
             try:
                 text = place.read_text(encoding="utf-8")
-                nb = nbformat.from_dict(json.loads(text))
+                nb = cast(NotebookNode, nbformat.from_dict(json.loads(text)))
                 about = nb.metadata["agt"]
                 key = self._key(about["data"])
                 if about["key"] != key or not (
@@ -295,7 +296,7 @@ class Run:
         (folder / "in.ipynb").write_text(nbformat.writes(self.nb), encoding="utf-8")
         (folder / "job.json").write_text(job, encoding="utf-8")
         env = self._variables(folder)
-        own_group = (
+        own_group: dict[str, Any] = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
             if os.name == "nt"
             else {"start_new_session": True}
@@ -310,7 +311,7 @@ class Run:
             )
 
         def listen():
-            with self.process.stdout as lines:
+            with cast(IO[str], self.process.stdout) as lines:
                 for line in lines:
                     if line.startswith(('{"done"', '{"bar"')):
                         events.put((self, json.loads(line)))
@@ -337,7 +338,9 @@ class Run:
         """Read what the worker left, and publish it when every cell passed."""
         folder, seconds = Path(self.folder.name), time.monotonic() - self.began
         try:
-            told = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            told: dict[str, Any] = json.loads(
+                (folder / "result.json").read_text(encoding="utf-8")
+            )
             nb = nbformat.read(folder / "out.ipynb", as_version=4)
         except (OSError, ValueError):
             log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
@@ -377,7 +380,7 @@ class Run:
     def ask(self) -> None:
         """Ask the worker to interrupt its kernel and end; see `book.worker`."""
         with suppress(OSError):
-            self.process.stdin.close()
+            cast(IO[str], self.process.stdin).close()
 
     def stop(self) -> None:
         """End the worker and its kernel, once the notebook has saved what it can."""

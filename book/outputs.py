@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from html import escape
+from typing import Any, cast
 
 from bs4 import BeautifulSoup, Tag
 from markdown_it import MarkdownIt
@@ -238,9 +239,11 @@ def edition_html(text: str, lang: str, chapter: str = "") -> str:
         node.decompose()
     for node in soup.select("th, td, caption"):
         if node.string:
-            node.string = label(one_side(node.string, lang), lang, chapter)
-            if node.name == "td" and len(node.string) <= SHORT:
-                node["class"] = [*node.get("class", []), "short"]
+            text = label(one_side(node.string, lang), lang, chapter)
+            node.string = text
+            if node.name == "td" and len(text) <= SHORT:
+                cell = cast(Any, node)  # its class is a list of words
+                cell["class"] = [*cell.get("class", []), "short"]
     for node in soup.select("th"):
         if not node.get_text(strip=True):
             node.name = "td"

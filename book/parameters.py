@@ -111,19 +111,20 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for node in lines:
         if isinstance(node, ast.Assign):
-            targets, annotation = node.targets, ""
+            targets, annotation, value = node.targets, "", node.value
         elif isinstance(node, ast.AnnAssign) and node.value:
             targets, annotation = [node.target], declared(node.annotation)
+            value = node.value
         else:
             continue
         try:
-            default = ast.literal_eval(node.value)
+            default = ast.literal_eval(value)
         except ValueError:
             default = UNKNOWN
         kind = annotation or kind_of(default)
         for target in targets:
             if isinstance(target, ast.Name):
-                meaning = comments.get(node.end_lineno, "")
+                meaning = comments.get(node.end_lineno or 0, "")
                 found[target.id] = Parameter(target.id, default, kind, meaning)
     return found
 

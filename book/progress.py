@@ -90,7 +90,7 @@ class Progress:
     def _tell(self, name: str, place: str, bar: str) -> None:
         what, now = PROGRESS.split(bar)[0], self.clock()
         before, then, wait = self.told.get(name, ("", float("-inf"), SOON))
-        if now - then >= (wait if what == before else SOON):
+        if self.bar is not None and now - then >= (wait if what == before else SOON):
             self.told[name] = (what, now, PACE if what == before else SOON)
             plain = GRAPH.sub(r"\1", bar)
             self.bar.write(f"{place}: {plain}", file=sys.stderr)

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from pathlib import Path
+from typing import cast
 
 from bs4 import BeautifulSoup, Tag
 
@@ -59,7 +60,7 @@ def words(text: str) -> list[str]:
 def sections(page: Path) -> tuple[str, list[tuple[str, str, str]]]:
     """Read a built page: its title, and (anchor, heading, text) of each section."""
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    article = soup.select_one("article")
+    article = cast(Tag, soup.select_one("article"))
     for node in article.select(
         "script, style, summary, svg, .headerlink, .katex, .math, .kicker, "
         ".take-home, [data-figure] table"
@@ -67,7 +68,7 @@ def sections(page: Path) -> tuple[str, list[tuple[str, str, str]]]:
         node.decompose()
     for node in article.find_all(BLOCKS):
         node.append(" ")  # words of two blocks never run together
-    title = article.select_one("h1").get_text().strip()
+    title = cast(Tag, article.select_one("h1")).get_text().strip()
     found = []
     for section in article.select("section"):
         heading = section.find(["h1", "h2", "h3", "h4"], recursive=False)

@@ -212,7 +212,8 @@ def sync_one(source: Path, check: bool = False, force: bool = False) -> Pair:
             return Pair(ipynb, "same")
         theirs = readable(ipynb)
         differs, reason = difference(notebook, theirs)
-        if differs and not (check or force) and edited(notebook, theirs)[1]:
+        if (theirs is not None and differs and not (check or force)
+                and edited(notebook, theirs)[1]):
             raise conflict(source, reason)
         if theirs is None and not check:
             reason += f", and is kept as {shown(keep(ipynb))}"

@@ -20,6 +20,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
 import nbformat
 from ipykernel.kernelspec import get_kernel_dict
@@ -68,7 +69,7 @@ class Stopped(Exception):
 class OwnKernel(AsyncKernelManager):
     """The kernel of this very interpreter, whatever kernelspecs the machine has."""
 
-    running = None
+    running: ClassVar[Any] = None
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
@@ -82,11 +83,14 @@ class OwnKernel(AsyncKernelManager):
 class BookEngine(NBClientEngine):
     """Papermill's engine, telling of each cell and keeping what a dead kernel did."""
 
-    manager = None
+    manager: ClassVar[Any] = None
     stopping = False
 
+    # the rest is handed on as it comes
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
+    def execute_managed_notebook(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, nb_man, kernel_name, **kwargs
+    ):
         cls.manager = nb_man
         of = sum(cell.cell_type == "code" for cell in nb_man.nb.cells) - 1
         done = 0

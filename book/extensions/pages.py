@@ -1,9 +1,11 @@
 """Sphinx extension: section anchors, and what the page templates need to know."""
 
 from pathlib import Path
+from typing import cast
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.transforms import SphinxTransform
 
 from book.words import WORDS
@@ -68,7 +70,7 @@ def summary(doctree: nodes.document | None) -> str:
 
 def no_search(app: Sphinx) -> None:
     """Leave Sphinx's search out: book/search.py makes one that reads Korean."""
-    app.builder.search = False
+    cast(StandaloneHTMLBuilder, app.builder).search = False
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
