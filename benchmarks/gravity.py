@@ -200,7 +200,7 @@ def step_rows(pairs: int, batch: int, bar) -> Iterator[dict]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark: 0 measured, 2 wrong use."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gravity", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.gravity", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument("--n", type=int, nargs="+", default=[1024, 2048, 4096])
     parser.add_argument("--pairs", type=int, default=7, help="pairs of each form")

@@ -31,6 +31,7 @@ import textwrap
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -161,7 +162,7 @@ class Bench:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), file=sys.stderr)
 
-    def model(self) -> torch.nn.Module:
+    def model(self) -> Any:
         """The model as it was published, in the precision of the measurement."""
         model = load_model(self.place).to(self.given.device)
         if self.given.precision == "bf16":
@@ -313,7 +314,7 @@ PARTS = {"before": before, "align": align, "train": train}
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark: 0 measured, 2 wrong use."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ivr", description=__doc__.splitlines()[0])
+        prog="python -m benchmarks.ivr", description=str(__doc__).splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--models", nargs="+", choices=("unswapped", *STRATEGIES),
                         default=["unswapped", "constituents", "hidden_states"],

@@ -89,7 +89,7 @@ def rows(form: str, measured: list[dict], marks: list[int]) -> Iterator[dict]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark: 0 measured, 1 no model, 2 wrong use."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.kv_cache", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.kv_cache", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument("--tokens", type=int, default=256, help="tokens to write")
     parser.add_argument("--pairs", type=int, default=3, help="pairs of each form")

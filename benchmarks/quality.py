@@ -110,7 +110,7 @@ def finished() -> list[dict]:
 def main(arguments: list[str] | None = None) -> int:
     """Run what is missing: 0 done, 1 no text, 2 wrong use."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.quality", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument("size", choices=list(SIZES))
     parser.add_argument("--attentions", nargs="+", choices=list(ATTENTIONS),

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, pre_tokenizers
 from tqdm.auto import tqdm
@@ -126,7 +127,7 @@ def speed(chunks: list[Compared]) -> dict[str, float]:
             "ratio_high": max(ratios), "chunks": len(chunks)}
 
 
-def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, object]]:
+def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The three forms of one teacher."""
     with tempfile.TemporaryDirectory() as passing:
         folder = Path(given.keep or passing) / name
@@ -190,7 +191,8 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, object]]:
 def main(arguments: list[str] | None = None) -> int:
     """Print a row for each form of each teacher."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tokenizers", description=__doc__.splitlines()[0])
+        prog="python -m benchmarks.tokenizers",
+        description=str(__doc__).splitlines()[0])
     parser.add_argument("--size", type=float, default=400, help="MB to gather")
     parser.add_argument("--passes", type=int, default=60, help="passes of learning")
     parser.add_argument("--new", type=int, default=3_000_000,
