@@ -10,6 +10,7 @@ import re
 import shutil
 import unicodedata
 from pathlib import Path
+from typing import Any, cast
 
 from lib.data.download import Refused, disk_is_full
 
@@ -172,7 +173,8 @@ def from_hub(dataset: str, config: str, split: str, folder: Path, result: str) -
     from datasets import load_dataset
 
     try:
-        rows = load_dataset(dataset, config, split=split, cache_dir=str(folder / "hub"))
+        rows = cast(Any, load_dataset(
+            dataset, config, split=split, cache_dir=str(folder / "hub")))
         with open(folder / result, "w", encoding="utf-8", newline="\n") as file:
             # the Hub's rows keep their line ends, but a blank line is an empty row
             file.writelines(row["text"] or " \n" for row in rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -93,7 +92,7 @@ def check_expected(answer: Any) -> Verdict:
     """`answer(word, p)` returns how often each piece is expected in the word."""
     for word in (b"ban", b"banana", b"ananab"):
         chance = {cut: math.prod(_P[t] for t in cut) for cut in all_cuts(word, _P)}
-        want: Counter[bytes] = Counter()
+        want = dict.fromkeys(_P, 0.0)
         for cut, probability in chance.items():
             for piece in cut:
                 want[piece] += probability / sum(chance.values())

@@ -321,7 +321,7 @@ def _sources(seed: int) -> torch.Tensor:
     return torch.randint(3, 9, (6, 7), generator=generator)
 
 
-def _written(model: nn.Module, source: torch.Tensor, longest: int) -> torch.Tensor:
+def _written(model: _Writer, source: torch.Tensor, longest: int) -> torch.Tensor:
     """Reference: row by row, in plain Python."""
     config, rows = model.config, []
     for one in source:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import torch
 
@@ -178,7 +179,7 @@ def check_beam(answer) -> Verdict:
                    f"Correct. Greedy missed a better sequence {missed} times in 12.")
 
 
-def _tokens(found: object, table: Table) -> tuple[int, ...] | None:
+def _tokens(found: Any, table: Table) -> tuple[int, ...] | None:
     """The answer as a tuple that ends with the end token; None where there is none."""
     if _empty(found):
         return None

@@ -30,7 +30,7 @@ def check_attention(answer) -> Verdict:
                 f"출력의 모양이 {tuple(output.shape)}입니다. {(n, d)}이어야 합니다.",
                 f"The output has shape {tuple(output.shape)}; it should be {(n, d)}.",
             )
-        right = F.scaled_dot_product_attention(*(x[None] for x in (q, k, v)),
+        right = F.scaled_dot_product_attention(q[None], k[None], v[None],
                                                is_causal=True)[0]
         if torch.allclose(output.double(), right, atol=1e-5):
             continue

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from cycler import cycler
 from IPython.display import display
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -41,7 +41,7 @@ _PAGE = {"ink": INK, "muted": MUTED, "line": LINE, "paper": PAPER}
 
 
 def _ramp(name: str, colour: str) -> LinearSegmentedColormap:
-    r, g, b = matplotlib.colors.to_rgb(colour)
+    r, g, b = to_rgb(colour)
     return LinearSegmentedColormap.from_list(name, [(r, g, b, 0.0), (r, g, b, 1.0)])
 
 
@@ -175,6 +175,7 @@ def show(figure: Any, table: pd.DataFrame | None = None) -> None:
     TypeError
         If the figure is of another kind.
     """
+    bundle: dict[str, Any]
     if isinstance(figure, Figure):
         labels = [axes.get_title() + axes.get_xlabel() for axes in figure.axes]
         bundle = {SVG_MIME: to_svg(figure, "|".join(labels) or "figure")}

@@ -5,7 +5,7 @@ import numbers
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from IPython.display import HTML, display
 
@@ -28,11 +28,12 @@ def as_text(value: Any) -> str:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Number):
         return str(value)
-    if value < 0:
-        return "−" + as_text(-value)
+    real = cast(float, value)  # of a Number nothing is known
+    if real < 0:
+        return "−" + as_text(-real)
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}"
-    number = float(value) + 0.0  # a negative zero is a zero
+    number = float(real) + 0.0  # a negative zero is a zero
     if number and not 1e-3 <= number < 1e6:
         return f"{number:.1e}"
     return f"{number:.3g}" if number < 100 else f"{number:,.1f}"

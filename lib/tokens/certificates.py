@@ -183,7 +183,8 @@ def certificates(
             continue
         if not own:
             continue
-        groups = [(demand, other)] if (other := closing(dict(own))) else []
+        other = closing(dict(own))
+        groups: list[tuple[Demand, ...]] = [(demand, other)] if other else []
         piece, n = min(own, key=lambda term: len(asking[term[0], term[1] < 0]))
         for second in asking[piece, n < 0][:most] if not groups else []:
             third = closing(_sum(own, terms[second]))

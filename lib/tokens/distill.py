@@ -237,7 +237,7 @@ def distill(
     cuts = zip(long, labels, unigram_cuts(student, long), strict=True)
     wrong |= dict.fromkeys(word for word, gold, ours in cuts if gold != ours)
     ours = [word for word in wrong if word in counts]
-    report = {
+    report: dict[str, float | int] = {
         "types": len(counts), "occurrences": counts.total(), "words": len(words),
         "wrong_types": len(ours),
         "wrong_occurrences": sum(counts[word] for word in ours),

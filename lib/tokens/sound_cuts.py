@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import regex
 from tokenizers import Tokenizer
@@ -201,8 +202,8 @@ def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
         If the pre-tokenizer is not GPT-2's, alone or behind others.
     """
     spec = json.loads(tokenizer.to_str())
-    stages = spec["pre_tokenizer"] or {"type": "none"}
-    stages = stages["pretokenizers"] if stages["type"] == "Sequence" else [stages]
+    given: dict[str, Any] = spec["pre_tokenizer"] or {"type": "none"}
+    stages = given["pretokenizers"] if given["type"] == "Sequence" else [given]
     which = [n for n, stage in enumerate(stages)
              if stage["type"] == "ByteLevel" and stage["use_regex"]]
     if len(which) != 1 or stages[which[0]]["add_prefix_space"]:

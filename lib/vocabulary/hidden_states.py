@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -90,7 +91,8 @@ def read_states(
         )
     documents.sort(key=lambda document: len(document[0]), reverse=True)
     read = sum(len(old) for old, _, _ in documents)
-    head = model.get_output_embeddings().weight
+    theirs = cast(Any, model)
+    head = theirs.get_output_embeddings().weight
     stay = torch.ones(len(head), dtype=torch.bool, device=head.device)
     stay[list(ids)] = False
     head, start = head[stay], start_token(remapped)
@@ -104,7 +106,7 @@ def read_states(
             inputs = torch.full((len(batch), width), start, device=head.device)
             for row, (old, _, _) in enumerate(batch):
                 inputs[row, 1:len(old) + 1] = torch.tensor(old)
-            states = model.base_model(input_ids=inputs, use_cache=False)[0]
+            states = theirs.base_model(input_ids=inputs, use_cache=False)[0]
             found = torch.cat([states[row, [0, *ends[:-1]]]
                                for row, (_, ends, _) in enumerate(batch)])
             hidden.append(found.float().cpu())

@@ -14,7 +14,7 @@ each number by about its rate, so rows written as $e + f z$ move $f$ times as fa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ def matrices(model: nn.Module) -> dict[str, nn.Module]:
     """
     from transformers.pytorch_utils import Conv1D
 
-    return {name: module for name, module in model.base_model.named_modules()
+    return {name: module for name, module in cast(Any, model).base_model.named_modules()
             if isinstance(module, nn.Linear | Conv1D)}
 
 
@@ -67,8 +67,9 @@ class Light(nn.Module):
         self.model, self.faster, self.scale = model, faster, scale
         self._before = {p: p.requires_grad for p in model.parameters()}
         model.requires_grad_(False)
-        tables = [model.get_input_embeddings().weight,
-                  model.get_output_embeddings().weight]
+        theirs = cast(Any, model)
+        tables = [theirs.get_input_embeddings().weight,
+                  theirs.get_output_embeddings().weight]
         names = {id(p): name for name, p in model.named_parameters()}
         self.tables = {names[id(weight)]: weight for weight in tables}
         device = tables[0].device
@@ -136,5 +137,5 @@ class _Addition:
 
 def _shape(module: nn.Module) -> tuple[int, int]:
     """Width that goes in, and out."""
-    into, out = module.weight.shape
+    into, out = cast(Tensor, module.weight).shape
     return (out, into) if isinstance(module, nn.Linear) else (into, out)

@@ -24,7 +24,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import yaml
@@ -181,7 +181,7 @@ def _parsed(text: str, name: str) -> Iterable[Rule]:
             "in YAML as it is; write it as an escape in double quotes"
         ) from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark = cast(yaml.Mark, error.problem_mark or error.context_mark)
         raise RuleError(
             f"{name}, line {mark.line + 1}: this is not YAML ({error.problem}); write "
             'rules as - {id: 7, old: "…", new: "…"}'

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -75,15 +75,17 @@ def reassigned(original: Tokenizer, remapped: Tokenizer) -> Reassigned:
 
 def is_tied(model: nn.Module) -> bool:
     """Whether the output head of a `transformers` model is its input table."""
-    head = model.get_output_embeddings()
-    return head.weight is model.get_input_embeddings().weight
+    theirs = cast(Any, model)
+    head = theirs.get_output_embeddings()
+    return head.weight is theirs.get_input_embeddings().weight
 
 
 def untie(model: nn.Module) -> None:
     """Give a model an output table of its own, with the same numbers for now."""
-    head = model.get_output_embeddings()
+    theirs = cast(Any, model)
+    head = theirs.get_output_embeddings()
     head.weight = nn.Parameter(head.weight.detach().clone())
-    model.config.tie_word_embeddings = False
+    theirs.config.tie_word_embeddings = False
 
 
 def tables(model: nn.Module) -> dict[str, Float[Tensor, "rows width"]]:
@@ -92,12 +94,13 @@ def tables(model: nn.Module) -> dict[str, Float[Tensor, "rows width"]]:
     `wte`, the input; `wpe`, the absolute positions where it learned such; `lm_head`,
     the output where it is a table of its own.
     """
-    found = {"wte": model.get_input_embeddings().weight.detach()}
-    positions = getattr(model.base_model, "wpe", None)
+    theirs = cast(Any, model)
+    found = {"wte": theirs.get_input_embeddings().weight.detach()}
+    positions = getattr(theirs.base_model, "wpe", None)
     if positions is not None:
         found["wpe"] = positions.weight.detach()
     if not is_tied(model):
-        found["lm_head"] = model.get_output_embeddings().weight.detach()
+        found["lm_head"] = theirs.get_output_embeddings().weight.detach()
     return found
 
 
@@ -120,14 +123,15 @@ def put_rows(
             "the model has one table for input and output and two kinds of rows came; "
             "call untie(model) first, or pass wte alone"
         )
-    for module, rows in ((model.get_input_embeddings(), wte),
-                         (model.get_output_embeddings(), lm_head)):
+    theirs = cast(Any, model)
+    for module, rows in ((theirs.get_input_embeddings(), wte),
+                         (theirs.get_output_embeddings(), lm_head)):
         if rows is not None:
             weight = module.weight
             weight[torch.tensor(ids, device=weight.device)] = rows.to(weight)
 
 
-def load_model(place: str) -> nn.Module:
+def load_model(place: str) -> Any:
     """A causal model in float32, from a folder or a name, quietly."""
     from transformers import AutoModelForCausalLM
 

@@ -9,11 +9,12 @@ prompt. Where prompt and answer are longer than its context, it sees the end of 
 
 import argparse
 import contextlib
+import io
 import math
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
@@ -109,9 +110,10 @@ def _written(
     generator: torch.Generator,
 ) -> Iterator[str]:
     device, ids = next(model.parameters()).device, list(ids)
+    context = cast(Any, model).config.context
     before, pending = ids[-1:], []  # shown already, and not yet a whole character
     for _ in range(n_tokens):
-        seen = torch.tensor([ids[-model.config.context :]], device=device)
+        seen = torch.tensor([ids[-context:]], device=device)
         training = model.training
         model.eval()
         with torch.no_grad():
@@ -119,9 +121,10 @@ def _written(
         model.train(training)
         known = logits[:, : tokens.vocab]
         try:
-            chosen = next_token(known, temperature, top_k, generator=generator).item()
+            drawn = next_token(known, temperature, top_k, generator=generator)
         except ValueError as error:
             raise ChatError(str(error)) from None
+        chosen = int(drawn.item())
         ids.append(chosen)
         pending.append(chosen)
         text = _behind(tokens, before, pending)
@@ -191,7 +194,7 @@ class _Words(argparse.ArgumentParser):
 
 
 def _options(words: list[str]) -> argparse.Namespace:
-    parser = _Words(prog="chat", description=__doc__.split("\n")[0],
+    parser = _Words(prog="chat", description=str(__doc__).split("\n")[0],
                     allow_abbrev=False)
     parser.add_argument("checkpoint", help="a folder of a training, or a .pt file")
     parser.add_argument("--prompt", help="go on with this, once; else ask for lines")
@@ -218,9 +221,10 @@ def _talk(model: nn.Module, tokens: Tokens, options: argparse.Namespace) -> None
     """Answer line after line until /quit or the end of the input."""
     # a byte of another encoding comes as half a character, which `check` names
     with contextlib.suppress(AttributeError):  # where another program gives the lines
-        sys.stdin.reconfigure(errors="surrogateescape")
-    print(f"{type(model).__name__}, {model.config.attention}, {tokens.name}, context "
-          f"{model.config.context}. 글의 첫머리를 쓰세요. | Write the beginning of a "
+        cast(io.TextIOWrapper, sys.stdin).reconfigure(errors="surrogateescape")
+    config = cast(Any, model).config
+    print(f"{type(model).__name__}, {config.attention}, {tokens.name}, context "
+          f"{config.context}. 글의 첫머리를 쓰세요. | Write the beginning of a "
           f"text. {QUIT}, Ctrl-D: 끝 | end", flush=True)
     while True:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
@@ -107,9 +107,10 @@ def load_rows(model: nn.Module, folder: Path) -> list[int]:
     about = json.loads((folder / "embeddings.json").read_text("utf-8"))
     if not about["tied"] and is_tied(model):
         untie(model)
-    modules = {"wte": model.get_input_embeddings()}
+    theirs = cast(Any, model)
+    modules = {"wte": theirs.get_input_embeddings()}
     if not about["tied"]:
-        modules["lm_head"] = model.get_output_embeddings()
+        modules["lm_head"] = theirs.get_output_embeddings()
     for name, module in modules.items():
         table = torch.load(folder / f"final_{name}.pt", weights_only=True)
         if table.shape != module.weight.shape:
@@ -243,7 +244,7 @@ def _write(model: nn.Module, tokenizer: Tokenizer, log: list[dict], room: Room,
     folder = room.make(TREE.TRAINING)
     folder.mkdir()
     with quiet():
-        model.cpu().save_pretrained(folder)
+        cast(Any, model).cpu().save_pretrained(folder)
     write_tokenizer(tokenizer, folder, room.root)
     lines = "".join(json.dumps(line) + "\n" for line in log)
     (folder / "training_log.jsonl").write_text(lines, "utf-8")

@@ -207,17 +207,17 @@ def _snapshot(name: str, weights: bool = False) -> Path:
     """Files of a model on the Hub, or as they were brought from there before."""
     from huggingface_hub import snapshot_download
 
-    wanted = [*PARTS, "model.safetensors"] if weights else list(PARTS)
+    wanted: list[str] = [*PARTS, "model.safetensors"] if weights else [*PARTS]
+    why: Refused | None = None
     try:
-        local = False
         try:
             expect_host("huggingface.co")
         except Refused as error:
-            local, why = True, error
+            why = error
         return Path(snapshot_download(name, allow_patterns=wanted,
-                                      local_files_only=local))
+                                      local_files_only=why is not None))
     except Exception as error:  # noqa: BLE001  the Hub's client has many kinds
-        if local:
+        if why is not None:
             raise why from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise Refused(first[:200]) from None

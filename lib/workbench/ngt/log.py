@@ -21,7 +21,7 @@ has no coordinates: of the rest it tells only its entropy.
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -66,12 +66,12 @@ class Board:
     def __call__(self, step: Step) -> None:
         """Write what is due after an update."""
         if self.writer is None:
-            self._begin(step.step)
+            self.writer = self._begin(step.step)
         end = step.step == step.steps
         drawn = self.interval and (end or step.step % self.interval == 0)
         if step.point is None and not drawn:
             return
-        told, z, mass = look(step.model, self.window)
+        told, z, mass = look(cast(LanguageModel, step.model), self.window)
         if step.point is not None:
             told |= {"loss/train": step.point["train"], "lr": step.point["lr"],
                      "loss/valid": step.point["valid"],
@@ -80,10 +80,10 @@ class Board:
                 if value is not None:
                     self.writer.add_scalar(name, value, step.step)
             self.writer.flush()
-        if drawn and z is not None:
+        if drawn and z is not None and mass is not None:
             self._place(step.step, z, mass)
 
-    def _begin(self, first: int) -> None:
+    def _begin(self, first: int) -> SummaryWriter:
         """Open the folder; of what it held, only steps before the first stay."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.fresh:
@@ -97,8 +97,8 @@ class Board:
         if self.options is not None:
             write_text(self.folder / "options.json",
                    json.dumps(self.options, indent=1) + "\n")
-        purged = {} if self.fresh else {"purge_step": first}
-        self.writer = SummaryWriter(str(self.folder), **purged)
+        purged = None if self.fresh else first
+        return SummaryWriter(str(self.folder), purge_step=purged)
 
     def _place(self, step: int, z: Tensor, mass: Tensor) -> None:
         """Write the points of the window and list them for the Projector."""
@@ -124,13 +124,13 @@ def look(
     layers = model.trace(window[None].to(device))[1]
     model.train(training)
     z, mass = layers[-1]["z"], layers[-1]["mass"]
-    if z is None:
+    if z is None or mass is None:
         entropy = torch.stack([
             -(w * w.clamp_min(1e-30).log()).sum(-1).mean()
-            for w in (layer["weights"] for layer in layers)
+            for w in (cast(Tensor, layer["weights"]) for layer in layers)
         ])
         return {"entropy": entropy.mean().item()}, None, None
-    seen = [statistics(block.attention, layer)
+    seen = [statistics(cast(Any, block).attention, cast(dict[str, Tensor], layer))
             for block, layer in zip(model.blocks, layers, strict=True)]
     told = {name: torch.stack([s[name] for s in seen]).mean().item() for name in NAMES}
     told["repulsion"] = repulsion(z, mass).item()
@@ -140,9 +140,10 @@ def look(
 def listing(folder: Path) -> str:
     """The Projector's configuration for the embeddings that a folder holds."""
     from google.protobuf import text_format
-    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+    from tensorboard.plugins.projector import projector_config_pb2
 
-    config = ProjectorConfig()
+    # protobuf makes its classes when it is imported
+    config = cast(Any, projector_config_pb2).ProjectorConfig()
     for file in sorted(folder.glob("[0-9]*/coordinates/tensors.tsv")):
         place = file.parent.relative_to(folder).as_posix()
         entry = config.embeddings.add()

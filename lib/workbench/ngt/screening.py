@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -178,7 +178,7 @@ def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
         is finished was trained on another text: they could not be compared.
     """
     some = next(iter(plans.values()))
-    found = Screening(Path(some.checkpoint_path).parent)
+    found = Screening(Path(cast(str, some.checkpoint_path)).parent)
     for name in VARIANTS.keys() - plans.keys():  # of an earlier screening
         place = replace(some, checkpoint_path=str(found.folder / name))
         if done := finished(place, but=VARYING):
@@ -360,7 +360,7 @@ def main(words: list[str] | None = None) -> int:
     2
     """
     parser = argparse.ArgumentParser(prog="python -m lib.workbench.ngt.screening",
-                                     description=__doc__.splitlines()[0])
+                                     description=str(__doc__).splitlines()[0])
     parser.add_argument("budget")
     parser.add_argument("--variants", nargs="+")
     parser.add_argument("--output")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -120,7 +120,7 @@ def prepare(options: Options) -> Task:
 
 
 #: How `newton` starts: with a small ε a token first sees itself alone (lab log).
-SOFT = {"strength": 1.0, "eps": 1.0}
+SOFT: dict[str, Any] = {"strength": 1.0, "eps": 1.0}
 
 
 def model_config(options: Options, vocab: int) -> LMConfig:
@@ -209,9 +209,10 @@ def objective(
     if not weight or places.shape[1] < 2:
         total, tokens = token_loss(model(ids), targets)
         return total, tokens, total.detach()
-    logits, z, mass = model.places(ids)
+    logits, *where = model.places(ids)
     total, tokens = token_loss(logits, targets)
-    energy = repulsion(z[:, places[0]].float(), mass[:, places[0]].float())
+    z, mass = (cast(Tensor, x)[:, places[0]].float() for x in where)
+    energy = repulsion(z, mass)
     return total + weight * tokens * energy, tokens, total.detach()
 
 

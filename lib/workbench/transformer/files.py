@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib.image
 import pandas as pd
@@ -21,6 +21,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from safetensors import safe_open
+from torch import nn
 
 from lib.attention.huggingface import load
 from lib.attention.transformer import Transformer
@@ -221,7 +222,8 @@ def _loaded(options: Options, version: str, folder: Path, told: dict) -> Run:
         epochs_kept(taken, model, folder / "checkpoints")
         load_weights(folder / "checkpoints" / "best", model)
     else:
-        model = load(folder)[0].to(device)
+        # `to` of transformers is typed wrongly
+        model = cast(nn.Module, load(folder)[0]).to(device)
     file = folder / "logs" / "history.csv"
     curve = pd.read_csv(file) if file.exists() else pd.DataFrame()
     return Run(version, model.eval(), task, told["step"], told["seconds"], curve, taken,
@@ -306,9 +308,9 @@ def self_test(options: Options) -> pd.DataFrame:
         curves = [run.curve.set_index("step")["valid"] for run in runs]
         exact = small.mixed_precision == "no"
         found["one model under two sets of names"] = (
-            abs(curves[0][0] - curves[1][0]) < 1e-4)
+            bool(abs(curves[0][0] - curves[1][0]) < 1e-4))
         found["the same losses in both, step by step"] = (
-            not exact or (curves[0] - curves[1]).abs().max() < 1e-3)
+            not exact or bool((curves[0] - curves[1]).abs().max() < 1e-3))
         found["training lowers the loss"] = all(c.iloc[-1] < c[0] for c in curves)
         for run in runs:
             leave(run, small)

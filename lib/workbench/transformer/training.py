@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from lib.attention import translation
 from lib.attention.conversion import to_transformers
@@ -164,7 +165,7 @@ def written(model: nn.Module, task: Task, pairs: list[Pair]) -> list[str]:
     texts = [pair.source for pair in pairs]
     if not isinstance(model, Transformer):
         wrapped = wrap_tokenizer(task.tokenizer, task.config.max_length)
-        return translate(model, wrapped, texts)
+        return translate(cast(PreTrainedModel, model), wrapped, texts)
     device, found = next(model.parameters()).device, []
     for start in range(0, len(texts), 250):
         ids = encode(task.tokenizer, texts[start : start + 250]).to(device)
@@ -234,7 +235,8 @@ class _Look:
 
     def keep(self) -> None:
         """Write what a run that goes on with this one wants to know."""
-        write_json(self.file, {"seconds": self.trained, "losses": self.losses})
+        told = {"seconds": self.trained, "losses": self.losses}
+        write_json(cast(Path, self.file), told)
 
     def _snapshot(self, step: int, model: nn.Module) -> None:
         """At every other evaluation, and at the last step, but not just before it."""
@@ -380,9 +382,11 @@ def recipe_of(options: Options) -> Recipe:
 class _SameRates(TracingTrainer):
     """The Trainer with our learning rates; its own first update has a rate of 0."""
 
+    recipe: Recipe
+
     def create_scheduler(self, num_training_steps, optimizer=None):
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer or self.optimizer,
+            cast(torch.optim.Optimizer, optimizer or self.optimizer),
             lambda step: learning_rate(self.recipe, step) / self.recipe.learning_rate,
         )
         return self.lr_scheduler
@@ -419,7 +423,7 @@ def _huggingface(options: Options, task: Task, held: Held | None) -> Run:
         batch=options.batch_size // recipe.accumulation // world,
         accumulation=recipe.accumulation, learning_rate=recipe.learning_rate,
         schedule=recipe.schedule, warmup=recipe.warmup, beta2=recipe.betas[1],
-        weight_decay=recipe.weight_decay, clip=recipe.clip,
+        weight_decay=recipe.weight_decay, clip=cast(float, recipe.clip),
         label_smoothing=options.label_smoothing, precision=recipe.precision,
         device=device, seed=options.seed, log_every=look.every,
         save_every=max(1, options.per_epoch // 2), wandb=options.wandb,
