@@ -22,7 +22,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,7 @@ def fitting(name: str, value: Any, wanted: Kind) -> Any:
         return value
     if not right or value == "":
         raise ValueError(f"{name} is {value!r}; give {wanted}")
+    value = cast(Any, value)  # None is not right
     if wanted.type is float and not math.isfinite(value):
         raise ValueError(f"{name} is {value}; give a finite number")
     if wanted.type in (int, float) and value not in wanted.range:
