@@ -1,4 +1,4 @@
-"""What a program tells the person at the terminal, and how it names a command."""
+"""What a program tells at the terminal, and how it names commands and places."""
 
 import os
 import shlex
@@ -7,6 +7,15 @@ from contextvars import ContextVar
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def path_of(path: str | Path) -> Path:
+    """A path as a reader gives it: `~` is the home, a relative one counts from here.
+
+    >>> path_of("runs/a") == ROOT / "runs/a", path_of("~/a").is_absolute()
+    (True, True)
+    """
+    return ROOT / Path(path).expanduser()
 
 
 def say(sentence: str) -> None:

@@ -88,11 +88,12 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # Given nothing, this chapter trains one small gravity model on the characters of Shakespeare. Given `checkpoint_path`, it takes that model: a folder trained in another chapter, or a `.pt` file of the published original. An ordinary Transformer has no coordinates and is turned down.
 
 # %%
+from lib.commands import path_of
 from lib.gravity.atlas import first_ids, names_of, opened, to_show
 from lib.gravity.atlas_page import place_for
 
 page = place_for(output or "artifacts/atlas/atlas.html", data.ROOT)
-folder = data.ROOT / checkpoint_path if checkpoint_path else None
+folder = path_of(checkpoint_path) if checkpoint_path else None
 source = opened(folder, dataset, data_path)
 used([folder, data_path])
 tokens, corpus, model = source.tokens, source.corpus, source.model

@@ -148,7 +148,7 @@ def place_for(output: Path | str, root: Path) -> Path:
     ValueError
         If it is a folder or cannot be written, before anything is computed.
     """
-    path = root / output
+    path = root / Path(output).expanduser()
     if path.is_dir():
         raise ValueError(
             f"output {path} is a folder; name a file in it, such as "

@@ -21,6 +21,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from lib import data
+from lib.commands import path_of
 from lib.gravity.tokenizers import Tokens
 
 DATASETS = ("tinyshakespeare", "wikitext2", "wikitext103")
@@ -46,7 +47,7 @@ class Text:
 
 
 def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
-    """Give a dataset by name, or a file.
+    """Give a dataset by name, or a file; a relative path counts from the root.
 
     Raises
     ------
@@ -62,7 +63,8 @@ def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
     wikitext2, wikitext103, or name a file with data_path
     """
     if data_path is not None:
-        return split(_read(Path(data_path)), Path(data_path).name)
+        file = path_of(data_path)
+        return split(_read(file), file.name)
     if dataset not in DATASETS:
         raise ValueError(
             f"dataset {dataset!r} is not known; use one of {', '.join(DATASETS)}, "

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from IPython.display import HTML, display
 
-from lib.commands import ROOT
+from lib.commands import ROOT, path_of
 from lib.files import sha256_of
 
 RECORD_MIME = "application/vnd.agt.record+json"
@@ -128,7 +128,7 @@ def used(paths: Iterable[Path | str | None]) -> None:
     'files_used'
     """
     files = [file for path in paths if path is not None
-             for file in _files_of(ROOT / path)]
+             for file in _files_of(path_of(path))]
     told = "\n".join(f"{state_of(file)} {_from_root(file)}" for file in sorted(files))
     display(
         {RECORD_MIME: {FILES_USED: {"value": told, "text": as_text(len(files))}},

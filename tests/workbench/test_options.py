@@ -91,6 +91,16 @@ def test_the_parameters_of_a_workbench_are_its_options(number, options, more):
         assert parameter.meaning == kind.comment
 
 
+def test_the_home_of_the_reader_is_a_place_like_any_other(monkeypatch, tmp_path):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert bench.Options(output_dir="~/a").folder == tmp_path / "a"
+    assert ngt_options.Options(checkpoint_path="~/a").folder == tmp_path / "a"
+    assert Vocabulary(artifacts_dir="~/a").root == tmp_path / "a"
+    (tmp_path / "text.txt").write_text("to be or not to be " * 99, encoding="utf-8")
+    assert texts.load_text("tinyshakespeare", "~/text.txt").name == "text.txt"
+
+
 def test_a_whole_number_is_a_number():
     rate = ngt_options.Options(learning_rate=1).learning_rate
     assert rate == 1.0 and type(rate) is float

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
-from lib.commands import ROOT, say, stage_command
+from lib.commands import ROOT, path_of, say, stage_command
 from lib.files import sha256_of, write_text
 from lib.workbench.ivr.artifacts import TREE, Room, StageError, shown
 from lib.workbench.ivr.original import (
@@ -143,7 +143,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _folder(given: str | None, root: Path, plain: str) -> Path:
     """A folder that an option names, from the repository on; else one of the tree."""
-    return ROOT / given if given else root / plain
+    return path_of(given) if given else root / plain
 
 
 def _place(path: Path, root: Path) -> str:

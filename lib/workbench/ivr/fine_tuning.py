@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from lib import data
-from lib.commands import ROOT, stage_command
+from lib.commands import path_of, stage_command
 from lib.data.held_out import HeldOut, split
 from lib.data.pretrained import quiet
 from lib.page.profile import pick_device
@@ -131,7 +131,7 @@ def replay_texts(name: str) -> list[str]:
     ValueError
         If it is neither.
     """
-    file = ROOT / name
+    file = path_of(name)
     try:
         text = file.read_text("utf-8") if file.is_file() else data.text(name)
     except (data.DataError, UnicodeDecodeError, OSError) as error:

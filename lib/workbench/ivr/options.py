@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, no_type_check
 
-from lib.commands import ROOT
+from lib.commands import path_of
 from lib.options import (
     Count,
     CountOrNone,
@@ -110,7 +110,7 @@ class Options:
     @property
     def root(self) -> Path:
         """The folder of the artifacts."""
-        return ROOT / self.artifacts_dir
+        return path_of(self.artifacts_dir)
 
 
 #: The names of all options.

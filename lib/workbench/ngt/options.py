@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, no_type_check
 
-from lib.commands import ROOT
+from lib.commands import ROOT, path_of
 from lib.options import (
     Count,
     CountOrNone,
@@ -134,7 +134,7 @@ class Options:
     @property
     def folder(self) -> Path:
         """Where checkpoints go; a relative path counts from the root."""
-        return ROOT / (self.checkpoint_path or f"checkpoints/{self.model}")
+        return path_of(self.checkpoint_path or f"checkpoints/{self.model}")
 
     @property
     def board(self) -> Path:

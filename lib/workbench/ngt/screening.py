@@ -24,7 +24,8 @@ from typing import Any, cast
 
 import torch
 
-from lib.data import ROOT, DataError
+from lib.commands import path_of
+from lib.data import DataError
 from lib.files import replaced, write_text
 from lib.gravity.model import LanguageModel, parameters
 from lib.page.profile import pick_device
@@ -123,7 +124,7 @@ def plan(
             "variants out for all"
         )
     given = {name: value for name, value in changes.items() if value is not None}
-    folder = ROOT / (output or f"results/wikitext103_{budget}")
+    folder = path_of(output or f"results/wikitext103_{budget}")
     base = replace(BUDGETS[budget], **given)
     return {
         name: check(replace(

@@ -25,7 +25,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lib.data import ROOT, DataError
+from lib.commands import path_of
+from lib.data import DataError
 from lib.files import alone, beside, shown
 from lib.gravity.attention import repulsion
 from lib.gravity.model import LanguageModel, LMConfig, build
@@ -97,7 +98,7 @@ def prepare(options: Options) -> Task:
         holds another training.
     """
     held = _held(options)
-    file = options.data_path and ROOT / options.data_path
+    file = options.data_path and path_of(options.data_path)
     text = load_text(options.dataset, file)
     if held is not None:
         _expect_text(text, *held)
@@ -106,7 +107,7 @@ def prepare(options: Options) -> Task:
         tokens = CharTokens.of(text.train + text.valid)
     else:
         path = options.tokenizer_path
-        path = path if path is None else ROOT / path
+        path = path if path is None else path_of(path)
         tokens = tokens_of(options.tokenizer, text.train, options.bpe_vocab_size, path)
     train_ids, valid_ids = (ids_of(t, tokens) for t in (text.train, text.valid))
     for ids, what in ((train_ids, "training"), (valid_ids, "validation")):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, no_type_check
 
-from lib.commands import ROOT
+from lib.commands import path_of
 from lib.options import (
     Count,
     CountOrNone,
@@ -90,7 +90,7 @@ class Options:
     @property
     def folder(self) -> Path:
         """Where results go; a relative name counts from the root of the repository."""
-        return ROOT / self.output_dir
+        return path_of(self.output_dir)
 
     @property
     def per_epoch(self) -> int:
