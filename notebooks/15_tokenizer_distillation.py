@@ -126,7 +126,7 @@ def merge_steps(word):
             i += 1
         yield merges[best], left, right, list(parts)
 
-# %%
+# %% tags=["hide-input"]
 def shown(path):
     """Pieces with a dot between them; blanks visible, long runs counted."""
     text = "·".join(p.decode("utf-8", "backslashreplace") for p in path)
@@ -142,9 +142,11 @@ def table(rows, *columns):
 
 
 record(vocab_size=len(pieces), merges=len(merges))
+
+# %%
 table([(rank, shown([left, right]), shown(parts))
        for rank, left, right, parts in merge_steps(b"hugs")],
-      "순위 | rank", "붙인 쌍 | merged pair", "남은 조각 | pieces")
+      "rank", "merged pair", "pieces left")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-sum -->
@@ -342,6 +344,7 @@ for word in recombined(known, min(2 * len(known), 12 * cfg.made_items), seed):
 
 # %% tags=["hide-input"]
 NAMES = {
+    "found": "찾은 글 전체 | all found text",
     "code": "코드 | code", "technical": "기술 문서 | documentation",
     "prose": "희곡 | plays", "korean": "한국어 | Korean",
     "languages": "여러 언어 | other languages", "numbers": "숫자 | numbers",
@@ -448,12 +451,14 @@ wrong = {name: wrong_by_kind(unigram_tokenizer(teacher, s))
          for name, s in scores.items()}
 
 # %%
-record(closed_wrong=wrong["-log(rank + 300)"]["found"][0],
-       frequency_wrong=wrong["log frequency"]["found"][0])
 pd.DataFrame(
     {name: kinds["found"] for name, kinds in wrong.items()},
-    index=["틀린 출현 % | occurrences wrong %", "틀린 종류 % | types wrong %"],
+    index=["occurrences wrong %", "types wrong %"],
 ).T.round(2)
+
+# %% tags=["remove-cell"]
+record(closed_wrong=wrong["-log(rank + 300)"]["found"][0],
+       frequency_wrong=wrong["log frequency"]["found"][0])
 
 # %% [markdown] tags=["lang-ko"]
 # 점수를 빈도로 정하면 떼어 둔 파일의 출현 가운데 ⟨frequency_wrong⟩%가 BPE와 다르게 잘립니다.
@@ -563,8 +568,8 @@ import time
 from lib.tokens.distill import LONGEST, learn_scores
 from lib.tokens.lattice import build_lattices, build_trie, wrong_words
 
-words = list(dict.fromkeys([*train_words, *made_words, *vocabulary]))
-words = [word for word in words if len(word) <= LONGEST]
+words = [*train_words, *made_words, *sorted(vocabulary)]
+words = [word for word in dict.fromkeys(words) if len(word) <= LONGEST]
 trie = build_trie(pieces)
 lattices = build_lattices(trie, words, bpe_cuts(teacher, words))
 check = build_lattices(trie, list(found), bpe_cuts(teacher, list(found)))
@@ -574,8 +579,11 @@ clock = time.process_time()
 learned = learn_scores(
     lattices, scores["-log(rank + 300)"], cfg.passes, seed,
     watch=lambda s: 100 * often @ wrong_words(check, s) / often.sum())
+seconds = time.process_time() - clock
+
+# %% tags=["remove-cell"]
 record(words=len(words), arcs=len(lattices.piece), passes=cfg.passes,
-       learning_seconds=time.process_time() - clock)
+       learning_seconds=seconds)
 
 # %% tags=["hide-input"]
 history = pd.DataFrame(learned.history)
@@ -653,6 +661,8 @@ wrong["learned"] = wrong_by_kind(student)
 ours = best_paths(check, final)
 theirs = unigram_cuts(student, list(found))
 whole = unigram_cuts(student, sorted(vocabulary))
+
+# %% tags=["remove-cell"]
 record(same_viterbi=sum(map(list.__eq__, ours, theirs)),
        asked_viterbi=len(ours), whole=sum(len(cut) == 1 for cut in whole),
        vocab_pieces=len(vocabulary), file_mb=path.stat().st_size / 1e6,
@@ -669,6 +679,9 @@ asked = [*texts, "안녕하세요 👋🏽 naïve ﷽\u0000"]
 gold_ids, own_ids = ids_of(teacher, asked), ids_of(student, asked)
 same = [a == b for a, b in zip(gold_ids, own_ids, strict=True)][:-1]
 round_trip = sum(map(str.__eq__, student.decode_batch(own_ids), asked))
+kinds = ["found", *FOUND, *MADE]
+
+# %% tags=["remove-cell"]
 learned_wrong = wrong["learned"]["found"][0]
 record("learned_wrong", learned_wrong, text=f"{learned_wrong:.3f}")
 record("learned_right", 100 - learned_wrong, text=f"{100 - learned_wrong:.2f}")
@@ -677,15 +690,14 @@ record(korean_wrong=wrong["learned"]["korean"][0],
 record(same_files=100 * sum(same) / len(same), round_trip=round_trip,
        asked_trip=len(asked),
        fewer=wrong["-log(rank + 300)"]["found"][0] / learned_wrong)
-kinds = ["found", *FOUND, *MADE]
-NAMES["found"] = "찾은 글 전체 | all found text"
+
+# %%
 table([(NAMES[kind], *(f"{x:.2f}" for x in (
            *wrong["learned"][kind], wrong["-log(rank + 300)"][kind][0],
            wrong["log frequency"][kind][0], wrong["-1"][kind][0],
            wrong["-rank"][kind][0]))) for kind in kinds],
-      "글의 종류 | kind of text", "틀린 출현 % | occurrences wrong %",
-      "틀린 종류 % | types wrong %", "-log(r + 300)",
-      "빈도 | frequency", "-1", "-r")
+      "kind of text", "occurrences wrong %", "types wrong %",
+      "-log(r + 300)", "frequency", "-1", "-r")
 
 # %% [markdown] tags=["lang-ko"]
 # 앞의 두 열이 배운 점수이고, 나머지 네 열은 공식마다 틀린 출현의 비율입니다. 떼어 둔
@@ -788,7 +800,7 @@ def bands(label, cut, right):
             f'{label}</th><td {left}><code style="color:var(--ink,inherit);'
             f'background:none;border:0">{spans}</code></td></tr>')
 
-# %%
+# %% tags=["hide-input"]
 from ipywidgets import HTML, Dropdown, Stack, VBox, jslink
 
 ROWS = {"BPE": teacher, "−log(r + 300)": formula,
@@ -888,9 +900,8 @@ for word in (b"ppp", b"'''", b"\n\n\n"):
     ties = [d for d in demands(gold_path(word), vocabulary) if is_tie(d)]
     rows.append((shown([word]), shown(gold_path(word)), shown(ties[0].rival),
                  *(shown(cut_by(draw, word)) for draw in draws)))
-table(rows, "낱말 | word", "BPE",
-      "같은 조각의 다른 순서 | same pieces, other order",
-      *(f"무작위 점수 {n} | random scores {n}" for n in (1, 2, 3)))
+table(rows, "word", "BPE", "same pieces, other order",
+      *(f"random scores {n}" for n in (1, 2, 3)))
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-opposite -->
@@ -920,9 +931,11 @@ first, second = opposite(demands(gold_path(b" 00822280"), vocabulary),
                          demands(gold_path(b" 00828082"), vocabulary))
 left_over, strict = total([first, second], [1, 1])
 assert left_over == {} and strict
-record(pieces_left=len(left_over), sum_reads="0 > 0" if strict else "0 ≥ 0")
 table([(shown(d.gold), shown(d.rival), str(d)) for d in (first, second)],
-      "BPE", "경쟁 경로 | rival", "요구 | demand")
+      "BPE", "rival", "demand")
+
+# %% tags=["remove-cell"]
+record(pieces_left=len(left_over), sum_reads="0 > 0" if strict else "0 ≥ 0")
 
 # %% [markdown] tags=["lang-ko"]
 # 두 요구를 더하면 점수가 남는 조각은 ⟨pieces_left⟩개이고 식은 ⟨sum_reads⟩이 됩니다.
@@ -950,7 +963,7 @@ for text in ("ba", "baaa"):
                if d.terms().keys() == {b"ba", b"b", b"a"}]
 assert total(chosen, [1] * len(chosen)) == ({}, True)
 table([(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
-      "BPE", "경쟁 경로 | rival", "요구 | demand")
+      "BPE", "rival", "demand")
 
 # %% [markdown] tags=["lang-ko"]
 # 그러니 BPE의 병합이 이 두 개뿐이라 해도, 모든 글을 그와 똑같이 자르는 유니그램은 없습니다.
@@ -991,6 +1004,8 @@ for gold, rival, bad in zip(golds, rival_paths(tight, final),
     if rival:
         (lost if bad else met).append(demand)
 proofs = certificates(lost, met)
+
+# %% tags=["remove-cell"]
 record(lost=len(lost), proofs=len(proofs),
        ties=sum(len(proof) == 1 for proof in proofs))
 
@@ -1005,11 +1020,13 @@ groups = sorted(first_of.values(), key=lambda proof: -len(proof))
 ties = [proof for proof in proofs if len(proof) == 1]
 chosen = [proof for proof in groups if len(proof) > 1][:16]
 chosen += ties[:24 - len(chosen)]
-record(chosen=len(chosen))
 table([(", ".join(shown([b"".join(d.gold)]) for d in proof),
         " · ".join(map(str, proof)) if len(proof) > 1 else
         f"{shown(proof[0].gold)} = {shown(proof[0].rival)}")
-       for proof in chosen], "낱말 | words", "요구 | demands")
+       for proof in chosen], "words", "demands")
+
+# %% tags=["remove-cell"]
+record(chosen=len(chosen))
 
 # %% [markdown] tags=["lang-ko"]
 # 배운 점수가 지키지 못한 요구 ⟨lost⟩개(25바이트보다 짧은 낱말마다 경쟁 경로 하나) 가운데 ⟨proofs⟩개에서 증명서를 찾았고, 그중 ⟨ties⟩개가
@@ -1031,17 +1048,18 @@ both = zip(found, bpe_cuts(teacher, list(found)), theirs, strict=True)
 cuts = {word: (a, b) for word, a, b in both if a != b}
 tied = {w for w, (a, b) in cuts.items() if sorted(a) == sorted(b)}
 missed = sum(found[w] for w in cuts)
+top = sorted(cuts, key=lambda w: (-found[w], w))[:10]
+table([(shown([pieces[i] for i in cuts[w][0]]),
+        shown([pieces[i] for i in cuts[w][1]]), found[w],
+        "yes" if w in tied else "–") for w in top],
+      "BPE", "learned Unigram", "occurrences", "tie")
+
+# %% tags=["remove-cell"]
 korean = Counter({w: held_words["korean"][w] for w in cuts})
 record(tied_share=100 * sum(found[w] for w in tied) / missed,
        korean_tied=100 * sum(korean[w] for w in tied) / max(korean.total(), 1),
        missed=missed, missed_types=len(cuts),
        floor=100 * sum(found[w] for w in tied) / found.total())
-top = sorted(cuts, key=lambda w: (-found[w], w))[:10]
-table([(shown([pieces[i] for i in cuts[w][0]]),
-        shown([pieces[i] for i in cuts[w][1]]), found[w],
-        "예 | yes" if w in tied else "–") for w in top],
-      "BPE", "배운 유니그램 | learned Unigram", "출현 | occurrences",
-      "동점 | tie")
 
 # %% [markdown] tags=["lang-ko"]
 # 틀린 출현 ⟨missed⟩개(⟨missed_types⟩종) 가운데 ⟨tied_share⟩%가 동점입니다. 곧 떼어 둔 파일에서
@@ -1104,46 +1122,221 @@ table([(shown([pieces[i] for i in cuts[w][0]]),
 # First the theorem, on `hugs`.
 
 # %%
+def bpe(word):
+    """The pieces that BPE makes of a word."""
+    cut = [word[i:i + 1] for i in range(len(word))]
+    for *_, parts in merge_steps(word):
+        cut = parts
+    return cut
+
+
+def are_neighbours(left, right):
+    return bpe(left + right) == [left, right]
+
+
+cuts_of = all_cuts(b"hugs", vocabulary)
+table([(shown(cut), ", ".join(
+        shown(pair) for pair in pairwise(cut)
+        if not are_neighbours(*pair)) or "–")
+       for cut in cuts_of], "cut", "wrong neighbours")
+
+# %% [markdown] tags=["lang-ko"]
+# 이웃이 모두 맞는 행은 하나뿐이고, 그것이 BPE의 분할입니다.
+#
+# <!-- label: distill-sound -->
+# ### 언제나 끊는 자리
+#
+# 규칙이 안전한지 알려면 반례를 찾아봅니다. `crossing`은 $pq$의 왼쪽 끝에서 시작해 조각을 하나씩 이어 갑니다. 앞 조각과 이웃할 수 있는 조각만 잇고, 끊을 자리에서 끝나는 사슬은 버립니다. 그래도 $q$의 끝에 닿는 사슬이 있으면 그것이 반례입니다. 하나도 없으면 $pq$로 시작하는 모든 낱말에서 BPE는 그 자리에서 끊습니다. `hugs`의 이웃 `h`와 `ugs` 사이에서 $q$를 한 글자씩 늘려 봅니다.
+# %% [markdown] tags=["lang-en"]
+# One row only has all its neighbours right, and it is BPE's cut.
+#
+# <!-- label: distill-sound -->
+# ### Where BPE always breaks
+#
+# To see whether a rule is sound, look for a counterexample. `crossing` starts at the left end of $pq$ and goes on piece by piece: only with pieces that can be neighbours of the one before, and never with a chain that ends at the place to break. A chain that gets to the end of $q$ all the same is a counterexample. If there is none, BPE breaks every word that begins with $pq$ at that place. Between the neighbours `h` and `ugs` of `hugs`, $q$ grows by one letter at a time.
+
+# %%
+from bisect import bisect_left
+from itertools import islice, takewhile
+
+every = sorted(vocabulary)
+
+
+def standing(rest):
+    """Pieces that the rest of a text begins with, or that go on past it."""
+    inside = [rest[:n] for n in range(1, len(rest)) if rest[:n] in vocabulary]
+    longer = islice(every, bisect_left(every, rest), None)
+    return inside + list(takewhile(lambda p: p.startswith(rest), longer))
+
+
+def continued(chain, piece):
+    """Whether a piece may follow a chain: its last two are BPE's own."""
+    pair = [*chain[-1:], piece]
+    return bpe(b"".join(pair)) == pair
+
+# %%
+def crossing(prefix, context):
+    """A chain of neighbours that leaps over the place; None: it is sound."""
+    text, place = prefix + context, len(prefix)
+    chains = {0: {b"": ()}}  # one for each end and last piece
+    for start in range(len(text)):
+        for chain in chains.get(start, {}).values():
+            for piece in standing(text[start:]):
+                end = start + len(piece)
+                if end == place or not continued(chain, piece):
+                    continue
+                if end >= len(text):
+                    return [*chain, piece]
+                chains.setdefault(end, {})[piece] = (*chain, piece)
+    return None
+
+# %%
 from lib.tokens.neighbours import Neighbours
 
 beside = Neighbours(pieces, merges)
+rows = []
+for q in (b"u", b"ug", b"ugs"):
+    leap = crossing(b"h", q)
+    rows.append((f"h | {q.decode()}", shown(leap) if leap else "–",
+                 "no" if leap else "yes",
+                 "yes" if beside.sound(b"h", q) else "no"))
+table(rows, "rule", "a chain across", "sound", "sound in lib")
+
+# %% tags=["remove-cell"]
 ids = {piece: n for n, piece in enumerate(pieces) if piece}
-cuts_of = all_cuts(b"hugs", vocabulary)
-right = [all(beside.valid(ids[a], ids[b]) for a, b in pairwise(cut))
-         for cut in cuts_of]
+right = [all(map(are_neighbours, cut, cut[1:])) for cut in cuts_of]
 assert [c for c, ok in zip(cuts_of, right, strict=True) if ok] == [
     tuple(bpe_path)]
-table([(shown(cut), ", ".join(
-        shown(pair) for pair in pairwise(cut)
-        if not beside.valid(*(ids[piece] for piece in pair))) or "–")
-       for cut in cuts_of], "분할 | cut", "맞지 않는 이웃 | wrong neighbours")
+for pair in {pair for cut in cuts_of for pair in pairwise(cut)}:
+    assert are_neighbours(*pair) == beside.valid(*(ids[p] for p in pair))
 
 # %% [markdown] tags=["lang-ko"]
-# 이웃이 모두 맞는 행은 하나뿐이고, 그것이 BPE의 분할입니다. 이제 배우는 글에서 점수가 틀리는
-# 낱말마다 규칙을 찾습니다. BPE의 경계 가운데 양쪽이 모두 바르게 잘리는 자리를 고르고, 그
-# 자리에서 안전한 가장 짧은 $q$를 찾습니다. 짧을수록 더 많은 낱말에 들어맞습니다. 안전한 $q$가
+# `h | u`와 `h | ug`에는 반례가 있습니다. 그렇게 시작하지만 `h` 다음에서 끊기지 않는 낱말이 있다는 뜻입니다. `lib`의 `Neighbours`도 모든 줄에서 같은 답을 냅니다. 병합을 나중 것부터 되돌려 보며 이웃을 판정하고 사슬을 컴파일한 코드로 좇으므로, 규칙 수천 개를 찾을 만큼 빠릅니다.
+#
+# <!-- label: distill-one-word -->
+# ### 낱말 하나를 고치기
+#
+# 이제 배우는 글에서 점수가 틀리는 낱말마다 규칙을 찾습니다. BPE의 경계 가운데 양쪽이 모두 바르게 잘리는 자리를 고르고, 그
+# 자리에서 안전한 가장 짧은 $q$를 찾습니다. 짧을수록 더 많은 낱말에 들어맞습니다. 먼저 자주 나오는 낱말 하나로 합니다.
+# %% [markdown] tags=["lang-en"]
+# There are counterexamples to `h | u` and `h | ug`: some words that begin so are not broken after `h`. `Neighbours` of `lib` gives the same answer in every row. It judges neighbours by taking merges back, the last one first, and follows the chains in compiled code, fast enough to find thousands of rules.
+#
+# <!-- label: distill-one-word -->
+# ### Mending one word
+#
+# Now for the rules: one for each word of the training text that the scores get wrong. Among BPE's boundaries we
+# take a place on both sides of which the cut comes out right, and the shortest $q$ that
+# is sound there; the shorter, the more words it fits. First for one frequent word.
+
+# %%
+from lib.tokens.fidelity import differing
+
+bad_words = differing(teacher, student, train_words)
+
+
+def shortest_rule(word, place):
+    """The shortest context for which a break at the place is sound."""
+    prefix, rest = word[:place], word[place:]
+    return next((rest[:n] for n in range(1, len(rest) + 1)
+                 if crossing(prefix, rest[:n]) is None), None)
+
+
+def places_of(word):
+    """BPE's boundaries: are both sides cut right, and the shortest rule."""
+    ends = np.cumsum([len(piece) for piece in bpe(word)])[:-1].tolist()
+    for place in ends:
+        left, right = word[:place], word[place:]
+        fine = [cut_by(student, part) == bpe(part) for part in (left, right)]
+        yield place, *fine, shortest_rule(word, place)
+
+# %%
+often_wrong = sorted(
+    (word for word in bad_words if word.isalpha() and len(word) < 12
+     and len(bpe(word)) > 2), key=lambda word: (-train_words[word], word))
+for word in often_wrong:
+    tried = [*places_of(word)]
+    if usable := [row for row in tried if all(row)]:
+        break
+place, *_, context = min(usable, key=lambda row: row[0] + len(row[-1]))
+sign = {True: "✓", False: "✗"}
+table([(shown([word[:at], word[at:]]), sign[left], sign[right],
+        shown([q]) if q else "–") for at, left, right, q in tried],
+      "boundary of BPE", "left side right", "right side right",
+      "shortest sound context")
+
+# %% [markdown] tags=["lang-ko"]
+# 규칙은 GPT-2가 프리토큰을 나누는 정규식의 맨 앞에 한 갈래로 들어갑니다. $p$ 다음에 $q$가 오면(`(?=…)`) $p$에서 끊습니다. 그 밖의 글은 뒤의 갈래가 전처럼 나눕니다.
+# %% [markdown] tags=["lang-en"]
+# The rule goes as one more branch before the regular expression by which GPT-2 finds pre-tokens: break after $p$ where $q$ follows (`(?=…)`). All other text is left to the branches behind it, as before.
+
+# %%
+from tokenizers import Regex, pre_tokenizers
+
+GPT2 = (r"'(?:s|t|re|ve|m|ll|d)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+"
+        r"|\s+(?!\S)|\s+")
+rule = f"{word[:place].decode()}(?={context.decode()})"
+mended_one = Tokenizer.from_str(student.to_str())
+mended_one.pre_tokenizer = pre_tokenizers.Sequence([
+    pre_tokenizers.Split(Regex(f"{rule}|{GPT2}"), "isolated"),
+    pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+text = word.decode()
+rows = []
+for name, tokenizer in (("teacher, BPE", teacher), ("scores alone", student),
+                        (f"with {rule}", mended_one)):
+    parts = tokenizer.pre_tokenizer.pre_tokenize_str(text)
+    ids = tokenizer.encode(text).ids
+    rows.append((name, " + ".join(part for part, _ in parts),
+                 shown([pieces[i] for i in ids]), ", ".join(map(str, ids))))
+table(rows, "tokenizer", "pre-tokens", "pieces", "ids")
+
+# %% [markdown] tags=["lang-ko"]
+# 규칙 하나로 점수는 그대로인데 번호가 교사의 것과 같아졌습니다. `lib`의 `mend`가 이 낱말에 찾아 주는 규칙과, 그것을 전처리에 넣는 `with_rules`를 나란히 놓습니다.
+# %% [markdown] tags=["lang-en"]
+# With one rule and the same scores, the ids are the teacher's. Beside it, the rule that `mend` of `lib` finds for this word, and `with_rules`, which puts it into the pre-tokenizer.
+
+# %%
+from lib.tokens.mending import mend
+from lib.tokens.sound_cuts import rules_pattern, with_rules
+
+its_rules, _ = mend(teacher, student, [text])
+its = with_rules(student, its_rules)
+table([("this chapter", shown([word[:place]]), shown([context]),
+        ", ".join(map(str, mended_one.encode(text).ids))),
+       ("lib", shown([its_rules[0].prefix.encode()]),
+        shown([its_rules[0].context.encode()]),
+        ", ".join(map(str, its.encode(text).ids)))],
+      "rule of", "prefix p", "context q", "ids")
+
+# %% tags=["remove-cell"]
+sample = [word for word in often_wrong if len(word) < 9][:8]
+asked = [(w[:at], w[at:n]) for w in sample for at, *_ in places_of(w)
+         for n in range(at + 1, len(w) + 1)]
+agree = sum((crossing(*pair) is None) == beside.sound(*pair) for pair in asked)
+record(sound_asked=len(asked), sound_same=agree)
+assert mended_one.encode(text).ids == teacher.encode(text).ids
+
+# %% [markdown] tags=["lang-ko"]
+# 다른 틀린 낱말 몇 개의 경계에서 $q$를 한 글자씩 늘려 가며 `crossing`과 `lib`의 판정을 ⟨sound_asked⟩번 견주면 ⟨sound_same⟩번 같습니다.
+#
+# 이제 모든 낱말입니다. 안전한 $q$가
 # 없으면 규칙을 그 낱말 하나에만 씁니다. 양쪽이 모두 바른 자리가 없으면 앞부분이 바르게
 # 잘리는 가장 뒤의 자리에서 끊고, 아직 틀린 뒷부분에서 되풀이합니다. 규칙은 글자로 적으므로,
 # BPE가 글자 안에서만 끊는 낱말에는 닿지 못합니다.
 # %% [markdown] tags=["lang-en"]
-# One row only has all its neighbours right, and it is BPE's cut. Now for the rules: one
-# for each word of the training text that the scores get wrong. Among BPE's boundaries we
-# take a place on both sides of which the cut comes out right, and the shortest $q$ that
-# is sound there; the shorter, the more words it fits. Without a sound $q$ the rule
+# At the boundaries of some other wrong words, with $q$ growing letter by letter, `crossing` and `lib` were asked ⟨sound_asked⟩ times and agreed ⟨sound_same⟩ times.
+#
+# Now all of the words. Without a sound $q$ the rule
 # holds for this word alone. If there is no such place, we break at the last one before
 # which the cut is right, and go on with the rest. Rules are written in characters, so
 # they cannot reach a word that BPE breaks inside characters only.
 
 # %%
-from lib.tokens.fidelity import differing
-from lib.tokens.mending import mend
-from lib.tokens.sound_cuts import rules_pattern, with_rules
-
-bad_words = differing(teacher, student, train_words)
 rules, unmended = mend(teacher, student, [w.decode() for w in bad_words])
 path = save_unigram(with_rules(student, rules), folder)
 exact = Tokenizer.from_file(str(path))
 still = differing(teacher, exact, train_words)
+
+# %% tags=["remove-cell"]
 record(bad_words=len(bad_words), rules=len(rules), unmended=len(unmended),
        general=sum(not rule.whole for rule in rules), still=len(still),
        pattern_kb=len(rules_pattern(rules).encode()) / 1e3,
@@ -1162,8 +1355,7 @@ short = sorted((r for r in rules if not r.whole and fitting(r)),
 table([(f"{shown([r.prefix.encode()])} | {shown([r.context.encode()])}",
         shown([fitting(r)]), shown(cut_by(student, fitting(r))),
         shown([pieces[i] for i in exact.encode(fitting(r).decode()).ids]))
-       for r in short], "규칙 | rule", "낱말 | word",
-      "점수만 | scores alone", "규칙과 함께 | with rules")
+       for r in short], "rule", "word", "scores alone", "with rules")
 
 # %% [markdown] tags=["lang-ko"]
 # 배우는 글에서 틀리던 ⟨bad_words⟩종에 규칙 ⟨rules⟩개를 만들었고, 그 가운데 ⟨general⟩개는 낱말
@@ -1208,6 +1400,8 @@ checked = list(compare(teacher, exact, trained))
 held_same = [a == b for a, b in zip(gold_ids, ids_of(exact, texts),
                                       strict=False)]
 code = [ok for d, ok in zip(held, held_same, strict=True) if d.kind == "code"]
+
+# %% tags=["remove-cell"]
 record("exact_wrong", exact_wrong["found"], text=f"{exact_wrong['found']:.3f}")
 record(checked=len(trained), checked_same=sum(sum(c.same) for c in checked),
        exact_files=100 * sum(held_same) / len(held_same),
@@ -1245,8 +1439,7 @@ table([(NAMES[kind], f"{wrong['learned'][kind][0]:.3f}",
 top = sorted(off["found"], key=lambda w: (-found[w], w))[:12]
 table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
         shown([pieces[i] for i in exact.encode(w.decode()).ids]), found[w])
-       for w in top], "낱말 | word", "BPE", "유니그램 | Unigram",
-      "출현 | occurrences")
+       for w in top], "word", "BPE", "Unigram", "occurrences")
 
 # %% [markdown] tags=["lang-ko"]
 # 붙여 쓴 이름이 많습니다. 어떤 이름에서는 BPE가 먼저 배운 쌍을 붙이느라 두 말의 이음매를
