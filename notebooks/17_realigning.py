@@ -15,7 +15,7 @@
 # 어휘(vocabulary)의 자리 몇 개에 새 조각을 앉히면 토크나이저(tokenizer)는 달라지지만 모델은 그대로입니다. 그 자리의 임베딩(embedding) 행은 아직 옛 조각을 뜻합니다. 이 행들을 새 조각에 맞추는 일이 **재정렬**(realignment)입니다. 이 장에서는 학습을 한 걸음도 하지 않고 새 행을 만드는 방법 다섯 가지를 실제 모델에서 재어 봅니다.
 #
 # - **할 수 있게 되는 것.** 토크나이저가 서로 다른 모델을 바이트당 비트(bits per byte)로 견주고, 새 행을 다섯 가지로 만들고, 입력 표와 출력 표에 미치는 영향을 따로 잽니다.
-# - **걸리는 시간.** 읽기 35분, 연습 문제 25분.
+# - **걸리는 시간.** 읽기 45분, 연습 문제 25분.
 # - **필요한 것.** [토크나이저 증류(distillation)](15_tokenizer_distillation.ipynb)에서 본 유니그램(Unigram), [어휘 재할당(reassignment)](16_reassigning.ipynb), 소프트맥스(softmax), 교차 엔트로피(cross-entropy).
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-top -->
@@ -24,7 +24,7 @@
 # Seat new pieces in a few places of the vocabulary, and the tokenizer has changed but the model has not: the embedding rows of those places still mean the old pieces. Fitting these rows to the new pieces is **realignment**. This chapter makes new rows in five ways, without one step of training, and measures them on a real model.
 #
 # - **You will be able to** compare models with different tokenizers in bits per byte, make new rows in five ways, and measure what they do in the input table and in the output table apart.
-# - **Time.** 35 minutes to read, 25 for the exercises.
+# - **Time.** 45 minutes to read, 25 for the exercises.
 # - **You need** the Unigram of [tokenizer distillation](15_tokenizer_distillation.ipynb), [reassigning a vocabulary](16_reassigning.ipynb), the softmax, cross-entropy.
 
 # %% tags=["parameters"]
@@ -40,14 +40,20 @@ seed = 0  # of the random rows and of the batches of hidden_states
 device = "auto"  # auto, cpu, cuda or mps
 
 # %% tags=["hide-input"]
+import math
+from collections import Counter
+
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from matplotlib import pyplot as plt
 
 from lib import data
 from lib.page.figures import COLOURS, show, use_style
 from lib.page.profile import expect, settings
 from lib.page.record import record
+from lib.tokens.bytelevel import to_bytes
+from lib.tokens.labels import token_labels
 
 use_style()
 names = ("reviews", "pieces", "documents", "letters", "passes", "read",
@@ -80,27 +86,44 @@ swap = korean_swap(
 original, unigram, remapped = swap.original, swap.unigram, swap.remapped
 held, prose = swap.held, swap.prose
 
+# %% [markdown] tags=["lang-ko"]
+# 번호마다 두 토크나이저의 조각을 견주면 바뀐 번호가 나옵니다. 새 조각 하나를 옛 토크나이저의 병합(merge)으로 자르면, 전에는 그 조각을 어떤 토큰들로 적었는지 알 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# Comparing the pieces of the two tokenizers id by id gives the ids that changed. Cutting a new piece with the merges of the old tokenizer tells which tokens used to spell it.
+
 # %%
-from lib.vocabulary.rows import reassigned
+size = original.get_vocab_size(with_added_tokens=True)
+ids = [i for i in range(size)
+       if original.id_to_token(i) != remapped.id_to_token(i)]
+pieces = [remapped.id_to_token(i) for i in ids]
+spellings = [[token.id for token in original.model.tokenize(piece)]
+             for piece in pieces]
 
-change = reassigned(original, remapped)
-
-
+# %%
 def text_of(tokenizer, ids):
     return [tokenizer.decode([i], skip_special_tokens=False) for i in ids]
 
 
-pd.DataFrame(
-    {"번호 | id": change.ids[-6:],
-     "옛 조각 | old piece": text_of(original, change.ids[-6:]),
-     "새 조각 | new piece": text_of(remapped, change.ids[-6:]),
-     "옛 토큰으로는 | in old tokens":
-         [" · ".join(map(str, s)) for s in change.spellings[-6:]]})
+pd.DataFrame({
+    "id": ids[-6:],
+    "old piece": text_of(original, ids[-6:]),
+    "new piece": text_of(remapped, ids[-6:]),
+    "in old tokens": [" · ".join(map(str, s)) for s in spellings[-6:]]})
+
+# %% tags=["remove-cell"]
+from lib.vocabulary.rows import reassigned
+
+change = reassigned(original, remapped)
+theirs = list(zip(change.ids, change.pieces, change.spellings, strict=True))
+ours = list(zip(ids, pieces, spellings, strict=True))
+unlike = abs(len(ours) - len(theirs)) + sum(
+    one != other for one, other in zip(ours, theirs, strict=False))
+record(unlike_ids=unlike, n_new=len(ids), n_held=len(held), n_prose=len(prose))
 
 # %% [markdown] tags=["lang-ko"]
-# 마지막 열은 **옛 토크나이저가** 새 조각을 적던 토큰 번호들입니다. 새 조각의 뜻을 모델이 조금이라도 알고 있다면 그 앎은 이 토큰들을 거칩니다. 그래서 이 열이 이 장의 재료입니다.
+# 마지막 열은 **옛 토크나이저가** 새 조각을 적던 토큰 번호들입니다. 새 조각의 뜻을 모델이 조금이라도 알고 있다면 그 앎은 이 토큰들을 거칩니다. 그래서 이 열이 이 장의 재료입니다. `lib.vocabulary.rows.reassigned`가 같은 일을 하며, 번호 ⟨n_new⟩개 가운데 우리 것과 다른 것은 ⟨unlike_ids⟩개입니다.
 # %% [markdown] tags=["lang-en"]
-# The last column holds the ids with which **the old tokenizer** spelled the new piece. Whatever the model knows of the piece, it knows by way of these tokens, so this column is what the chapter works with.
+# The last column holds the ids with which **the old tokenizer** spelled the new piece. Whatever the model knows of the piece, it knows by way of these tokens, so this column is what the chapter works with. `lib.vocabulary.rows.reassigned` does the same; of ⟨n_new⟩ ids, ⟨unlike_ids⟩ differ from ours.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-bits -->
@@ -122,41 +145,104 @@ pd.DataFrame(
 # `<|endoftext|>` stands before every document, so that its first token counts as well; the end is not asked for. The texts are ⟨n_held⟩ Korean documents that had no part in choosing pieces, and ⟨n_prose⟩ pieces of English Wikipedia.
 
 # %%
-from lib.vocabulary.bits_per_byte import bits_per_byte
-from lib.vocabulary.rows import load_model, untie
+from lib.vocabulary.rows import load_model
 
 model = load_model(str(data.path("smollm2"))).to(cfg.device)
 model.model.layers = model.model.layers[:cfg.layers]
-untie(model)  # two tables, with the same numbers so far
+start = original.token_to_id("<|endoftext|>")
 
 
+@torch.no_grad()
+def surprise(tokenizer, text):
+    """The tokens of a text, and -ln p of each."""
+    tokens = tokenizer.encode(text).ids
+    row = torch.tensor([[start, *tokens]], device=cfg.device)
+    log_p = model(input_ids=row).logits[0, :-1].log_softmax(-1)
+    return tokens, -log_p[range(len(tokens)), tokens].cpu()
+
+# %% [markdown] tags=["lang-ko"]
+# 글 하나를 두 어휘로 읽습니다. 행은 아직 하나도 고치지 않았습니다. `bits_per_byte`는 `lib`의 값입니다.
+# %% [markdown] tags=["lang-en"]
+# One text, read with both vocabularies; no row has been touched yet. `bits_per_byte` is the value of `lib`.
+
+# %%
+from lib.vocabulary.bits_per_byte import bits_per_byte
+
+text = max(held, key=len)
+rows = {}
+for name, tokenizer in (("old vocabulary", original),
+                        ("new vocabulary", remapped)):
+    tokens, nats = surprise(tokenizer, text)
+    bits = nats.sum().item() / math.log(2)
+    rows[name] = {
+        "tokens": len(tokens),
+        "bits per token": bits / len(tokens),
+        "bits per byte": bits / len(text.encode()),
+        "bits_per_byte": bits_per_byte(model, tokenizer, [text]).per_byte}
+one_text = pd.DataFrame(rows).T
+one_text.round(4).astype({"tokens": int})
+
+# %% tags=["remove-cell"]
+gap = (one_text["bits per byte"] - one_text["bits_per_byte"]).abs().max()
+record(diff_bits=gap, text_bytes=len(text.encode()))
+
+# %% [markdown] tags=["lang-ko"]
+# 손으로 셈한 값과 `lib`의 값은 ⟨diff_bits⟩비트까지 같습니다. 토큰을 하나씩 읽으며 지나온 바이트와 쓴 비트를 함께 적으면 선이 하나 그려집니다. 선의 끝을 원점과 이은 기울어진 정도가 바이트당 비트입니다.
+# %% [markdown] tags=["lang-en"]
+# By hand and by `lib`, the values agree to ⟨diff_bits⟩ bits. Note the bytes passed and the bits spent after every token, and a line is drawn; how steeply its end lies above the origin is bits per byte.
+
+# %%
+def climb(tokenizer, text):
+    """Bytes read and bits spent, after each token."""
+    tokens, nats = surprise(tokenizer, text)
+    sizes = [len(to_bytes(tokenizer.id_to_token(i))) for i in tokens]
+    return torch.tensor(sizes).cumsum(0), nats.cumsum(0) / math.log(2)
+
+
+climbs = {"old vocabulary": climb(original, text),
+          "new vocabulary": climb(remapped, text)}
+
+# %% tags=["hide-input"]
+figure, axis = plt.subplots(figsize=(6.4, 3.2))
+for (name, (bytes_read, spent)), colour in zip(
+        climbs.items(), ("tokens", "attention"), strict=True):
+    axis.plot([0, *bytes_read], [0, *spent], marker=".", label=name,
+              color=COLOURS[colour])
+axis.set(xlabel="bytes read", ylabel="bits spent")
+axis.legend()
+show(figure, table=one_text.round(3))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 글 하나를 두 어휘로 읽으며 쓴 비트. 점 하나가 토큰 하나입니다. 새 어휘는 점이 적은 대신 한 걸음에 높이 오릅니다.
+# <!-- alt: 선 그래프. 가로축은 읽은 바이트, 세로축은 쓴 비트. 새 어휘의 선은 점이 드문드문하고 옛 어휘의 선보다 가파르게 오른다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# Bits spent on one text with the two vocabularies; each dot is a token. The new one has fewer dots and climbs higher at each.
+# <!-- alt: A line plot, bytes read across and bits spent up. The line of the new vocabulary has fewer dots and rises more steeply than that of the old. -->
+
+# %%
 def measure(model, tokenizer):
     return [bits_per_byte(model, tokenizer, texts, tokens=1024)
             for texts in (held, prose)]
 
 
-# %%
 before, before_en = measure(model, original)
 same, same_en = measure(model, unigram)
 raw, raw_en = measure(model, remapped)
-record(n_new=len(change), n_held=len(held), n_prose=len(prose),
-       before=before.per_byte, before_en=before_en.per_byte,
+
+# %% tags=["remove-cell"]
+record(before=before.per_byte, before_en=before_en.per_byte,
        same=same.per_byte, same_en=same_en.per_byte, raw_en=raw_en.per_byte,
        raw=raw.per_byte, tokens_before=before.tokens,
        tokens_after=raw.tokens, n_bytes=before.bytes)
 
 # %% tags=["hide-input"]
 pd.DataFrame(
-    {"토큰 | tokens": [one.tokens for one in (before, same, raw)],
-     "토큰당 비트 | bits per token":
-         [one.per_token for one in (before, same, raw)],
-     "바이트당 비트 | bits per byte":
-         [one.per_byte for one in (before, same, raw)],
-     "영어 | English":
-         [one.per_byte for one in (before_en, same_en, raw_en)]},
-    index=["옛 어휘, BPE | old vocabulary, BPE",
-           "옛 어휘, 유니그램 | old vocabulary, Unigram",
-           "새 어휘, 옛 행 | new vocabulary, old rows"]).round(3)
+    {"tokens": [one.tokens for one in (before, same, raw)],
+     "bits per token": [one.per_token for one in (before, same, raw)],
+     "bits per byte": [one.per_byte for one in (before, same, raw)],
+     "English": [one.per_byte for one in (before_en, same_en, raw_en)]},
+    index=["old vocabulary, BPE", "old vocabulary, Unigram",
+           "new vocabulary, old rows"]).round(3)
 
 # %% [markdown] tags=["lang-ko"]
 # 같은 글 ⟨n_bytes⟩바이트가 ⟨tokens_before⟩토큰에서 ⟨tokens_after⟩토큰으로 줄었습니다. 그러나 새 번호의 행이 엉뚱한 옛 조각을 뜻하므로 모델은 이 글을 전보다 훨씬 못 맞힙니다. 바이트당 ⟨before⟩비트이던 것이 ⟨raw⟩비트입니다. 가운데 줄은 증류만 한 것입니다. 이 장의 증류는 작고 짧아서 글이 옛 토크나이저와 꼭 같게 잘린다는 보장이 없으므로, 그 몫을 따로 보려고 적었습니다. 영어는 증류 전 ⟨before_en⟩비트, 증류 뒤 ⟨same_en⟩비트입니다.
@@ -176,7 +262,7 @@ pd.DataFrame(
 # | `zeros` | $0$ |
 # | `constituents` | $\frac1k\sum_j e_{t_j}$, 옛 토큰들의 평균 |
 #
-# SmolLM2와 GPT-2는 입력 표와 출력 표가 한 몸입니다. 그래서 한 행이 두 가지 일을 합니다. 들어갈 때는 그 조각의 뜻을 나르고, 나올 때는 그 조각이 올 자리인지를 은닉 상태(hidden state)와의 내적(dot product)으로 답합니다. 두 일을 따로 보려고 위에서 표를 둘로 나누었습니다(`untie`). 나누기만 해서는 로짓(logit)이 하나도 바뀌지 않습니다.
+# 식을 그대로 코드로 옮깁니다. 옛 행이 ⟨n_rows⟩개, 새 행이 ⟨n_new⟩개이고 너비는 ⟨width⟩입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-strategies -->
 # ## Four kinds of rows from the table alone
@@ -190,37 +276,85 @@ pd.DataFrame(
 # | `zeros` | $0$ |
 # | `constituents` | $\frac1k\sum_j e_{t_j}$, the mean over the old tokens |
 #
-# In SmolLM2 and GPT-2 the input table and the output table are one. A row does two jobs there: going in it carries the meaning of its piece, going out it answers, by a dot product with the hidden state, whether the piece comes next. To see the two apart, the cell above parted the tables (`untie`). Parting alone changes no logit.
+# The formulas as code. There are ⟨n_rows⟩ old rows and ⟨n_new⟩ new ones, of width ⟨width⟩.
 
 # %%
-from lib.vocabulary.realign import make_rows
-from lib.vocabulary.rows import put_rows
+E = model.get_input_embeddings().weight.detach().clone()  # token width
+draw = torch.Generator().manual_seed(seed)
+noise = torch.randn(len(ids), E.shape[1], generator=draw).to(E)
 
-old_rows = model.get_input_embeddings().weight[change.ids].detach().clone()
-reading = [*swap.domain[:cfg.read],
-           *(text[:300] for text in swap.english[:cfg.read // 8])]
+made = {
+    "mean": E.mean(0).expand_as(noise),
+    "random": E.mean(0) + E.std(0) * noise,
+    "zeros": torch.zeros_like(noise),
+    "constituents": torch.stack([E[s].mean(0) for s in spellings]),
+}
+
+# %% tags=["hide-input"]
+def short(gap):
+    return f"{gap:.1e}" if gap else "0"
 
 
-def sides(strategy):
+def beside(name, ours, theirs):
+    """The largest difference of ours and lib's, and lib's largest value."""
+    gap = (ours - theirs).abs().max().item()
+    record(f"diff_{name}", gap, text=short(gap))
+    return pd.DataFrame(
+        [[short(gap), f"{theirs.abs().max().item():.3g}"]], index=[name],
+        columns=["largest difference", "largest value"])
+
+# %%
+from lib.vocabulary.rows import closed_rows
+
+pd.concat([
+    beside(name, rows, closed_rows(E, spellings, name, seed))
+    for name, rows in made.items()])
+
+# %% tags=["remove-cell"]
+record(n_rows=len(E), width=E.shape[1])
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: realign-two-tables -->
+# ### 입력 표와 출력 표
+#
+# SmolLM2와 GPT-2는 입력 표와 출력 표가 한 몸입니다. 그래서 한 행이 두 가지 일을 합니다. 들어갈 때는 그 조각의 뜻을 나르고, 나올 때는 그 조각이 올 자리인지를 은닉 상태(hidden state)와의 내적(dot product)으로 답합니다. 두 일을 따로 보려고 표를 둘로 나눕니다. 나누기만 해서는 로짓(logit)이 하나도 바뀌지 않습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: realign-two-tables -->
+# ### The input table and the output table
+#
+# In SmolLM2 and GPT-2 the input table and the output table are one. A row does two jobs there: going in it carries the meaning of its piece, going out it answers, by a dot product with the hidden state, whether the piece comes next. To see the two apart, we part the tables. Parting alone changes no logit.
+
+# %%
+wte = model.get_input_embeddings()
+lm_head = model.get_output_embeddings()
+lm_head.weight = torch.nn.Parameter(E.clone())
+model.config.tie_word_embeddings = False
+old_rows = E[ids]
+
+
+@torch.no_grad()
+def put(going_in, going_out):
+    """Write rows for the new ids into the two tables."""
+    wte.weight[ids] = going_in.to(E)
+    lm_head.weight[ids] = going_out.to(E)
+
+# %%
+def sides(strategy, going_in, going_out):
     """Bits with the new rows in one table, in both, in one for both."""
-    put_rows(model, change.ids, old_rows, old_rows)
-    own = make_rows(model, original, remapped, strategy, texts=reading,
-                    seed=seed)
-    for side, wte, head in (("input", own.wte, old_rows),
-                            ("output", old_rows, own.lm_head),
-                            ("both", own.wte, own.lm_head),
-                            ("one table", own.lm_head, own.lm_head)):
-        if side != "one table" or not torch.equal(own.wte, own.lm_head):
-            put_rows(model, change.ids, wte, head)
+    for side, *pair in (("input", going_in, old_rows),
+                        ("output", old_rows, going_out),
+                        ("both", going_in, going_out),
+                        ("one table", going_out, going_out)):
+        if side != "one table" or going_in is not going_out:
+            put(*pair)
             bits = measure(model, remapped)
         yield strategy, side, *bits
 
+
+found = [row for name, rows in made.items()
+         for row in sides(name, rows, rows)]
+
 # %%
-from lib.vocabulary.rows import CLOSED
-
-found = [row for strategy in CLOSED for row in sides(strategy)]
-
-
 def frame(found):
     told = [(strategy, side, ko.per_byte, en.per_byte)
             for strategy, side, ko, en in found]
@@ -231,9 +365,9 @@ def frame(found):
 frame(found).unstack().round(3)["Korean"]
 
 # %% [markdown] tags=["lang-ko"]
-# 행은 방법, 열은 새 행을 어디에 넣었는지입니다. `input`은 입력 표에만, `output`은 출력 표에만, `both`는 나눈 두 표 모두에, `one table`은 입력과 출력이 한 행을 함께 쓰는, 본래의 모델입니다. 표만 보고 만든 행은 두 표에서 같으므로 `both`와 `one table`의 값이 같습니다. `input`과 `output`에서는 다른 한 표에 옛 조각의 행이 남아 있습니다.
+# 행은 방법, 열은 새 행을 어디에 넣었는지입니다. ‘입력 표’와 ‘출력 표’는 나눈 두 표 가운데 그 하나에만, ‘두 표’는 둘 모두에 넣은 것입니다. ‘한 표’는 입력과 출력이 한 행을 함께 쓰는, 본래의 모델입니다. 표만 보고 만든 행은 두 표에서 같으므로 ‘두 표’와 ‘한 표’의 값이 같습니다. ‘입력 표’와 ‘출력 표’에서는 다른 한 표에 옛 조각의 행이 남아 있습니다.
 # %% [markdown] tags=["lang-en"]
-# Rows are strategies, columns say where the new rows went: `input` and `output` into one of the two parted tables, `both` into the two, `one table` is the model as it was built, in which input and output share a row. Rows made from the table alone are the same for both tables, so `both` and `one table` agree. With `input` and `output`, the other table still has the rows of the old pieces.
+# Rows are strategies, columns say where the new rows went: “input” and “output” into one of the two parted tables, “both” into the two, “one table” is the model as it was built, in which input and output share a row. Rows made from the table alone are the same for both tables, so “both” and “one table” agree. With “input” and “output”, the other table still has the rows of the old pieces.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-hidden -->
@@ -254,9 +388,284 @@ frame(found).unstack().round(3)["Korean"]
 #
 # $a_i=\ln\sum_t e^{h_i\cdot e_t}$ joins the logits of all rows that stay, and $R_0$ is `constituents`: $\lambda$ keeps pieces that the text seldom shows near it. In a model of one table the same rows serve the input. This strategy is called `hidden_states`. That hidden states under the old tokens should teach the new rows is the idea of Token Distillation (Dobler et al., 2025), which passes gradients through the whole model to learn input rows; here the states are read once and output rows are solved for.
 
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: realign-read -->
+# ### 옛 토큰으로 풀어 읽기
+#
+# 글을 새 토크나이저로 자르고, 새 조각은 옛 토큰들로 다시 풉니다. 그러면 모델이 아는 토큰만 남습니다. 조각 하나가 $t_1,\dots,t_k$로 풀렸을 때, 그 조각을 맞혀야 하는 상태는 $t_1$ **바로 앞**의 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: realign-read -->
+# ### Reading it spelled out
+#
+# The new tokenizer cuts the text, and each new piece is spelled out in old tokens again, which leaves only tokens that the model knows. Where a piece has become $t_1,\dots,t_k$, the state that has to predict it is the one **just before** $t_1$.
+
 # %%
-found += sides("hidden_states")
+spelling = dict(zip(ids, spellings, strict=True))
+
+
+def spelled_out(tokens):
+    """Old tokens for new ones, and how many stand ahead of each of these."""
+    old, ahead = [], []
+    for i in tokens:
+        ahead.append(len(old))
+        old += spelling.get(i, [i])
+    return old, ahead
+
+
+tokens = remapped.encode(swap.domain[0]).ids[:8]
+old, ahead = spelled_out(tokens)
+pd.DataFrame({
+    "new piece": text_of(remapped, tokens),
+    "in old tokens": [" · ".join(map(str, spelling.get(i, [i])))
+                      for i in tokens],
+    "stand ahead": ahead})
+
+# %% [markdown] tags=["lang-ko"]
+# 상태는 모델의 마지막 층이 출력 표에 건네는 벡터입니다. 상태마다 남은 옛 행의 로짓 ⟨n_stay⟩개를 $a_i$ 하나로 합쳐 두면 출력 표는 더 볼 일이 없습니다. 글은 ⟨n_read⟩편입니다.
+# %% [markdown] tags=["lang-en"]
+# A state is the vector that the last layer hands to the output table. Once the ⟨n_stay⟩ logits of the old rows that stay are joined into one number $a_i$ a state, the output table is not needed again. There are ⟨n_read⟩ texts.
+
+# %%
+put(old_rows, old_rows)
+row_of = {i: n for n, i in enumerate(ids)}
+stays = torch.ones(len(E), dtype=torch.bool)
+stays[ids] = False
+old_head = E[stays]
+
+
+@torch.no_grad()
+def states_before(text):
+    """State before each token, old logits joined, which new row is right."""
+    tokens = remapped.encode(text).ids[:256]
+    old, ahead = spelled_out(tokens)
+    row = torch.tensor([[start, *old]], device=cfg.device)
+    hidden = model.base_model(input_ids=row)[0][0, ahead]  # token width
+    joined = (hidden @ old_head.T).logsumexp(-1)           # token
+    right = torch.tensor([row_of.get(i, -1) for i in tokens])
+    return hidden.cpu(), joined.cpu(), right
+
+# %%
+reading = [*swap.domain[:cfg.read],
+           *(text[:300] for text in swap.english[:cfg.read // 8])]
+
+
+def length(text):
+    return len(spelled_out(remapped.encode(text).ids[:256])[0])
+
+
+reading.sort(key=length, reverse=True)  # the order of lib
+H, a, y = (torch.cat(part)
+           for part in zip(*map(states_before, reading), strict=True))
+
+# %%
+from lib.vocabulary.hidden_states import read_states
+
+theirs = read_states(model, remapped, ids, spellings, reading[-3:])
+n = len(theirs.target)
+pd.concat([beside("hidden_states", H[-n:], theirs.hidden),
+           beside("old_logits", a[-n:], theirs.other),
+           beside("right_row", y[-n:], theirs.target)])
+
+# %% tags=["remove-cell"]
+record(n_stay=int(stays.sum()), n_read=len(reading), n_states=len(y),
+       n_asked=int((y >= 0).sum()))
+
+# %% [markdown] tags=["lang-ko"]
+# 마지막 글 세 편을 `lib.vocabulary.hidden_states.read_states`에게도 읽혔습니다. 상태의 최대 차이는 ⟨diff_hidden_states⟩입니다. 저쪽은 여러 글을 한 배치로 묶어 읽으므로 반올림이 다릅니다. 상태는 모두 ⟨n_states⟩개이고, 그 가운데 ⟨n_asked⟩개에서 새 조각이 옵니다.
+# %% [markdown] tags=["lang-en"]
+# The last three texts went through `lib.vocabulary.hidden_states.read_states` as well. The largest difference of a state is ⟨diff_hidden_states⟩; it reads several texts as one batch, which rounds differently. There are ⟨n_states⟩ states, and at ⟨n_asked⟩ of them a new piece comes.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: realign-two-rows -->
+# ### 두 행만 풀어 보기
+#
+# 글에 가장 자주 나온 새 조각 둘, `⟨first_piece⟩`와 `⟨second_piece⟩`의 행만 풉니다. 상태마다 고를 것은 셋입니다. 옛 토큰 가운데 아무것이나($a_i$), 첫 조각($h_i\cdot R_1$), 둘째 조각($h_i\cdot R_2$)입니다. 그러니 위의 목적 함수는 **셋 가운데 하나를 고르는 소프트맥스 회귀**이고, 상태 수로 나누면 교차 엔트로피가 됩니다($R$과 상관없는 수만큼만 다릅니다). 기울기(gradient)는 준 확률과 정답의 차이에 상태를 곱해 더한 것입니다.
+#
+# $$\frac{\partial}{\partial R_r}=\sum_i\bigl(p_{ir}-[y_i=r]\bigr)\,h_i+2\lambda\,(R_r-R_{0,r})$$
+# %% [markdown] tags=["lang-en"]
+# <!-- label: realign-two-rows -->
+# ### Two rows, solved
+#
+# We solve for the rows of two pieces only, those the text shows most: `⟨first_piece⟩` and `⟨second_piece⟩`. Each state has three choices: any of the old tokens ($a_i$), the first piece ($h_i\cdot R_1$) or the second ($h_i\cdot R_2$). So the objective above is a **softmax regression with three choices**; divided by the number of states it is a cross-entropy, but for a number that does not depend on $R$. Its gradient adds up the states, each times what the probability is off by.
+#
+# $$\frac{\partial}{\partial R_r}=\sum_i\bigl(p_{ir}-[y_i=r]\bigr)\,h_i+2\lambda\,(R_r-R_{0,r})$$
+
+# %%
+seen = Counter(y[y >= 0].tolist())
+two = sorted(range(len(ids)), key=lambda row: -seen[row])[:2]
+choice = torch.zeros_like(y)  # 0 old, 1 and 2 the two pieces
+for n, row in enumerate(two, 1):
+    choice[y == row] = n
+right = F.one_hot(choice, 3)[:, 1:].float()  # state piece
+R0, strength = made["constituents"][two].cpu(), 50.0
+
+# %%
+def choices(R):
+    return torch.cat((a[:, None], H @ R.T), 1)  # state choice
+
+
+def objective(R):
+    hold = strength * (R - R0).square().sum()
+    return F.cross_entropy(choices(R), choice) + hold / len(H)
+
+
+def gradient(R):
+    off = choices(R).softmax(-1)[:, 1:] - right  # state piece
+    return (off.T @ H + 2 * strength * (R - R0)) / len(H)
+
+
+leaf = R0.clone().requires_grad_(True)
+objective(leaf).backward()
+beside("gradient", gradient(R0), leaf.grad)
+
+# %% [markdown] tags=["lang-ko"]
+# 손으로 쓴 기울기와 `torch`가 되짚어 구한 기울기의 최대 차이는 ⟨diff_gradient⟩입니다. 이제 내려갑니다. 소프트맥스의 곡률은 $\tfrac12$을 넘지 않으므로 $L=(\sigma_1^2/2+2\lambda)/n$보다 가파르게 휘는 방향은 없고($\sigma_1$은 상태 행렬 $H$의 가장 큰 특잇값), 걸음을 $1/L$로 잡으면 목적 함수는 걸음마다 줄어듭니다. 또 하나는 Adam입니다. 수 하나하나의 걸음을 지나온 기울기의 크기로 나눕니다.
+# %% [markdown] tags=["lang-en"]
+# The gradient written by hand and the one `torch` traces back differ by ⟨diff_gradient⟩ at most. Now downhill. The curvature of a softmax is at most $\tfrac12$, so no direction bends more than $L=(\sigma_1^2/2+2\lambda)/n$, with $\sigma_1$ the largest singular value of the matrix $H$ of states, and with steps of $1/L$ the objective falls at every step. The other way is Adam, which divides the step of each number by the size of the gradients it has seen.
+
+# %%
+stretch = torch.linalg.svdvals(H)
+
+
+def plain(steps):
+    """R - G / L."""
+    L = (stretch[0] ** 2 / 2 + 2 * strength) / len(H)
+    R = R0
+    for _ in range(steps):
+        R = R - gradient(R) / L
+        yield R
+
+# %%
+def adam(steps, rate=0.005, b1=0.9, b2=0.999):
+    """Two running means for each number; the rate falls to zero."""
+    R, m, v = R0, 0, 0
+    for n in range(1, steps + 1):
+        G = gradient(R)
+        m, v = b1 * m + (1 - b1) * G, b2 * v + (1 - b2) * G**2
+        mean, size = m / (1 - b1**n), (v / (1 - b2**n)).sqrt()
+        R = R - rate * (1 - (n - 1) / steps) * mean / (size + 1e-8)
+        yield R
+
+
+ways = {"gradient descent": list(plain(100)), "Adam": list(adam(100))}
+falls = {way: [objective(R).item() for R in (R0, *path)]
+         for way, path in ways.items()}
+
+# %% [markdown] tags=["lang-ko"]
+# 같은 상태를 `lib`의 `fit_output`에도 줍니다. 저쪽도 Adam이지만 상태를 ⟨lib_batch⟩개씩 나누어 네 번만 훑습니다.
+# %% [markdown] tags=["lang-en"]
+# `fit_output` of `lib` gets the same states. It is Adam too, but takes the states ⟨lib_batch⟩ at a time and goes over them only four times.
+
+# %%
+from lib.vocabulary.hidden_states import States, fit_output
+
+theirs = fit_output(States(H, a, choice - 1), R0, strength=strength)
+solved = {"constituents": R0, "fit_output": theirs,
+          **{way: path[-1] for way, path in ways.items()}}
+asked = choice > 0
+told = {}
+for name, R in solved.items():
+    p = choices(R).softmax(-1)
+    told[name] = {
+        "objective": objective(R).item(),
+        "right piece": p[asked, choice[asked]].mean().item(),
+        "taken elsewhere": p[~asked, 1:].sum(-1).mean().item(),
+        "moved": (R - R0).norm().item()}
+fits = pd.DataFrame(told).T
+fits.round(4)
+
+# %% tags=["remove-cell"]
+from inspect import signature
+
+words = text_of(remapped, [ids[row] for row in two])
+record(first_piece=words[0].strip(), second_piece=words[1].strip(),
+       n_first=seen[two[0]], n_second=seen[two[1]],
+       stretch=(stretch[0] / stretch[1]).item(),
+       lib_batch=signature(fit_output).parameters["batch"].default)
+for name, key in (("constituents", "start"), ("fit_output", "lib"),
+                  ("gradient descent", "plain"), ("Adam", "adam")):
+    record(**{f"fit_{key}": fits.loc[name, "objective"],
+              f"right_{key}": fits.loc[name, "right piece"],
+              f"else_{key}": fits.loc[name, "taken elsewhere"]})
+record(moved_share=fits.loc["Adam", "moved"] / R0.norm().item())
+
+# %% tags=["hide-input"]
+figure, axis = plt.subplots(figsize=(6.4, 3))
+for (way, fall), colour in zip(falls.items(), ("gravity", "attention"),
+                               strict=True):
+    axis.plot(fall, color=COLOURS[colour], label=way)
+axis.axhline(fits.loc["fit_output", "objective"], color=COLOURS["grey"],
+             ls="--", lw=1, label="fit_output")
+axis.set(xlabel="step", ylabel="objective")
+axis.legend()
+show(figure, table=fits.round(4))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 두 행의 목적 함수. 걸음마다 모든 상태를 봅니다. 점선은 `fit_output`이 멈춘 곳입니다.
+# <!-- alt: 선 그래프. 가로축은 스텝, 세로축은 목적 함수. 두 선이 모두 내려가고 Adam의 선이 더 빨리, 더 낮게 내려간다. 점선이 하나 가로로 놓여 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The objective of the two rows; each step looks at all states. The dashed line is where `fit_output` stopped.
+# <!-- alt: A line plot of the objective over steps. Both lines fall, that of Adam faster and lower. A dashed line lies across. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 목적 함수는 `constituents`에서 ⟨fit_start⟩, 경사를 그대로 따라간 100걸음 뒤에 ⟨fit_plain⟩, Adam 100걸음 뒤에 ⟨fit_adam⟩, `fit_output`이 ⟨fit_lib⟩입니다. 그대로 따라가면 더딘 까닭은 상태들이 한 방향으로 길게 늘어서 있기 때문입니다. $H$의 가장 큰 특잇값은 둘째의 ⟨stretch⟩배이고, 걸음의 크기는 그 한 방향이 정합니다. 조각이 정말 올 자리에서 그 조각에 준 확률의 평균은 ⟨right_start⟩에서 Adam ⟨right_adam⟩, `fit_output` ⟨right_lib⟩이 되었습니다. 그 대가로 다른 자리에서 두 조각이 가져가는 확률도 ⟨else_start⟩에서 ⟨else_adam⟩(Adam), ⟨else_lib⟩(`fit_output`)로 커졌습니다. `fit_output`은 가장 낮은 곳까지 가지 않습니다. 글을 네 번만 훑고 멈춥니다.
+# %% [markdown] tags=["lang-en"]
+# The objective is ⟨fit_start⟩ at `constituents`, ⟨fit_plain⟩ after 100 plain steps, ⟨fit_adam⟩ after 100 of Adam, and ⟨fit_lib⟩ with `fit_output`. Plain steps are slow because the states are drawn out in one direction: the largest singular value of $H$ is ⟨stretch⟩ times the second, and this one direction sets the size of the step. The mean probability of a piece where it does come went from ⟨right_start⟩ to ⟨right_adam⟩ with Adam and ⟨right_lib⟩ with `fit_output`. The price is that the two take more where something else comes: ⟨else_start⟩ became ⟨else_adam⟩ (Adam) and ⟨else_lib⟩ (`fit_output`). `fit_output` does not go all the way down; it stops after four passes over the text.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: realign-nearest -->
+# ### 새 행이 놓인 곳
+#
+# 풀린 행은 옛 행들 사이의 어디쯤일까요? 두 조각의 행마다 코사인 유사도(cosine similarity)가 가장 높은 옛 토큰 넷을 찾습니다. `<EC>`처럼 적은 것은 글자가 되지 못한 바이트입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: realign-nearest -->
+# ### Where the new rows land
+#
+# Where among the old rows is a row that was solved for? For each of the two pieces, these are the four old tokens of the highest cosine similarity. What is written like `<EC>` is a byte that makes no character.
+
+# %%
+directions = F.normalize(E, dim=-1).cpu()
+
+
+def nearest(row, most=4):
+    """The old tokens whose rows point most nearly the same way."""
+    cosine = directions @ F.normalize(row, dim=0)
+    top = cosine.masked_fill(~stays, -1).topk(most)
+    labels = [token_labels([original.id_to_token(i)])[0]
+              for i in top.indices.tolist()]
+    return [f"{label} {value:.2f}"
+            for label, value in zip(labels, top.values, strict=True)]
+
+
+pd.DataFrame({(piece, name): nearest(solved[name][n])
+              for n, piece in enumerate(text_of(remapped,
+                                                [ids[row] for row in two]))
+              for name in ("constituents", "Adam", "fit_output")},
+             index=range(1, 5)).T
+
+# %% [markdown] tags=["lang-ko"]
+# 풀기 전에 가장 가까운 것은 그 조각을 적던 바이트들입니다. 그 평균이니 당연합니다. 배운 행도 이웃은 거의 그대로입니다. Adam이 옮긴 거리는 처음 두 행 길이의 ⟨moved_share⟩배이고, 이만한 몫이 어느 상태에서 그 조각을 부를지를 정합니다.
+# %% [markdown] tags=["lang-en"]
+# Before solving, the nearest are the bytes that spelled the piece, as must be with their mean. The learned rows keep nearly the same neighbours. Adam moved them by ⟨moved_share⟩ times the length that the two rows began with, and this part decides in which states the piece is called.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: realign-all-rows -->
+# ### 모든 행
+#
+# 이제 새 행 ⟨n_new⟩개를 함께 풉니다. 상태는 그대로이고 고를 것만 늘어납니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: realign-all-rows -->
+# ### All rows
+#
+# Now for all ⟨n_new⟩ new rows together. The states stay the same; there are only more choices.
+
+# %%
+constituents = made["constituents"]
+learned = fit_output(States(H, a, y), constituents.cpu(), seed=seed)
+found += sides("hidden_states", constituents, learned.to(E))
 table = frame(found)
+
+# %% tags=["remove-cell"]
 one = table.xs("one table", level=1)
 record(**{f"{name}_ko": one.loc[name, "Korean"] for name in one.index},
        **{f"{name}_en": one.loc[name, "English"] for name in one.index})
@@ -268,9 +677,9 @@ record(parted_constituents=both.loc["constituents", "Korean"],
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True)
 marks = {"input": "<", "output": ">", "both": "o", "one table": "D"}
 colours = ("gravity", "plum", "grey", "attention")
-for axis, kind, start in zip(axes, ("Korean", "English"),
-                             (before, before_en), strict=True):
-    axis.axvline(start.per_byte, color=COLOURS["tokens"], lw=1.5,
+for axis, kind, was in zip(axes, ("Korean", "English"),
+                           (before, before_en), strict=True):
+    axis.axvline(was.per_byte, color=COLOURS["tokens"], lw=1.5,
                  label="before")
     for (side, mark), colour in zip(marks.items(), colours, strict=True):
         part = table.xs(side, level=1)[kind]
@@ -281,7 +690,9 @@ axes[0].set_yticks(range(len(one)), one.index)
 axes[0].invert_yaxis()
 figure.legend(*axes[0].get_legend_handles_labels(), ncols=5,
               loc="outside lower center")
-show(figure, table=table.round(3).unstack())
+wide = table.round(3).unstack()
+wide.columns = [f"{kind}, {side}" for kind, side in wide.columns]
+show(figure, table=wide)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 방법 다섯 가지와 바이트당 비트(왼쪽일수록 좋음). 청록색 세로줄은 어휘를 바꾸기 전의 모델입니다.
@@ -307,35 +718,36 @@ show(figure, table=table.round(3).unstack())
 # Distillation apart, the bits of English change in three ways. A given-up piece that this text uses is cut into several tokens. New pieces occur in English too: those chosen from Korean text include, say, digits with a blank before them, and in this English text new pieces come ⟨en_uses⟩ times. And the new rows stand in the denominator of the softmax, called or not. Where they take the probability $m$, every other token is left with $1-m$ times its own, which costs $-\log_2(1-m)$ bits at that place.
 
 # %%
-put_rows(model, change.ids, old_rows, old_rows)
+put(old_rows, old_rows)
 hidden = []
 with torch.no_grad():
     for encoding in original.encode_batch(prose):
-        row = torch.tensor([[0, *encoding.ids]], device=cfg.device)
+        row = torch.tensor([[start, *encoding.ids]], device=cfg.device)
         hidden.append(model.base_model(input_ids=row)[0][0, :-1])
 hidden = torch.cat(hidden)  # (places, d): before every English token
 
 
-def mass(strategy):
+def mass(rows):
     """What all new rows take together at each place of the English text."""
-    head = model.get_output_embeddings().weight.detach().clone()
-    rows = make_rows(model, original, remapped, strategy, seed=seed)
-    head[change.ids] = rows.lm_head.to(head)
-    return (hidden @ head.T).softmax(-1)[:, change.ids].sum(-1)
+    head = E.clone()
+    head[ids] = rows
+    return (hidden @ head.T).softmax(-1)[:, ids].sum(-1)
 
 # %%
-new = set(change.ids)
-uses = sum(i in new for text in prose for i in remapped.encode(text).ids)
-masses = {name: mass(name) for name in CLOSED}
-record(en_uses=uses)
+masses = {name: mass(rows) for name, rows in made.items()}
+lost = {name: torch.log2(1 / (1 - m)) for name, m in masses.items()}
+pd.DataFrame({
+    "mean probability": {name: m.mean().item() for name, m in masses.items()},
+    "bits per token": {name: bits.mean().item()
+                       for name, bits in lost.items()},
+}).map("{:.2g}".format)
+
+# %% tags=["remove-cell"]
+new = set(ids)
+record(en_uses=sum(i in new for text in prose
+                   for i in remapped.encode(text).ids))
 for name, m in masses.items():
     record(f"mass_{name}", m.mean(), text=f"{m.mean().item():.2g}")
-pd.DataFrame({
-    "확률의 평균 | mean probability": {
-        name: f"{m.mean().item():.2g}" for name, m in masses.items()},
-    "토큰당 비트 | bits per token": {
-        name: f"{torch.log2(1 / (1 - m)).mean().item():.2g}"
-        for name, m in masses.items()}})
 
 # %% [markdown] tags=["lang-ko"]
 # `random`이 ⟨mass_random⟩으로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 우연이 끼어들 틈이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
@@ -411,9 +823,6 @@ from lib.exercises.realign import check_bits
 check_bits(my_bits)
 
 # %% tags=["solution", "hide-cell"]
-import math
-
-
 def bits_solution(nats, text):
     return sum(nats) / math.log(2) / len(text.encode())
 
@@ -523,7 +932,7 @@ pd.DataFrame([
     ["한국어 | Korean", both_titles("korean")],
     ["영어 | English", both_titles("wikitext2_valid")],
     ["층 | Layers", cfg.layers],
-    ["새 조각 | New pieces", f"{len(change):,}"],
+    ["새 조각 | New pieces", f"{len(ids):,}"],
     ["장치 | Device", str(cfg.device)],
     ["torch, transformers",
      f"{torch.__version__}, {transformers.__version__}"],
