@@ -15,7 +15,7 @@
 # 어휘(vocabulary)를 바꾸고 [새 행을 만들어 주면](17_realigning.ipynb) 모델은 새 조각을 어느 정도 부를 줄 알게 됩니다. 나머지는 배워야 합니다. 이 장에서는 어휘를 바꾼 모델과 바꾸지 않은 모델을 **같은 계산량**으로 미세 조정(fine-tuning)하고, 얻은 것과 잃은 것을 바이트당 비트(bits per byte)로 견줍니다.
 #
 # - **할 수 있게 되는 것.** 임베딩(embedding) 표의 몇 행만 배우게 하고, 다른 글을 섞어 잊지 않게 하고, 두 모델을 같은 토큰(token) 예산에서 공정하게 견줍니다.
-# - **걸리는 시간.** 읽기 30분, 연습 문제 25분.
+# - **걸리는 시간.** 읽기 45분, 연습 문제 25분.
 # - **필요한 것.** [임베딩 다시 맞추기](17_realigning.ipynb), [학습](05_training.ipynb).
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-top -->
@@ -24,7 +24,7 @@
 # With [rows made for the new pieces](17_realigning.ipynb), a model can call them to some degree. The rest has to be learned. This chapter fine-tunes the swapped model and the untouched one on **equal compute** and compares what they gain and what they lose in bits per byte.
 #
 # - **You will be able to** train a few rows of an embedding table alone, mix in other text so that nothing is forgotten, and compare two models fairly on one budget of tokens.
-# - **Time.** 30 minutes to read, 25 for the exercises.
+# - **Time.** 45 minutes to read, 25 for the exercises.
 # - **You need** [realigning embeddings](17_realigning.ipynb) and [training](05_training.ipynb).
 
 # %% tags=["parameters"]
@@ -48,16 +48,22 @@ device = "auto"  # auto, cpu, cuda or mps
 
 # %% tags=["hide-input"]
 import json
+import math
 from collections import Counter
+from copy import deepcopy
+from itertools import count
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from matplotlib import pyplot as plt
+from torch.func import functional_call
 
 from lib import data
 from lib.page.figures import COLOURS, show, use_style
 from lib.page.profile import expect, settings
 from lib.page.record import record, used
+from lib.tokens.bytelevel import to_bytes
 
 use_style()
 
@@ -95,28 +101,103 @@ swap = korean_swap(
 original, remapped = swap.original, swap.remapped
 held, prose = swap.held, swap.prose
 
-# %%
-from lib.vocabulary.tune import Mixed, windows
-
-need = cfg.steps * cfg.batch
-replay = [part for part in data.text("tinyshakespeare").split("\n\n") if part]
-batches = {}
-for name, tokenizer in (("unswapped", original), ("swapped", remapped)):
-    batches[name] = Mixed(
-        windows(tokenizer, swap.domain, cfg.context, need),
-        windows(tokenizer, replay, cfg.context, need),
-        cfg.batch, replay_share, seed)
+# %% tags=["remove-cell"]
 size = {name: sum(len(e.ids) for e in tokenizer.encode_batch(held))
         for name, tokenizer in (("old", original), ("new", remapped))}
 record(n_bytes=sum(len(text.encode()) for text in held),
        tokens_old=size["old"], tokens_new=size["new"],
        more_text=size["old"] / size["new"],
-       budget=need * cfg.context, n_steps=cfg.steps)
+       budget=cfg.steps * cfg.batch * cfg.context, n_steps=cfg.steps)
 
 # %% [markdown] tags=["lang-ko"]
-# 떼어 둔 한국어 ⟨n_bytes⟩바이트는 옛 어휘로 ⟨tokens_old⟩토큰, 새 어휘로 ⟨tokens_new⟩토큰입니다. 그러니 새 어휘는 같은 토큰 수로 한국어 글을 ⟨more_text⟩배 읽습니다. 예산은 모두 ⟨budget⟩토큰입니다. 배치(batch)마다 일부는 셰익스피어의 글입니다. 이렇게 다른 글을 섞어 읽히는 것을 **되새김**(replay)이라고 합니다.
+# 떼어 둔 한국어 ⟨n_bytes⟩바이트는 옛 어휘로 ⟨tokens_old⟩토큰, 새 어휘로 ⟨tokens_new⟩토큰입니다. 그러니 새 어휘는 같은 토큰 수로 한국어 글을 ⟨more_text⟩배 읽습니다. 예산은 모두 ⟨budget⟩토큰입니다.
 # %% [markdown] tags=["lang-en"]
-# The held-out Korean text of ⟨n_bytes⟩ bytes takes ⟨tokens_old⟩ tokens of the old vocabulary and ⟨tokens_new⟩ of the new one. So with as many tokens the new vocabulary reads ⟨more_text⟩ times as much Korean. The whole budget is ⟨budget⟩ tokens. A share of each batch is Shakespeare: other text mixed in, so that it is not forgotten, is called **replay**.
+# The held-out Korean text of ⟨n_bytes⟩ bytes takes ⟨tokens_old⟩ tokens of the old vocabulary and ⟨tokens_new⟩ of the new one. So with as many tokens the new vocabulary reads ⟨more_text⟩ times as much Korean. The whole budget is ⟨budget⟩ tokens.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-mix -->
+# ### 창과 되새김
+#
+# 학습할 글은 하나로 이어 붙이고, 글마다 앞에 `<|endoftext|>`를 둡니다. 이것을 토큰 ⟨width⟩개씩 자르면 **창**(window)이 됩니다. 앞의 ⟨context⟩개가 입력이고, 한 칸 뒤의 ⟨context⟩개가 정답입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-mix -->
+# ### Windows and replay
+#
+# The text to train on is strung together, with `<|endoftext|>` before each document, and cut every ⟨width⟩ tokens into **windows**. The first ⟨context⟩ tokens of a window go in; the ⟨context⟩ from the second on are the right answers.
+
+# %%
+def windows_of(tokenizer, texts, most):
+    """Texts one after another, cut into rows of context + 1 tokens."""
+    start, width = tokenizer.token_to_id("<|endoftext|>"), cfg.context + 1
+    stream = []
+    for text in texts:
+        if tokens := tokenizer.encode(text).ids:
+            stream += [start, *tokens]
+        if len(stream) >= most * width:
+            break
+    rows = min(most, len(stream) // width)
+    return torch.tensor(stream[:rows * width]).view(rows, width)
+
+# %% [markdown] tags=["lang-ko"]
+# 배치(batch)마다 일부는 셰익스피어의 글입니다. 이렇게 다른 글을 섞어 읽히는 것을 **되새김**(replay)이라고 합니다. 두 글은 저마다 제 차례로 돕니다. 한 바퀴를 다 돌면 그쪽만 다시 섞습니다.
+# %% [markdown] tags=["lang-en"]
+# A share of each batch is Shakespeare: other text mixed in, so that it is not forgotten, is called **replay**. The two go round by themselves; one that is through is shuffled anew without the other.
+
+# %%
+def shuffled(rows, size):
+    """So many rows at a time, without end, each round in another order."""
+    for round_ in count():
+        draw = torch.Generator().manual_seed((seed << 20) + round_)
+        order = torch.randperm(len(rows), generator=draw)
+        for picked in order[:len(rows) // size * size].split(size):
+            yield rows[picked]
+
+
+def mixed(domain, replay):
+    """Batches of which `replay_share` is replay."""
+    sides = [shuffled(domain, cfg.batch - other)]
+    if other:
+        sides.append(shuffled(replay, other))
+    for parts in zip(*sides, strict=True):
+        yield torch.cat(parts)
+
+# %%
+need = cfg.steps * cfg.batch
+other = round(cfg.batch * replay_share)
+replay = [part for part in data.text("tinyshakespeare").split("\n\n") if part]
+sources, carried = {}, {}
+for name, tokenizer in (("unswapped", original), ("swapped", remapped)):
+    korean = windows_of(tokenizer, swap.domain, need)
+    sources[name] = (korean, windows_of(tokenizer, replay, need))
+    pieces = [tokenizer.id_to_token(i) for i in korean[:, 1:].flatten()]
+    read = sum(len(to_bytes(p)) for p in pieces if p != "<|endoftext|>")
+    carried[name] = {"Korean windows a batch": cfg.batch - other,
+                     "replayed windows a batch": other,
+                     "tokens a window": cfg.context,
+                     "bytes of a Korean window": read / len(korean)}
+pd.DataFrame.from_dict(carried, orient="index").round(1)
+
+# %% tags=["remove-cell"]
+from lib.vocabulary.tune import Mixed, windows
+
+batches, unlike = {}, 0
+for name, tokenizer in (("unswapped", original), ("swapped", remapped)):
+    batches[name] = Mixed(
+        windows(tokenizer, swap.domain, cfg.context, need),
+        windows(tokenizer, replay, cfg.context, need),
+        cfg.batch, replay_share, seed)
+    ours, theirs = mixed(*sources[name]), iter(batches[name])
+    unlike += sum(not torch.equal(next(ours), next(theirs))
+                  for _ in range(2 * cfg.steps))
+record(width=cfg.context + 1, context=cfg.context, unlike_batches=unlike,
+       same_batches=4 * cfg.steps, share=f"{other}/{cfg.batch}",
+       window_old=carried["unswapped"]["bytes of a Korean window"],
+       window_new=carried["swapped"]["bytes of a Korean window"])
+
+# %% [markdown] tags=["lang-ko"]
+# 한국어 창 하나가 나르는 글은 옛 어휘로 ⟨window_old⟩바이트, 새 어휘로 ⟨window_new⟩바이트입니다. 되새김의 몫은 배치마다 ⟨share⟩입니다. `lib.vocabulary.tune`의 `windows`와 `Mixed`도 같은 일을 합니다. 배치 ⟨same_batches⟩개를 나란히 뽑아 보니 다른 것은 ⟨unlike_batches⟩개입니다.
+# %% [markdown] tags=["lang-en"]
+# A Korean window carries ⟨window_old⟩ bytes with the old vocabulary and ⟨window_new⟩ with the new one. Replay is ⟨share⟩ of each batch. `windows` and `Mixed` of `lib.vocabulary.tune` do the same: of ⟨same_batches⟩ batches drawn side by side, ⟨unlike_batches⟩ differ.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-rows -->
@@ -126,7 +207,7 @@ record(n_bytes=sum(len(text.encode()) for text in held),
 #
 # $$G_r \leftarrow \begin{cases} G_r & r\text{이 새 번호} \\ 0 & \text{그 밖}\end{cases}$$
 #
-# `lib.vocabulary.light`는 새 행들을 표 밖에 따로 두고 스텝마다 표에 끼워 넣습니다. 그러면 AdamW의 두 평균도 이 행들의 것만 있으면 되고, 다른 행은 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
+# 새 행들을 표 밖에 따로 두고 스텝마다 표에 끼워 넣어도 같은 일이 됩니다. 그러면 AdamW의 두 평균도 이 행들의 것만 있으면 되고, 다른 행은 한 비트도 바뀌지 않습니다. 새 행은 몇 되지 않으니 학습률을 크게 잡아도 됩니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-rows -->
 # ## The new rows alone
@@ -135,27 +216,27 @@ record(n_bytes=sum(len(text.encode()) for text in held),
 #
 # $$G_r \leftarrow \begin{cases} G_r & r\text{ is a new id} \\ 0 & \text{otherwise}\end{cases}$$
 #
-# `lib.vocabulary.light` keeps the new rows outside of the table and puts them in at each step. AdamW then needs its two averages for these rows only, and not one bit of any other changes. The new rows are few, so their learning rate can be large.
+# Keeping the new rows outside of the table and putting them in at each step comes to the same. AdamW then needs its two averages for these rows only, and not one bit of any other changes. The new rows are few, so their learning rate can be large.
 
 # %%
-from lib.vocabulary.bits_per_byte import bits_per_byte
-from lib.vocabulary.realign import make_rows
-from lib.vocabulary.rows import load_model, put_rows, reassigned
+from lib.vocabulary.rows import reassigned
 
 ids = reassigned(original, remapped).ids
-counts = Counter(index for encoding in original.encode_batch(swap.domain[:1000])
-                 for index in encoding.ids)
+read = original.encode_batch(swap.domain[:1000])
+counts = Counter(index for encoding in read for index in encoding.ids)
 learning = {"swapped": ids,
             "unswapped": [i for i, _ in counts.most_common(len(ids))]}
 
 # %%
-points = []  # (model, step, Korean, English)
+from lib.vocabulary.bits_per_byte import bits_per_byte
+from lib.vocabulary.realign import make_rows
+from lib.vocabulary.rows import load_model, put_rows
 
 
-def prepared(name):
+def prepared(name, layers=cfg.layers):
     """The model as it was, or with rows for the new pieces."""
     model = load_model(str(data.path("smollm2"))).to(cfg.device)
-    model.model.layers = model.model.layers[:cfg.layers]
+    model.model.layers = model.model.layers[:layers]
     if name == "swapped":
         texts = [*swap.domain[:100], *swap.english[:8]]
         rows = make_rows(model, original, remapped, strategy, texts=texts)
@@ -169,6 +250,119 @@ def measure(model, name):
             for texts in (held, prose)]
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-two-layers -->
+# ### 두 층으로 먼저
+#
+# 앞의 두 층만 남긴 작은 모델에서 셀로 직접 해 보고, `lib`의 것과 견줍니다. 이 모델은 글을 잘 모르지만 셈은 똑같습니다. 먼저 기울기를 두 길로 구합니다. 하나는 표 전체의 기울기에 0과 1을 곱한 것, 다른 하나는 표 밖의 행들로 곧장 구한 것입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-two-layers -->
+# ### Two layers first
+#
+# A small model, of which only the first two layers are left, serves to do it in our own cells and to compare with `lib`. It knows little of text, but the arithmetic is the same. First the gradient, in two ways: that of the whole table times 0 and 1, and that of rows outside of the table, straight away.
+
+# %%
+TABLE = "model.embed_tokens.weight"  # input and output
+small = prepared("swapped", layers=2).requires_grad_(False)
+new = torch.tensor(ids, device=cfg.device)
+
+
+def table_of(model):
+    return model.get_input_embeddings().weight
+
+
+def loss_of(model, batch, tables=()):
+    """Cross-entropy of the next token, with other tables where given."""
+    inputs = {"input_ids": batch[:, :-1], "use_cache": False}
+    logits = functional_call(model, dict(tables), kwargs=inputs).logits
+    return F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+
+
+def with_rows(model, rows):
+    return {TABLE: table_of(model).index_copy(0, new, rows)}
+
+# %% tags=["hide-input"]
+def short(gap):
+    return f"{gap:.1e}" if gap else "0"
+
+
+def beside(name, ours, theirs):
+    """The largest difference of the two, and the largest value."""
+    gap = (ours - theirs).abs().max().item()
+    record(f"diff_{name}", gap, text=short(gap))
+    return pd.DataFrame(
+        [[short(gap), f"{theirs.abs().max().item():.3g}"]], index=[name],
+        columns=["largest difference", "largest value"])
+
+# %%
+batch = next(mixed(*sources["swapped"])).to(cfg.device)
+E = table_of(small).requires_grad_(True)
+loss_of(small, batch).backward()
+kept = torch.zeros(len(E), 1, device=cfg.device)
+kept[new] = 1
+masked = E.grad * kept  # the others stand still
+E.requires_grad_(False).grad = None
+
+rows = E[new].clone().requires_grad_(True)
+loss_of(small, batch, with_rows(small, rows)).backward()
+beside("gradient", rows.grad, masked[new])
+
+# %% [markdown] tags=["lang-ko"]
+# 두 기울기의 최대 차이는 ⟨diff_gradient⟩입니다. 첫째 길에서 AdamW가 지녀야 할 평균은 수 ⟨table_numbers⟩개마다 둘이고, 둘째 길에서는 ⟨row_numbers⟩개마다 둘입니다. 이제 학습 루프입니다. 학습률은 곧게 올렸다가 코사인을 따라 10분의 1까지 내리고, 기울기는 크기가 1을 넘지 않게 자릅니다.
+# %% [markdown] tags=["lang-en"]
+# The two gradients differ by ⟨diff_gradient⟩ at most. The first way makes AdamW keep two averages for each of ⟨table_numbers⟩ numbers, the second for each of ⟨row_numbers⟩. Now the training loop. The learning rate goes up in a line and comes down along a cosine to a tenth; gradients are cut to a norm of 1.
+
+# %%
+def rates(steps, peak, warmup):
+    """Up in a line, then half a cosine down to a tenth."""
+    for step in range(steps):
+        done = (step - warmup) / max(1, steps - warmup)
+        down = 0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2
+        yield peak * ((step + 1) / warmup if step < warmup else down)
+
+
+def learn(parts, loss, rates, batches):
+    """AdamW on these parts alone; the loss before each step."""
+    adamw = torch.optim.AdamW(parts, betas=(0.9, 0.95), weight_decay=0)
+    for rate, batch in zip(rates, batches, strict=False):
+        adamw.param_groups[0]["lr"] = rate
+        adamw.zero_grad()
+        value = loss(batch.to(cfg.device))
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(parts, 1.0)
+        adamw.step()
+        yield value.item()
+
+# %% [markdown] tags=["lang-ko"]
+# 같은 루프로 ⟨few⟩스텝을 두 번 학습시킵니다. 한 번은 우리 행을, 또 한 번은 `lib.vocabulary.light.Light`의 행을 배웁니다.
+# %% [markdown] tags=["lang-en"]
+# The same loop trains ⟨few⟩ steps twice: once it learns our rows, once those of `lib.vocabulary.light.Light`.
+
+# %%
+from lib.vocabulary.light import Light
+
+few = min(4, cfg.steps)
+warmup = min(5, few)
+rows = E[new].clone().requires_grad_(True)
+ours = [*learn([rows], lambda b: loss_of(small, b, with_rows(small, rows)),
+               rates(few, rows_learning_rate, warmup),
+               mixed(*sources["swapped"]))]
+
+light = Light(deepcopy(small), ids)  # no rank: rows alone
+theirs = [*learn(list(light.rows), lambda b: loss_of(light, b),
+                 rates(few, rows_learning_rate, warmup),
+                 mixed(*sources["swapped"]))]
+pd.concat([beside("loss", torch.tensor(ours), torch.tensor(theirs)),
+           beside("rows", rows.detach(), light.now()[0].detach())])
+
+# %% tags=["remove-cell"]
+record(few=few, table_numbers=E.numel(), row_numbers=rows.numel())
+
+# %% [markdown] tags=["lang-ko"]
+# 손실(loss)의 최대 차이는 ⟨diff_loss⟩, 배운 행의 최대 차이는 ⟨diff_rows⟩입니다. 우리는 행을 곧장 옮기고 `Light`는 처음 행에 더할 것을 따로 배우므로 반올림이 다를 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# The losses differ by ⟨diff_loss⟩ at most, the learned rows by ⟨diff_rows⟩. We move the rows themselves and `Light` learns what is added to the first ones, so the two may round differently.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-light -->
 # ## 나머지는 가볍게
 #
@@ -176,7 +370,9 @@ def measure(model, name):
 #
 # $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
 #
-# $r$이 계수이고, $s$는 더하는 크기를 정하는 상수로 여기서는 2입니다. $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 대략 학습률만큼 움직이므로, 행을 $e+fz$로 적고 $z$를 배우면 $f$배 빨리 움직입니다. 다 배우면 곱과 행을 모두 모델에 합칩니다. 바꾸지 않은 모델은 첫 단계 없이 처음부터 둘째 단계로 배웁니다. 새 행이 없으니 한국어에 가장 많이 쓰는 토큰의 행을 같은 수만큼 배웁니다.
+# $r$이 계수이고, $s$는 더하는 크기를 정하는 상수로 여기서는 2입니다. $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 대략 학습률만큼 움직이므로, 행을 $e+fz$로 적고 $z$를 배우면 $f$배 빨리 움직입니다. 다 배우면 곱과 행을 모두 모델에 합칩니다.
+#
+# 바꾸지 않은 모델은 첫 단계 없이 처음부터 둘째 단계로 배웁니다. 새 행이 없으니 한국어에 가장 많이 쓰는 토큰의 행을 같은 수만큼 배웁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-light -->
 # ## The rest, lightly
@@ -185,10 +381,180 @@ def measure(model, name):
 #
 # $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
 #
-# $r$ is the rank, and $s$ a constant that sets the size of the addition, here 2. $B$ starts at 0, so nothing is different at first. The new rows have to learn fast in this phase as well. Adam moves each number by about its rate, so a row written as $e+fz$, of which $z$ learns, moves $f$ times as fast. At the end the products and the rows become part of the model. The untouched model skips the first phase and spends all its steps on the second; having no new rows, it learns as many rows of the tokens that Korean uses most.
+# $r$ is the rank, and $s$ a constant that sets the size of the addition, here 2. $B$ starts at 0, so nothing is different at first. The new rows have to learn fast in this phase as well. Adam moves each number by about its rate, so a row written as $e+fz$, of which $z$ learns, moves $f$ times as fast. At the end the products and the rows become part of the model.
+#
+# The untouched model skips the first phase and spends all its steps on the second; having no new rows, it learns as many rows of the tokens that Korean uses most.
+
+# %%
+class Thin(torch.nn.Module):
+    """y = xW + s xAB, of which only A and B learn."""
+
+    def __init__(self, matrix, draw, s=2.0):
+        super().__init__()
+        self.matrix, self.s = matrix, s
+        d, out = matrix.in_features, matrix.out_features
+        A = torch.randn(d, rank, generator=draw) / d**0.5
+        self.A = torch.nn.Parameter(A.to(cfg.device))
+        self.B = torch.nn.Parameter(A.new_zeros(rank, out).to(cfg.device))
+
+    def forward(self, x):
+        return self.matrix(x) + self.s * (x @ self.A @ self.B)
+
+    def merged(self):
+        self.matrix.weight += self.s * (self.A @ self.B).T
+        return self.matrix
+
+# %% [markdown] tags=["lang-ko"]
+# 층 안의 행렬을 모두 이것으로 바꿉니다. 바꾼 직후의 로짓(logit)이 전과 같은지 봅니다.
+# %% [markdown] tags=["lang-en"]
+# Every matrix inside the layers is exchanged for one of these. Are the logits right after the exchange those of before?
+
+# %%
+def exchange(model, kind, change):
+    """Put something else in the place of every module of a kind."""
+    found = [name for name, module in model.model.named_modules()
+             if isinstance(module, kind)]
+    for name in found:
+        there = model.model.get_submodule(name)
+        model.model.set_submodule(name, change(there))
+
+
+def thin(model):
+    draw = torch.Generator().manual_seed(seed)
+    exchange(model, torch.nn.Linear, lambda matrix: Thin(matrix, draw))
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+mine = deepcopy(small)
+plain = mine(batch).logits
+added = thin(mine)
+beside("start", mine(batch).logits.detach(), plain)
+
+# %%
+shares = {}
+for name, module in mine.model.layers[0].named_modules():
+    if isinstance(module, Thin):
+        W, AB = module.matrix.weight, module.A.numel() + module.B.numel()
+        shares[name.split(".")[-1]] = {
+            "matrix": " × ".join(map(str, W.T.shape)),
+            "numbers": f"{W.numel():,}", "added": f"{AB:,}",
+            "share": f"{AB / W.numel():.1%}"}
+pd.DataFrame(shares).T
+
+# %% tags=["remove-cell"]
+whole = sum(p.numel() for p in small.parameters())
+layers = sum(p.numel() for p in small.model.layers.parameters())
+numbers = sum(p.numel() for p in added)
+record(added=numbers, in_layers=layers, added_share=f"{numbers / layers:.1%}",
+       learning_numbers=numbers + rows.numel(),
+       learning_share=f"{(numbers + rows.numel()) / whole:.1%}", whole=whole)
+
+# %% [markdown] tags=["lang-ko"]
+# 처음의 차이는 ⟨diff_start⟩입니다. 두 층에 있는 수 ⟨in_layers⟩개에 더한 것은 ⟨added⟩개(⟨added_share⟩)이고, 새 행까지 쳐서 배우는 수는 ⟨learning_numbers⟩개입니다. 작은 모델 전체의 ⟨learning_share⟩입니다. 행렬이 클수록 몫은 작습니다. $r(d+d')$과 $dd'$의 비이기 때문입니다.
+#
+# <!-- label: tune-phases -->
+# ## 두 단계를 손으로
+#
+# 이제 모두 모아 두 단계를 씁니다. 첫 단계에는 새 행만, 둘째 단계에는 행과 곱이 배웁니다. 단계가 끝날 때마다 배운 것을 모델에 적어 넣습니다.
+# %% [markdown] tags=["lang-en"]
+# The difference at the start is ⟨diff_start⟩. To the ⟨in_layers⟩ numbers of the two layers ⟨added⟩ were added (⟨added_share⟩); with the new rows, ⟨learning_numbers⟩ numbers learn, ⟨learning_share⟩ of the whole small model. The larger a matrix, the smaller the share, which is $r(d+d')$ against $dd'$.
+#
+# <!-- label: tune-phases -->
+# ## Two phases by hand
+#
+# Now all of it together makes the two phases. In the first the new rows learn alone, in the second rows and products. After each phase what was learned is written into the model.
+
+# %%
+def phase(model, steps, warmup, peak, batches, additions=(), faster=1.0):
+    """Rows e + fz learn, and additions; then the rows are written down."""
+    E = table_of(model)
+    e = E[new].clone()
+    z = torch.zeros_like(e, requires_grad=True)
+    yield from learn(
+        [z, *additions],
+        lambda b: loss_of(model, b, with_rows(model, e + faster * z)),
+        rates(steps, peak, warmup), batches)
+    E[new] = (e + faster * z).detach()
+
+# %%
+mine, stream = deepcopy(small), mixed(*sources["swapped"])
+by_hand = [*phase(mine, few, warmup, rows_learning_rate, stream)]
+by_hand += phase(mine, few, max(1, few // 20), learning_rate, stream,
+                 thin(mine), rows_learning_rate / learning_rate)
+with torch.no_grad():
+    apart = mine(batch).logits
+    exchange(mine, Thin, Thin.merged)
+    together = mine(batch).logits
+beside("merged", together, apart)
+
+# %% [markdown] tags=["lang-ko"]
+# 곱을 행렬에 합친 뒤의 로짓은 합치기 전과 ⟨diff_merged⟩만큼 다릅니다. $x(W+sAB)$와 $xW+sxAB$는 식으로는 같고 반올림만 다릅니다. 합치고 나면 모델의 모양은 처음과 같습니다. 같은 일을 `lib`의 `fine_tune`에 시킵니다.
+# %% [markdown] tags=["lang-en"]
+# With the products merged into the matrices, logits differ from before by ⟨diff_merged⟩: $x(W+sAB)$ and $xW+sxAB$ are the same formula, rounded differently. Once merged, the model has its old shape. `fine_tune` of `lib` is asked for the same.
 
 # %%
 from lib.vocabulary.tune import fine_tune, phases
+
+theirs, by_lib = deepcopy(small), []
+plan = phases(rows_steps=few, steps=few, batch=cfg.batch, rank=rank,
+              rate=learning_rate, rows_rate=rows_learning_rate, seed=seed)
+fine_tune(theirs, ids, batches["swapped"], plan,
+          on_step=lambda _, step: by_lib.append(step.loss.item()))
+beside("phases", torch.tensor(by_hand), torch.tensor(by_lib))
+
+# %%
+ends = pd.DataFrame({
+    "before": measure(small, "swapped"),
+    "after, by hand": measure(mine, "swapped"),
+    "after, fine_tune": measure(theirs, "swapped")},
+    index=["Korean", "English"])
+ends.round(4)
+
+# %% tags=["remove-cell"]
+record(small_before=ends.loc["Korean", "before"],
+       small_after=ends.loc["Korean", "after, by hand"],
+       hand_first=by_hand[0], uniform=math.log(len(table_of(mine))),
+       hand_last=by_hand[-1],
+       diff_ends=(ends["after, by hand"]
+                  - ends["after, fine_tune"]).abs().max())
+
+# %% tags=["hide-input"]
+figure, axis = plt.subplots(figsize=(6.4, 3))
+steps_taken = range(1, 2 * few + 1)
+axis.plot(steps_taken, by_hand, color=COLOURS["attention"], label="by hand")
+axis.plot(steps_taken, by_lib, "o", color=COLOURS["gravity"],
+          mfc="none", label="fine_tune")
+axis.axvline(few + 0.5, color=COLOURS["grey"], ls="--", lw=1)
+axis.set(xlabel="step", ylabel="loss")
+axis.legend()
+show(figure, table=pd.DataFrame(
+    {"by hand": by_hand, "fine_tune": by_lib}, index=steps_taken).round(4))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 두 층 모델의 손실. 점선 왼쪽에서는 새 행만, 오른쪽에서는 행과 곱이 배웁니다.
+# <!-- alt: 스텝마다의 손실을 이은 선과 그 위에 놓인 동그라미들. 동그라미는 모두 선 위에 있다. 가운데에 세로 점선이 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The loss of the model of two layers. Left of the dashed line only the new rows learn, right of it rows and products.
+# <!-- alt: A line of the loss at each step, with circles on it; all circles lie on the line. A dashed vertical line stands in the middle. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 두 루프의 손실이 가장 크게 벌어진 스텝에서도 차이는 ⟨diff_phases⟩입니다. 배치마다 글이 다르니 손실은 오르내릴 수 있습니다. 손실은 첫 스텝에 ⟨hand_first⟩, 마지막 스텝에 ⟨hand_last⟩였습니다. 모든 토큰을 고르게 찍을 때의 손실은 ⟨uniform⟩이니, 층을 잘라 낸 모델이 얼마나 서투른지 알 수 있습니다. 떼어 둔 한국어는 바이트당 ⟨small_before⟩비트에서 ⟨small_after⟩비트가 되었고, 두 모델의 차이는 ⟨diff_ends⟩비트입니다. 이제 온전한 모델로 갑니다.
+# %% [markdown] tags=["lang-en"]
+# Even where they are furthest apart, the losses of the two loops differ by ⟨diff_phases⟩. Each batch is other text, so a loss may go up and down. It was ⟨hand_first⟩ at the first step and ⟨hand_last⟩ at the last. Guessing every token alike costs ⟨uniform⟩, which shows how clumsy a model without its other layers is. The held-out Korean went from ⟨small_before⟩ bits per byte to ⟨small_after⟩, and the two models differ by ⟨diff_ends⟩ bits. On to the whole model.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-halfway -->
+# ## 재면서 학습하기
+#
+# 온전한 모델은 `fine_tune`으로 학습시키고, 처음과 중간과 끝에서 두 글의 바이트당 비트를 적습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-halfway -->
+# ## Measuring on the way
+#
+# The whole model is trained with `fine_tune`; the bits per byte of the two texts are noted at the start, halfway and at the end.
+
+# %%
+points = []  # (model, step, Korean, English)
 
 
 def tune(name):
@@ -208,7 +574,6 @@ def tune(name):
             points.append((name, at, *measure(model, name)))
 
     fine_tune(model, learning[name], batches[name], plan, on_step=told)
-    return model
 
 # %% [markdown] tags=["lang-ko"]
 # `fine_tune`은 `lib.training.loop.fit`을 두 번 부를 뿐입니다. 혼합 정밀도(mixed precision), 기울기 누적(gradient accumulation), 체크포인트(checkpoint), 이어서 하기는 모두 [5장](05_training.ipynb)의 것입니다. 먼저 한 스텝만 학습시켜, 새 행 말고는 정말 그대로인지 봅니다.
@@ -223,7 +588,9 @@ one_step = phases(rows_steps=1, steps=0, batch=cfg.batch, rate=0.0,
 fine_tune(model, ids, batches["swapped"], one_step)
 moved = {name: int((p != before[name]).reshape(len(p), -1).any(1).sum())
          for name, p in model.named_parameters()}
-tables = [name for name, rows in moved.items() if rows]
+
+# %% tags=["remove-cell"]
+tables = [name for name, changed in moved.items() if changed]
 record(moved_rows=sum(moved.values()), moved_tables=len(tables),
        n_new=len(ids), n_tables=len(moved))
 del model, before
@@ -245,14 +612,15 @@ del model, before
 # Now both models are trained for ⟨n_steps⟩ steps. That is as small a budget as a page can spend; the direction shows all the same.
 
 # %%
-model = tune("unswapped")
+tune("unswapped")
+tune("swapped")
 start_ko, start_en = points[0][2:]
-del model
-model = tune("swapped")
 curve = pd.DataFrame(points, columns=["model", "step", "Korean", "English"])
 curve = curve.set_index(["model", "step"])
 last = curve.xs(cfg.steps, level="step")
 aligned = curve.loc[("swapped", 0)]
+
+# %% tags=["remove-cell"]
 record(start_ko=start_ko, start_en=start_en, aligned_ko=aligned["Korean"],
        aligned_en=aligned["English"])
 record(**{f"{name}_{kind}": last.loc[name, column]
@@ -276,7 +644,9 @@ for axis, kind, start in zip(axes, ("Korean", "English"),
                   color=COLOURS[colour], marker=mark, label=name)
     axis.set(title=kind, xlabel="tokens trained on", ylabel="bits per byte")
 axes[0].legend()
-show(figure, table=curve.round(3).unstack(0))
+wide = curve.round(3).unstack(0)
+wide.columns = [f"{kind}, {name}" for kind, name in wide.columns]
+show(figure, table=wide)
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 이 페이지에서 학습한 두 모델의 바이트당 비트(낮을수록 좋음). 점선은 어휘를 바꾸기 전의 모델입니다.
@@ -339,7 +709,7 @@ record(big_unswapped=f"{untouched:.2f}", big_swapped=f"{least:.2f}",
        **{f"{kind}_gap": f"{percent:+.1f}%".replace("-", "−")
           for kind, percent in others.items()})
 ends.columns = [f"{kind}, {when}" for kind, when in ends.columns]
-ends.rename_axis("모델 | model")
+ends.rename_axis("model")
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 4, figsize=(7.6, 3.2))
@@ -391,9 +761,9 @@ record(small_budget=int(gaps.index[0]), small_gap=f"{gaps.iloc[0]:.2f}",
        large_gap=f"{gaps.iloc[-1]:+.3f}".replace("-", "−"))
 told = pd.concat(
     [every[every["step"] == 0].groupby("name")["domain"].first(), ended], axis=1)
-told.columns = ["학습 전 | before", *(f"{n:,.0f}" for n in ended)]
+told.columns = ["before training", *(f"{n:,.0f}" for n in ended)]
 told.sort_values(told.columns[1]).map(
-    lambda bits: "" if pd.isna(bits) else f"{bits:.3f}").rename_axis("모델 | model")
+    lambda bits: "" if pd.isna(bits) else f"{bits:.3f}").rename_axis("model")
 
 # %% [markdown] tags=["lang-ko"]
 # 예산이 ⟨small_budget⟩토큰이면 바꾼 쪽의 가장 나은 방법도 ⟨small_gap⟩비트 뒤집니다. 예산이 커질수록 차이는 줄어, 가장 큰 예산에서 ⟨large_gap⟩비트입니다(음수이면 바꾼 쪽이 낫습니다). 첫 행을 잘 만든 방법은 대체로 학습한 뒤에도 앞서 있습니다. 시드(seed)는 하나입니다.
