@@ -214,10 +214,10 @@ show(figure, table=one_text.round(3))
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 글 하나를 두 어휘로 읽으며 쓴 비트. 점 하나가 토큰 하나입니다. 새 어휘는 점이 적은 대신 한 걸음에 높이 오릅니다.
-# <!-- alt: 선 그래프. 가로축은 읽은 바이트, 세로축은 쓴 비트. 새 어휘의 선은 점이 드문드문하고 옛 어휘의 선보다 가파르게 오른다. -->
+# <!-- alt: 선 그래프. 가로축은 읽은 바이트, 세로축은 쓴 비트. 옛 어휘의 선은 점이 촘촘하고 새 어휘의 선은 점이 드문드문하다. 두 선은 한동안 나란히 오르다가 끝에서는 새 어휘의 선이 더 높다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Bits spent on one text with the two vocabularies; each dot is a token. The new one has fewer dots and climbs higher at each.
-# <!-- alt: A line plot, bytes read across and bits spent up. The line of the new vocabulary has fewer dots and rises more steeply than that of the old. -->
+# <!-- alt: A line plot, bytes read across and bits spent up. The dots of the old vocabulary lie close, those of the new one far apart. The two lines rise side by side for a while; at the end that of the new vocabulary is higher. -->
 
 # %%
 def measure(model, tokenizer):
