@@ -504,14 +504,14 @@ beside("phases", torch.tensor(by_hand), torch.tensor(by_lib))
 
 # %%
 ends = pd.DataFrame({
-    "before": measure(small, "swapped"),
+    "before training": measure(small, "swapped"),
     "after, by hand": measure(mine, "swapped"),
     "after, fine_tune": measure(theirs, "swapped")},
     index=["Korean", "English"])
 ends.round(4)
 
 # %% tags=["remove-cell"]
-record(small_before=ends.loc["Korean", "before"],
+record(small_before=ends.loc["Korean", "before training"],
        small_after=ends.loc["Korean", "after, by hand"],
        hand_first=by_hand[0], uniform=math.log(len(table_of(mine))),
        hand_last=by_hand[-1],
