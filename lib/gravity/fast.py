@@ -163,6 +163,7 @@ class _Lifted(torch.autograd.Function):
         ctx.save_for_backward(key, y, half, g)
         return query, key
 
+    # the backward of torch takes any number of gradients
     @staticmethod
     @once_differentiable
     def backward(ctx, dq, dk):  # pyright: ignore[reportIncompatibleMethodOverride]

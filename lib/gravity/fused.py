@@ -154,6 +154,7 @@ class _Powers(torch.autograd.Function):
         ctx.eps, ctx.same = eps, y is None
         return out
 
+    # the backward of torch takes any number of gradients
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
