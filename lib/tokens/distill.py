@@ -25,6 +25,7 @@ from lib.tokens.augmentation import LONGEST_PART, recombined, runs
 from lib.tokens.bytelevel import (
     count_words,
     dropped_bytes,
+    keeps_whole,
     merge_ranks,
     merge_table,
     normalizer_of,
@@ -243,16 +244,21 @@ def distill(
         "wrong_occurrences": sum(counts[word] for word in ours),
     }
     if layer:
-        rules, left = mend(teacher, student, [w.decode() for w in wrong if w in asked])
+        kept = {*pieces} if keeps_whole(teacher) else set()  # no rule may break these
+        rules, left = mend(teacher, student, [w.decode() for w in wrong if w in asked
+                                              and w not in kept])
         room = _size(teacher) - _size(with_rules(student, rules))
-        others = (_text(word) for word in wrong if word not in asked)
+        others = (_text(word) for word in wrong if word not in asked
+                  and word not in kept)
         others = filter(None, islice(others, _FORESEEN))
         more = foreseen(teacher, student, others, rules, room)
         both = list(dict.fromkeys([*rules, *more]))
         student = with_rules(student, both)
         split = _split_by_dropped(teacher, student, asked, never)
+        if kept:  # a part that a rule leaves may be a piece no merges make
+            split |= differing(teacher, student, filter(_text, asked))
         report |= {"rules": len(both), "foreseen": len(both) - len(rules),
-                   "unmended": len(left) + len(split)}
+                   "unmended": len(split.union(word.encode() for word in left))}
     return Distillation(student, scores, report)
 
 

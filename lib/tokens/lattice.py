@@ -79,7 +79,7 @@ def _flat(items: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled
-def _slot(slots, key):
+def slot_of(slots, key):
     """Where ``key`` is, or the free place where it would go."""
     mask = len(slots) - 1
     place = (key * 11400714819323198485 >> 20) & mask
@@ -97,7 +97,7 @@ def _fill_trie(data, offsets, slots, children, piece):
         node = 0
         for k in range(offsets[i], offsets[i + 1]):
             key = np.int64(node * 256 + data[k])
-            place = _slot(slots, key)
+            place = slot_of(slots, key)
             if slots[place] == -1:
                 slots[place] = key
                 children[place] = nodes
@@ -132,7 +132,7 @@ def _walk(data, offsets, slots, children, piece, first, start, end, ids):
         for i in range(lo, hi):
             node = 0
             for k in range(i, hi):
-                place = _slot(slots, np.int64(node * 256 + data[k]))
+                place = slot_of(slots, np.int64(node * 256 + data[k]))
                 if slots[place] == -1:
                     break
                 node = children[place]
@@ -255,7 +255,7 @@ def wrong_words(words: Lattices, scores: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _rival(lo, hi, length, start, end, piece, gold, scores, best, back, on):
+def rival(lo, hi, length, start, end, piece, gold, scores, best, back, on):
     """Gold score minus the score of the best path that is not gold.
 
     ``on[j]`` is the score of the gold path up to ``j`` (NaN off the path);
@@ -286,7 +286,7 @@ def _margins(length, first, start, end, piece, gold, scores, out):
     best, on = np.zeros(room), np.zeros(room)
     back = np.zeros(room, np.int64)
     for w in range(len(length)):
-        out[w] = _rival(first[w], first[w + 1], length[w], start, end, piece, gold,
+        out[w] = rival(first[w], first[w + 1], length[w], start, end, piece, gold,
                         scores, best, back, on)
 
 
@@ -311,7 +311,7 @@ def _sweep(order, length, first, start, end, piece, gold, scores, margin, rate,
     moved = 0
     for w in order:
         lo, hi, j = first[w], first[w + 1], length[w]
-        m = _rival(lo, hi, j, start, end, piece, gold, scores, best, back, on)
+        m = rival(lo, hi, j, start, end, piece, gold, scores, best, back, on)
         seen[w] = m
         if not (-give_up < m < margin):
             continue
@@ -375,7 +375,7 @@ def _rival_paths(length, first, start, end, piece, gold, scores, out, bounds):
     n = 0
     for w in range(len(length)):
         j, top = length[w], n
-        _rival(first[w], first[w + 1], j, start, end, piece, gold, scores, best, back,
+        rival(first[w], first[w + 1], j, start, end, piece, gold, scores, best, back,
                on)
         left = back[j] == -1
         while not left:

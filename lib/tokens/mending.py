@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-from lib.tokens.bytelevel import merge_table, piece_bytes, to_chars
+from lib.tokens.bytelevel import (
+    keeps_whole,
+    merge_table,
+    merging,
+    piece_bytes,
+    to_chars,
+)
 from lib.tokens.neighbours import Neighbours
 from lib.tokens.sound_cuts import (
     CONTEXT,
@@ -17,6 +23,7 @@ from lib.tokens.sound_cuts import (
     breaks,
     rule_for,
     rules_pattern,
+    stages_of,
     with_rules,
 )
 
@@ -37,8 +44,9 @@ class _Mender:
 
     def __init__(self, teacher: Tokenizer, student: Tokenizer):
         self.pieces = piece_bytes(teacher)
-        self.known = Neighbours(self.pieces, merge_table(teacher))
-        self.models = Tokenizer(teacher.model), Tokenizer(student.model)
+        self.whole = keeps_whole(teacher)
+        self.known = Neighbours(self.pieces, merge_table(teacher), self.whole)
+        self.models = merging(teacher), Tokenizer(student.model)
         self.room = _ROOM
 
     def cuts(self, texts: list[str]) -> tuple[list[list[int]], list[bool]]:
@@ -146,14 +154,14 @@ def mend(
         Words that stay wrong: BPE breaks them inside characters only, where no rule
         reaches, or they are very long and would take more rules than there is room for.
     """
-    mender = _Mender(teacher, student)
+    mender, within = _Mender(teacher, student), not stages_of(student)[2]
     rules: dict[Rule, None] = {}
     lost: dict[str, None] = {}
     every = words = list(dict.fromkeys(words))
     tails: dict[str, str] = {}
     looked = -1  # how many rules there were when all words were looked at
     while words:
-        split = pre_tokenizers.Split(Regex(rules_pattern(rules)), "isolated")
+        split = pre_tokenizers.Split(Regex(rules_pattern(rules, within)), "isolated")
         tails |= {word: split.pre_tokenize_str(word)[-1][0] for word in words}
         found = mender.best({tails[word]: None for word in words
                              if tails[word] not in lost})
@@ -201,8 +209,10 @@ def foreseen(
     order = sorted(found, key=lambda r: (-found[r], len(r.prefix + r.context), r.prefix,
                                          r.context))
 
+    within = not stages_of(student)[2]
+
     def size(count: int) -> int:
-        pattern = rules_pattern([*rules, *order[:count]])
+        pattern = rules_pattern([*rules, *order[:count]], within)
         return len(json.dumps(pattern, ensure_ascii=False).encode())
 
     count = bisect_right(range(1, len(order) + 1), room + size(0), key=size)

@@ -4,15 +4,20 @@ A sequence of tokens is what a BPE makes of the bytes it spells if and only if e
 two neighbours are what the BPE makes of theirs. `Neighbours.valid` decides that for
 two tokens by taking their merges back, the last one first; `Neighbours.sound` follows
 the chains of neighbours that may begin a word.
+
+Several merges of one token are no matter: wherever the token stands in what a BPE
+makes, nothing was merged across its ends, so what was merged inside is what the BPE
+merges in its bytes alone, and of that there is one.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lib.tokens.lattice import _slot, build_trie, compiled
+from lib.tokens.lattice import build_trie, compiled, slot_of
 
 __all__ = ["Neighbours"]
 
@@ -22,7 +27,7 @@ _MANY = 3000  # tokens that may outlast a context; a shorter context counts as u
 
 @compiled
 def _rank(slots, ranks, left, right):
-    place = _slot(slots, np.int64(left) << 32 | np.int64(right))
+    place = slot_of(slots, np.int64(left) << 32 | np.int64(right))
     return ranks[place] if slots[place] != -1 else np.int64(2**61)
 
 
@@ -44,13 +49,22 @@ def _valid(slots, ranks, made, lefts, rights, x, y, limit=_NEVER):
 
 
 @compiled
-def _reachable(table, order, out):
-    """Which tokens BPE makes of their own bytes; the others stand in no result."""
+def _reachable(table, merges, out):
+    """Which tokens BPE makes of their own bytes; the others stand in no result.
+
+    ``merges``: tokens with the ranks and the two parts of their merges, shorter tokens
+    first. Of several merges of one token the BPE of its bytes ends in one at most: the
+    one whose parts are the BPE of theirs with nothing merged across them before. That
+    one is written into the table.
+    """
     slots, ranks, made, lefts, rights = table
-    for token in order:
-        left, right = lefts[token], rights[token]
-        out[token] = made[token] < 0 or (out[left] and out[right] and _valid(
-            slots, ranks, made, lefts, rights, left, right, made[token]))
+    tokens, at, first, second = merges
+    for k in range(len(tokens)):
+        token, rank, left, right = tokens[k], at[k], first[k], second[k]
+        if not out[token] and out[left] and out[right] and _valid(
+                slots, ranks, made, lefts, rights, left, right, rank):
+            made[token], lefts[token], rights[token] = rank, left, right
+            out[token] = True
 
 
 @compiled
@@ -97,7 +111,7 @@ def _sound(table, trie, pieces, text, place, most, longest):
             continue
         node, complete = 0, True
         for k in range(i, size):
-            slot = _slot(tslots, np.int64(node * 256 + text[k]))
+            slot = slot_of(tslots, np.int64(node * 256 + text[k]))
             if tslots[slot] == -1:
                 complete = False
                 break
@@ -129,12 +143,17 @@ class Neighbours:
     pieces
         The bytes of each token by id; empty for special tokens.
     merges
-        Pairs of bytes and the ranks at which they are merged, from 1. A token that
-        BPE never makes of its own bytes has no neighbours.
+        Pairs of bytes and the ranks at which they are merged, from 1; several of them
+        may make one token. A token that BPE never makes of its own bytes has no
+        neighbours.
+    whole
+        Whether a word that is a piece stays whole, whatever the merges make of it
+        (``ignore_merges``).
     """
 
     def __init__(
-        self, pieces: Sequence[bytes], merges: Mapping[tuple[bytes, bytes], int]
+        self, pieces: Sequence[bytes], merges: Mapping[tuple[bytes, bytes], int],
+        whole: bool = False,
     ):
         ids = {piece: n for n, piece in enumerate(pieces) if piece}
         size = 1 << int(2 * len(merges) + 2).bit_length()
@@ -144,12 +163,14 @@ class Neighbours:
         keys = [ids[a] << 32 | ids[b] for a, b in merges]
         _fill(slots, ranks, np.array(keys or [0], np.int64)[:len(keys)],
               np.array([*merges.values()] or [0], np.int64)[:len(keys)])
-        for (a, b), rank in merges.items():
-            token = ids[a + b]
-            made[token], lefts[token], rights[token] = rank, ids[a], ids[b]
         self._table = slots, ranks, made, lefts, rights
-        self._made = np.zeros(len(pieces), np.bool_)
-        _reachable(self._table, np.argsort(made, kind="stable"), self._made)
+        self._made = np.array([len(piece) == 1 for piece in pieces], np.bool_)
+        steps = sorted(((len(a + b), rank, ids[a + b], ids[a], ids[b])
+                        for (a, b), rank in merges.items()))
+        columns = np.array(steps or [[0] * 5], np.int64)[:len(steps)].T
+        _reachable(self._table, (columns[2], columns[1], columns[3], columns[4]),
+                   self._made)
+        self._kept = sorted(ids) if whole else []
         pieces = [piece if self._made[n] else b"" for n, piece in enumerate(pieces)]
         ids = {piece: n for n, piece in enumerate(pieces) if piece}
         trie = build_trie(pieces)
@@ -171,8 +192,14 @@ class Neighbours:
         Follows all chains of possible neighbours over prefix + context from the left,
         with tokens that may go on past the end. Sound if no chain with a token across
         the place gets there. Says no, to be quick, where very many tokens might.
+        Where pieces stay whole, none may begin with both.
         """
-        text = np.frombuffer(prefix + context, np.uint8)
+        both = prefix + context
+        if self._kept:
+            at = bisect_left(self._kept, both)
+            if at < len(self._kept) and self._kept[at].startswith(both):
+                return False
+        text = np.frombuffer(both, np.uint8)
         return bool(_sound(self._table, self._trie, self._pieces, text, len(prefix),
                            _MANY, self._longest))
 
@@ -180,5 +207,5 @@ class Neighbours:
 @compiled
 def _fill(slots, ranks, keys, values):
     for k in range(len(keys)):
-        place = _slot(slots, keys[k])
+        place = slot_of(slots, keys[k])
         slots[place], ranks[place] = keys[k], values[k]

@@ -18,11 +18,11 @@ from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
 from lib.tokens.lattice import (
     Lattices,
-    _rival,
     build_lattices,
     build_trie,
     compiled,
     margins,
+    rival,
     sweep,
 )
 
@@ -64,7 +64,7 @@ def _meet(order, length, first, start, end, piece, gold, scores, seen):
     best, on = np.zeros(room), np.zeros(room)
     back = np.zeros(room, np.int64)
     for w in order:
-        seen[w] = _rival(first[w], first[w + 1], length[w], start, end, piece, gold,
+        seen[w] = rival(first[w], first[w + 1], length[w], start, end, piece, gold,
                          scores, best, back, on)
 
 

@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 from lib.tokens.neighbours import Neighbours
 
 __all__ = ["CONTEXT", "Rule", "breaks", "kind_of", "rule_for", "rules_pattern",
-           "with_rules"]
+           "stages_of", "with_rules"]
 
 #: Where a word of each kind ends.
 _END = {"letters": r"(?!\p{L})", "digits": r"(?!\p{N})",
@@ -104,11 +104,15 @@ def rule_for(word: str, place: int, known: Neighbours) -> Rule | None:
 _CUT = "cut"
 
 
-def _trie(rules: Iterable[Rule]) -> dict:
+def _trie(rules: Iterable[Rule], within: bool = False) -> dict:
     root: dict = {}
     for rule in rules:
         kind = kind_of(rule.prefix + rule.context)
-        end = _END[kind] if rule.whole else r"(?=\s|\z)" if kind == "blanks" else ""
+        if within:  # the word is known: its end is the end
+            end = r"\z" if rule.whole else ""
+        else:
+            end = (_END[kind] if rule.whole else
+                   r"(?=\s|\z)" if kind == "blanks" else "")
         node = root
         for step in (*rule.prefix, _CUT, *rule.context):
             node = node.setdefault(step, {})
@@ -183,39 +187,60 @@ def _alternatives(node: dict) -> tuple[str, int]:
     return chain + text, count
 
 
-def rules_pattern(rules: Iterable[Rule]) -> str:
-    """The pattern of `pre_tokenizers.ByteLevel` with the rules built in."""
-    trie = _trie(rules)
+def rules_pattern(rules: Iterable[Rule], within: bool = False) -> str:
+    """The pattern of `pre_tokenizers.ByteLevel` with the rules built in.
+
+    within: a pattern for words that another stage has cut out already. Each is matched
+    from its beginning to its end, so a rule meets what the rules before have left.
+    """
+    trie = _trie(rules, within)
     middle = [_alternatives(trie)[0]] if trie else []
-    return "|".join([_CONTRACTED, *middle, _WORDS])
+    return "|".join([*middle, r"[\s\S]+"] if within
+                    else [_CONTRACTED, *middle, _WORDS])
+
+
+def stages_of(tokenizer: Tokenizer) -> tuple[list[dict[str, Any]], int, bool]:
+    """The pre-tokenizer's stages, where ByteLevel stands, and whether it cuts words.
+
+    Raises
+    ------
+    ValueError
+        If there is not one ByteLevel, or it puts a blank in front, or nothing cuts
+        words out before it.
+    """
+    given = json.loads(tokenizer.to_str())["pre_tokenizer"] or {"type": "none"}
+    stages = given["pretokenizers"] if given["type"] == "Sequence" else [given]
+    kinds = [stage["type"] for stage in stages]
+    which = [n for n, kind in enumerate(kinds) if kind == "ByteLevel"]
+    fits = len(which) == 1 and not stages[which[0]]["add_prefix_space"]
+    if not fits or not (stages[which[0]]["use_regex"] or "Split" in kinds[:which[0]]):
+        raise ValueError(
+            "rules need a ByteLevel pre-tokenizer that cuts by its own pattern or "
+            "stands behind a Split, and puts no blank in front; this one has "
+            f"{kinds}. Use layer=False."
+        )
+    return stages, which[0], stages[which[0]]["use_regex"]
 
 
 def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
     """The tokenizer with the rules in its pre-tokenizer.
 
-    `ByteLevel` gives its pattern up to a `Split` before it, with the rules in it: no
-    stage more that would walk over the text.
+    A `ByteLevel` that cuts words gives its pattern up to a `Split` before it, with the
+    rules in it: no stage more that would walk over the text. Where another `Split`
+    cuts the words, the rules are a stage of their own between the two.
 
     Raises
     ------
     ValueError
-        If the pre-tokenizer is not GPT-2's, alone or behind others.
+        See `stages_of`.
     """
-    spec = json.loads(tokenizer.to_str())
-    given: dict[str, Any] = spec["pre_tokenizer"] or {"type": "none"}
-    stages = given["pretokenizers"] if given["type"] == "Sequence" else [given]
-    which = [n for n, stage in enumerate(stages)
-             if stage["type"] == "ByteLevel" and stage["use_regex"]]
-    if len(which) != 1 or stages[which[0]]["add_prefix_space"]:
-        raise ValueError(
-            "rules need a ByteLevel pre-tokenizer that cuts by its own pattern and "
-            "puts no blank in front; this one has "
-            f"{[stage['type'] for stage in stages]}. "
-            "Use layer=False."
-        )
-    n = which[0]
-    split = {"type": "Split", "pattern": {"Regex": rules_pattern(rules)},
+    stages, n, cuts = stages_of(tokenizer)
+    rules = list(rules)
+    if not rules and not cuts:
+        return tokenizer
+    split = {"type": "Split", "pattern": {"Regex": rules_pattern(rules, not cuts)},
              "behavior": "Isolated", "invert": False}
     stages[n:n + 1] = [split, stages[n] | {"use_regex": False}]
+    spec = json.loads(tokenizer.to_str())
     spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": stages}
     return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))

