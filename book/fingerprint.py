@@ -85,7 +85,7 @@ def imported(code: str, package: str = "") -> frozenset[str]:
     reads like a module name counts too (`importlib.import_module("lib.data")`).
 
     >>> sorted(imported("from lib.page.figures import show; import os"))
-    ['lib', 'lib.page.figures', 'lib.page.figures.show']
+    ['lib', 'lib.page', 'lib.page.figures', 'lib.page.figures.show']
     >>> sorted(imported("from . import qkv", package="lib.exercises"))
     ['lib', 'lib.exercises', 'lib.exercises.qkv']
     """

@@ -159,8 +159,7 @@ def fitting(name: str, value: Any, wanted: Kind) -> Any:
     if wanted.type is float and not math.isfinite(value):
         raise ValueError(f"{name} is {value}; give a finite number")
     if wanted.type in (int, float) and value not in wanted.range:
-        shown = f"{value:g}" if wanted.type is float else value
-        raise ValueError(f"{name} is {shown}; use {wanted.range}")
+        raise ValueError(f"{name} is {value}; use {wanted.range}")
     if wanted.type is int and abs(value) >= 2**63:
         raise ValueError(f"{name} is {value}; give a number of less than 64 bits")
     return value

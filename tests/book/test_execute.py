@@ -263,7 +263,7 @@ def test_the_check_of_the_notebooks_is_one_that_keeps(request):
                if getattr(plugin, "__file__", None) == str(ROOT / "conftest.py"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pytest_items, "NotebookRun", None)
-        ours.pytest_collection_modifyitems([Notebook()])
+        ours.pytest_collection_modifyitems(request.config, [Notebook()])
         assert pytest_items.NotebookRun is checking.KeptRun
 
 
