@@ -23,6 +23,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,22 +33,27 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tqdm.auto import tqdm
 
 from lib import data
-from lib.data.mixture import FOUND, MADE, Document, gather, made
+from lib.data.mixture import FOUND, MADE, Document, gather, lexicon, made
 from lib.data.tokenizer_files import load_tokenizer
 from lib.tokens.bytelevel import count_words, piece_bytes
 from lib.tokens.distill import Distillation, distill, unigram_tokenizer
 from lib.tokens.fidelity import Compared, compare, differing, share_wrong
 
-TEACHERS = ("gpt2", "smollm2")
+TEACHERS = ("gpt2", "smollm2", "qwen3", "llama3_1", "claude", "cl100k", "o200k")
+DEFAULT = TEACHERS[:2]
+#: Texts that neither a training nor a choice of this repository has seen.
+APART = ("wikipedia_en", "wikipedia_es", "wikipedia_fr")
 FORMS = ("bpe", "scores", "rules")
 #: What a distillation depends on, and stands in its rows.
-SETTINGS = ("size", "passes", "made", "new", "seed", "threads")
+SETTINGS = ("size", "passes", "made", "new", "lexicon", "seed", "threads")
 
 
 def teacher(name: str) -> Tokenizer:
-    """GPT-2's tokenizer, or SmolLM2's with digits split first, as it was trained."""
+    """A tokenizer by name; SmolLM2's with digits split first, as it was trained."""
     if name == "gpt2":
         return data.gpt2_tokenizer()
+    if name != "smollm2":
+        return load_tokenizer(data.path(f"tokenizer_{name}"))
     file = Path(data.path("smollm2")) / "tokenizer.json"
     tokenizer = load_tokenizer(file)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
@@ -73,8 +80,9 @@ def learn(name: str, given: argparse.Namespace, folder: str
     train, _ = gather(int(given.size * 1e6))
     gathered = time.process_time() - work
     bpe = teacher(name)
+    texts = chain(train, lexicon(given.lexicon) if given.lexicon else ())
     done: Distillation = distill(
-        bpe, (d.text for d in train), passes=given.passes, made_items=given.made,
+        bpe, (d.text for d in texts), passes=given.passes, made_items=given.made,
         seed=given.seed, bar=False, new_words=given.new, threads=given.threads)
     report = done.report | {
         "gather_cpu_seconds": gathered,
@@ -109,6 +117,7 @@ def held_words(name: str, train: list[Document], held: list[Document], items: in
     """The words of the held-out files by kind, and of text made from another seed."""
     bpe = teacher(name)
     words: dict[str, Counter[bytes]] = {kind: Counter() for kind in FOUND}
+    words |= {name: count_words(bpe, texts) for name, texts in apart().items()}
     for document in held:
         words[document.kind].update(count_words(bpe, [document.text]))
     plain = sorted({word for d in train[::20] for word in d.text.split()
@@ -116,6 +125,13 @@ def held_words(name: str, train: list[Document], held: list[Document], items: in
     for kind in MADE:
         words[kind] = count_words(bpe, [made(kind, items, 2, plain).text])
     return words
+
+
+@cache
+def apart() -> dict[str, list[str]]:
+    """The texts of `APART`, a list of documents each."""
+    return {name: [json.loads(line)["text"] for line in
+                   data.path(name).read_text("utf-8").splitlines()] for name in APART}
 
 
 def speed(chunks: list[Compared]) -> dict[str, float]:
@@ -178,6 +194,11 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                         if d.kind == "code"]
                 row["held_code_same_percent"] = 100 * sum(code) / max(len(code), 1)
             row |= speed(chunks)
+        for place, texts in apart().items():
+            same = [same for chunk in compare(bpe, student, texts)
+                    for same in chunk.same]
+            row |= {f"{place}_documents": len(same),
+                    f"{place}_documents_same": sum(same)}
         wrong = {kind: differing(bpe, student, counts)
                  for kind, counts in words.items()}
         for kind, counts in words.items():
@@ -203,9 +224,11 @@ def main(arguments: list[str] | None = None) -> int:
                         "read if they are there with these settings")
     parser.add_argument("--only", action="store_true",
                         help="distill and keep, measure later")
+    parser.add_argument("--lexicon", type=int, default=0,
+                        help="most frequent words of each of ten languages to learn")
     parser.add_argument("--made", type=int, default=60_000, help="made items a kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=TEACHERS)
+    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=DEFAULT)
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     given = parser.parse_args(arguments)
     if given.size <= 0 or min(given.passes, given.made, given.new, given.threads) < 1:
@@ -224,6 +247,10 @@ def main(arguments: list[str] | None = None) -> int:
                           f"{row['ratio_to_bpe']:6.2f} of BPE"
                           f"{row['wrong_found']:9.4f} % wrong in held-out files"
                           f"{row['file_bytes'] / 1e6:6.2f} MB", flush=True)
+                    for name in APART:
+                        kept = row[f"{name}_documents_same"] / row[f"{name}_documents"]
+                        print(f"  {name}: {row[f'wrong_{name}']:.4f} % wrong, "
+                              f"{kept:.1%} of documents the same", flush=True)
     except data.DataError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,11 +4,13 @@ Every function here takes the folder that holds the origin's files, writes the r
 into it under the name it is told and removes the rest. `data/sources.toml` names them.
 """
 
+import gzip
 import hashlib
 import json
 import re
 import shutil
 import unicodedata
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -111,6 +113,56 @@ def articles_to_judge(folder: Path, result: str) -> None:
     _articles(folder, result, validation=True)
 
 
+def articles_apart(folder: Path, result: str) -> None:
+    """Write the Wikipedia articles on which a claim is published, each a `{"text"}`.
+
+    Half of the titles, by the second byte of their SHA-256; the other half is for
+    choosing, and nothing learns from either.
+    """
+    (file,) = folder.glob("*.json")
+    extracts = _extracts(file)
+    chosen = sorted((title for title in extracts if _mixed(title)[1] % 2), key=_mixed)
+    rows = (json.dumps({"text": _line(extracts[title])}, ensure_ascii=False)
+            for title in chosen)
+    _write(folder, result, "".join(f"{row}\n" for row in rows), at_least=500_000)
+
+
+#: Words a language that `lexicon` keeps, the most frequent first.
+LEXICON = 120_000
+
+
+def lexicon(folder: Path, result: str) -> None:
+    """Write the words of wordfreq's lists, a line each: language, tab, word.
+
+    `large_xx.msgpack.gz` holds the words of `xx` by frequency, in steps of a centibel
+    ("cB"); its head says so and is checked.
+    """
+    import msgpack
+
+    lines = []
+    for file in sorted(folder.glob("large_*.msgpack.gz")):
+        language = file.name.removeprefix("large_").partition(".")[0]
+        try:
+            head, *steps = msgpack.unpackb(gzip.decompress(file.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise Refused(f"{file.name} is no list of words ({error})") from None
+        if head != {"format": "cB", "version": 1}:
+            raise Refused(f"{file.name} has the head {head}, not that of wordfreq 3")
+        words = (word for step in steps for word in step)
+        lines += [f"{language}\t{word}" for word in islice(words, LEXICON)]
+    text = "".join(f"{unicodedata.normalize('NFC', line)}\n" for line in lines)
+    _write(folder, result, text, at_least=1_000_000)
+
+
+def _extracts(file: Path) -> dict[str, str]:
+    """The texts of a JSON object, title -> {"extract": …}."""
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        return {title: row["extract"] for title, row in rows.items()}
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise Refused(f"{file.name} is not a table of articles") from None
+
+
 def _articles(folder: Path, result: str, validation: bool) -> None:
     """Write articles in the shape of WikiText: ` = Title = `, its text on one line.
 
@@ -118,11 +170,7 @@ def _articles(folder: Path, result: str, validation: bool) -> None:
     their titles' hashes, so that the beginning of the text has all subjects in it.
     """
     (file,) = folder.glob("*.json")
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        extracts = {title: row["extract"] for title, row in rows.items()}
-    except (ValueError, AttributeError, KeyError, TypeError):
-        raise Refused(f"{file.name} is not a table of articles") from None
+    extracts = _extracts(file)
     chosen = [title for title in extracts if is_validation(title) is validation]
     chosen.sort(key=_mixed)
     parts = (f" \n = {title} = \n \n {_line(extracts[title])} \n" for title in chosen)

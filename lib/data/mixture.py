@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FOUND", "KINDS", "MADE", "Document", "documents", "gather", "made"]
+__all__ = ["FOUND", "KINDS", "MADE", "Document", "documents", "gather", "lexicon",
+           "made"]
 
 #: Kinds of text that are found, with their share of the bytes asked for.
 FOUND = {"code": 0.74, "technical": 0.06, "prose": 0.05, "korean": 0.10,
@@ -29,6 +30,7 @@ KINDS = (*FOUND, *MADE)
 
 _SITE = Path(sysconfig.get_paths()["purelib"])
 _MOST = 400_000  # bytes of one file, and a quarter of its kind's share at most
+_WORDS = 500  # of a lexicon, in one document
 _BLOCK = 4_000  # characters: one long text is cut into documents of this size
 
 
@@ -167,6 +169,31 @@ def gather(size: int, held_out: float = 0.15) -> tuple[list[Document], list[Docu
         train += sides[0]
         other += sides[1]
     return train, other
+
+
+def lexicon(words: int) -> Iterator[Document]:
+    """The most frequent words of ten languages, as documents to learn from.
+
+    A word stands after a blank as it is and capitalised, as in running text. A text
+    that its makers chose has few of the words of a language; a list has most of them.
+
+    Parameters
+    ----------
+    words
+        How many of each language.
+    """
+    from lib import data
+
+    lists: dict[str, list[str]] = {}
+    for line in data.path("lexicon").read_text("utf-8").splitlines():
+        language, _, word = line.partition("\t")
+        lists.setdefault(language, []).append(word)
+    for language, every in lists.items():
+        for low in range(0, min(words, len(every)), _WORDS):
+            part = every[low:min(low + _WORDS, words)]
+            forms = [*part, *map(str.capitalize, part)]
+            name = f"{language} words from {low}"
+            yield Document(name, "lexicon", " " + " ".join(forms))
 
 
 def made(kind: str, count: int, seed: int, words: list[str] | None = None) -> Document:

@@ -1,8 +1,10 @@
 """The data layer: broken origins, damaged caches, two processes, the real wheels."""
 
 import ast
+import gzip
 import hashlib
 import http.server
+import io
 import json
 import os
 import re
@@ -11,10 +13,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 from pathlib import Path
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +29,7 @@ from lib.data import cache, download
 from lib.data import convert as corpora
 from lib.data import pretrained as models
 from lib.data.download import DataError, DiskFull, Refused
+from lib.files import sha256_of
 from lib.workbench.ngt.screening import BUDGETS
 from tests.real_data import canonical, real
 
@@ -457,6 +462,75 @@ def test_a_wheel_gives_only_the_members_asked_for(house, wheelhouse):
     assert found == ["origin.json", "play.txt"]
 
 
+@pytest.fixture
+def archive(house):
+    """An archive as the npm registry has them."""
+    file = house / "bookdata-play-1.0.0.tgz"
+    about = b'{"name": "bookdata-play", "version": "1.0.0"}'
+    with tarfile.open(file, "w:gz") as made:
+        for name, content in (("package.json", about), ("plays/play.md", GOOD)):
+            entry = tarfile.TarInfo(f"package/{name}")
+            entry.size = len(content)
+            made.addfile(entry, io.BytesIO(content))
+    return file
+
+
+def npm_origin(archive: Path, sha256: str = "", member: str = "plays/play.md") -> str:
+    return f"""
+        [[play.from]]
+        origin = "npm"
+        package = "file:{archive.as_posix()}"
+        sha256 = "{sha256 or sha256_of(archive)}"
+        files = [ {{ name = "play.txt", path = "{member}", sha256 = "{HASH}" }} ]
+    """
+
+
+@pytest.mark.slow
+def test_an_npm_package_gives_only_the_members_asked_for(house, archive):
+    table(house, npm_origin(archive))
+    assert data.path("play").read_bytes() == GOOD
+    assert data.source("play") == "npm"
+    found = sorted(file.name for file in (cache.CACHE / "play").iterdir())
+    assert found == ["origin.json", "play.txt"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("changes", "reason"), [
+    ({"sha256": "0" * 64}, "not 000000000000"),
+    ({"member": "plays/none.md"}, "has not what is asked for"),
+])
+def test_another_npm_package_than_the_pinned_one_is_refused(
+    house, archive, changes, reason
+):
+    table(house, npm_origin(archive, **changes))
+    with pytest.raises(DataError, match=reason):
+        data.path("play")
+
+
+def test_an_npm_package_that_is_not_there_is_refused_with_npms_reason(house):
+    row = npm_origin(house / "none.tgz", sha256="0" * 64)
+    table(house, row)
+    with pytest.raises(DataError, match="npm brought no file:"):
+        data.path("play")
+
+
+def test_word_lists_are_read_by_frequency_and_another_form_is_refused(tmp_path):
+    steps = [[], ["the"], ["of", "and"]]
+    head = {"format": "cB", "version": 1}
+    file = tmp_path / "large_en.msgpack.gz"
+    file.write_bytes(gzip.compress(msgpack.packb([head, *steps])))
+    with pytest.raises(Refused, match="only 20 characters"):
+        corpora.lexicon(tmp_path, "lexicon.tsv")
+    many = [[f"word{n}" for n in range(100_000)]]
+    file.write_bytes(gzip.compress(msgpack.packb([head, *steps, *many])))
+    corpora.lexicon(tmp_path, "lexicon.tsv")
+    lines = (tmp_path / "lexicon.tsv").read_text("utf-8").splitlines()
+    assert lines[:4] == ["en\tthe", "en\tof", "en\tand", "en\tword0"]
+    file.write_bytes(gzip.compress(msgpack.packb([{"format": "x"}])))
+    with pytest.raises(Refused, match="has the head"):
+        corpora.lexicon(tmp_path, "lexicon.tsv")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "reason"),
@@ -680,8 +754,10 @@ def test_chapters_and_lib_read_by_name_only_what_set_up_fetches():
                 asked.add((place, node.value))
     assert ("notebooks/14_bpe_and_unigram.py", "korean") in asked
     on_request = {found for found in asked if not cache.row_of(found[1])["default"]}
-    # the choice that a reader makes by name, and the budget of the profile gpu
+    # the choice that a reader makes by name, the budget of the profile gpu, and the
+    # word lists of a benchmark
     assert on_request == {("lib/gravity/texts.py", "wikitext103"),
+                          ("lib/data/mixture.py", "lexicon"),
                           ("lib/workbench/ngt/options.py", "wikitext103"),
                           ("lib/workbench/ngt/screening.py", "wikitext103")}
     reading = [budget for budget, o in BUDGETS.items() if o.dataset == "wikitext103"]
