@@ -208,7 +208,8 @@ def stages_of(tokenizer: Tokenizer) -> tuple[list[dict[str, Any]], int, bool]:
         If there is not one ByteLevel, or it puts a blank in front, or nothing cuts
         words out before it.
     """
-    given = json.loads(tokenizer.to_str())["pre_tokenizer"] or {"type": "none"}
+    given: dict[str, Any] = (
+        json.loads(tokenizer.to_str())["pre_tokenizer"] or {"type": "none"})
     stages = given["pretokenizers"] if given["type"] == "Sequence" else [given]
     kinds = [stage["type"] for stage in stages]
     which = [n for n, kind in enumerate(kinds) if kind == "ByteLevel"]
