@@ -15,11 +15,10 @@ from pyarrow import parquet
 from small_vocabulary import TEXTS, model_folder, options, put
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from lib import data
+from lib import commands, data
 from lib.files import sha256_of
 from lib.workbench.ivr import artifacts as stages
 from lib.workbench.ivr import corpora as vocabulary_corpus
-from lib.workbench.ivr import pipeline as vocabulary
 from lib.workbench.ivr import raw_documents as raw_corpora
 from lib.workbench.ivr.artifacts import TREE, Room, StageError
 from lib.workbench.ivr.corpora import FILLED, INDEX, analyze, cleaned
@@ -367,7 +366,7 @@ def test_what_is_no_corpus_among_the_raw_ones_is_named_and_passed_over(
 
 
 def test_both_folders_of_corpora_count_from_the_repository(tmp_path, monkeypatch):
-    for module in (vocabulary, vocabulary_corpus, stages):
+    for module in (commands, vocabulary_corpus, stages):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     chosen = options(tmp_path, artifacts_dir="artifacts", raw_corpora_dir="mine/raw",
                      cleaned_corpora_dir="mine/clean")
@@ -464,7 +463,8 @@ def test_a_document_without_a_token_is_an_empty_line(tmp_path):
 
 
 @pytest.mark.parametrize("settings, sentence", [
-    ({"model": {"ignore_merges": True}}, "are words that no merges make"),
+    ({"pre_tokenizer": {"type": "Digits", "individual_digits": True}},
+     r"its pre-tokenizer \(Digits\) has not one stage ByteLevel"),
     ({"normalizer": {"type": "NFKC"}}, "it gives '½ ﬁ' back as"),
     ({"pre_tokenizer": None}, "it has no pre-tokenizer"),
 ])
