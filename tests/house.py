@@ -7,6 +7,7 @@ the verbs stand modules that write down what they were called with.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -105,6 +106,11 @@ def environment(path: str, **more: str) -> dict[str, str]:
     return env | {"PATH": path, "PIP_NO_CACHE_DIR": "1"} | more
 
 
+def hears_ctrl_c() -> None:
+    """Let a process hear Ctrl-C where the tests were started so that they do not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def go(folder: Path, *words: str, path: str, shell: str = "/bin/sh", **more: str):
     """Run setup_and_run.sh with `words`; return the finished process."""
     return subprocess.run(
@@ -116,4 +122,5 @@ def go(folder: Path, *words: str, path: str, shell: str = "/bin/sh", **more: str
         encoding="utf-8",
         cwd="/",
         check=False,
+        preexec_fn=hears_ctrl_c,
     )
