@@ -255,6 +255,7 @@ def test_what_the_site_would_execute_otherwise_it_does_not_take(checked, case):
     assert not run.from_cache()
 
 
+@pytest.mark.slow
 def test_the_check_of_the_notebooks_is_one_that_keeps(request):
     class Notebook:
         nbmake, nodeid = True, "notebooks/01_good.ipynb"

@@ -99,7 +99,7 @@ def test_a_training_refuses_a_tokenizer_that_changes_either_part(tmp_path, part)
     text.write_text("Speak" + lower if part == "train" else lower + "Speak")
     options = check(Options(
         tokenizer="bpe", tokenizer_path=str(tmp_path / "lower.json"),
-        data_path=str(text), block_size=8,
+        data_path=str(text), block_size=8, checkpoint_path=str(tmp_path / "run"),
     ))
     with pytest.raises(ValueError, match=r"'Speak.*' comes back as 'speak"):
         prepare(options)

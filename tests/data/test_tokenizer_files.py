@@ -51,6 +51,7 @@ def test_a_training_with_a_truncating_file_reads_the_whole_text(file, tmp_path):
     text.write_text(WORDS, "utf-8")
     task = prepare(check(Options(
         tokenizer="bpe", tokenizer_path=str(file), data_path=str(text), block_size=8,
+        checkpoint_path=str(tmp_path / "run"),
     )))
     whole = BpeTokens.train(WORDS, 280).encode(WORDS)
     came = len(task.train_ids) + len(task.valid_ids)
