@@ -162,10 +162,21 @@ def join(*parts: str) -> str:
 
 
 def heads_of(attention: nn.Module) -> tuple[int, int]:
-    """Size of a head, and how many query heads share one key/value head."""
+    """Size of a head, and how many query heads share one key/value head.
+
+    Raises
+    ------
+    TypeError
+        If the attention does not tell the size under a name that is known.
+    """
     if isinstance(attention, MultiHeadAttention):
         return attention.d_head, attention.n_heads // attention.n_kv_heads
-    sizes = (getattr(attention, name, None) for name in (
-        "head_dim", "attention_head_size", "head_size", "key_value_proj_dim"))
-    d_head = next(size for size in sizes if size is not None)
+    names = ("head_dim", "attention_head_size", "head_size", "key_value_proj_dim")
+    d_head = next((size for name in names
+                   if (size := getattr(attention, name, None)) is not None), None)
+    if d_head is None:
+        raise TypeError(
+            f"a {type(attention).__name__} tells no size of its heads; it wants one of "
+            f"{', '.join(names)}: see 'Add a model family' in lib/trace/families.py."
+        )
     return d_head, getattr(attention, "num_key_value_groups", None) or 1

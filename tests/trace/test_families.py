@@ -20,7 +20,7 @@ from transformers import (
 
 from lib.attention.dot_product import MultiHeadAttention, apply_rotary
 from lib.trace.analyses import as_matrix, attention_figure, attention_table
-from lib.trace.layout import layout
+from lib.trace.layout import heads_of, layout
 from lib.trace.recompute import head_outputs, recompute
 from lib.trace.recorder import trace
 
@@ -509,6 +509,11 @@ def test_layers_and_heads_that_are_not_there_are_named_with_those_that_are():
         attention_figure(table, heads=[9])
     with pytest.raises(ValueError, match=r"no column 'haed'; choose by one of"):
         as_matrix(table, haed=1)
+
+
+def test_an_attention_without_a_size_of_its_heads_is_named():
+    with pytest.raises(TypeError, match="a Linear tells no size of its heads; it want"):
+        heads_of(nn.Linear(2, 2))
 
 
 def test_what_cannot_be_traced_or_recomputed_is_named():
