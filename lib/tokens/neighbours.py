@@ -186,6 +186,11 @@ class Neighbours:
         reached = self._made[left] and self._made[right]
         return bool(reached and _valid(*self._table, left, right))
 
+    def keeps(self, word: bytes) -> bool:
+        """Whether a word stays whole because it is a piece, whatever merges make."""
+        at = bisect_left(self._kept, word)
+        return at < len(self._kept) and self._kept[at] == word
+
     def sound(self, prefix: bytes, context: bytes) -> bool:
         """Whether BPE cuts every word that begins with both after the prefix.
 

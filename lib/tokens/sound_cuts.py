@@ -85,7 +85,8 @@ def rule_for(word: str, place: int, known: Neighbours) -> Rule | None:
     """The most general rule that breaks the word at one of BPE's own boundaries.
 
     Its context is the shortest for which the rule is sound; if there is none, the rule
-    holds for this word alone. None where that takes more than `CONTEXT` characters.
+    holds for this word alone. None where that takes more than `CONTEXT` characters, or
+    the word, standing alone, is a piece that stays whole.
     """
     prefix, rest = word[:place], word[place:place + CONTEXT + 1]
     first = prefix.encode()
@@ -98,7 +99,9 @@ def rule_for(word: str, place: int, known: Neighbours) -> Rule | None:
             low = middle + 1
     if low <= min(len(rest), CONTEXT):
         return Rule(prefix, rest[:low])
-    return Rule(prefix, rest, whole=True) if len(rest) <= CONTEXT else None
+    if len(rest) > CONTEXT or known.keeps(word.encode()):
+        return None
+    return Rule(prefix, rest, whole=True)
 
 
 _CUT = "cut"

@@ -161,6 +161,20 @@ def test_of_any_merges_neighbours_and_sound_rules_are_those_of_all_words(seed, w
         assert drawn.known.sound(p, q) == everywhere, (p, q)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_no_rule_breaks_a_word_that_stays_whole(seed):
+    """What is left of a word may be a piece that merges do not make; alone it stays."""
+    drawn = Drawn.of(seed, True)
+    merged, held = merging(drawn.teacher), 0
+    for piece in drawn.pieces[256:]:
+        path = merged.encode(to_chars(piece)).ids
+        for place in breaks(piece.decode(), [len(drawn.pieces[n]) for n in path]):
+            rule = rule_for(piece.decode(), place, drawn.known)
+            assert rule is None
+            held += 1
+    assert held
+
+
 @pytest.mark.slow
 @given(st.lists(st.text("abc '.가", min_size=1, max_size=12), min_size=1, max_size=6),
        st.lists(st.text("abc '.가", min_size=1, max_size=12), max_size=6),
