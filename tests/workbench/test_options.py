@@ -130,9 +130,10 @@ def test_the_choices_are_those_of_the_modules_that_know_them():
 def test_options_are_checked_without_torch():
     script = """
 import sys
+from lib.workbench.ivr import options as ivr_options
 from lib.workbench.ngt import options as ngt_options
 from lib.workbench.transformer import options as workbench_options
-for options in (ngt_options, workbench_options):
+for options in (ivr_options, ngt_options, workbench_options):
     options.settled(vars(options.Options()), "book")
     options.settled(vars(options.Options()), "smoke")
 assert "torch" not in sys.modules and "transformers" not in sys.modules
