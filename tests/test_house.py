@@ -179,3 +179,16 @@ def test_what_is_compiled_is_cached_under_the_name_of_its_module():
             assert name == ".".join(file.relative_to(ROOT).with_suffix("").parts)
             found += 1
     assert found >= 2
+
+
+def test_the_tree_holds_files_only_and_nothing_of_one_machine():
+    """No symbolic link (a linked `.venv` is somebody's path), nothing made here."""
+    rows = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, check=True,
+                          capture_output=True, text=True).stdout.splitlines()
+    modes = {row.split("\t")[1]: row.split()[0] for row in rows}
+    assert len(modes) > 300
+    assert [name for name, mode in modes.items() if mode[:2] != "10"] == []
+    made = (".venv", "_build", "node_modules", "data/cache", "checkpoints")
+    assert [name for name in modes if name.startswith(made)] == []
+    for name in made[:4]:  # a link by that name is ignored like a folder
+        assert not subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT).returncode
