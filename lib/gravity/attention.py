@@ -30,21 +30,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from lib.options import one_of
+
 KERNELS = ("newton", "gaussian", "potential")
 CUTOFFS = ("none", "hard", "soft", "compact")
-
-
-def known(what: str, value: str, choices: tuple[str, ...]) -> str:
-    """Return `value` when it is one of `choices`, else say what would be.
-
-    >>> known("kernel", "newton", KERNELS)
-    'newton'
-    """
-    if value not in choices:
-        raise ValueError(
-            f"{what} {value!r} is not known; use one of {', '.join(choices)}"
-        )
-    return value
 
 
 def squared_distances(
@@ -187,7 +176,7 @@ def cutoff_gate(
     >>> cutoff_gate(r2, 2.0, "hard")[0]
     tensor([1., 1., 0.])
     """
-    known("cutoff", cutoff, CUTOFFS)
+    one_of("cutoff", cutoff, CUTOFFS)
     if cutoff == "none":
         return torch.ones_like(r2)
     x = 1 - r2 / radius**2
@@ -258,8 +247,12 @@ class Pull:
     mass_in_value: bool = False
 
     def __post_init__(self):
-        known("kernel", self.kernel, KERNELS)
-        known("cutoff", self.cutoff, CUTOFFS)
+        one_of("kernel", self.kernel, KERNELS)
+        one_of("cutoff", self.cutoff, CUTOFFS)
+        if self.cutoff != "none" and self.radius is None:
+            raise ValueError(
+                f"cutoff {self.cutoff!r} has no radius; give one, or cutoff 'none'"
+            )
 
     def bias(self, mass: Float[Tensor, "*#lead seq"]) -> Float[Tensor, "*lead seq"]:
         """β log m_j, the part of a newton or gaussian logit that is the key's own."""

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from lib.gravity.attention import Pull, attend, known
+from lib.gravity.attention import Pull, attend
 from lib.gravity.fused import augmented, newton_fused, too_wide
+from lib.options import one_of
 
 FORMS = ("auto", "reference", "sdpa", "fused", "chunked", "flex")
 
@@ -46,7 +47,7 @@ def fast_attend(
     ValueError
         If the form is unknown or cannot compute this kernel.
     """
-    known("form", form, FORMS)
+    one_of("form", form, FORMS)
     own = {"gaussian": ("sdpa",), "newton": ("fused", "flex")}.get(pull.kernel, ())
     if pull.cutoff != "none":
         own = ()

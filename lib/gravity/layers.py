@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lib.gravity.attention import CUTOFFS, KERNELS, Pull, attend, causal, known
+from lib.gravity.attention import CUTOFFS, KERNELS, Pull, attend, causal
 from lib.gravity.fast import fast_attend
+from lib.options import one_of
 
 COORDINATES = ("token+position", "position")
 UNIT_MASS = math.log(math.e - 1)  # softplus of it is 1
@@ -43,7 +44,7 @@ class Coordinates(nn.Module):
         self, vocab: int, context: int, d_coord: int, kind: str = "token+position"
     ):
         super().__init__()
-        known("coordinates", kind, COORDINATES)
+        one_of("coordinates", kind, COORDINATES)
         self.position = nn.Embedding(context, d_coord)
         self.token = nn.Embedding(vocab, d_coord) if "token" in kind else None
         self.norm = nn.LayerNorm(d_coord)
@@ -100,8 +101,8 @@ class GravityAttention(nn.Module):
                 f"d_model {d_model} is not a multiple of n_heads {n_heads}; "
                 f"use for example d_model {n_heads * max(1, d_model // n_heads)}"
             )
-        self.kernel = known("kernel", kernel, KERNELS)
-        self.cutoff = known("cutoff", cutoff, CUTOFFS)
+        self.kernel = one_of("kernel", kernel, KERNELS)
+        self.cutoff = one_of("cutoff", cutoff, CUTOFFS)
         self.n_heads, self.eps, self.sign = n_heads, eps, sign
         self.mass_in_value, self.form = mass_in_value, form
         axes = place or max(2, d_model // n_heads // 2 - 2)

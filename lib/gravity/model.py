@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lib.gravity.attention import CUTOFFS, KERNELS, causal, gated_softmax, known
+from lib.gravity.attention import CUTOFFS, KERNELS, causal, gated_softmax
 from lib.gravity.layers import COORDINATES, Coordinates, GravityAttention, Masses
+from lib.options import one_of
 
 ATTENTIONS = ("dot", *KERNELS)
 
@@ -45,9 +46,9 @@ class LMConfig:
     form: str = "auto"  # of `lib.gravity.fast`, where nothing is traced
 
     def __post_init__(self):
-        known("attention", self.attention, ATTENTIONS)
-        known("cutoff", self.cutoff, CUTOFFS)
-        known("coordinates", self.coordinates, COORDINATES)
+        one_of("attention", self.attention, ATTENTIONS)
+        one_of("cutoff", self.cutoff, CUTOFFS)
+        one_of("coordinates", self.coordinates, COORDINATES)
         if self.d_model % self.n_heads:
             raise ValueError(
                 f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}; "

@@ -23,6 +23,7 @@ from torch import Tensor
 from lib import data
 from lib.commands import path_of
 from lib.gravity.tokenizers import Tokens
+from lib.options import unknown
 
 DATASETS = ("tinyshakespeare", "wikitext2", "wikitext103")
 PIECE = 1 << 20  # characters that are encoded at a time
@@ -67,8 +68,7 @@ def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
         return split(_read(file), file.name)
     if dataset not in DATASETS:
         raise ValueError(
-            f"dataset {dataset!r} is not known; use one of {', '.join(DATASETS)}, "
-            "or name a file with data_path"
+            f"{unknown('dataset', dataset, DATASETS)}, or name a file with data_path"
         )
     if dataset == "wikitext2":
         learn, judge = "wikitext2_test", "wikitext2_valid"

@@ -24,6 +24,7 @@ from lib.data.pretrained import gpt2_tokenizer
 from lib.data.round_trip import check_characters, check_pieces, check_same, size_of
 from lib.data.tokenizer_files import load_tokenizer, parse_tokenizer
 from lib.files import write_text
+from lib.options import one_of, unknown
 from lib.tokens.bytelevel import to_bytes
 from lib.tokens.labels import token_labels
 
@@ -240,8 +241,7 @@ class TiktokenTokens:
         if by is None:
             there = importlib.util.find_spec("tiktoken") is not None
             by = "tiktoken" if there else "tokenizers"
-        if by not in ("tiktoken", "tokenizers"):
-            raise ValueError(f"{by!r} is not known; use one of tiktoken, tokenizers")
+        one_of("coder", by, ("tiktoken", "tokenizers"))
         self.vocab, self.by = 50257, by
         self.name = f"GPT-2's 50,257 pieces ({by})"
         if by == "tiktoken":
@@ -283,10 +283,7 @@ def tokens_of(
     ...
     ValueError: tokenizer 'bpee' is not known; use one of char, bpe, tiktoken
     """
-    if kind not in KINDS:
-        raise ValueError(
-            f"tokenizer {kind!r} is not known; use one of {', '.join(KINDS)}"
-        )
+    one_of("tokenizer", kind, KINDS)
     if kind == "char":
         return CharTokens.of(text)
     if kind == "tiktoken":
@@ -318,7 +315,7 @@ def from_json(told: dict[str, Any]) -> Tokens:
             f"this tells of no tokenizer: {str(told)[:60]}; it wants kind and what "
             "to_json wrote"
         ) from None
-    raise ValueError(f"tokenizer {kind!r} is not known; use one of {', '.join(KINDS)}")
+    raise ValueError(unknown("tokenizer", kind, KINDS))
 
 
 @cache

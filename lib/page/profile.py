@@ -5,7 +5,7 @@ import os
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, get_args
 
-from lib.options import Device, Seed, fitting, kind
+from lib.options import Device, Seed, fitting, kind, one_of
 
 if TYPE_CHECKING:
     import torch
@@ -26,11 +26,7 @@ def profile_name(profile: str | None = None) -> str:
     'smoke'
     """
     name = profile or os.environ.get("BOOK_PROFILE") or "book"
-    if name not in PROFILES:
-        raise ValueError(
-            f"profile {name!r} is not known; use one of {', '.join(PROFILES)}."
-        )
-    return name
+    return one_of("profile", name, PROFILES)
 
 
 def pick_device(device: str | None = "auto") -> "torch.device":
@@ -46,11 +42,7 @@ def pick_device(device: str | None = "auto") -> "torch.device":
     >>> pick_device("cpu")
     device(type='cpu')
     """
-    name = device or "auto"
-    if name not in DEVICES:
-        raise ValueError(
-            f"device {name!r} is not known; use one of {', '.join(DEVICES)}."
-        )
+    name = one_of("device", device or "auto", DEVICES)
     import torch  # takes seconds: a wrong option is refused without it
 
     there = {

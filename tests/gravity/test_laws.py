@@ -419,6 +419,8 @@ def test_statistics_count_what_the_formula_says():
          "the text has 5 tokens and the context is 8"),
         (lambda: g.potential(torch.zeros(2, 2), torch.ones(2), 1.0, sign=0),
          r"sign 0 is not known; use 1 \(attract\) or -1 \(repel\)"),
+        (lambda: g.Pull("newton", *torch.ones(2, 1, 1, 1), cutoff="hard"),
+         "cutoff 'hard' has no radius; give one, or cutoff 'none'"),
     ],
 )
 def test_wrong_use_ends_in_one_clear_sentence(make, sentence):
