@@ -705,10 +705,11 @@ check_power_vectors(vectors_solution)
 # 4. Add the row sums to $Z$ and $w\,v$ to the output. Division comes once, at the end.
 
 # %%
-from lib.gravity.fused import HEADS, KEYS, QUERIES, tiles
+from lib.gravity.fused import HEADS, KEYS, QUERIES, parts
 
 n = max(cfg.lengths)
-cells = [(at.stop - at.start) * (to.stop - to.start) for at, to in tiles(n)]
+cells = [(at.stop - at.start) * (to.stop - to.start)
+         for at in parts(n, QUERIES) for to in parts(at.stop, KEYS)]
 
 # %% tags=["remove-cell"]
 record("visited", sum(cells) / n**2, text=f"{sum(cells) / n**2:.0%}")

@@ -32,6 +32,9 @@ from torch import Tensor
 
 from lib.options import one_of
 
+#: Coordinates of each head, and the values that are averaged.
+Points = Float[Tensor, "batch head seq coord"]
+Values = Float[Tensor, "batch head seq d_value"]
 KERNELS = ("newton", "gaussian", "potential")
 CUTOFFS = ("none", "hard", "soft", "compact")
 
@@ -43,9 +46,7 @@ def squared_distances(
 ) -> Float[Tensor, "*lead query seq"]:
     """r²_ij = (‖y_i‖² + ‖z_j‖² − 2 y_i·z_j) / C, in float32 or wider.
 
-    z: coordinates, any unit; the result has that unit squared, per coordinate.
-    queries: how many rows, for the last tokens; None: all.
-    looking: y, from where the tokens look; None: from where they lie, y = z.
+    queries: how many rows, for the last tokens; None: all. looking: y; None: y = z.
     The first token is moved to the origin beforehand: distances do not change, the
     rounding shrinks, and a causal model stays causal since all queries see token 0.
 
@@ -67,21 +68,12 @@ def squared_distances(
 
 
 def itself(queries: int, keys: int, device=None) -> Bool[Tensor, "query key"]:
-    """True where a key is the query's own token.
-
-    >>> itself(1, 3)
-    tensor([[False, False,  True]])
-    """
-    own = torch.eye(keys, dtype=torch.bool, device=device)
-    return own[keys - queries :]
+    """True where a key is the query's own token."""
+    return torch.eye(keys, dtype=torch.bool, device=device)[keys - queries :]
 
 
 def log_mass(mass: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """log m in float32 or wider; masses below 1e-6 count as 1e-6.
-
-    >>> log_mass(torch.tensor([1.0, 0.0]))
-    tensor([  0.0000, -13.8155])
-    """
+    """log m in float32 or wider; masses below 1e-6 count as 1e-6."""
     mass = mass.to(torch.promote_types(mass.dtype, torch.float32))
     return mass.clamp_min(1e-6).log()
 
@@ -95,9 +87,8 @@ def newton(
 ) -> Float[Tensor, "*lead query seq"]:
     """Logits β log m_j − p log(r²_ij + ε); p = β = 1 is the inverse-square law.
 
-    r2: `squared_distances`; mass: m > 0; strength: the exponent p, one a head;
-    beta: the mass exponent β; eps: softening, in the unit of r². Bounded above by
-    β log m_j − p log ε, whatever the coordinates.
+    r2: `squared_distances`; strength: p; eps: softening ε, in the unit of r². Bounded
+    above by β log m_j − p log ε, whatever the coordinates.
 
     >>> r2 = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     >>> newton(r2, torch.ones(2), 1.0, eps=1.0).exp()
@@ -162,8 +153,8 @@ def cutoff_gate(
 
         none  1      hard  [x > 0]      soft  x²(3 − 2x)      compact  x
 
-    r2: `squared_distances`; radius: R > 0, one a head, in the unit of r. What
-    lies outside has no true derivative by R, and neither has the step of `hard`.
+    radius: R > 0, in the unit of r. What lies outside has no true derivative by R, and
+    neither has the step of `hard`.
     There the radius receives the slope of −sign(x) / (1 + |x|) instead
     (straight-through): a token that is cut off can ask for a larger radius. The
     coordinates never see that substitute.
@@ -171,10 +162,6 @@ def cutoff_gate(
     >>> r2 = torch.tensor([[0.0, 1.0, 9.0]] * 3)
     >>> cutoff_gate(r2, 2.0, "compact")[0]
     tensor([1.0000, 0.7500, 0.0000])
-    >>> cutoff_gate(r2, 2.0, "soft")[0]
-    tensor([1.0000, 0.8438, 0.0000])
-    >>> cutoff_gate(r2, 2.0, "hard")[0]
-    tensor([1., 1., 0.])
     """
     one_of("cutoff", cutoff, CUTOFFS)
     if cutoff == "none":
@@ -194,12 +181,7 @@ def cutoff_gate(
 def causal(
     seq: int, device=None, queries: int | None = None
 ) -> Bool[Tensor, "query seq"]:
-    """True where query i may see key j: j ≤ i; the last `queries` rows of it.
-
-    >>> causal(2)
-    tensor([[ True, False],
-            [ True,  True]])
-    """
+    """True where query i may see key j: j ≤ i; the last `queries` rows of it."""
     rows = seq if queries is None else queries
     return torch.ones(rows, seq, dtype=torch.bool, device=device).tril(seq - rows)
 
@@ -259,9 +241,7 @@ class Pull:
         return self.beta[..., 0] * log_mass(mass)
 
     def logits(
-        self,
-        r2: Float[Tensor, "*lead query seq"],
-        mass: Float[Tensor, "*#lead seq"],
+        self, r2: Float[Tensor, "*lead query seq"], mass: Float[Tensor, "*#lead seq"]
     ) -> Float[Tensor, "*lead query seq"]:
         """The kernel's logits."""
         if self.mass_in_value:
@@ -274,18 +254,14 @@ class Pull:
 
 
 def attend(
-    z: Float[Tensor, "batch head seq coord"],
-    mass: Float[Tensor, "batch seq"],
-    value: Float[Tensor, "batch head seq d_value"],
-    pull: Pull,
-    queries: int | None = None,
-    looking: Float[Tensor, "batch head seq coord"] | None = None,
+    z: Points, mass: Float[Tensor, "batch seq"], value: Values, pull: Pull,
+    queries: int | None = None, looking: Points | None = None,
 ) -> tuple[Float[Tensor, "batch head query d_value"], dict[str, Tensor | None]]:
     """Causal gravity attention as it is written: distances, logits, weights, average.
 
-    z: coordinates of each head; mass: m > 0; value: what is averaged; queries: how many
-    of the last tokens ask (None: all); looking: from where they look (None: z). The
-    result comes with `r2`, `logits`, `gate`, `weights`, each (batch, head, query, seq).
+    queries: how many of the last tokens ask (None: all); looking: from where they look
+    (None: z). The result comes with `r2`, `logits`, `gate`, `weights`, each
+    (batch, head, query, seq).
     """
     r2 = squared_distances(z, queries, looking)
     logits = pull.logits(r2, mass[:, None, :])
@@ -309,9 +285,8 @@ def repulsion(
 ) -> Float[Tensor, ""]:
     """Mean over pairs i ≠ j of m_i m_j / max(r_ij, min_dist)²: keeps points apart.
 
-    z, mass: as above; min_dist: below it the force stops growing, in the unit of r;
-    samples: take only pairs among that many tokens, drawn at random (by `generator`).
-    A loss term without a side in time: it uses all pairs, also later ones.
+    samples: take only pairs among that many tokens, drawn at random. A loss term
+    without a side in time: it uses all pairs, also later ones.
 
     >>> z = torch.tensor([[0.0], [2.0]])
     >>> repulsion(z, torch.tensor([1.0, 3.0]))
@@ -322,8 +297,6 @@ def repulsion(
         drawn = drawn.to(z.device)
         z, mass = z[..., drawn, :], mass[..., drawn]
     r2 = squared_distances(z)
-    seq = r2.shape[-1]
-    apart = ~torch.eye(seq, dtype=torch.bool, device=r2.device)
+    apart = ~itself(*r2.shape[-2:], device=r2.device)
     pair = mass[..., :, None] * mass[..., None, :]
-    energy = (pair / r2.clamp_min(min_dist**2))[..., apart]
-    return energy.mean()
+    return (pair / r2.clamp_min(min_dist**2))[..., apart].mean()

@@ -23,6 +23,10 @@ from torch import Tensor
 
 __all__ = ["weigh", "weigh_back"]
 
+Block = Float[Tensor, "head query key"]
+Rows = Float[Tensor, "head query"]
+Columns = Float[Tensor, "head key"]
+Heads = Float[Tensor, " head"]
 _F, _I = np.float32, np.int32
 
 
@@ -63,6 +67,7 @@ def _number(_, bits):
 @_intrinsic
 def _widest(_):
     """Ask LLVM for the widest vectors there are in the function that calls this."""
+
     def build(context, builder, ___, ____):
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
@@ -72,10 +77,9 @@ def _widest(_):
 
 def _compiled(function: Callable, signature=None, **options) -> Callable:
     """Compile; sums of a row may be taken in any order."""
-    free = {"contract", "reassoc", "nsz", "arcp"}
     return numba.njit(
-        signature, cache=__name__ == "lib.gravity.compiled", fastmath=free,
-        error_model="numpy", **options,
+        signature, cache=__name__ == "lib.gravity.compiled", error_model="numpy",
+        fastmath={"contract", "reassoc", "nsz", "arcp"}, **options,
     )(inspect.unwrap(function))
 
 
@@ -192,12 +196,7 @@ def _takes(block: Tensor) -> bool:
 
 
 def weigh(
-    u: Float[Tensor, "head query key"],
-    least: Float[Tensor, "head key"],
-    p: Float[Tensor, " head"],
-    past: int,
-    same: bool,
-    mass: Float[Tensor, "head query"],
+    u: Block, least: Columns, p: Heads, past: int, same: bool, mass: Rows
 ) -> None:
     """Put max(u, least)^(−p) into u, 0 where a key is later, and add rows to `mass`.
 
@@ -220,16 +219,8 @@ def weigh(
 
 
 def weigh_back(
-    u: Float[Tensor, "head query key"],
-    g: Float[Tensor, "head query key"],
-    least: Float[Tensor, "head key"],
-    p: Float[Tensor, " head"],
-    past: int,
-    same: bool,
-    scale: Float[Tensor, "head query"],
-    mean: Float[Tensor, "head query"],
-    db: Float[Tensor, "head key"],
-    dp: Float[Tensor, " head"],
+    u: Block, g: Block, least: Columns, p: Heads, past: int, same: bool,
+    scale: Rows, mean: Rows, db: Columns, dp: Heads,
 ) -> None:
     """Put w = u^(−p) · scale into u and S / u into g, S = w (g − mean).
 
@@ -254,11 +245,11 @@ def weigh_back(
 def _prepare(u: Tensor, least: Tensor, past: int, same: bool) -> Tensor:
     """Hold u at its least values; tell which keys are later than their query."""
     query, key = (torch.arange(n, device=u.device) for n in u.shape[1:])
+    query = query[:, None] + past
     if same:
-        itself = key == query[:, None] + past
-        torch.where(itself, least[:, None], u, out=u)
+        torch.where(key == query, least[:, None], u, out=u)
     torch.maximum(u, least[:, None], out=u)
-    return key > query[:, None] + past
+    return key > query
 
 
 def _array(x: Tensor) -> np.ndarray:

@@ -12,7 +12,7 @@ All are causal and never look ahead, not even for a mean that centres the points
 """
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from lib.gravity.attention import Pull, attend
+from lib.gravity.attention import Points, Pull, Values, attend
 from lib.gravity.fused import augmented, newton_fused, too_wide
 from lib.options import one_of
 
@@ -29,28 +29,18 @@ FORMS = ("auto", "reference", "sdpa", "fused", "chunked", "flex")
 
 
 def fast_attend(
-    z: Float[Tensor, "batch head seq coord"],
-    mass: Float[Tensor, "batch seq"],
-    value: Float[Tensor, "batch head seq d_value"],
-    pull: Pull,
-    form: str = "auto",
-    looking: Float[Tensor, "batch head seq coord"] | None = None,
-) -> Float[Tensor, "batch head seq d_value"]:
+    z: Points, mass: Float[Tensor, "batch seq"], value: Values, pull: Pull,
+    form: str = "auto", looking: Points | None = None,
+) -> Values:
     """Gravity attention by the form that fits, or by the one named.
 
-    z: coordinates of each head; mass: m > 0; value: what is averaged; pull: kernel,
-    strengths and cutoff; looking: from where tokens look, None: z. `auto` takes sdpa
-    for gaussian and fused for newton where there is no cutoff, and chunked otherwise.
-
-    Raises
-    ------
-    ValueError
-        If the form is unknown or cannot compute this kernel.
+    `auto` takes sdpa for gaussian and fused for newton where there is no cutoff, and
+    chunked otherwise. looking: from where tokens look, None: z. ValueError: a form that
+    is unknown or cannot compute this kernel.
     """
     one_of("form", form, FORMS)
     own = {"gaussian": ("sdpa",), "newton": ("fused", "flex")}.get(pull.kernel, ())
-    if pull.cutoff != "none":
-        own = ()
+    own = own if pull.cutoff == "none" else ()
     can = ("reference", "chunked", *own)
     if form == "auto":
         form = own[0] if own else "chunked"
@@ -79,26 +69,23 @@ def fast_attend(
 
 
 def gaussian_sdpa(
-    z: Float[Tensor, "batch head seq coord"],
-    bias: Float[Tensor, "batch head seq"],
-    strength: Float[Tensor, "batch head 1 1"],
-    value: Float[Tensor, "batch head seq d_value"],
-    half: bool | None = None,
-    looking: Float[Tensor, "batch head seq coord"] | None = None,
-) -> Float[Tensor, "batch head seq d_value"]:
+    z: Points, bias: Float[Tensor, "batch head seq"],
+    strength: Float[Tensor, "batch head 1 1"], value: Values,
+    half: bool | None = None, looking: Points | None = None,
+) -> Values:
     """Softmax of b_j − γ‖z_i − z_j‖²/C through `scaled_dot_product_attention`.
 
-    −γ‖z_i − z_j‖²/C = 2γ z_i·z_j/C − γ‖z_j‖²/C − γ‖z_i‖²/C, and the last term is the
-    same for every key of a query, so the softmax does not see it. What is left is a
-    dot product of q_i = [2γ z_i/C, 1] and k_j = [z_j, b_j − γ‖z_j‖²/C]; a token that
-    is `looking` from elsewhere has that place in its q_i.
+    −γ‖z_i − z_j‖²/C = 2γ z_i·z_j/C − γ‖z_j‖²/C − γ‖z_i‖²/C, and the softmax does not
+    see the last term, the same for every key of a query. What is left is a dot product
+    of q_i = [2γ z_i/C, 1] and k_j = [z_j, b_j − γ‖z_j‖²/C]; a token that is `looking`
+    from elsewhere has that place in its q_i.
 
     bias: b_j = β log m_j; strength: γ; half: whether values of 16 bits are computed in
     16 bits (None: on a GPU; a CPU takes 32, whose gradients are closer). There the last
     number of k_j would be rounded by its own size, so it is split: a part of 16 bits,
-    and what that left. All widths are padded to one, which PyTorch's kernels for a CPU
-    need to be fast. In 32 bits points are counted from the first token, which every
-    query may see; in 16 bits that would round them, and the parts hold as much.
+    and what that left. Widths are padded to one, which PyTorch's kernels for a CPU need
+    to be fast. In 32 bits points are counted from the first token; in 16 bits that
+    would round them, and the parts hold as much.
     """
     d_value, coord = value.shape[-1], z.shape[-1]
     kind = value.dtype
@@ -193,13 +180,10 @@ def split(x: Float[Tensor, "*any"], kind: torch.dtype, parts: int) -> list[Tenso
 
 
 def newton_flex(
-    z: Float[Tensor, "batch head seq coord"],
-    bias: Float[Tensor, "batch head seq"],
-    strength: Float[Tensor, "batch head 1 1"],
-    value: Float[Tensor, "batch head seq d_value"],
-    eps: float,
-    looking: Float[Tensor, "batch head seq coord"] | None = None,
-) -> Float[Tensor, "batch head seq d_value"]:
+    z: Points, bias: Float[Tensor, "batch head seq"],
+    strength: Float[Tensor, "batch head 1 1"], value: Values,
+    eps: float, looking: Points | None = None,
+) -> Values:
     """Softmax of b_j − p log(r²_ij + ε) by FlexAttention, compiled on CUDA.
 
     The score that FlexAttention hands over is u_ij = q_i·k_j of `augmented`, and the
@@ -212,30 +196,21 @@ def newton_flex(
     query, key = augmented(z, eps, None if looking is None else looking.to(z))
     pad = -query.shape[-1] % 16
     query, key = F.pad(query, (0, pad)), F.pad(key, (0, pad))
-    p = strength[..., 0, 0]
-
-    seq = z.shape[-2]
+    p, seq = strength[..., 0, 0], z.shape[-2]
     mask = create_block_mask(
-        lambda batch, head, i, j: j <= i, None, None, seq, seq, device=z.device
-    )
+        lambda batch, head, i, j: j <= i, None, None, seq, seq, device=z.device)
     attend_flex = torch.compile(flex_attention) if z.is_cuda else flex_attention
     mixed = attend_flex(
         query, key, value.to(query.dtype), block_mask=mask, scale=1.0,
         score_mod=lambda u, batch, head, i, j: (
-            bias[batch, head, j] - p[batch, head] * torch.log(u.clamp_min(1.0))
-        ),
-    )
+            bias[batch, head, j] - p[batch, head] * torch.log(u.clamp_min(1.0))))
     return mixed.to(value.dtype)
 
 
 def chunked(
-    z: Float[Tensor, "batch head seq coord"],
-    mass: Float[Tensor, "batch seq"],
-    value: Float[Tensor, "batch head seq d_value"],
-    pull: Pull,
-    chunk: int = 128,
-    looking: Float[Tensor, "batch head seq coord"] | None = None,
-) -> Float[Tensor, "batch head seq d_value"]:
+    z: Points, mass: Float[Tensor, "batch seq"], value: Values, pull: Pull,
+    chunk: int = 128, looking: Points | None = None,
+) -> Values:
     """Any kernel and cutoff, `chunk` queries at a time, made again for gradients.
 
     Where no gradients are asked for, a cutoff spares work: keys are looked at in blocks
@@ -243,37 +218,29 @@ def chunked(
     training it is not, since what lies outside has to move the radius.)
     """
     out, kind = [], value.dtype  # gradients of the blocks are added up in 32 bits
-    z, mass, value = (
-        x.to(torch.promote_types(x.dtype, torch.float32)) for x in (z, mass, value)
-    )
+    z, mass, value = (x.to(torch.promote_types(x.dtype, torch.float32))
+                      for x in (z, mass, value))
     looking = None if looking is None else looking.to(z)
     learning = torch.is_grad_enabled()
     for start in range(0, z.shape[-2], chunk):
         stop = min(start + chunk, z.shape[-2])
-        given = z[..., :stop, :], mass[:, :stop], value[..., :stop, :]
-        seat = None if looking is None else looking[..., :stop, :]
-        if learning:
-            out.append(checkpoint(_last_rows, *given, pull, stop - start, seat,
-                                  use_reentrant=False))
-            continue
-        if pull.cutoff != "none":
-            kept = within_reach(given[0], pull, start, chunk, seat)
-            given = given[0][..., kept, :], given[1][:, kept], given[2][..., kept, :]
-            seat = None if seat is None else seat[..., kept, :]
-        out.append(_last_rows(*given, pull, stop - start, seat))
+        keys = slice(stop)
+        if pull.cutoff != "none" and not learning:
+            seat = None if looking is None else looking[..., :stop, :]
+            keys = within_reach(z[..., :stop, :], pull, start, chunk, seat)
+        given = (z[..., keys, :], mass[:, keys], value[..., keys, :], pull,
+                 stop - start, None if looking is None else looking[..., keys, :])
+        out.append(checkpoint(_last_rows, *given, use_reentrant=False) if learning
+                   else _last_rows(*given))
     return torch.cat(out, -2).to(kind)
 
 
-def _last_rows(z, mass, value, pull: Pull, queries: int, looking) -> Tensor:
-    return attend(z, mass, value, pull, queries, looking)[0]
+def _last_rows(*given: Any) -> Tensor:
+    return attend(*given)[0]
 
 
 def within_reach(
-    z: Float[Tensor, "batch head seq coord"],
-    pull: Pull,
-    start: int,
-    chunk: int,
-    looking: Float[Tensor, "batch head seq coord"] | None = None,
+    z: Points, pull: Pull, start: int, chunk: int, looking: Points | None = None
 ) -> Int[Tensor, " kept"]:
     """Which keys may lie within the radius of a query from `start` on, in order.
 

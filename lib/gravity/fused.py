@@ -6,13 +6,13 @@ matrix product and one pass (`lib.gravity.compiled`); nothing of size
 """
 
 import math
-from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lib.gravity.attention import Points, Values
 from lib.gravity.compiled import weigh, weigh_back
 
 # A block of the table, HEADS heads deep: 2 MiB in float32, for the cores' own caches.
@@ -29,7 +29,7 @@ def augmented(
 
     q_i = [−2y_i/C, ‖y_i‖²/C + ε, 1] / ε,   k_j = [z_j, 1, ‖z_j‖²/C]
 
-    looking: y, from where tokens look; None: from where they lie, y = z.
+    looking: y; None: y = z.
 
     >>> q, k = augmented(torch.tensor([0.0, 3.0])[:, None], eps=0.5)
     >>> q @ k.mT
@@ -48,21 +48,17 @@ def augmented(
 
 
 def newton_fused(
-    z: Float[Tensor, "batch head seq coord"],
-    bias: Float[Tensor, "batch head seq"],
-    strength: Float[Tensor, "batch head 1 1"],
-    value: Float[Tensor, "batch head seq d_value"],
-    eps: float,
-    looking: Float[Tensor, "batch head seq coord"] | None = None,
-) -> Float[Tensor, "batch head seq d_value"]:
+    z: Points, bias: Float[Tensor, "batch head seq"],
+    strength: Float[Tensor, "batch head 1 1"], value: Values,
+    eps: float, looking: Points | None = None,
+) -> Values:
     """Softmax of b_j − p log(r²_ij + ε), a block of the table at a time.
 
     bias: b_j = β log m_j; strength: p; looking: from where tokens look, None: z.
     The mass goes into the key, m_j^β / u^p = (u · m_j^(−β/p))^(−p), and what is left
     is a power of a dot product that is at least 1. Unless the numbers are `too_wide`,
-    a token's weight on itself does not vanish, so neither does the sum of a row, and
-    no running maximum is needed. Float32 or wider inside; the result has the type of
-    `value`.
+    the sum of a row does not vanish, and no running maximum is needed. Float32 or wider
+    inside; the result has the type of `value`.
     """
     kind = torch.promote_types(z.dtype, torch.float32)
     with torch.autocast(z.device.type, enabled=False):
@@ -76,11 +72,9 @@ def newton_fused(
 
 @torch.no_grad()
 def too_wide(
-    z: Float[Tensor, "batch head seq coord"],
-    bias: Float[Tensor, "batch head seq"],
+    z: Points, bias: Float[Tensor, "batch head seq"],
     strength: Float[Tensor, "batch head 1 1"],
-    eps: float,
-    looking: Float[Tensor, "batch head seq coord"] | None = None,
+    eps: float, looking: Points | None = None,
 ) -> bool:
     """Whether weights without a running maximum might vanish or overflow in float32.
 
@@ -89,8 +83,7 @@ def too_wide(
     """
     p, spread = strength.amax(), bias.amax() - bias.amin()
     if looking is not None:
-        origin = z[..., :1, :]
-        lies, looks = ((x - origin).norm(dim=-1).amax() for x in (z, looking))
+        lies, looks = ((x - z[..., :1, :]).norm(dim=-1).amax() for x in (z, looking))
         reach = lies + looks
         spread = spread + p * torch.log1p(reach**2 / z.shape[-1] / eps)
     return bool(spread > NARROW * strength.amin().clamp(max=1))
@@ -103,17 +96,6 @@ def parts(length: int, size: int, start: int = 0) -> list[slice]:
     [(0, 128), (128, 256), (256, 300)]
     """
     return [slice(a, min(a + size, length)) for a in range(start, length, size)]
-
-
-def tiles(seq: int) -> Iterator[tuple[slice, slice]]:
-    """The blocks of a causal table: up to `QUERIES` queries by `KEYS` keys.
-
-    >>> [(rows.start, columns.stop) for rows, columns in tiles(300)]
-    [(0, 256), (256, 256), (256, 300)]
-    """
-    for at in parts(seq, QUERIES):
-        for to in parts(at.stop, KEYS):
-            yield at, to
 
 
 class _Powers(torch.autograd.Function):

@@ -16,6 +16,23 @@ COORDINATES = ("token+position", "position")
 UNIT_MASS = math.log(math.e - 1)  # softplus of it is 1
 
 
+def width_of_head(d_model: int, n_heads: int) -> int:
+    """d_model / n_heads; ValueError where it is no whole number."""
+    if d_model % n_heads:
+        raise ValueError(
+            f"d_model {d_model} is not a multiple of n_heads {n_heads}; "
+            f"use for example d_model {n_heads * max(1, d_model // n_heads)}"
+        )
+    return d_model // n_heads
+
+
+def in_heads(
+    x: Float[Tensor, "batch seq wide"], n_heads: int
+) -> Float[Tensor, "batch head seq d_head"]:
+    """The heads of a stream, each with its own part of the width."""
+    return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+
+
 class Masses(nn.Module):
     """One learned mass a vocabulary entry: m = softplus(μ[token]) > 0, first 1.
 
@@ -33,8 +50,6 @@ class Masses(nn.Module):
 
 class Coordinates(nn.Module):
     """z⁰ = LN(token[id] + position[t]), or LN(position[t]) as in the original.
-
-    ids: token ids, at most `context` long; the result is (batch, seq, d_coord).
 
     >>> Coordinates(vocab=5, context=8, d_coord=3)(torch.tensor([[0, 4]])).shape
     torch.Size([1, 2, 3])
@@ -67,16 +82,13 @@ class GravityAttention(nn.Module):
     and a radius softplus(ρ_h) a head.
 
     looking: whether each head also projects the place from which a token looks, which
-    starts as the place where it lies: r² is then measured from there, and the nearest
-    thing to a token need not be itself.
-
+    starts as the place where it lies: the nearest thing to a token need not be itself.
     place: C; None takes d_head/2 − 2, so that the exact 16-bit form of the Gaussian
     kernel, 2C + 3 wide, fits into a head.
 
-    forward(x, z, mass) takes the normalised stream (batch, seq, d_model), the
-    coordinates (batch, seq, d_coord) and the masses (batch, seq) and returns the
-    output (batch, seq, d_model) with a dict of what it went through; with
-    `traced=False` it takes the form of `lib.gravity.fast` and the dict is empty.
+    forward(x, z, mass) takes the normalised stream and returns the output with a dict
+    of what it went through; with `traced=False` it takes the form of `lib.gravity.fast`
+    and the dict is empty.
     """
 
     def __init__(
@@ -96,21 +108,17 @@ class GravityAttention(nn.Module):
         form: str = "auto",
     ):
         super().__init__()
-        if d_model % n_heads:
-            raise ValueError(
-                f"d_model {d_model} is not a multiple of n_heads {n_heads}; "
-                f"use for example d_model {n_heads * max(1, d_model // n_heads)}"
-            )
+        d_head = width_of_head(d_model, n_heads)
         self.kernel = one_of("kernel", kernel, KERNELS)
         self.cutoff = one_of("cutoff", cutoff, CUTOFFS)
         self.n_heads, self.eps, self.sign = n_heads, eps, sign
         self.mass_in_value, self.form = mass_in_value, form
-        axes = place or max(2, d_model // n_heads // 2 - 2)
+        axes = place or max(2, d_head // 2 - 2)
         self.place = nn.Linear(d_coord, n_heads * axes, bias=False)
         self.look = copy.deepcopy(self.place) if looking else None
         self.value = nn.Linear(d_model, d_model, bias=False)
         self.output = nn.Linear(d_model, d_model, bias=False)
-        raw = math.log(math.expm1(strength / math.sqrt(d_model // n_heads)))
+        raw = math.log(math.expm1(strength / math.sqrt(d_head)))
         self.gamma = nn.Parameter(torch.full((n_heads,), raw))
         unit = 0.0 if kernel == "potential" else UNIT_MASS
         self.beta = nn.Parameter(torch.full((n_heads,), unit))
@@ -152,15 +160,7 @@ class GravityAttention(nn.Module):
     def heads(
         self, x: Float[Tensor, "batch seq wide"]
     ) -> Float[Tensor, "batch head seq d_head"]:
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-
-    def logits(
-        self,
-        r2: Float[Tensor, "batch head seq seq"],
-        mass: Float[Tensor, "batch seq"],
-    ) -> Float[Tensor, "batch head seq seq"]:
-        """The kernel's logits with this layer's strength and mass exponent."""
-        return self.pull.logits(r2, mass[:, None, :])
+        return in_heads(x, self.n_heads)
 
     def forward(
         self,
@@ -184,9 +184,9 @@ def statistics(
 ) -> dict[str, Float[Tensor, " head"]]:
     """What one layer's heads do: strength, radius, distance, entropy, share cut off.
 
-    attention: the layer; seen: the dict its forward returned. `distance` is the mean
-    r over pairs j < i, `entropy` the mean of −Σ w ln w over queries in nats, and
-    `cut_off` the share of pairs j < i with r ≥ R (zero without a cutoff).
+    seen: the dict that its forward returned. `distance` is the mean r over pairs j < i,
+    `entropy` the mean of −Σ w ln w over queries in nats, and `cut_off` the share of
+    pairs j < i with r ≥ R (zero without a cutoff).
     """
     r2, weights = seen["r2"], seen["weights"]
     earlier = causal(r2.shape[-1], r2.device).tril(-1)

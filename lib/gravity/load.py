@@ -17,13 +17,8 @@ def load_model(
 
     path: the folder of a training (its `best`, else `last`, else `before`), one
     checkpoint of it, or a `.pt` file of the original, which is read without running
-    anything. model(ids) takes (batch, seq) and returns logits (batch, seq, vocab);
-    it is on the CPU and in evaluation mode.
-
-    Raises
-    ------
-    CheckpointError
-        If nothing is there, or it is damaged, of another kind, or would run code.
+    anything. The model is on the CPU and in evaluation mode. CheckpointError: nothing
+    is there, or it is damaged, of another kind, or would run code.
     """
     path = Path(path)
     path = path.parent if path.name == INDEX else path

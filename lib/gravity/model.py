@@ -15,7 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lib.gravity.attention import CUTOFFS, KERNELS, causal, gated_softmax
-from lib.gravity.layers import COORDINATES, Coordinates, GravityAttention, Masses
+from lib.gravity.layers import (
+    COORDINATES,
+    Coordinates,
+    GravityAttention,
+    Masses,
+    in_heads,
+    width_of_head,
+)
 from lib.options import one_of
 
 ATTENTIONS = ("dot", *KERNELS)
@@ -49,12 +56,7 @@ class LMConfig:
         one_of("attention", self.attention, ATTENTIONS)
         one_of("cutoff", self.cutoff, CUTOFFS)
         one_of("coordinates", self.coordinates, COORDINATES)
-        if self.d_model % self.n_heads:
-            raise ValueError(
-                f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}; "
-                f"use for example d_model "
-                f"{self.n_heads * max(1, self.d_model // self.n_heads)}"
-            )
+        width_of_head(self.d_model, self.n_heads)
 
 
 class DotAttention(nn.Module):
@@ -68,16 +70,10 @@ class DotAttention(nn.Module):
         )
 
     def forward(
-        self,
-        x: Float[Tensor, "batch seq d_model"],
-        z=None,
-        mass=None,
-        traced: bool = True,
+        self, x: Float[Tensor, "batch seq d_model"], z=None, mass=None, traced=True
     ) -> tuple[Float[Tensor, "batch seq d_model"], dict[str, Tensor]]:
-        q, k, v = (
-            part(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-            for part in (self.query, self.key, self.value)
-        )
+        q, k, v = (in_heads(part(x), self.n_heads)
+                   for part in (self.query, self.key, self.value))
         seen = {}
         if traced:
             logits = q @ k.mT / math.sqrt(q.shape[-1])
@@ -117,11 +113,10 @@ class LanguageModel(nn.Module):
     With gravity, coordinates start at z⁰ = LN(token + position) and move between
     layers, z ← LN(z + W a), where a is the layer's attention output.
 
-    model(ids) takes (batch, seq) and returns logits (batch, seq, vocab);
     model.trace(ids) returns the logits with what every layer did: `z` (its input
-    coordinates), `mass`, `r2`, `logits`, `gate`, `weights`;
-    model.places(ids) returns the logits with the last layer's coordinates and the
-    masses, for a loss that keeps points apart.
+    coordinates), `mass`, `r2`, `logits`, `gate`, `weights`; model.places(ids) returns
+    them with the last layer's coordinates and the masses, for a loss that keeps points
+    apart.
 
     >>> tiny = LMConfig(vocab=7, context=8, d_model=8, n_layers=2, n_heads=2, d_coord=4)
     >>> model = build(tiny, seed=1)
@@ -134,7 +129,6 @@ class LanguageModel(nn.Module):
         self.config = config
         self.token = nn.Embedding(config.vocab, config.d_model)
         self.position = nn.Embedding(config.context, config.d_model)
-        gravity = config.attention != "dot"
         self.blocks = nn.ModuleList(
             Block(config, attention_of(config)) for _ in range(config.n_layers)
         )
@@ -143,15 +137,13 @@ class LanguageModel(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.masses = self.coordinates = None
         self.move, self.move_norm = nn.ModuleList(), nn.ModuleList()
-        if gravity:
+        if config.attention != "dot":
             self.masses = Masses(config.vocab)
             self.coordinates = Coordinates(
                 config.vocab, config.context, config.d_coord, config.coordinates
             )
             for _ in range(config.n_layers - 1):
-                self.move.append(
-                    nn.Linear(config.d_model, config.d_coord, bias=False)
-                )
+                self.move.append(nn.Linear(config.d_model, config.d_coord, bias=False))
                 self.move_norm.append(nn.LayerNorm(config.d_coord))
 
     def _run(
@@ -200,20 +192,11 @@ def attention_of(config: LMConfig) -> nn.Module:
     """The attention layer that a configuration asks for."""
     if config.attention == "dot":
         return DotAttention(config.d_model, config.n_heads)
+    options = ("cutoff", "radius", "strength", "eps", "sign", "place", "mass_in_value",
+               "looking", "form")
     return GravityAttention(
-        config.d_model,
-        config.n_heads,
-        config.d_coord,
-        kernel=config.attention,
-        cutoff=config.cutoff,
-        radius=config.radius,
-        strength=config.strength,
-        eps=config.eps,
-        sign=config.sign,
-        place=config.place,
-        mass_in_value=config.mass_in_value,
-        looking=config.looking,
-        form=config.form,
+        config.d_model, config.n_heads, config.d_coord, config.attention,
+        **{name: getattr(config, name) for name in options},
     )
 
 

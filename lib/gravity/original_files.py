@@ -45,25 +45,22 @@ class LegacyError(ValueError):
 
 def config_of(options: dict[str, Any], state: dict[str, Tensor]) -> LegacyConfig:
     """What the configuration of a file and the shapes of its weights say together."""
-    names = dict(SIZES)
     kind = options.get("model_type", "ngt" if "coord_dim" in options else "vanilla")
     if kind not in ("ngt", "vanilla"):
         raise LegacyError(f"its model_type is {kind!r} and should be ngt or vanilla")
-    if kind == "ngt":
-        names["d_coord"] = "coord_dim"
-    known = {*SIZES.values(), "coord_dim", "model_type", *SWITCHES, *TRAINING}
-    if strange := [name for name in options if name not in known]:
+    names = {*SIZES.values(), "coord_dim", "model_type", *SWITCHES, *TRAINING}
+    if strange := [name for name in options if name not in names]:
         raise LegacyError(
             f"its configuration has {strange[0]}, from a version of the original that "
             "is not known here, and would be read wrongly"
         )
-    for name in SWITCHES:
-        if not isinstance(options.get(name, False), bool):
-            raise LegacyError(
-                f"its {name} is {options[name]!r} and should be True or False"
-            )
+    switch = {name: options.get(name, name == "use_radius_cutoff") for name in SWITCHES}
+    for name, value in switch.items():
+        if not isinstance(value, bool):
+            raise LegacyError(f"its {name} is {value!r} and should be True or False")
+    wanted = SIZES | ({"d_coord": "coord_dim"} if kind == "ngt" else {})
     sizes: dict[str, Any] = {}
-    for ours, theirs in names.items():
+    for ours, theirs in wanted.items():
         size = options.get(theirs)
         if not isinstance(size, int) or size < 1:
             raise LegacyError(f"its {theirs} is {size!r} and should be a size")
@@ -75,25 +72,22 @@ def config_of(options: dict[str, Any], state: dict[str, Tensor]) -> LegacyConfig
         raise LegacyError(
             f"it holds {len(layers)} layers and its num_layers is {sizes['n_layers']}"
         )
-    sparse = options.get("use_sparse_pattern", False)
     if kind == "vanilla":
-        if sparse:
+        if switch["use_sparse_pattern"]:
             raise LegacyError(
                 "it is a vanilla model with use_sparse_pattern, which no version of "
                 "the original is known to have"
             )
         return LegacyConfig(**sizes)
-    soft = options.get("use_soft_cutoff", False)
-    cutoff = "soft" if soft else "hard"
-    cut = options.get("use_radius_cutoff", True)
+    axes = _shape(state, "layers.0.attn.coord_proj_attn.weight")[0]
+    cutoff = "soft" if switch["use_soft_cutoff"] else "hard"
     return LegacyConfig(
         **sizes,
-        place=_shape(state, "layers.0.attn.coord_proj_attn.weight")[0]
-        // sizes["n_heads"],
-        cutoff=cutoff if cut else "none",
-        mass_in_value=options.get("mass_in_value", False),
+        place=axes // sizes["n_heads"],
+        cutoff=cutoff if switch["use_radius_cutoff"] else "none",
+        mass_in_value=switch["mass_in_value"],
         moved_by=_moved_by(state, sizes["d_coord"], sizes["d_model"]),
-        sparse=sparse,
+        sparse=switch["use_sparse_pattern"],
     )
 
 
@@ -131,11 +125,6 @@ def model_of(options: dict[str, Any], state: dict[str, Any]) -> LegacyModel:
 
     options: its `config`; state: its `model_state`. Weights that older files lack take
     the values that make no difference: mass 1, β 0; a radius the one it begins with.
-
-    Raises
-    ------
-    LegacyError
-        If sizes, names or shapes do not fit each other.
     """
     state = unwrapped(state)
     for name, tensor in state.items():
@@ -178,7 +167,7 @@ def characters_of(vocab: dict[str, Any]) -> str:
     """
     ids = vocab.get("stoi")
     if (not isinstance(ids, dict) or not ids
-            or any(not isinstance(c, str) or len(c) != 1 for c in ids)
+            or not all(isinstance(c, str) and len(c) == 1 for c in ids)
             or set(ids.values()) != set(range(len(ids)))):
         raise LegacyError("its vocabulary does not number characters from 0")
     return "".join(sorted(ids, key=ids.__getitem__))
@@ -193,27 +182,15 @@ def _shape(state: dict[str, Tensor], name: str) -> torch.Size:
 def read(file: Path | str) -> tuple[LegacyModel, Tokens, dict[str, Any]]:
     """The model of a file, its tokenizer, and its configuration; runs nothing in it.
 
-    Raises
-    ------
-    LegacyError
-        If it is damaged, no such file, or wants code run; the text begins with "it".
+    LegacyError: what is wrong with it, in a sentence that begins with "it".
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unusual pickles; the error says enough
             held = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        if "TorchScript" in str(error):
-            raise LegacyError("it is a program of TorchScript") from None
-        if wanted := re.search(r"(?:GLOBAL|function|class) (\w+\.[\w.]+)", str(error)):
-            raise LegacyError(
-                f"it asks for {wanted[1]}, which is code and no tensor or plain value; "
-                "it is refused and nothing in it was run"
-            ) from None
-        raise LegacyError(_damaged(error)) from None
-    except (OSError, EOFError, ValueError, LookupError, TypeError,
-            AttributeError, AssertionError) as error:
-        raise LegacyError(_damaged(error)) from None
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError,
+            LookupError, TypeError, AttributeError, AssertionError) as error:
+        raise LegacyError(_unreadable(error)) from None
     for name in ("model_state", "config", "vocab"):
         if not isinstance(held, dict) or not isinstance(held.get(name), dict):
             raise LegacyError(
@@ -227,22 +204,26 @@ def read(file: Path | str) -> tuple[LegacyModel, Tokens, dict[str, Any]]:
             f"{model.config.vocab}"
         )
     return model, tokens, {
-        "kind": "legacy_ngt",
-        "model": asdict(model.config),
-        "tokenizer": tokens.to_json(),
-        "options": held["config"],
-        "step": held.get("iter"),
-        "best_valid": held.get("best_val"),
+        "kind": "legacy_ngt", "model": asdict(model.config),
+        "tokenizer": tokens.to_json(), "options": held["config"],
+        "step": held.get("iter"), "best_valid": held.get("best_val"),
     }
 
 
-def _damaged(error: Exception) -> str:
+def _unreadable(error: Exception) -> str:
     """What to say of a file that torch.load cannot read."""
-    said = str(error).splitlines()[0][:80] if str(error) else ""
+    text = str(error)
+    if isinstance(error, (pickle.UnpicklingError, RuntimeError)):
+        if "TorchScript" in text:
+            return "it is a program of TorchScript"
+        if code := re.search(r"(?:GLOBAL|function|class) (\w+\.[\w.]+)", text):
+            return (f"it asks for {code[1]}, which is code and no tensor or plain "
+                    "value; it is refused and nothing in it was run")
+    damaged = "it is damaged, or no file of torch.save"
     if isinstance(error, pickle.UnpicklingError):
-        return "it is damaged, or no file of torch.save"
-    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return f"it is damaged, or no file of torch.save ({what})"
+        return damaged
+    what = ": ".join((type(error).__name__, *text[:80].splitlines()[:1]))
+    return f"{damaged} ({what})"
 
 
 def _instead(held: Any) -> str:

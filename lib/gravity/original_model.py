@@ -23,8 +23,9 @@ them), and the interface of `lib.gravity.model`.
 Source of the format: leetae9yu/newton-gravity-transformer (MIT).
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lib.gravity.attention import causal, squared_distances
+from lib.gravity.layers import in_heads
 
 EPS = 1e-6  # beside d²
 FIRST_RADIUS = 4.0  # what a file without a radius stands for
@@ -80,16 +82,11 @@ class LegacyAttention(nn.Module):
         moving = config.d_coord if config.moved_by == "coordinates" else d_model
         self.coord_proj_next = nn.Linear(moving, config.d_coord)
 
-    def _heads(self, x: Float[Tensor, "batch seq wide"]) -> Float[Tensor, "..."]:
-        return x.unflatten(-1, (self.config.n_heads, -1)).transpose(1, 2)
-
     def logits(
-        self,
-        z: Float[Tensor, "batch seq d_coord"],
-        mass: Float[Tensor, "batch seq"],
+        self, z: Float[Tensor, "batch seq d_coord"], mass: Float[Tensor, "batch seq"]
     ) -> Float[Tensor, "batch head seq seq"]:
         """What the softmax is taken of, beside the future."""
-        place = self._heads(self.coord_proj_attn(z))
+        place = in_heads(self.coord_proj_attn(z), self.config.n_heads)
         d2 = squared_distances(place) * place.shape[-1]
         force = -F.softplus(self.gamma) / (d2 + EPS) + self.gravity_bias
         if not self.config.mass_in_value:
@@ -112,41 +109,21 @@ class LegacyAttention(nn.Module):
         return before & ((back <= NEAR) | far)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch seq d_model"],
-        z: Float[Tensor, "batch seq d_coord"] | None,
-        mass: Float[Tensor, "batch seq"] | None,
+        self, x: Float[Tensor, "batch seq d_model"], z: Any, mass: Any
     ) -> tuple[Float[Tensor, "batch seq d_model"], Float[Tensor, "..."] | None]:
-        value = self._heads(self.v_proj(x))
+        n_heads = self.config.n_heads
+        value = in_heads(self.v_proj(x), n_heads)
         if z is None:
-            q, k = self._heads(self.q_proj(x)), self._heads(self.k_proj(x))
+            q, k = (in_heads(part(x), n_heads) for part in (self.q_proj, self.k_proj))
             pulled = F.scaled_dot_product_attention(q, k, value, is_causal=True)
-        else:
-            mass = cast(Tensor, mass)  # it comes with coordinates
-            if self.config.mass_in_value:
-                value = value * mass[:, None, :, None]
-            seen = self.seen(x.shape[1], x.device)
-            weights = self.logits(z, mass).masked_fill(~seen, -torch.inf).softmax(-1)
-            pulled = weights @ value
-        output = self.out_proj(pulled.transpose(1, 2).flatten(2))
-        if z is None:
-            return output, None
+            return self.out_proj(pulled.transpose(1, 2).flatten(2)), None
+        if self.config.mass_in_value:
+            value = value * mass[:, None, :, None]
+        seen = self.seen(x.shape[1], x.device)
+        weights = self.logits(z, mass).masked_fill(~seen, -torch.inf).softmax(-1)
+        output = self.out_proj((weights @ value).transpose(1, 2).flatten(2))
         mover = {"output": output, "input": x, "coordinates": z}[self.config.moved_by]
         return output, self.coord_proj_next(mover)
-
-
-class LegacyFeedForward(nn.Module):
-    """Two linear maps around a GELU, at the places that they have in the files."""
-
-    def __init__(self, d_model: int, d_ff: int):
-        super().__init__()
-        wide, narrow = nn.Linear(d_model, d_ff), nn.Linear(d_ff, d_model)
-        self.net = nn.Sequential(wide, nn.GELU(), nn.Identity(), narrow)
-
-    def forward(
-        self, x: Float[Tensor, "batch seq d_model"]
-    ) -> Float[Tensor, "batch seq d_model"]:
-        return self.net(x)
 
 
 class LegacyBlock(nn.Module):
@@ -155,7 +132,10 @@ class LegacyBlock(nn.Module):
     def __init__(self, config: LegacyConfig):
         super().__init__()
         self.attn = LegacyAttention(config)
-        self.ffn = LegacyFeedForward(config.d_model, config.d_ff)
+        wide = nn.Linear(config.d_model, config.d_ff)
+        narrow = nn.Linear(config.d_ff, config.d_model)
+        net = nn.Sequential(wide, nn.GELU(), nn.Identity(), narrow)
+        self.ffn = nn.Sequential(OrderedDict(net=net))  # the names in the files
         self.norm1, self.norm2 = (nn.LayerNorm(config.d_model) for _ in range(2))
         if config.d_coord is not None:
             self.coord_norm = nn.LayerNorm(config.d_coord)
@@ -172,7 +152,6 @@ class LegacyBlock(nn.Module):
 class LegacyModel(nn.Module):
     """A model of the original, for reading: without dropout.
 
-    model(ids) takes (batch, seq) and returns logits (batch, seq, vocab);
     model.trace(ids) returns the logits and, for each layer, the coordinates `z` that it
     reads and the `mass` of each token (both None for vanilla).
 

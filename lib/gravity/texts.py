@@ -50,13 +50,6 @@ class Text:
 def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
     """Give a dataset by name, or a file; a relative path counts from the root.
 
-    Raises
-    ------
-    ValueError
-        If the name is not known, or the file is no text.
-    DataError
-        If no origin gives the data; see `lib.data`.
-
     >>> load_text("shakespear")
     Traceback (most recent call last):
     ...
@@ -77,9 +70,9 @@ def load_text(dataset: str, data_path: Path | str | None = None) -> Text:
     text, name = data.text(dataset), data.describe(dataset)
     if dataset == "tinyshakespeare":
         return split(text, name)
-    headings = re.compile(r"^ = [^=].*[^=] = $", re.MULTILINE)
-    near = headings.search(text, len(text) * 99 // 100)
-    cut = near.start() if near else len(text) * 99 // 100
+    cut = len(text) * 99 // 100
+    if near := re.compile(r"^ = [^=].*[^=] = $", re.MULTILINE).search(text, cut):
+        cut = near.start()
     return Text(text[:cut], text[cut:], f"{name} (its last hundredth for validation)")
 
 
@@ -94,12 +87,7 @@ def split(text: str, name: str, share: float = 0.9) -> Text:
 
 
 def ids_of(text: str, tokenizer: Tokens) -> Int[Tensor, " length"]:
-    """The ids of a text, 8 bytes each; encoded a megabyte at a time.
-
-    >>> from lib.gravity.tokenizers import CharTokens
-    >>> ids_of("abba", CharTokens.of("ab"))
-    tensor([0, 1, 1, 0])
-    """
+    """The ids of a text, 8 bytes each; encoded a megabyte at a time."""
     parts, start = [torch.zeros(0, dtype=torch.long)], 0
     for piece in pieces(text):
         try:
@@ -123,48 +111,39 @@ def pieces(text: str, size: int = PIECE) -> Iterator[str]:
     """
     safe = re.compile(r"(?<=\S\n)(?=\S)|(?<=\n)(?= \S)")
     start = 0
-    while len(text) - start > size:
-        found = safe.search(text, start + size)
-        if found is None:
-            break
-        yield text[start : found.start()]
-        start = found.start()
+    while len(text) - start > size and (near := safe.search(text, start + size)):
+        yield text[start : near.start()]
+        start = near.start()
     if start < len(text):
         yield text[start:]
 
 
 def _read(file: Path) -> str:
+    """The text of a file; ValueError in one sentence where it holds none."""
+    def wrong(sentence: str) -> ValueError:
+        return ValueError(f"data_path {file} {sentence}")
+
     if file.is_dir():
-        raise ValueError(
-            f"data_path {file} is a folder; name one text file in UTF-8, or join those "
-            "in it into one"
-        )
+        raise wrong("is a folder; name one text file in UTF-8, or join those in it "
+                    "into one")
     if not file.is_file():
-        raise ValueError(
-            f"data_path {file} is no file; name a text file in UTF-8, or leave it out"
-        )
+        raise wrong("is no file; name a text file in UTF-8, or leave it out")
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ValueError(
-            f"data_path {file} cannot be read ({error.strerror}); make it readable, or "
-            "name another"
-        ) from None
+        raise wrong(f"cannot be read ({error.strerror}); make it readable, or name "
+                    "another") from None
     try:  # "-sig": a mark in front says UTF-8 and is no part of the text
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         said = ("is in UTF-16" if data.startswith(marks)
                 else f"is not in UTF-8 (byte {error.start})")
-        raise ValueError(
-            f"data_path {file} {said}; save it as UTF-8, or name another"
-        ) from None
+        raise wrong(f"{said}; save it as UTF-8, or name another") from None
     if "\0" in text:
-        raise ValueError(
-            f"data_path {file} has a NUL at character {text.index(chr(0))} and is no "
-            "text; save it as text in UTF-8, or name another"
-        )
+        raise wrong(f"has a NUL at character {text.index(chr(0))} and is no text; save "
+                    "it as text in UTF-8, or name another")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
-        raise ValueError(f"data_path {file} is empty; name a file with text in it")
+        raise wrong("is empty; name a file with text in it")
     return text

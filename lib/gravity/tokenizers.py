@@ -36,26 +36,20 @@ LONG_BLANKS = re.compile(r"\s{100000}")  # where tiktoken's search ends in a pan
 
 @runtime_checkable
 class Tokens(Protocol):
-    """What a language model and its chat need of a tokenizer."""
+    """What a language model and its chat need of a tokenizer.
+
+    `encode` refuses characters that have no id; `decode` writes � for bytes that are no
+    character; `labels` names every id on one line: ␣ a space, ⏎ a line end, <EB> a
+    byte; of `to_json`, `from_json` makes the same tokenizer.
+    """
 
     name: str  # for tables and prose
     vocab: int  # ids are 0 … vocab − 1
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text; ValueError names characters that have none."""
-        ...
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; bytes that are no character become �."""
-        ...
-
-    def labels(self) -> list[str]:
-        """A readable label an id, on one line: ␣ a space, ⏎ a line end, <EB> a byte."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """What `from_json` makes the same tokenizer of."""
-        ...
+    def encode(self, text: str) -> list[int]: ...
+    def decode(self, ids: Sequence[int]) -> str: ...
+    def labels(self) -> list[str]: ...
+    def to_json(self) -> dict[str, Any]: ...
 
 
 class CharTokens:
@@ -78,8 +72,7 @@ class CharTokens:
                 f"a char tokenizer wants each of its characters once, and got "
                 f"{characters[:40]!r}; make one with CharTokens.of(text)"
             )
-        self.characters = characters
-        self.vocab = len(characters)
+        self.characters, self.vocab = characters, len(characters)
         self.name = f"{self.vocab} characters"
         self._ids = {character: i for i, character in enumerate(characters)}
 
@@ -117,12 +110,8 @@ class BpeTokens:
     """Byte-level BPE, a `tokenizers.Tokenizer` behind the words of `Tokens`.
 
     Other people's tokenizers may stand here, too: what one of them changes in a text
-    is refused. Its control signs, such as `<eos>`, are characters in a text.
-
-    Raises
-    ------
-    ValueError
-        If the ids or the pieces of the tokenizer are of no use to a language model.
+    is refused, and so is one whose ids or pieces are of no use to a language model. Its
+    control signs, such as `<eos>`, are characters in a text.
 
     >>> tokens = BpeTokens.train("low lower lowest " * 9, vocab=270)
     >>> ids = tokens.encode("low 낮다")
@@ -168,13 +157,7 @@ class BpeTokens:
 
     @classmethod
     def load(cls, file: Path | str) -> "BpeTokens":
-        """Read a tokenizer file, of `tokenizers` or of the original.
-
-        Raises
-        ------
-        ValueError
-            If it is none.
-        """
+        """Read a tokenizer file, of `tokenizers` or of the original."""
         try:
             return cls(load_tokenizer(file))
         except ValueError as error:
@@ -200,10 +183,7 @@ class BpeTokens:
         check_characters(text)
         ids = self._ids(text)
         if self._unknown is not None and self._unknown in ids:
-            strange = [
-                character for character in dict.fromkeys(text)
-                if self._unknown in self._ids(character)
-            ]
+            strange = [c for c in dict.fromkeys(text) if self._unknown in self._ids(c)]
             if strange:
                 raise _unseen("bpe", strange, "train one anew, which knows every byte")
         check_same(text, self.decode(ids), self._cause)
@@ -218,8 +198,8 @@ class BpeTokens:
 
     def labels(self) -> list[str]:
         pieces = (self._tokenizer.id_to_token(i) for i in range(self.vocab))
-        label = (_piece_label if isinstance(self._tokenizer.decoder, decoders.ByteLevel)
-                 else _label)
+        of_bytes = isinstance(self._tokenizer.decoder, decoders.ByteLevel)
+        label = _piece_label if of_bytes else _label
         return [label(piece or UNUSED) for piece in pieces]
 
     def to_json(self) -> dict[str, Any]:
@@ -274,9 +254,8 @@ def tokens_of(
 ) -> Tokens:
     """The tokenizer of a kind for a text.
 
-    kind: char, bpe or tiktoken; text: what char and bpe are made of; vocab: the most
-    pieces of bpe; path: where bpe is kept. If that file is there it is loaded as it
-    is, else the tokenizer is trained and written to it.
+    text: what char and bpe are made of; vocab: the most pieces of bpe; path: where bpe
+    is kept. If that file is there it is loaded, else trained and written to it.
 
     >>> tokens_of("bpee")
     Traceback (most recent call last):
@@ -297,11 +276,7 @@ def tokens_of(
 
 
 def from_json(told: dict[str, Any]) -> Tokens:
-    """The tokenizer that `to_json` told of.
-
-    >>> from_json(CharTokens.of("abc").to_json()).decode([2, 1])
-    'cb'
-    """
+    """The tokenizer that `to_json` told of."""
     try:
         kind = told["kind"]
         if kind == "char":
@@ -330,10 +305,8 @@ def _gpt2_encoding() -> Any:
     import tiktoken
     from tiktoken_ext.openai_public import r50k_pat_str
 
-    ranks = {
-        to_bytes(piece): rank
-        for piece, rank in _gpt2_pieces().items() if piece != END_OF_TEXT
-    }
+    ranks = {to_bytes(piece): rank for piece, rank in _gpt2_pieces().items()
+             if piece != END_OF_TEXT}
     return tiktoken.Encoding(
         "gpt2", pat_str=r50k_pat_str, mergeable_ranks=ranks,
         special_tokens={END_OF_TEXT: 50256}, explicit_n_vocab=50257,
@@ -355,8 +328,8 @@ def _unknown_id(tokenizer: Tokenizer, model: dict[str, Any]) -> int | None:
     """The id that stands for all that a model does not know, if it has one."""
     if model.get("unk_id") is not None:  # of Unigram
         return model["unk_id"]
-    unknown = model.get("unk_token")
-    return tokenizer.token_to_id(unknown) if unknown else None
+    piece = model.get("unk_token")
+    return tokenizer.token_to_id(piece) if piece else None
 
 
 def _normalizer(spec: dict[str, Any] | None) -> str:
@@ -384,10 +357,8 @@ def _checked(ids: Sequence[int], vocab: int) -> Sequence[int]:
 
 def _label(text: str) -> str:
     signs = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
-    return "".join(
-        signs.get(c, c) if c in signs or c.isprintable() else f"<U+{ord(c):04X}>"
-        for c in text
-    )
+    return "".join(signs.get(c) or (c if c.isprintable() else f"<U+{ord(c):04X}>")
+                   for c in text)
 
 
 def _piece_label(piece: str) -> str:
