@@ -42,7 +42,8 @@ class _Drawer:
     def __init__(self, rng: random.Random, counts: Mapping[str, int]):
         self.rng = rng
         self.words = sorted(word for word in counts
-                            if len(word) > 2 and word.strip().isalpha())
+                            if len(word) > 2 and len(word.strip()) > 1
+                            and word.strip().isalpha())
         self.sums = list(accumulate(counts[word] ** 0.5 for word in self.words))
 
     def __call__(self) -> str:

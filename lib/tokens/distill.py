@@ -1,6 +1,6 @@
 """From BPE to Unigram with the same ids: labels, scores, fidelity, one file.
 
-A byte-level BPE cuts each pre-token by its merges. A Unigram model has one score
+A BPE cuts each pre-token by its merges. A Unigram model has one score
 a piece and takes the cut with the highest sum. The teacher's cuts of any text are
 free, so the scores are learned from them: closed forms first, then
 passive-aggressive steps over the lattices of `lib.tokens.lattice`.
@@ -8,11 +8,10 @@ passive-aggressive steps over the lattices of `lib.tokens.lattice`.
 
 from __future__ import annotations
 
-import json
 import os
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, compress, islice
 from pathlib import Path
@@ -25,10 +24,8 @@ from lib.tokens.augmentation import LONGEST_PART, recombined, runs
 from lib.tokens.bytelevel import (
     count_words,
     dropped_bytes,
-    keeps_whole,
     merge_ranks,
     merge_table,
-    normalizer_of,
     piece_bytes,
     to_bytes,
     to_chars,
@@ -36,6 +33,7 @@ from lib.tokens.bytelevel import (
 from lib.tokens.fidelity import differing
 from lib.tokens.lattice import build_lattices, build_trie, wrong_words
 from lib.tokens.mending import foreseen, mend
+from lib.tokens.readings import Reading, reading_of
 from lib.tokens.scores import (
     QUANTUM,
     STAGES,
@@ -57,11 +55,12 @@ _AT_ONCE = 100_000  # words whose encodings are held at once
 _FORESEEN = 80_000  # made words that scores get wrong, for which rules are looked for
 
 
-def _cuts(tokenizer: Tokenizer, words: Sequence[bytes]) -> list[list[int]]:
+def _cuts(tokenizer: Tokenizer, words: Sequence[bytes],
+          spell: Callable[[bytes], str] = to_chars) -> list[list[int]]:
     bare = Tokenizer(tokenizer.model)  # no pre-tokenizer: one word stays one word
     cuts: list[list[int]] = []
     for low in range(0, len(words), _AT_ONCE):
-        chars = [to_chars(word) for word in words[low:low + _AT_ONCE]]
+        chars = [spell(word) for word in words[low:low + _AT_ONCE]]
         cuts += [encoding.ids for encoding in bare.encode_batch_fast(chars)]
     return cuts
 
@@ -138,31 +137,16 @@ def closed_form_scores(
 def unigram_tokenizer(teacher: Tokenizer, scores: np.ndarray) -> Tokenizer:
     """The teacher with its merges taken out and one score a piece put in.
 
-    Pre-tokenizer, decoder, special tokens and ids are the teacher's. Special
-    tokens get a score far below all others. There is no unknown token: bytes without
-    a piece, which the teacher drops, are taken out before the model sees them.
+    Normalizer, pre-tokenizer, decoder, special tokens and ids are the teacher's. What
+    no text can have, such as special tokens, gets a score far below all others. Bytes
+    without a piece, which a byte-level teacher drops, are taken out before the model
+    sees them; a SentencePiece BPE's text is cut in units first.
 
     The file counts scores in `QUANTUM`, which changes no cut: a learned score is a
     whole number there, half as long as its decimal fraction.
     """
-    spec = json.loads(teacher.to_str())
-    pieces = piece_bytes(teacher)
-    low = float(scores.min()) - 1000.0
-    names = {index: token.content
-             for index, token in teacher.get_added_tokens_decoder().items()}
-    vocab = [[to_chars(piece), float(scores[index]) / QUANTUM] if piece
-             else [names[index], low / QUANTUM] for index, piece in enumerate(pieces)]
-    spec["model"] = {"type": "Unigram", "unk_id": None, "vocab": vocab,
-                     "byte_fallback": False}
-    if dropped := dropped_bytes(pieces):
-        never = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in to_chars(dropped)) + "]"
-        removed = {"type": "Split", "pattern": {"Regex": never}, "behavior": "Removed",
-                   "invert": False}
-        stages = spec["pre_tokenizer"]
-        stages = stages["pretokenizers"] if stages["type"] == "Sequence" else [stages]
-        spec["pre_tokenizer"] = {"type": "Sequence",
-                                 "pretokenizers": [*stages, removed]}
-    return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
+    reading = reading_of(teacher)
+    return reading.tokenizer(reading.student(scores))
 
 
 @dataclass(frozen=True)
@@ -183,12 +167,13 @@ def distill(
     made_items: int = 20_000, seed: int = 0, bar: bool = True, layer: bool = True,
     new_words: int | None = None, threads: int | None = None,
 ) -> Distillation:
-    """A Unigram tokenizer that cuts as the byte-level BPE ``teacher`` does.
+    """A Unigram tokenizer that cuts as the BPE ``teacher`` does.
 
     Parameters
     ----------
     teacher
-        A byte-level BPE; see `lib.tokens.teachers` for what it may hold.
+        A byte-level or SentencePiece BPE; see `lib.tokens.teachers` for what it may
+        hold.
     texts
         Documents to learn from; they are read once, in order.
     passes
@@ -217,25 +202,26 @@ def distill(
         If the teacher is none that can be distilled, or the texts are empty.
     """
     expect_teacher(teacher, layer)
-    pieces = piece_bytes(teacher)
-    never = dropped_bytes(pieces)
-    counts = count_words(teacher, texts)
+    reading = reading_of(teacher)
+    pieces, never, core = reading.pieces, reading.never, reading.core
+    counts = reading.count(texts)
     if not counts:
         raise ValueError("the texts hold no words; pass at least one document.")
-    drawn = [run.encode() for run in runs(map(_text, counts), LONGEST)]
+    drawn = [*map(reading.word, runs(map(reading.text, counts), LONGEST))]
     asked = dict.fromkeys([*counts, *drawn])  # of these none may stay wrong
     long = [w for w in (word.translate(None, never) for word in asked)
             if len(w) > LONGEST]
-    labels = bpe_cuts(teacher, long)
-    words = _words(teacher, counts, made_items, new_words, seed,
+    labels = _cuts(core, long, reading.chars)
+    words = _words(reading, counts, made_items, new_words, seed,
                    chain(drawn, _stretches(long, labels, pieces)))
-    lattices = build_lattices(build_trie(pieces), words, bpe_cuts(teacher, words))
-    start = -np.log(merge_ranks(teacher) + 300)
+    lattices = build_lattices(build_trie(pieces), words,
+                              _cuts(core, words, reading.chars))
+    start = -np.log(reading.ranks() + 300)
     learned = learn_scores(lattices, start, passes, seed, bar=bar, threads=threads)
     scores = whole_pieces(pieces, learned.scores)
     wrong = dict.fromkeys(compress(words, wrong_words(lattices, scores)))
-    student = unigram_tokenizer(teacher, scores)
-    cuts = zip(long, labels, unigram_cuts(student, long), strict=True)
+    student = reading.student(scores)
+    cuts = zip(long, labels, _cuts(student, long, reading.chars), strict=True)
     wrong |= dict.fromkeys(word for word, gold, ours in cuts if gold != ours)
     ours = [word for word in wrong if word in counts]
     report: dict[str, float | int] = {
@@ -244,22 +230,22 @@ def distill(
         "wrong_occurrences": sum(counts[word] for word in ours),
     }
     if layer:
-        kept = {*pieces} if keeps_whole(teacher) else set()  # no rule may break these
-        rules, left = mend(teacher, student, [w.decode() for w in wrong if w in asked
-                                              and w not in kept])
-        room = _size(teacher) - _size(with_rules(student, rules))
+        kept = {*pieces} if reading.whole else set()  # no rule may break these
+        rules, left = mend(core, student, [w.decode() for w in wrong if w in asked
+                                           and w not in kept], reading)
+        room = _size(teacher) - _size(reading.tokenizer(with_rules(student, rules)))
         others = (_text(word) for word in wrong if word not in asked
                   and word not in kept)
         others = filter(None, islice(others, _FORESEEN))
-        more = foreseen(teacher, student, others, rules, room)
+        more = foreseen(core, student, others, rules, room, reading)
         both = list(dict.fromkeys([*rules, *more]))
         student = with_rules(student, both)
-        split = _split_by_dropped(teacher, student, asked, never)
+        split = _split_by_dropped(core, student, asked, never)
         if kept:  # a part that a rule leaves may be a piece no merges make
-            split |= differing(teacher, student, filter(_text, asked))
+            split |= differing(core, student, filter(_text, asked))
         report |= {"rules": len(both), "foreseen": len(both) - len(rules),
                    "unmended": len(split.union(word.encode() for word in left))}
-    return Distillation(student, scores, report)
+    return Distillation(reading.tokenizer(student), scores, report)
 
 
 def _split_by_dropped(teacher: Tokenizer, student: Tokenizer, words: Iterable[bytes],
@@ -303,26 +289,21 @@ def _stretches(words: Sequence[bytes], labels: Sequence[Sequence[int]],
             begin = ends[bisect_right(ends, (begin + end) // 2)]
 
 
-def _words(teacher: Tokenizer, counts: Counter[bytes], made_items: int,
+def _words(reading: Reading, counts: Counter[bytes], made_items: int,
            new_words: int | None, seed: int, more: Iterable[bytes]) -> list[bytes]:
     """The words to learn from: those of the texts, made ones, more, and the pieces."""
-    pieces = piece_bytes(teacher)
-    never = dropped_bytes(pieces)
-    plain = (_text(word).strip() for word in counts)
+    plain = (reading.text(word).strip() for word in counts)
     plain = sorted({word for word in plain
                     if word.isalpha() and 2 < len(word) <= LONGEST_PART})
     made_words: Counter[bytes] = Counter()
     for kind in MADE:
-        made_words += count_words(
-            teacher, [made(kind, made_items, seed + 1, plain).text])
-    known = {_text(word): n for word, n in counts.items()}
+        made_words += reading.count([made(kind, made_items, seed + 1, plain).text])
+    known = {reading.text(word): n for word, n in counts.items()}
     if new_words is None:
         new_words = min(2 * len(known), 12 * made_items)
-    same = normalizer_of(teacher)
-    new = (word.encode() for word in recombined(known, new_words, seed)
-           if same(word) == word)  # the others stand in no text
-    spelled = (word.translate(None, never)
-               for word in chain(counts, made_words, new, more, pieces))
+    new = reading.spelled(recombined(known, new_words, seed))
+    spelled = (word.translate(None, reading.never)
+               for word in chain(counts, made_words, new, more, reading.pieces))
     return [w for w in dict.fromkeys(spelled) if 0 < len(w) <= LONGEST]
 
 

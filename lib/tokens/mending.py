@@ -9,14 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-from lib.tokens.bytelevel import (
-    keeps_whole,
-    merge_table,
-    merging,
-    piece_bytes,
-    to_chars,
-)
-from lib.tokens.neighbours import Neighbours
+from lib.tokens.bytelevel import merging
+from lib.tokens.readings import Reading, reading_of
 from lib.tokens.sound_cuts import (
     CONTEXT,
     Rule,
@@ -42,16 +36,17 @@ class _Mender:
     after which it is: both are looked for by halving.
     """
 
-    def __init__(self, teacher: Tokenizer, student: Tokenizer):
-        self.pieces = piece_bytes(teacher)
-        self.whole = keeps_whole(teacher)
-        self.known = Neighbours(self.pieces, merge_table(teacher), self.whole)
+    def __init__(self, teacher: Tokenizer, student: Tokenizer,
+                 reading: Reading | None = None):
+        reading = reading or reading_of(teacher)
+        self.pieces, self.chars = reading.pieces, reading.chars
+        self.known = reading.neighbours()
         self.models = merging(teacher), Tokenizer(student.model)
         self.room = _ROOM
 
     def cuts(self, texts: list[str]) -> tuple[list[list[int]], list[bool]]:
         """The teacher's ids of each text, and whether the student's are the same."""
-        chars = [to_chars(text.encode()) for text in texts]
+        chars = [self.chars(text.encode()) for text in texts]
         gold, ours = ([encoding.ids for encoding in model.encode_batch_fast(chars)]
                       for model in self.models)
         return gold, [a == b for a, b in zip(gold, ours, strict=True)]
@@ -137,7 +132,8 @@ class _Mender:
 
 
 def mend(
-    teacher: Tokenizer, student: Tokenizer, words: Iterable[str]
+    teacher: Tokenizer, student: Tokenizer, words: Iterable[str],
+    reading: Reading | None = None,
 ) -> tuple[list[Rule], list[str]]:
     """Rules after which the student cuts the words as the teacher does.
 
@@ -154,7 +150,7 @@ def mend(
         Words that stay wrong: BPE breaks them inside characters only, where no rule
         reaches, or they are very long and would take more rules than there is room for.
     """
-    mender, within = _Mender(teacher, student), not stages_of(student)[2]
+    mender, within = _Mender(teacher, student, reading), not stages_of(student)[2]
     rules: dict[Rule, None] = {}
     lost: dict[str, None] = {}
     every = words = list(dict.fromkeys(words))
@@ -178,13 +174,13 @@ def mend(
 
 def foreseen(
     teacher: Tokenizer, student: Tokenizer, words: Iterable[str],
-    rules: Sequence[Rule], room: int,
+    rules: Sequence[Rule], room: int, reading: Reading | None = None,
 ) -> list[Rule]:
     """Rules for words that may come up: those that serve most words, while they fit.
 
     Parameters
     ----------
-    teacher, student
+    teacher, student, reading
         As for `mend`.
     words
         Those that the student may cut wrongly; for each of which it does so with the
@@ -204,7 +200,8 @@ def foreseen(
     sides = (side.encode_batch_fast(words) for side in (teacher, mended))
     words = [word for word, gold, ours in zip(words, *sides, strict=True)
              if gold.ids != ours.ids]
-    found = Counter(rule for some in _Mender(teacher, student).best(words).values()
+    mender = _Mender(teacher, student, reading)
+    found = Counter(rule for some in mender.best(words).values()
                     for rule in some if not rule.whole)
     order = sorted(found, key=lambda r: (-found[r], len(r.prefix + r.context), r.prefix,
                                          r.context))

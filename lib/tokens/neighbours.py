@@ -13,7 +13,7 @@ merges in its bytes alone, and of that there is one.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -149,11 +149,14 @@ class Neighbours:
     whole
         Whether a word that is a piece stays whole, whatever the merges make of it
         (``ignore_merges``).
+    alphabet
+        The ids of the tokens that words consist of before any merge; None: single
+        bytes. Words of other alphabets must be given whole letters at a time.
     """
 
     def __init__(
         self, pieces: Sequence[bytes], merges: Mapping[tuple[bytes, bytes], int],
-        whole: bool = False,
+        whole: bool = False, alphabet: Iterable[int] | None = None,
     ):
         ids = {piece: n for n, piece in enumerate(pieces) if piece}
         size = 1 << int(2 * len(merges) + 2).bit_length()
@@ -164,7 +167,10 @@ class Neighbours:
         _fill(slots, ranks, np.array(keys or [0], np.int64)[:len(keys)],
               np.array([*merges.values()] or [0], np.int64)[:len(keys)])
         self._table = slots, ranks, made, lefts, rights
-        self._made = np.array([len(piece) == 1 for piece in pieces], np.bool_)
+        if alphabet is None:
+            alphabet = [n for n, piece in enumerate(pieces) if len(piece) == 1]
+        self._made = np.zeros(len(pieces), np.bool_)
+        self._made[list(alphabet)] = True
         steps = sorted(((len(a + b), rank, ids[a + b], ids[a], ids[b])
                         for (a, b), rank in merges.items()))
         columns = np.array(steps or [[0] * 5], np.int64)[:len(steps)].T

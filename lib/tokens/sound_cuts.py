@@ -205,14 +205,19 @@ def rules_pattern(rules: Iterable[Rule], within: bool = False) -> str:
 def stages_of(tokenizer: Tokenizer) -> tuple[list[dict[str, Any]], int, bool]:
     """The pre-tokenizer's stages, where ByteLevel stands, and whether it cuts words.
 
+    Where the model falls back to bytes itself, rules come last and nothing cuts words.
+
     Raises
     ------
     ValueError
         If there is not one ByteLevel, or it puts a blank in front, or nothing cuts
         words out before it.
     """
-    given: dict[str, Any] = (
-        json.loads(tokenizer.to_str())["pre_tokenizer"] or {"type": "none"})
+    spec: dict[str, Any] = json.loads(tokenizer.to_str())
+    given = spec["pre_tokenizer"] or {"type": "none"}
+    if spec["model"].get("byte_fallback") and spec["model"]["type"] == "Unigram":
+        stages = given.get("pretokenizers", [])
+        return stages, len(stages), False
     stages = given["pretokenizers"] if given["type"] == "Sequence" else [given]
     kinds = [stage["type"] for stage in stages]
     which = [n for n, kind in enumerate(kinds) if kind == "ByteLevel"]
@@ -244,7 +249,8 @@ def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
         return tokenizer
     split = {"type": "Split", "pattern": {"Regex": rules_pattern(rules, not cuts)},
              "behavior": "Isolated", "invert": False}
-    stages[n:n + 1] = [split, stages[n] | {"use_regex": False}]
+    stages[n:n + 1] = [split, *(stage | {"use_regex": False}
+                                for stage in stages[n:n + 1])]
     spec = json.loads(tokenizer.to_str())
     spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": stages}
     return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))

@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from lib import data
 from lib.data.mixture import made
-from lib.tokens import mending
+from lib.tokens import mending, readings
 from lib.tokens.augmentation import recombined
 from lib.tokens.bytelevel import (
     count_words,
@@ -222,7 +222,7 @@ def test_words_of_thousands_of_letters_are_mended_with_work_that_grows_as_they_d
             return super().sound(prefix, context)
 
     monkeypatch.setattr(mending, "_Mender", Counted)
-    monkeypatch.setattr(mending, "Neighbours", Heard)
+    monkeypatch.setattr(readings, "Neighbours", Heard)
     for size in (1000, 16_000):
         word, student = long_word(size), wrong_student()
         rules, left = mend(toy(), student, [word])
