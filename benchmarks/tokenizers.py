@@ -35,11 +35,12 @@ from tqdm.auto import tqdm
 from lib import data
 from lib.data.mixture import FOUND, MADE, Document, gather, lexicon, made
 from lib.data.tokenizer_files import load_tokenizer
-from lib.tokens.bytelevel import count_words, piece_bytes
 from lib.tokens.distill import Distillation, distill, unigram_tokenizer
 from lib.tokens.fidelity import Compared, compare, differing, share_wrong
+from lib.tokens.readings import Reading, reading_of
 
-TEACHERS = ("gpt2", "smollm2", "qwen3", "llama3_1", "claude", "cl100k", "o200k")
+TEACHERS = ("gpt2", "smollm2", "qwen3", "llama3_1", "claude", "cl100k", "o200k",
+            "gemma3", "llama2")
 DEFAULT = TEACHERS[:2]
 #: Texts that neither a training nor a choice of this repository has seen.
 APART = ("wikipedia_en", "wikipedia_es", "wikipedia_fr")
@@ -112,18 +113,17 @@ def learned(name: str, given: argparse.Namespace, folder: Path
     return report
 
 
-def held_words(name: str, train: list[Document], held: list[Document], items: int
-               ) -> dict[str, Counter[bytes]]:
+def held_words(reading: Reading, train: list[Document], held: list[Document],
+               items: int) -> dict[str, Counter[bytes]]:
     """The words of the held-out files by kind, and of text made from another seed."""
-    bpe = teacher(name)
     words: dict[str, Counter[bytes]] = {kind: Counter() for kind in FOUND}
-    words |= {name: count_words(bpe, texts) for name, texts in apart().items()}
-    for document in held:
-        words[document.kind].update(count_words(bpe, [document.text]))
+    words |= {name: reading.count(texts) for name, texts in apart().items()}
+    for kind in FOUND:
+        words[kind] = reading.count(d.text for d in held if d.kind == kind)
     plain = sorted({word for d in train[::20] for word in d.text.split()
                     if word.isalpha() and len(word) > 2})
     for kind in MADE:
-        words[kind] = count_words(bpe, [made(kind, items, 2, plain).text])
+        words[kind] = reading.count([made(kind, items, 2, plain).text])
     return words
 
 
@@ -151,7 +151,8 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if given.only:
             return
         train, held = gather(int(given.size * 1e6))
-        words = held_words(name, train, held, 2_000)
+        reading = reading_of(teacher(name))
+        words = held_words(reading, train, held, 2_000)
         tokenizers, load, size = {}, {}, {}
         for form in FORMS:
             path = folder / f"{form}.json"
@@ -165,7 +166,7 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
         **{key: getattr(given, key) for key in SETTINGS},
         "train_mb": sum(len(d.text.encode()) for d in train) / 1e6,
         "held_mb": sum(len(d.text.encode()) for d in held) / 1e6, **report}
-    pieces = [(n, piece.decode()) for n, piece in enumerate(piece_bytes(bpe))
+    pieces = [piece.decode() for piece in reading.pieces
               if piece.decode("utf-8", "ignore").encode() == piece and piece]
     for form in FORMS:
         student = tokenizers[form]
@@ -173,14 +174,15 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                         "file_bytes": size[form],
                         "bpe_file_bytes": size["bpe"],
                         "same_vocabulary": student.get_vocab() == bpe.get_vocab()}
-        whole = student.encode_batch_fast([text for _, text in pieces])
+        sides = reading.core, (reading.of_words(student) if form != "bpe"
+                               else reading.core)  # a word for a text
+        every = (side.encode_batch_fast(pieces) for side in sides)
         row["pieces_whole"] = sum(
-            got.ids == bpe.encode(text).ids
-            for (_, text), got in zip(pieces, whole, strict=True))
+            gold.ids == ours.ids for gold, ours in zip(*every, strict=True))
         row["pieces_asked"] = len(pieces)
-        sides = [("held", held[::4] if form == "bpe" else held)]
-        sides += [("train", train)] if form == "rules" else []
-        for side, documents in sides:
+        parts = [("held", held[::4] if form == "bpe" else held)]
+        parts += [("train", train)] if form == "rules" else []
+        for side, documents in parts:
             texts = [document.text for document in documents]
             bar = tqdm(compare(bpe, student, texts), desc=f"{name} {form} {side}",
                        leave=False, disable=given.json)
@@ -199,8 +201,7 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     for same in chunk.same]
             row |= {f"{place}_documents": len(same),
                     f"{place}_documents_same": sum(same)}
-        wrong = {kind: differing(bpe, student, counts)
-                 for kind, counts in words.items()}
+        wrong = {kind: differing(*sides, counts) for kind, counts in words.items()}
         for kind, counts in words.items():
             row[f"wrong_{kind}"] = share_wrong(counts, wrong[kind])
         found = sum((words[kind] for kind in FOUND), Counter())

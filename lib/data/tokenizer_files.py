@@ -6,10 +6,14 @@ encoded from its first character to its last, the same each time.
 """
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
+#: Refuses settings with an error of its own.
+Expect = Callable[[Mapping[str, Any]], None]
 OTHER = "name a tokenizer.json of the tokenizers library"
 
 
@@ -17,8 +21,10 @@ class TokenizerFileError(ValueError):
     """A file that holds no tokenizer; the message says why, in one sentence."""
 
 
-def load_tokenizer(file: Path | str) -> Tokenizer:
+def load_tokenizer(file: Path | str, expect: Expect | None = None) -> Tokenizer:
     """Read a tokenizer file; a wrapping of it, `tokenizer_json`, is taken off.
+
+    expect: may refuse the file by its settings, before a model is built of them.
 
     Raises
     ------
@@ -38,10 +44,11 @@ def load_tokenizer(file: Path | str) -> Tokenizer:
         raise TokenizerFileError(
             f"{file} cannot be read ({error.strerror or error}); {OTHER}"
         ) from None
-    return parse_tokenizer(text, str(file))
+    return parse_tokenizer(text, str(file), expect)
 
 
-def parse_tokenizer(text: str, name: str = "the text") -> Tokenizer:
+def parse_tokenizer(text: str, name: str = "the text",
+                    expect: Expect | None = None) -> Tokenizer:
     """The tokenizer that a JSON text describes; name: what errors call the text.
 
     >>> parse_tokenizer('{"the": 0}', "vocab.json")
@@ -57,11 +64,13 @@ def parse_tokenizer(text: str, name: str = "the text") -> Tokenizer:
             f"{name} holds no tokenizer: it is damaged, or no JSON ({error}); {OTHER}"
         ) from None
     if isinstance(parts, dict) and isinstance(parts.get("tokenizer_json"), str):
-        return parse_tokenizer(parts["tokenizer_json"], name)
+        return parse_tokenizer(parts["tokenizer_json"], name, expect)
     if not isinstance(parts, dict) or not isinstance(parts.get("model"), dict):
         raise TokenizerFileError(
             f'{name} holds no tokenizer: it has no "model"; {OTHER}'
         )
+    if expect:
+        expect(parts)
     try:
         return for_whole_texts(Tokenizer.from_str(text))
     except (KeyboardInterrupt, SystemExit):

@@ -96,8 +96,10 @@ class ByteLevel:
 
     @staticmethod
     def tokenizer(student: Tokenizer) -> Tokenizer:
-        """The tokenizer for texts of one for words."""
+        """The tokenizer for texts of one for words, and the other way round."""
         return student
+
+    of_words = tokenizer
 
     def neighbours(self) -> Neighbours:
         """Which tokens can stand side by side."""

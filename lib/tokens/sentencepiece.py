@@ -39,7 +39,7 @@ BLANK = "▁"
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 _KINDS = {"L": "letters", "M": "letters", "N": "digits"}
-_SPARSE = 2000  # pieces across the border of two kinds that a pattern can name
+_SPARSE = 2000  # places within pieces that a pattern can name with what follows
 
 
 def falls_back(tokenizer: Tokenizer) -> bool:
@@ -65,30 +65,16 @@ def _class(chars: Iterable[str]) -> str:
     return "[" + "".join(a if a == b else f"{a}-{b}" for a, b in pairs) + "]"
 
 
-def _kinds(pieces: Iterable[str]) -> dict[str, str]:
-    """The kind of each character: letters, digits, signs or blank.
-
-    Kinds are one where too many pieces lie across their border.
-    """
-    kinds = {char: _KINDS.get(category(char)[0], "signs")
-             for char in {char for piece in pieces for char in piece}}
-    kinds[BLANK] = "blank"
-    across = Counter(frozenset(pair) for _, _, *pair in _across(pieces, kinds))
-    for pair in [pair for pair, count in across.items() if count > _SPARSE]:
-        one, other = sorted(pair - {"blank"}) * (1 + ("blank" in pair))
-        kinds = {char: one if kind == other else kind for char, kind in kinds.items()}
-    return kinds
-
-
 def _across(pieces: Iterable[str], kinds: Mapping[str, str]
-            ) -> Iterator[tuple[str, str, str, str]]:
-    """Where a piece lies across the border of two kinds: what it has left and right of
-    it, and the kinds. Not behind a blank: blanks belong to what follows."""
+            ) -> Iterator[tuple[str, str]]:
+    """What pieces have left and right of a border between kinds of characters.
+
+    Not behind a blank: blanks belong to what follows.
+    """
     for piece in pieces:
         for n in range(1, len(piece)):
-            left, right = kinds[piece[n - 1]], kinds[piece[n]]
-            if left not in (right, "blank"):
-                yield piece[:n], piece[n:], left, right
+            if kinds[piece[n - 1]] not in (kinds[piece[n]], "blank"):
+                yield piece[:n], piece[n:]
 
 
 def units_pattern(pieces: Iterable[str]) -> str:
@@ -103,23 +89,25 @@ def units_pattern(pieces: Iterable[str]) -> str:
     ['ab', '▁▁a', '1', '.', 'b.', '▁', 'é']
     """
     pieces = list(pieces)
-    kinds = _kinds(pieces)
+    kinds = {char: _KINDS.get(category(char)[0], "signs")
+             for char in set().union(*pieces)} | {BLANK: "blank"}
     of = defaultdict(list)
     for char, kind in kinds.items():
         of[kind].append(char)
     runs = "|".join(f"{_class(chars)}+" for kind, chars in sorted(of.items())
                     if kind != "blank")
     run = f"{BLANK}*(?:{runs})"
+    across = [*_across(pieces, kinds)]
     joints: defaultdict[str, set[str]] = defaultdict(set)
-    for left, right, *_ in _across(pieces, kinds):
-        joints[left[-1]].add(right)
+    for left, right in across:
+        joints[left[-1]].add(right if len(across) <= _SPARSE else right[0])
     behind: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for char, rights in joints.items():
         behind[tuple(sorted(rights))].append(char)
     joint = "|".join(f"(?<={_class(chars)})(?:{'|'.join(map(_literal, rights))})"
                      for rights, chars in sorted(behind.items()))
     ends = f"(?<={_class(joints)})"  # most runs end in none of these: a quick look
-    more = f"(?:{ends}(?={joint}){run})*" if joints else ""
+    more = f"(?:{ends}(?={joint})(?:{run}|{BLANK}+))*" if joints else ""
     return f"{run}{more}|{BLANK}+|[\\s\\S]"
 
 
@@ -265,6 +253,16 @@ class SentencePiece:
     def student(self, scores: np.ndarray) -> Tokenizer:
         """A Unigram for words alone, without normalizer and pre-tokenizer."""
         return Tokenizer(self._model(scores))
+
+    def of_words(self, student: Tokenizer) -> Tokenizer:
+        """What `tokenizer` was made of: the tokenizer for words of one for texts."""
+        spec = json.loads(student.to_str())
+        stages = (spec["pre_tokenizer"] or {"pretokenizers": []})["pretokenizers"]
+        rules = stages[len(self.stages) + (not self.whole):]
+        spec = {"version": "1.0", "model": spec["model"], "added_tokens": [],
+                "pre_tokenizer": {"type": "Sequence", "pretokenizers": rules}
+                if rules else None}
+        return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
 
     def tokenizer(self, student: Tokenizer) -> Tokenizer:
         """The teacher with the model and the rules of a student for words."""

@@ -214,7 +214,7 @@ def stages_of(tokenizer: Tokenizer) -> tuple[list[dict[str, Any]], int, bool]:
         words out before it.
     """
     spec: dict[str, Any] = json.loads(tokenizer.to_str())
-    given = spec["pre_tokenizer"] or {"type": "none"}
+    given: dict[str, Any] = spec["pre_tokenizer"] or {"type": "none"}
     if spec["model"].get("byte_fallback") and spec["model"]["type"] == "Unigram":
         stages = given.get("pretokenizers", [])
         return stages, len(stages), False

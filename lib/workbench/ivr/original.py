@@ -18,7 +18,8 @@ from lib.commands import ROOT, say, stage_command
 from lib.data.download import Refused, expect_host
 from lib.data.pretrained import gpt2_tokenizer
 from lib.data.tokenizer_files import TokenizerFileError, load_tokenizer
-from lib.tokens.teachers import expect_teacher
+from lib.tokens.sentencepiece import falls_back
+from lib.tokens.teachers import expect_settings, expect_teacher
 from lib.workbench.ivr.artifacts import TREE, Room, StageError
 
 __all__ = ["gather_original", "model_files", "original_model", "original_tokenizer",
@@ -236,8 +237,12 @@ def _checked(model: str, folder: Path,
                 f"model {model!r} has no {missing[0]}; name one that has "
                 "tokenizer.json and config.json"
             )
-        tokenizer = load_tokenizer(file)
+        tokenizer = load_tokenizer(file, expect_settings)
         expect_teacher(tokenizer, layer, keeps=True)
+        if falls_back(tokenizer):
+            raise ValueError(
+                "it is a SentencePiece BPE, which lib.tokens.distill.distill can "
+                "distill, but whose vocabulary select and remap cannot change yet")
         told = json.loads(config.read_text("utf-8"))
         rows = told["vocab_size"]
     except StageError:
