@@ -29,7 +29,6 @@ import statistics
 import sys
 import textwrap
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ from lib.vocabulary.rows import (
     untie,
 )
 from lib.vocabulary.small import small_swap
-from lib.vocabulary.tune import Mixed, fine_tune, phases, windows
+from lib.vocabulary.tune import Mixed, fine_tune, most_used, phases, windows
 
 RESULTS = Path(__file__).parent / "results" / "ivr.jsonl"
 #: Modules of the standard library whose source is the code of the measurement, and of
@@ -182,12 +181,6 @@ class Bench:
                 found |= {"domain_tokens": told.tokens, "domain_bytes": told.bytes}
         return found
 
-    def most_used(self) -> list[int]:
-        """As many ids as were reassigned: those that spell most of the domain."""
-        some = self.original.encode_batch(self.reviews[:5000])
-        used = Counter(index for encoding in some for index in encoding.ids)
-        return [index for index, _ in used.most_common(len(self.ids))]
-
     def autocast(self):
         """The precision of everything that is measured or trained."""
         return torch.autocast(self.given.device, dtype=torch.bfloat16,
@@ -256,8 +249,7 @@ class Curve:
         at = len(self.losses)
         if at == self.steps or (at % self.every == 0
                                 and at + self.every // 2 < self.steps):
-            step.model.write()
-            self.point(step.model.model, at, phase=phase,
+            self.point(step.model, at, phase=phase,
                        loss=round(statistics.mean(self.losses[-self.every:]), 4))
 
     def point(self, model, at: int, **more) -> None:
@@ -284,7 +276,8 @@ def train(bench: Bench) -> None:
             continue
         began, model = time.perf_counter(), bench.model()
         steps, reading = given.steps, 0
-        tokenizer, rows_steps, ids = bench.original, 0, bench.most_used()
+        tokenizer, rows_steps = bench.original, 0
+        ids = most_used(tokenizer, bench.reviews[:5000], len(bench.ids))
         rows_rate = given.rate  # its rows are not new
         if name != "unswapped":
             tokenizer, rows_steps = bench.remapped, given.rows_steps

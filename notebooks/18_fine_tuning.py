@@ -139,9 +139,9 @@ def windows_of(tokenizer, texts, most):
     return torch.tensor(stream[:rows * width]).view(rows, width)
 
 # %% [markdown] tags=["lang-ko"]
-# 배치(batch)마다 일부는 셰익스피어의 글입니다. 이렇게 다른 글을 섞어 읽히는 것을 **되새김**(replay)이라고 합니다. 두 글은 저마다 제 차례로 돕니다. 한 바퀴를 다 돌면 그쪽만 다시 섞습니다.
+# 배치(batch)마다 일부는 영어 위키백과의 글입니다. 이렇게 지키고 싶은 분야의 글을 섞어 읽히는 것을 **되새김**(replay)이라고 합니다. 두 글은 저마다 제 차례로 돕니다. 한 바퀴를 다 돌면 그쪽만 다시 섞습니다.
 # %% [markdown] tags=["lang-en"]
-# A share of each batch is Shakespeare: other text mixed in, so that it is not forgotten, is called **replay**. The two go round by themselves; one that is through is shuffled anew without the other.
+# A share of each batch is English Wikipedia. Text of the domains that are to be kept, mixed in so that they are not forgotten, is called **replay**. The two go round by themselves; one that is through is shuffled anew without the other.
 
 # %%
 def shuffled(rows, size):
@@ -164,7 +164,7 @@ def mixed(domain, replay):
 # %%
 need = cfg.steps * cfg.batch
 other = round(cfg.batch * replay_share)
-replay = [part for part in data.text("tinyshakespeare").split("\n\n") if part]
+replay = swap.english  # none of it is measured on
 sources, carried = {}, {}
 for name, tokenizer in (("unswapped", original), ("swapped", remapped)):
     korean = windows_of(tokenizer, swap.domain, need)
@@ -320,25 +320,28 @@ def rates(steps, peak, warmup):
         yield peak * ((step + 1) / warmup if step < warmup else down)
 
 
-def learn(parts, loss, rates, batches):
+def learn(rows, loss, rates, batches, additions=(), faster=1.0):
     """AdamW on these parts alone; the loss before each step."""
-    adamw = torch.optim.AdamW(parts, betas=(0.9, 0.95), weight_decay=0)
+    adamw = torch.optim.AdamW(
+        [{"params": rows}, {"params": [*additions]}],
+        betas=(0.9, 0.95), weight_decay=0)
     for rate, batch in zip(rates, batches, strict=False):
-        adamw.param_groups[0]["lr"] = rate
+        adamw.param_groups[0]["lr"] = faster * rate
+        adamw.param_groups[1]["lr"] = rate
         adamw.zero_grad()
         value = loss(batch.to(cfg.device))
         value.backward()
-        torch.nn.utils.clip_grad_norm_(parts, 1.0)
+        torch.nn.utils.clip_grad_norm_([*rows, *additions], 1.0)
         adamw.step()
         yield value.item()
 
 # %% [markdown] tags=["lang-ko"]
-# 같은 루프로 ⟨few⟩스텝을 두 번 학습시킵니다. 한 번은 우리 행을, 또 한 번은 `lib.vocabulary.light.Light`의 행을 배웁니다.
+# 같은 루프로 ⟨few⟩스텝을 두 번 학습시킵니다. 한 번은 우리 행을, 또 한 번은 라이브러리 `peft`의 행을 배웁니다. `lib.vocabulary.light`가 `peft`에 행과 곱을 맡기고, 블록이 끝나면 배운 것을 모델에 합칩니다.
 # %% [markdown] tags=["lang-en"]
-# The same loop trains ⟨few⟩ steps twice: once it learns our rows, once those of `lib.vocabulary.light.Light`.
+# The same loop trains ⟨few⟩ steps twice: once it learns our rows, once those of the library `peft`. `lib.vocabulary.light` hands rows and products to `peft`; at the end of the block what was learned is in the model.
 
 # %%
-from lib.vocabulary.light import Light
+from lib.vocabulary.light import light
 
 few = min(4, cfg.steps)
 warmup = min(5, few)
@@ -347,20 +350,22 @@ ours = [*learn([rows], lambda b: loss_of(small, b, with_rows(small, rows)),
                rates(few, rows_learning_rate, warmup),
                mixed(*sources["swapped"]))]
 
-light = Light(deepcopy(small), ids)  # no rank: rows alone
-theirs = [*learn(list(light.rows), lambda b: loss_of(light, b),
-                 rates(few, rows_learning_rate, warmup),
-                 mixed(*sources["swapped"]))]
+other_model = deepcopy(small)
+with light(other_model, ids) as learner:  # no rank: rows alone
+    learned = [p for p in learner.parameters() if p.requires_grad]
+    theirs = [*learn(learned, lambda b: loss_of(learner, b),
+                     rates(few, rows_learning_rate, warmup),
+                     mixed(*sources["swapped"]))]
 pd.concat([beside("loss", torch.tensor(ours), torch.tensor(theirs)),
-           beside("rows", rows.detach(), light.now()[0].detach())])
+           beside("rows", rows.detach(), table_of(other_model)[new])])
 
 # %% tags=["remove-cell"]
 record(few=few, table_numbers=E.numel(), row_numbers=rows.numel())
 
 # %% [markdown] tags=["lang-ko"]
-# 손실(loss)의 최대 차이는 ⟨diff_loss⟩, 배운 행의 최대 차이는 ⟨diff_rows⟩입니다. 우리는 행을 곧장 옮기고 `Light`는 처음 행에 더할 것을 따로 배우므로 반올림이 다를 수 있습니다.
+# 손실(loss)의 최대 차이는 ⟨diff_loss⟩, 배운 행의 최대 차이는 ⟨diff_rows⟩입니다. 둘 다 행을 곧장 옮기지만 `peft`는 입력과 출력에서 표를 따로 끼워 맞추므로 반올림이 다를 수 있습니다.
 # %% [markdown] tags=["lang-en"]
-# The losses differ by ⟨diff_loss⟩ at most, the learned rows by ⟨diff_rows⟩. We move the rows themselves and `Light` learns what is added to the first ones, so the two may round differently.
+# The losses differ by ⟨diff_loss⟩ at most, the learned rows by ⟨diff_rows⟩. Both move the rows themselves, but `peft` puts them into the table once for the input and once for the output, so the two may round differently.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-light -->
@@ -370,7 +375,7 @@ record(few=few, table_numbers=E.numel(), row_numbers=rows.numel())
 #
 # $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
 #
-# $r$이 계수이고, $s$는 더하는 크기를 정하는 상수로 여기서는 2입니다. $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 대략 학습률만큼 움직이므로, 행을 $e+fz$로 적고 $z$를 배우면 $f$배 빨리 움직입니다. 다 배우면 곱과 행을 모두 모델에 합칩니다.
+# $r$이 계수이고, $s$는 더하는 크기를 정하는 상수로 여기서는 2입니다. $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 대략 학습률만큼 움직이므로, 행에는 $f$배의 학습률을 따로 줍니다. 다 배우면 곱과 행을 모두 모델에 합칩니다.
 #
 # 바꾸지 않은 모델은 첫 단계 없이 처음부터 둘째 단계로 배웁니다. 새 행이 없으니 한국어에 가장 많이 쓰는 토큰의 행을 같은 수만큼 배웁니다.
 # %% [markdown] tags=["lang-en"]
@@ -381,7 +386,7 @@ record(few=few, table_numbers=E.numel(), row_numbers=rows.numel())
 #
 # $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
 #
-# $r$ is the rank, and $s$ a constant that sets the size of the addition, here 2. $B$ starts at 0, so nothing is different at first. The new rows have to learn fast in this phase as well. Adam moves each number by about its rate, so a row written as $e+fz$, of which $z$ learns, moves $f$ times as fast. At the end the products and the rows become part of the model.
+# $r$ is the rank, and $s$ a constant that sets the size of the addition, here 2. $B$ starts at 0, so nothing is different at first. The new rows have to learn fast in this phase as well. Adam moves each number by about its rate, so the rows get a rate of their own, $f$ times as large. At the end the products and the rows become part of the model.
 #
 # The untouched model skips the first phase and spends all its steps on the second; having no new rows, it learns as many rows of the tokens that Korean uses most.
 
@@ -466,15 +471,13 @@ record(added=numbers, in_layers=layers, added_share=f"{numbers / layers:.1%}",
 
 # %%
 def phase(model, steps, warmup, peak, batches, additions=(), faster=1.0):
-    """Rows e + fz learn, and additions; then the rows are written down."""
+    """Rows learn, and additions; then the rows are written down."""
     E = table_of(model)
-    e = E[new].clone()
-    z = torch.zeros_like(e, requires_grad=True)
+    rows = E[new].clone().requires_grad_(True)
     yield from learn(
-        [z, *additions],
-        lambda b: loss_of(model, b, with_rows(model, e + faster * z)),
-        rates(steps, peak, warmup), batches)
-    E[new] = (e + faster * z).detach()
+        [rows], lambda b: loss_of(model, b, with_rows(model, rows)),
+        rates(steps, peak, warmup), batches, additions, faster)
+    E[new] = rows.detach()
 
 # %%
 mine, stream = deepcopy(small), mixed(*sources["swapped"])
@@ -570,8 +573,7 @@ def tune(name):
     def told(phase, step):
         at = step.step + (rows_steps if phase == "all" else 0)
         if at in (cfg.steps // 2, cfg.steps):
-            step.model.write()  # the rows, as they are now
-            points.append((name, at, *measure(model, name)))
+            points.append((name, at, *measure(step.model, name)))
 
     fine_tune(model, learning[name], batches[name], plan, on_step=told)
 
@@ -774,7 +776,7 @@ told.sort_values(told.columns[1]).map(
 # <!-- label: tune-processes -->
 # ## 두 프로세스, 같은 손실
 #
-# 단계 `train`도 새 행을 먼저, 그다음 모두를 배웁니다. 다만 둘째 단계에서 얇은 곱이 아니라 모델의 모든 수를 배웁니다. 여러 프로세스에서도 돌릴 수 있습니다.
+# 단계 `train`도 새 행을 먼저, 그다음 모두를 배웁니다. 둘째 단계에서는 모델의 모든 수를 배우고, `lora_rank`를 주면 얇은 곱만 배웁니다. 바꾸지 않은 모델도 같은 글로 학습시켜 견줍니다. 여러 프로세스에서도 돌릴 수 있습니다.
 #
 # ```sh
 # ./setup_and_run.sh run train
@@ -786,7 +788,7 @@ told.sort_values(told.columns[1]).map(
 # <!-- label: tune-processes -->
 # ## Two processes, the same loss
 #
-# The stage `train` also learns the new rows first and then everything, but its second phase trains all numbers of the model, not thin products. It runs on several processes too.
+# The stage `train` also learns the new rows first and then everything: in its second phase all numbers of the model, or with `lora_rank` thin products alone. It tunes the untouched model on the same text as well, to compare. It runs on several processes too.
 #
 # ```sh
 # ./setup_and_run.sh run train
@@ -939,7 +941,7 @@ pd.DataFrame([
     ["모델 | Model", both_titles("smollm2")],
     ["한국어 | Korean", both_titles("korean")],
     ["영어 | English", both_titles("wikitext2_valid")],
-    ["되새긴 글 | Replayed", both_titles("tinyshakespeare")],
+    ["되새긴 글 | Replayed", both_titles("wikitext2_valid")],
     ["층 | Layers", cfg.layers],
     ["스텝 × 창 × 토큰 | Steps × windows × tokens",
      f"{cfg.steps} × {cfg.batch} × {cfg.context}"],

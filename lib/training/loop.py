@@ -9,7 +9,7 @@ is `recipe.seed`: the same recipe and data give the same losses to the bit.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -159,6 +159,7 @@ def fit(
     name: str = "training",
     keep: Keep | None = None,
     resume: bool = False,
+    faster: Mapping[str, float] | None = None,
 ) -> History:
     """Train `model` in place and return its losses.
 
@@ -182,6 +183,9 @@ def fit(
         once.
     resume
         Go on from what `keep` has: `last`, else what it kept beside it.
+    faster
+        How many times `recipe.learning_rate` the parameters learn whose name holds a
+        key.
 
     Raises
     ------
@@ -203,7 +207,7 @@ def fit(
         keep.check()
     accelerator = accelerator_for(model, recipe.precision)
     device, main = accelerator.device, accelerator.is_main_process
-    adamw = _adamw(model, recipe)
+    adamw = _adamw(model, recipe, faster or {})
     objective, optimizer = accelerator.prepare(_Objective(model, loss), adamw)
     history, losses, norms, done = History(), [], [], 0
     state, stop = Progress(model, adamw, accelerator, recipe), Stop()
@@ -230,7 +234,7 @@ def fit(
             while step < recipe.steps:
                 began = time.perf_counter()
                 for group in adamw.param_groups:
-                    group["lr"] = learning_rate(recipe, step)
+                    group["lr"] = learning_rate(recipe, step) * group.get("faster", 1)
                 batch = next(source)
                 first = tensors_of(batch)[0]
                 rows = len(first)
@@ -306,14 +310,16 @@ class _Objective(nn.Module):
         return self.loss(self.model, batch)
 
 
-def _adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
-    others = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, betas=recipe.betas)
+def _adamw(
+    model: nn.Module, recipe: Recipe, faster: Mapping[str, float]
+) -> torch.optim.AdamW:
+    learned = [(next((n for part, n in faster.items() if part in name), 1.0), p)
+               for name, p in model.named_parameters() if p.requires_grad]
+    return torch.optim.AdamW([
+        {"params": [p for n, p in learned if n == times and (p.dim() > 1) == matrix],
+         "weight_decay": recipe.weight_decay * matrix, "faster": times}
+        for times in dict.fromkeys((1.0, *faster.values())) for matrix in (True, False)
+    ], betas=recipe.betas)
 
 
 def _expect_finite(

@@ -8,6 +8,7 @@ so that what the model knew stays. The loop is `lib.training.loop.fit`.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from lib.training.batches import Epochs
 from lib.training.loop import History, Recipe, Step, fit, token_loss
 from lib.training.resume import Keep
 from lib.vocabulary.bits_per_byte import start_token
-from lib.vocabulary.light import Light
+from lib.vocabulary.light import ROWS, light
 
-__all__ = ["Mixed", "Phase", "fine_tune", "next_token_loss", "phases", "windows"]
+__all__ = ["Mixed", "Phase", "fine_tune", "most_used", "next_token_loss", "phases",
+           "windows"]
 
 
 def windows(
@@ -58,6 +60,13 @@ def windows(
             "text, or a shorter context"
         )
     return torch.tensor(ids[:rows * width]).view(rows, width)
+
+
+def most_used(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> list[int]:
+    """The ids that spell most of the texts: what learns where no row is new."""
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    counts = Counter(index for encoding in encodings for index in encoding.ids)
+    return [index for index, _ in counts.most_common(size)]
 
 
 class Mixed:
@@ -163,7 +172,7 @@ def fine_tune(
         See `phases`.
     on_step
         Told the name of the phase and the step after each update. `step.model` is
-        what learns: the model, or a `Light` around it.
+        what learns: the model, or one of `peft` around it.
     folder
         Where checkpoints go. A run that finds some there goes on from them.
     every
@@ -177,6 +186,7 @@ def fine_tune(
             told[phase.name] = fit(
                 learner, _From(batches, done), phase.recipe, loss=next_token_loss,
                 on_step=hooks, name=phase.name, keep=keep, resume=keep is not None,
+                faster={ROWS: phase.faster},
             )
         done += phase.recipe.steps
         if told[phase.name].interrupted:
@@ -190,12 +200,9 @@ def _learning(model: nn.Module, ids: Sequence[int], phase: Phase) -> Iterator[An
     if phase.name != "rows" and not phase.rank:
         yield model
         return
-    light = Light(model, ids, rank=0 if phase.name == "rows" else phase.rank,
-                  faster=phase.faster, seed=phase.recipe.seed)
-    try:
-        yield light
-    finally:
-        light.close()
+    rank = 0 if phase.name == "rows" else phase.rank
+    with light(model, ids, rank=rank, seed=phase.recipe.seed) as learner:
+        yield learner
 
 
 class _From:

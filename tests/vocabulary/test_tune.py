@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.pytorch_utils import Conv1D
 
 from lib.vocabulary.bits_per_byte import start_token
-from lib.vocabulary.light import matrices
 from lib.vocabulary.rows import reassigned
 from lib.vocabulary.tune import (
     Mixed,
@@ -117,7 +117,9 @@ def test_light_training_ends_in_the_model_and_matrices_move_by_a_low_rank(kind):
             assert torch.linalg.matrix_rank(change, rtol=1e-3) <= 2
             moved.add(name)
         assert parameter.requires_grad
-    matrix = {f"{model.base_model_prefix}.{name}.weight" for name in matrices(model)}
+    matrix = {f"{model.base_model_prefix}.{name}.weight"
+              for name, module in model.base_model.named_modules()
+              if isinstance(module, torch.nn.Linear | Conv1D)}
     assert moved == matrix
 
 
@@ -224,6 +226,7 @@ def options(**given):
              "rows_steps": 3, "train_steps": 4, "batch_size": 4, "context": 8,
              "rows_learning_rate": 0.05, "learning_rate": 0.01, "seed": 0,
              "gradient_accumulation_steps": 1, "mixed_precision": "no",
+             "lora_rank": 0, "gradient_checkpointing": False, "baseline": "tokens",
              "replay_corpus": "none", "replay_share": 0.25, "held_out_documents": 4,
              "save_every": 2, "device": "cpu"}
     return SimpleNamespace(**plain | given)

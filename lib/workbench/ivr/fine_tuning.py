@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import islice
+from dataclasses import replace
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,11 +17,12 @@ from torch import Tensor, nn
 from lib import data
 from lib.commands import path_of, stage_command
 from lib.data.held_out import HeldOut, split
+from lib.data.mixture import gather
 from lib.data.pretrained import quiet
 from lib.page.profile import pick_device
 from lib.training.loop import Step
 from lib.training.process import Diverged
-from lib.vocabulary.bits_per_byte import Bits, bits_per_byte, check_context
+from lib.vocabulary.bits_per_byte import bits_per_byte, check_context
 from lib.vocabulary.realign import make_rows
 from lib.vocabulary.rows import (
     STRATEGIES,
@@ -31,7 +33,14 @@ from lib.vocabulary.rows import (
     tables,
     untie,
 )
-from lib.vocabulary.tune import Mixed, fine_tune, phases, windows
+from lib.vocabulary.tune import (
+    Mixed,
+    Phase,
+    fine_tune,
+    most_used,
+    phases,
+    windows,
+)
 from lib.workbench.ivr.artifacts import TREE, Room, StageError
 from lib.workbench.ivr.corpora import cleaned
 from lib.workbench.ivr.original import (
@@ -41,7 +50,7 @@ from lib.workbench.ivr.original import (
     write_tokenizer,
 )
 
-__all__ = ["align", "load_rows", "replay_texts", "train"]
+__all__ = ["align", "load_rows", "other_texts", "replay_texts", "train"]
 
 
 def align(options: Any, room: Room) -> dict[str, Any]:
@@ -138,59 +147,155 @@ def replay_texts(name: str) -> list[str]:
         why = str(error).rstrip(".")
         raise ValueError(
             f"replay_corpus {name!r} cannot be read ({why}); name a text of the book "
-            "such as tinyshakespeare, a UTF-8 file, or none"
+            "such as tinyshakespeare, a UTF-8 file, mixture, or none"
         ) from None
     return [part.strip() for part in text.split("\n") if len(part.strip()) > 40]
+
+
+def other_texts(size: int) -> tuple[list[str], list[str]]:
+    """Text of every kind that a machine has but Korean: to replay, to measure on.
+
+    Kinds take turns, so that any beginning holds as much of each. size: bytes.
+    """
+    sides = []
+    for side in gather(size):
+        blocks: dict[str, list[str]] = {}
+        for document in side:
+            blocks.setdefault(document.kind, []).extend(
+                document.text[at:at + 1500]
+                for at in range(0, len(document.text), 1500))
+        blocks.pop("korean", None)
+        turns = zip_longest(*blocks.values())
+        sides.append([text for turn in turns for text in turn if text])
+    return sides[0], sides[1]
 
 
 def train(options: Any, room: Room) -> dict[str, Any]:
     """The stage: fine-tune the aligned model and write it with its tokenizer.
 
-    Under `accelerate launch` every process trains and the first writes. What a run
-    that was cut off kept in `room.scratch` is gone on with.
+    The untouched model is tuned as well, on as much text or as many tokens, and both
+    are measured on documents that nothing learns from. Under `accelerate launch` every
+    process trains and the first writes. What a run that was cut off kept in
+    `room.scratch` is gone on with.
     """
     try:
-        plan = phases(
-            rows_steps=options.rows_steps, steps=options.train_steps,
-            batch=options.batch_size, rows_rate=options.rows_learning_rate,
-            rate=options.learning_rate, seed=options.seed,
-            accumulation=options.gradient_accumulation_steps,
-            precision=options.mixed_precision,
-        )
-        tokenizer = read_tokenizer(room.root, TREE.REMAPPED, "remap")
-        rows = sum(phase.recipe.steps for phase in plan) * options.batch_size
-        domain, held = split(cleaned(room.root), options.held_out_documents)
-        aside, other = HeldOut(held), HeldOut(held)
-        domain = _windows("the corpora", tokenizer, aside, domain, options, rows)
-        replay = None
-        if options.replay_corpus != "none":
-            name = options.replay_corpus
-            replay = _windows(f"replay_corpus {name!r}", tokenizer, other,
-                              replay_texts(name), options, rows)
-        batches = Mixed(domain, replay, options.batch_size, options.replay_share,
-                        options.seed)
+        plan = _plan(options)
+        swapped = read_tokenizer(room.root, TREE.REMAPPED, "remap")
+        steps = sum(phase.recipe.steps for phase in plan)
+        texts = _Texts(options, room, steps)
+        batches = texts.batches(swapped, steps)
     except ValueError as error:
         raise StageError(str(error)) from None
-    model = load_model(original_model(room.root))
-    ids = load_rows(model, room.root / TREE.EMBEDDINGS)
-    model.to(pick_device(options.device))
-
-    def measured() -> Bits:
-        try:
-            check_context(model, options.context)
-            return bits_per_byte(model, tokenizer, held, context=options.context)
-        except ValueError as error:
-            raise StageError(str(error)) from None
-
-    bits = [measured()]
     log = room.scratch / "log.jsonl"
 
     def note(phase: str, step: Step) -> None:
         with log.open("a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(_line(phase, step)))  # after a cut-off line
 
+    model, original = _model(options, room), original_tokenizer(room.root)
+    results = texts.measured("before", model, original)
+    ids = load_rows(model, room.root / TREE.EMBEDDINGS)
+    results |= texts.measured("aligned", model, swapped)
+    _tune(options, room, model, ids, batches, plan, note, room.scratch)
+    results |= texts.measured("trained", model, swapped)
+    results |= {"steps": steps, "tokens": steps * options.batch_size * options.context,
+                **texts.left_out}
+    if options.baseline != "none":
+        untouched = _model(options, room)
+        more = texts.ratio(original, swapped) if options.baseline == "text" else 1
+        alone = [replace(phase, faster=1.0) for phase in
+                 _plan(options, rows_steps=0, steps=max(1, round(steps * more)))]
+        often = most_used(original, texts.some, len(ids)) if options.lora_rank else []
+        count = alone[0].recipe.steps
+        _tune(options, room, untouched, often, texts.batches(original, count), alone,
+              None, room.scratch / "untouched")
+        results |= texts.measured("untouched", untouched, original)
+        results["untouched_steps"] = count
+    if room.first:
+        _write(model, swapped, _lines(log), room, results)
+    return results
+
+
+class _Texts:
+    """What the stage trains and measures on; read anew for each tokenizer."""
+
+    def __init__(self, options: Any, room: Room, steps: int):
+        self.options, self.room = options, room
+        documents, self.held = split(cleaned(room.root), options.held_out_documents)
+        self.some = list(islice(documents, 1000))
+        self.left_out: dict[str, int] = {}
+        self.replay: list[str] | None = None
+        self.others: list[str] = []
+        if options.replay_corpus == "mixture":
+            letters = 6 * steps * options.batch_size * options.context
+            self.replay, others = other_texts(max(200_000, round(
+                letters * max(options.replay_share, 0.1))))
+            self.others = [text[:600] for text in others[:40]]
+        elif options.replay_corpus != "none":
+            self.replay = replay_texts(options.replay_corpus)
+
+    def batches(self, tokenizer: Tokenizer, steps: int) -> Mixed:
+        """The windows of domain and replay, mixed."""
+        options, most = self.options, steps * self.options.batch_size
+        aside, other = HeldOut(self.held), HeldOut([*self.held, *self.others])
+        domain, _ = split(cleaned(self.room.root), options.held_out_documents)
+        rows = _windows("the corpora", tokenizer, aside, domain, options, most)
+        replay = None
+        if self.replay is not None:
+            name = f"replay_corpus {options.replay_corpus!r}"
+            replay = _windows(name, tokenizer, other, self.replay, options, most)
+        self.left_out = self.left_out or {
+            "domain_left_out": aside.lines, "replay_left_out": other.lines}
+        return Mixed(rows, replay, options.batch_size, options.replay_share,
+                     options.seed)
+
+    def ratio(self, original: Tokenizer, swapped: Tokenizer) -> float:
+        """How many tokens the original spends on a text for one of the other's."""
+        old, new = (sum(len(e.ids) for e in t.encode_batch(self.some))
+                    for t in (original, swapped))
+        return old / max(new, 1)
+
+    def measured(self, when: str, model: nn.Module, tokenizer: Tokenizer
+                 ) -> dict[str, Any]:
+        """Bits per byte of the documents held out, and of other text where it is."""
+        try:
+            check_context(model, self.options.context)
+            bits = bits_per_byte(model, tokenizer, self.held,
+                                 context=self.options.context)
+            told = {f"bits_{when}": bits.per_byte, "held_out_bytes": bits.bytes}
+            if self.others:
+                told[f"other_bits_{when}"] = bits_per_byte(
+                    model, tokenizer, self.others,
+                    context=self.options.context).per_byte
+        except ValueError as error:
+            raise StageError(str(error)) from None
+        return told
+
+
+def _plan(options: Any, **other: int) -> list[Phase]:
+    """The phases that the options ask for."""
+    steps = {"rows_steps": options.rows_steps, "steps": options.train_steps} | other
+    return phases(
+        **steps, batch=options.batch_size, rows_rate=options.rows_learning_rate,
+        rate=options.learning_rate, seed=options.seed, rank=options.lora_rank,
+        accumulation=options.gradient_accumulation_steps,
+        precision=options.mixed_precision,
+    )
+
+
+def _model(options: Any, room: Room) -> Any:
+    """The model as it was, on the device."""
+    model = load_model(original_model(room.root))
+    if options.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    return model.to(pick_device(options.device))
+
+
+def _tune(options: Any, room: Room, model: nn.Module, ids: Sequence[int],
+          batches: Mixed, plan: Sequence[Phase], note: Any, folder: Path) -> None:
+    """Fine-tune, or say in a sentence why that has not come to its end."""
     try:
-        told = fine_tune(model, ids, batches, plan, folder=room.scratch,
+        told = fine_tune(model, ids, batches, plan, folder=folder,
                          every=options.save_every, on_step=note)
     except Diverged as error:
         room.clear()  # nothing to go on with
@@ -205,16 +310,6 @@ def train(options: Any, room: Room) -> dict[str, Any]:
             f"{stage_command('train')} with the "
             "same options goes on with it"
         )
-    bits.append(measured())
-    results = {
-        "steps": sum(phase.recipe.steps for phase in plan),
-        "tokens": rows * options.context, "bits_aligned": bits[0].per_byte,
-        "bits_trained": bits[1].per_byte, "held_out_bytes": bits[0].bytes,
-        "domain_left_out": aside.lines, "replay_left_out": other.lines,
-    }
-    if room.first:
-        _write(model, tokenizer, _lines(log), room, results)
-    return results
 
 
 def _windows(name: str, tokenizer: Tokenizer, held: HeldOut, texts: Iterable[str],

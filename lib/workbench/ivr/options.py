@@ -23,6 +23,7 @@ from lib.options import (
 from lib.workbench.ivr.artifacts import StageError
 
 STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
+Baseline = Literal["text", "tokens", "none"]
 Strategy = Literal["mean", "random", "zeros", "constituents", "hidden_states"]
 Part = Annotated[float, Range(above=0, most=1)]
 
@@ -90,8 +91,18 @@ class Options:
     learning_rate: Annotated[Part, "of everything"] = 1e-4
     gradient_accumulation_steps: Annotated[Count, "parts that a batch is cut into"] = 1
     mixed_precision: Precision = "no"
-    replay_corpus: Annotated[str, "a text of the book, a file, or none"] = (
-        "tinyshakespeare")
+    lora_rank: Annotated[
+        CountOrNone, "of additions that learn in place of all matrices; 0: none"
+    ] = 0
+    gradient_checkpointing: Annotated[
+        bool, "keep less between the passes and compute it again"
+    ] = False
+    baseline: Annotated[
+        Baseline, "what the untouched model, tuned too, reads as much of"
+    ] = "text"
+    replay_corpus: Annotated[
+        str, "mixture (code, prose and more), a text of the book, a file, or none"
+    ] = "mixture"
     replay_share: Annotated[float, "of each batch"] = 0.25
     held_out_documents: Annotated[Count, "that nothing learns from"] = 200
     save_every: Annotated[Count, "updates between two saves"] = 50

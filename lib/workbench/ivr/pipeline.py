@@ -89,7 +89,8 @@ STEPS = {step.stage: step for step in (
     Step("train", ("init", "remap", "align"),
          ("rows_steps", "train_steps", "batch_size", "context", "rows_learning_rate",
           "learning_rate", "gradient_accumulation_steps", "mixed_precision",
-          "replay_corpus", "replay_share", "held_out_documents", "seed"),
+          "lora_rank", "gradient_checkpointing", "baseline", "replay_corpus",
+          "replay_share", "held_out_documents", "seed"),
          _train),
 )}
 

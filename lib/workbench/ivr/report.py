@@ -47,8 +47,17 @@ NAMES = {
     "tied": "입력과 출력이 한 표인가 | one table for input and output",
     "width": "너비 | width",
     "steps": "학습 스텝 | steps",
+    "bits_before": "바꾸기 전 바이트당 비트 | bits per byte before the swap",
     "bits_aligned": "학습 전 바이트당 비트 | bits per byte before training",
     "bits_trained": "학습 뒤 바이트당 비트 | bits per byte after training",
+    "bits_untouched": "바꾸지 않고 학습시킨 모델의 바이트당 비트 | "
+                      "bits per byte of the untouched model, tuned",
+    "other_bits_before": "다른 글, 바꾸기 전 | other text, before the swap",
+    "other_bits_aligned": "다른 글, 학습 전 | other text, before training",
+    "other_bits_trained": "다른 글, 학습 뒤 | other text, after training",
+    "other_bits_untouched": "다른 글, 바꾸지 않고 학습시킨 모델 | "
+                            "other text, the untouched model, tuned",
+    "untouched_steps": "바꾸지 않은 모델의 스텝 | steps of the untouched model",
     "held_out_bytes": "따로 둔 글의 바이트 | bytes held out",
     "domain_left_out": "따로 둔 글과 같아 말뭉치에서 뺀 줄 | "
                        "lines of the corpora left out, as they are held out",
