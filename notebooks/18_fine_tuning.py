@@ -319,7 +319,7 @@ def rates(steps, peak, warmup):
         down = 0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2
         yield peak * ((step + 1) / warmup if step < warmup else down)
 
-
+# %%
 def learn(rows, loss, rates, batches, additions=(), faster=1.0):
     """AdamW on these parts alone; the loss before each step."""
     adamw = torch.optim.AdamW(
