@@ -23,8 +23,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
-from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from typing import Any
 from tokenizers import Tokenizer, pre_tokenizers
 from tqdm.auto import tqdm
 
+from benchmarks.texts_apart import texts_apart
 from lib import data
 from lib.data.mixture import FOUND, MADE, Document, gather, lexicon, made
 from lib.data.tokenizer_files import load_tokenizer
@@ -42,11 +41,9 @@ from lib.tokens.readings import Reading, reading_of
 TEACHERS = ("gpt2", "smollm2", "qwen3", "llama3_1", "claude", "cl100k", "o200k",
             "gemma3", "llama2")
 DEFAULT = TEACHERS[:2]
-#: Texts that neither a training nor a choice of this repository has seen.
-APART = ("wikipedia_en", "wikipedia_es", "wikipedia_fr")
 FORMS = ("bpe", "scores", "rules")
 #: What a distillation depends on, and stands in its rows.
-SETTINGS = ("size", "passes", "made", "new", "lexicon", "seed", "threads")
+SETTINGS = ("size", "passes", "made", "new", "lexicon", "room", "seed", "threads")
 
 
 def teacher(name: str) -> Tokenizer:
@@ -81,10 +78,10 @@ def learn(name: str, given: argparse.Namespace, folder: str
     train, _ = gather(int(given.size * 1e6))
     gathered = time.process_time() - work
     bpe = teacher(name)
-    texts = chain(train, lexicon(given.lexicon) if given.lexicon else ())
     done: Distillation = distill(
-        bpe, (d.text for d in texts), passes=given.passes, made_items=given.made,
-        seed=given.seed, bar=False, new_words=given.new, threads=given.threads)
+        bpe, (d.text for d in train), passes=given.passes, made_items=given.made,
+        seed=given.seed, bar=False, new_words=given.new, threads=given.threads,
+        lists=lexicon(given.lexicon) if given.lexicon else (), room=given.room)
     report = done.report | {
         "gather_cpu_seconds": gathered,
         "distill_seconds": time.perf_counter() - clock,
@@ -117,7 +114,7 @@ def held_words(reading: Reading, train: list[Document], held: list[Document],
                items: int) -> dict[str, Counter[bytes]]:
     """The words of the held-out files by kind, and of text made from another seed."""
     words: dict[str, Counter[bytes]] = {kind: Counter() for kind in FOUND}
-    words |= {name: reading.count(texts) for name, texts in apart().items()}
+    words |= {name: reading.count(texts) for name, texts in texts_apart().items()}
     for kind in FOUND:
         words[kind] = reading.count(d.text for d in held if d.kind == kind)
     plain = sorted({word for d in train[::20] for word in d.text.split()
@@ -125,13 +122,6 @@ def held_words(reading: Reading, train: list[Document], held: list[Document],
     for kind in MADE:
         words[kind] = reading.count([made(kind, items, 2, plain).text])
     return words
-
-
-@cache
-def apart() -> dict[str, list[str]]:
-    """The texts of `APART`, a list of documents each."""
-    return {name: [json.loads(line)["text"] for line in
-                   data.path(name).read_text("utf-8").splitlines()] for name in APART}
 
 
 def speed(chunks: list[Compared]) -> dict[str, float]:
@@ -196,7 +186,7 @@ def rows(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                         if d.kind == "code"]
                 row["held_code_same_percent"] = 100 * sum(code) / max(len(code), 1)
             row |= speed(chunks)
-        for place, texts in apart().items():
+        for place, texts in texts_apart().items():
             same = [same for chunk in compare(bpe, student, texts)
                     for same in chunk.same]
             row |= {f"{place}_documents": len(same),
@@ -227,6 +217,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help="distill and keep, measure later")
     parser.add_argument("--lexicon", type=int, default=0,
                         help="most frequent words of each of ten languages to learn")
+    parser.add_argument("--room", type=float, default=1.0,
+                        help="size of the file, as a multiple of BPE's")
     parser.add_argument("--made", type=int, default=60_000, help="made items a kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=DEFAULT)
@@ -248,9 +240,9 @@ def main(arguments: list[str] | None = None) -> int:
                           f"{row['ratio_to_bpe']:6.2f} of BPE"
                           f"{row['wrong_found']:9.4f} % wrong in held-out files"
                           f"{row['file_bytes'] / 1e6:6.2f} MB", flush=True)
-                    for name in APART:
-                        kept = row[f"{name}_documents_same"] / row[f"{name}_documents"]
-                        print(f"  {name}: {row[f'wrong_{name}']:.4f} % wrong, "
+                    for kind in texts_apart():
+                        kept = row[f"{kind}_documents_same"] / row[f"{kind}_documents"]
+                        print(f"  {kind}: {row[f'wrong_{kind}']:.4f} % wrong, "
                               f"{kept:.1%} of documents the same", flush=True)
     except data.DataError as error:
         print(error, file=sys.stderr)

@@ -103,7 +103,9 @@ def damage_of(name: str, whole: bool = False) -> str | None:
     origin = read_origin(folder)
     if not origin:
         return "has no readable origin.json"
-    if origin["recipe"] not in [_recipe(known) for known in row_of(name)["from"]]:
+    row = row_of(name)
+    if origin["recipe"] not in [_recipe(known) for known in row["from"]] or (
+            "result" in row and row["result"] not in origin["files"]):
         return "was made by another data/sources.toml"
     fresh = True
     for file, kept in origin["files"].items():

@@ -128,14 +128,14 @@ def articles_apart(folder: Path, result: str) -> None:
 
 
 #: Words a language that `lexicon` keeps, the most frequent first.
-LEXICON = 120_000
+LEXICON = 300_000
 
 
 def lexicon(folder: Path, result: str) -> None:
-    """Write the words of wordfreq's lists, a line each: language, tab, word.
+    """Write the words of wordfreq's lists, a line each: language, centibels, word.
 
     `large_xx.msgpack.gz` holds the words of `xx` by frequency, in steps of a centibel
-    ("cB"); its head says so and is checked.
+    ("cB") below all occurrences; its head says so and is checked.
     """
     import msgpack
 
@@ -148,8 +148,8 @@ def lexicon(folder: Path, result: str) -> None:
             raise Refused(f"{file.name} is no list of words ({error})") from None
         if head != {"format": "cB", "version": 1}:
             raise Refused(f"{file.name} has the head {head}, not that of wordfreq 3")
-        words = (word for step in steps for word in step)
-        lines += [f"{language}\t{word}" for word in islice(words, LEXICON)]
+        words = ((n, word) for n, step in enumerate(steps) for word in step)
+        lines += [f"{language}\t{n}\t{word}" for n, word in islice(words, LEXICON)]
     text = "".join(f"{unicodedata.normalize('NFC', line)}\n" for line in lines)
     _write(folder, result, text, at_least=1_000_000)
 

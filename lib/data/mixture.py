@@ -14,7 +14,8 @@ import hashlib
 import random
 import string
 import sysconfig
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,6 @@ KINDS = (*FOUND, *MADE)
 
 _SITE = Path(sysconfig.get_paths()["purelib"])
 _MOST = 400_000  # bytes of one file, and a quarter of its kind's share at most
-_WORDS = 500  # of a lexicon, in one document
 _BLOCK = 4_000  # characters: one long text is cut into documents of this size
 
 
@@ -171,29 +171,60 @@ def gather(size: int, held_out: float = 0.15) -> tuple[list[Document], list[Docu
     return train, other
 
 
-def lexicon(words: int) -> Iterator[Document]:
-    """The most frequent words of ten languages, as documents to learn from.
+def lexicon(words: int) -> Iterator[tuple[str, float]]:
+    """The most frequent words of ten languages, each language with the same weight, and
+    numbers up to four digits.
 
-    A word stands after a blank as it is and capitalised, as in running text. A text
-    that its makers chose has few of the words of a language; a list has most of them.
+    A text that its makers chose has few of the words of a language; a list has most of
+    them. They come in the forms of running text: after a blank, behind an apostrophe or
+    a bracket, capitalised, in capitals.
 
     Parameters
     ----------
     words
         How many of each language.
+
+    Yields
+    ------
+    text, share
+        A text of words and the share of all occurrences that each of them has; words of
+        about the same frequency stand in one text.
     """
     from lib import data
 
-    lists: dict[str, list[str]] = {}
+    for between, _, share in _FORMS[::2]:  # as they are, after a blank and without
+        for numbers, often in _numerals():
+            yield between + between.join(numbers), share * often
+    steps: dict[int, list[str]] = {}
+    found: Counter[str] = Counter()
     for line in data.path("lexicon").read_text("utf-8").splitlines():
-        language, _, word = line.partition("\t")
-        lists.setdefault(language, []).append(word)
-    for language, every in lists.items():
-        for low in range(0, min(words, len(every)), _WORDS):
-            part = every[low:min(low + _WORDS, words)]
-            forms = [*part, *map(str.capitalize, part)]
-            name = f"{language} words from {low}"
-            yield Document(name, "lexicon", " " + " ".join(forms))
+        language, centibels, word = line.split("\t")
+        found[language] += 1
+        if found[language] <= words:
+            steps.setdefault(int(centibels) // 10, []).append(word)
+    for step, every in sorted(steps.items()):
+        for between, form, share in _FORMS:
+            often = share * 10 ** (-step / 10) / len(found)
+            if often >= _RARE:
+                yield between + between.join(map(form, every)), often
+
+
+def _numerals() -> Iterator[tuple[list[str], float]]:
+    """Numbers by how often each is thought to come up: years, others, Roman ones."""
+    years = [str(year) for year in range(1400, 2100)]
+    yield years, 1e-5
+    yield [str(n) for n in range(10_000) if not 1400 <= n < 2100], 1e-6
+    roman = [ten + one for ten in ("", "X", "XX", "XXX") for one in
+             ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")][1:]
+    yield [number + ending for number in roman for ending in ("", "e", "th")], 1e-6
+
+
+_RARE = 4e-10  # a form that comes up less often is left out
+
+#: What stands before a word, its case, and the share of its occurrences in that form.
+_FORMS: tuple[tuple[str, Callable[[str], str], float], ...] = (
+    (" ", str, 0.70), (" ", str.capitalize, 0.15), ("\n", str, 0.09),
+    ("\n", str.capitalize, 0.04), (" ", str.upper, 0.02))
 
 
 def made(kind: str, count: int, seed: int, words: list[str] | None = None) -> Document:

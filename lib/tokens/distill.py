@@ -13,7 +13,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, compress, islice
+from itertools import accumulate, chain, compress
+from operator import ne
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ __all__ = ["LONGEST", "QUANTUM", "STAGES",
 
 LONGEST = 128  # bytes of the longest word that takes part in learning
 _AT_ONCE = 100_000  # words whose encodings are held at once
-_FORESEEN = 80_000  # made words that scores get wrong, for which rules are looked for
+_FORESEEN = 250_000  # words outside the texts for which rules are looked for
+_LEARNED = 2_000_000  # words of lists that take part in learning
 
 
 def _cuts(tokenizer: Tokenizer, words: Sequence[bytes],
@@ -166,6 +168,7 @@ def distill(
     teacher: Tokenizer, texts: Iterable[str], *, passes: int = 60,
     made_items: int = 20_000, seed: int = 0, bar: bool = True, layer: bool = True,
     new_words: int | None = None, threads: int | None = None,
+    lists: Iterable[tuple[str, float]] = (), room: float = 1.0,
 ) -> Distillation:
     """A Unigram tokenizer that cuts as the BPE ``teacher`` does.
 
@@ -187,14 +190,21 @@ def distill(
     layer
         Mend the words of ``texts`` that scores get wrong, and their signs repeated any
         number of times up to `LONGEST`, by the sound cuts of `lib.tokens.sound_cuts`;
-        and made words while the file stays smaller than the teacher's. ``unmended`` in
-        the report counts the words that stay wrong; see `lib.tokens.mending.mend`.
+        and words of the lists and made ones while there is room. ``unmended`` in the
+        report counts the words that stay wrong; see `lib.tokens.mending.mend`.
     new_words
         How many words made of parts of those in the texts join them; None: twelve
         times the made items, but at most twice as many as the texts hold.
     threads
         While learning; the result is the same for any number. None: all cores, or
         ``OMP_NUM_THREADS``.
+    lists
+        Texts of words that may come up, each text with the share of occurrences that
+        one of its words is thought to have; see `lib.data.mixture.lexicon`. They are
+        learned from like the texts, and mended by the use of each while there is room.
+    room
+        How large the file may become, as a multiple of the teacher's; what the words of
+        the texts take is taken in any case.
 
     Raises
     ------
@@ -207,13 +217,15 @@ def distill(
     counts = reading.count(texts)
     if not counts:
         raise ValueError("the texts hold no words; pass at least one document.")
+    listed = _listed(reading, lists)
     drawn = [*map(reading.word, runs(map(reading.text, counts), LONGEST))]
     asked = dict.fromkeys([*counts, *drawn])  # of these none may stay wrong
     long = [w for w in (word.translate(None, never) for word in asked)
             if len(w) > LONGEST]
     labels = _cuts(core, long, reading.chars)
+    often = sorted(listed, key=lambda word: -listed[word])
     words = _words(reading, counts, made_items, new_words, seed,
-                   chain(drawn, _stretches(long, labels, pieces)))
+                   chain(drawn, _stretches(long, labels, pieces), often[:_LEARNED]))
     lattices = build_lattices(build_trie(pieces), words,
                               _cuts(core, words, reading.chars))
     start = -np.log(reading.ranks() + 300)
@@ -221,23 +233,26 @@ def distill(
     scores = whole_pieces(pieces, learned.scores)
     wrong = dict.fromkeys(compress(words, wrong_words(lattices, scores)))
     student = reading.student(scores)
-    cuts = zip(long, labels, _cuts(student, long, reading.chars), strict=True)
-    wrong |= dict.fromkeys(word for word, gold, ours in cuts if gold != ours)
+    wrong |= dict.fromkeys(_otherwise(reading, student, [*long, *often[_LEARNED:]]))
     ours = [word for word in wrong if word in counts]
     report: dict[str, float | int] = {
         "types": len(counts), "occurrences": counts.total(), "words": len(words),
-        "wrong_types": len(ours),
+        "listed": len(listed), "wrong_types": len(ours),
         "wrong_occurrences": sum(counts[word] for word in ours),
+        "wrong_listed": sum(word in listed for word in wrong),
     }
     if layer:
         kept = {*pieces} if reading.whole else set()  # no rule may break these
         rules, left = mend(core, student, [w.decode() for w in wrong if w in asked
                                            and w not in kept], reading)
-        room = _size(teacher) - _size(reading.tokenizer(with_rules(student, rules)))
-        others = (_text(word) for word in wrong if word not in asked
-                  and word not in kept)
-        others = filter(None, islice(others, _FORESEEN))
-        more = foreseen(core, student, others, rules, room, reading)
+        free = int(room * _size(teacher)) - _size(
+            reading.tokenizer(with_rules(student, rules)))
+        rare = min(listed.values(), default=1.0)
+        others = {word: listed.get(word, rare) for word in wrong
+                  if word not in asked and word not in kept and _text(word)}
+        first = sorted(others, key=lambda word: -others[word])[:_FORESEEN]
+        more = foreseen(core, student, {_text(word): others[word] for word in first},
+                        rules, free, reading)
         both = list(dict.fromkeys([*rules, *more]))
         student = with_rules(student, both)
         split = _split_by_dropped(core, student, asked, never)
@@ -246,6 +261,25 @@ def distill(
         report |= {"rules": len(both), "foreseen": len(both) - len(rules),
                    "unmended": len(split.union(word.encode() for word in left))}
     return Distillation(reading.tokenizer(student), scores, report)
+
+
+def _otherwise(reading: Reading, student: Tokenizer, words: Sequence[bytes]
+               ) -> Iterator[bytes]:
+    """The words that the student's scores cut otherwise than the teacher's merges."""
+    for low in range(0, len(words), _AT_ONCE):
+        some = words[low:low + _AT_ONCE]
+        yield from compress(some, map(ne, _cuts(reading.core, some, reading.chars),
+                                      _cuts(student, some, reading.chars)))
+
+
+def _listed(reading: Reading, lists: Iterable[tuple[str, float]]) -> dict[bytes, float]:
+    """The words of the lists as the teacher reads them, with how often each is thought
+    to come up."""
+    often: dict[bytes, float] = {}
+    for text, share in lists:
+        for word, count in reading.count([text]).items():
+            often[word] = often.get(word, 0.0) + count * share
+    return {word: share for word, share in often.items() if len(word) <= LONGEST}
 
 
 def _split_by_dropped(teacher: Tokenizer, student: Tokenizer, words: Iterable[bytes],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
@@ -15,15 +15,17 @@ from lib.tokens.sound_cuts import (
     CONTEXT,
     Rule,
     breaks,
+    fits,
     rule_for,
+    rules_for,
     rules_pattern,
-    stages_of,
-    with_rules,
+    words_of,
 )
 
 __all__ = ["foreseen", "mend"]
 
 _TRIED = 8  # places of one word for which rules are compared
+_ROUNDS = 2  # of what the rules of the first round leave wrong
 _ROOM = 1 << 17  # characters of all rules for words of more than `CONTEXT` characters
 
 
@@ -65,9 +67,20 @@ class _Mender:
         short = {word: at for word, at in places.items() if len(word) <= CONTEXT}
         starts = self._halved(short, lambda word, n: word[:n], True)
         ends = self._halved(short, lambda word, n: word[n:], False)
-        return {word: self._one(word, at, ends[word], starts[word])
-                if word in short else self._chain(word, at)
+        tried = {word: at[ends[word]:starts[word]][:_TRIED] or at[:starts[word]][-1:]
+                 for word, at in short.items()}
+        cases = [(word, place) for word, at in tried.items() for place in at]
+        every = iter(rules_for(cases, self.known))
+        best = {word: self._least(islice(every, len(at))) for word, at in tried.items()}
+        return {word: best[word] if word in short else self._chain(word, at)
                 for word, at in sorted(places.items(), key=lambda item: len(item[0]))}
+
+    @staticmethod
+    def _least(rules: Iterable[Rule | None]) -> list[Rule]:
+        """The rule that asks least, of those for places that leave both sides right."""
+        best = min(filter(None, list(rules)), default=None,
+                   key=lambda r: (r.whole, len(r.prefix + r.context)))
+        return [best] if best else []
 
     def _halved(self, places: dict[str, list[int]], part: Callable[[str, int], str],
                 begins: bool) -> dict[str, int]:
@@ -86,14 +99,6 @@ class _Mender:
                 else:
                     high[word] = n
         return low
-
-    def _one(self, word: str, at: list[int], wrong: int, right: int) -> list[Rule]:
-        """The rule that asks least, among places that leave both sides right."""
-        tried = at[wrong:right][:_TRIED] or at[:right][-1:]
-        rules = filter(None, (rule_for(word, n, self.known) for n in tried))
-        best = min(rules, default=None,
-                   key=lambda r: (r.whole, len(r.prefix + r.context)))
-        return [best] if best else []
 
     def _chain(self, word: str, at: list[int]) -> list[Rule]:
         """Rules that break a long word again and again, until the rest is right.
@@ -150,14 +155,14 @@ def mend(
         Words that stay wrong: BPE breaks them inside characters only, where no rule
         reaches, or they are very long and would take more rules than there is room for.
     """
-    mender, within = _Mender(teacher, student, reading), not stages_of(student)[2]
+    mender = _Mender(teacher, student, reading)
     rules: dict[Rule, None] = {}
     lost: dict[str, None] = {}
     every = words = list(dict.fromkeys(words))
     tails: dict[str, str] = {}
     looked = -1  # how many rules there were when all words were looked at
     while words:
-        split = pre_tokenizers.Split(Regex(rules_pattern(rules, within)), "isolated")
+        split = pre_tokenizers.Split(Regex(rules_pattern(rules, None)), "isolated")
         tails |= {word: split.pre_tokenize_str(word)[-1][0] for word in words}
         found = mender.best({tails[word]: None for word in words
                              if tails[word] not in lost})
@@ -173,18 +178,20 @@ def mend(
 
 
 def foreseen(
-    teacher: Tokenizer, student: Tokenizer, words: Iterable[str],
+    teacher: Tokenizer, student: Tokenizer, words: Mapping[str, float],
     rules: Sequence[Rule], room: int, reading: Reading | None = None,
 ) -> list[Rule]:
-    """Rules for words that may come up: those that serve most words, while they fit.
+    """Rules for words that may come up: those of most use for their length, while
+    they fit.
 
     Parameters
     ----------
     teacher, student, reading
         As for `mend`.
     words
-        Those that the student may cut wrongly; for each of which it does so with the
-        rules that are there a rule is looked for once.
+        Those that the student may cut wrongly, and how often each is thought to come
+        up. For what it still cuts wrongly with the rules so far a rule is looked for,
+        `_ROUNDS` times over.
     rules
         Those that are there already.
     room
@@ -193,24 +200,34 @@ def foreseen(
     Returns
     -------
     more
-        All sound, none for a single word, the most useful ones first.
+        All sound, the most useful ones first.
     """
-    words = list(words)
-    mended = with_rules(student, rules)
-    sides = (side.encode_batch_fast(words) for side in (teacher, mended))
-    words = [word for word, gold, ours in zip(words, *sides, strict=True)
-             if gold.ids != ours.ids]
-    mender = _Mender(teacher, student, reading)
-    found = Counter(rule for some in mender.best(words).values()
-                    for rule in some if not rule.whole)
-    order = sorted(found, key=lambda r: (-found[r], len(r.prefix + r.context), r.prefix,
-                                         r.context))
+    mender, pattern = _Mender(teacher, student, reading), words_of(student)
+    use: dict[Rule, float] = {}
+    there = {*rules}
+    for _ in range(_ROUNDS if words else 0):
+        split = pre_tokenizers.Split(
+            Regex(rules_pattern([*rules, *use], None)), "isolated")
+        tails: dict[str, float] = {}
+        for word, often in words.items():
+            for part, _ in split.pre_tokenize_str(word):
+                tails[part] = tails.get(part, 0) + often
+        new: dict[Rule, float] = {}
+        for tail, some in mender.best(tails).items():
+            for rule in some:
+                if rule not in there and rule not in use and (
+                        not pattern or fits(rule, pattern)):
+                    new[rule] = new.get(rule, 0) + tails[tail]
+        use |= new
 
-    within = not stages_of(student)[2]
+    def gain(rule: Rule) -> float:
+        return use[rule] / len((rule.prefix + rule.context).encode())
+
+    order = sorted(use, key=lambda r: (-gain(r), r.prefix, r.context))
 
     def size(count: int) -> int:
-        pattern = rules_pattern([*rules, *order[:count]], within)
-        return len(json.dumps(pattern, ensure_ascii=False).encode())
+        written = rules_pattern([*rules, *order[:count]], pattern)
+        return len(json.dumps(written, ensure_ascii=False).encode())
 
     count = bisect_right(range(1, len(order) + 1), room + size(0), key=size)
     return order[:count]

@@ -14,14 +14,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from lib.tokens.lattice import build_trie, compiled, slot_of
+from lib.tokens.scores import cores
 
 __all__ = ["Neighbours"]
 
 _NEVER = np.int64(2**61)
+_BLOCK = 256  # texts that one thread takes at a time
 _MANY = 3000  # tokens that may outlast a context; a shorter context counts as unsound
 
 
@@ -135,6 +138,27 @@ def _sound(table, trie, pieces, text, place, most, longest):
     return True
 
 
+@compiled
+def _contexts(table, trie, pieces, kept, texts, places, most, longest, out):
+    """For each text the shortest end of a character, behind its place, up to which it
+    is sound there; 0 where it is not, as a whole."""
+    data, offsets = texts
+    for n in range(len(places)):
+        text, place = data[offsets[n]:offsets[n + 1]], places[n]
+        ends = [k for k in range(place + 1, len(text) + 1)
+                if k == len(text) or text[k] & 0xC0 != 0x80]
+        low, high = 0, len(ends)  # sound from some end on
+        while low < high:
+            middle = (low + high) // 2
+            both = text[:ends[middle]]
+            whole = _range(*kept, both, True) < _range(*kept, both, False)
+            if not whole and _sound(table, trie, pieces, both, place, most, longest):
+                high = middle
+            else:
+                low = middle + 1
+        out[n] = ends[low] if low < len(ends) else 0
+
+
 class Neighbours:
     """The pairs of tokens that a byte-level BPE can put side by side.
 
@@ -177,6 +201,9 @@ class Neighbours:
         _reachable(self._table, (columns[2], columns[1], columns[3], columns[4]),
                    self._made)
         self._kept = sorted(ids) if whole else []
+        self._kept_bytes = (
+            np.frombuffer(b"".join(self._kept) + b"\0", np.uint8),
+            np.cumsum([0, *map(len, self._kept)]))
         pieces = [piece if self._made[n] else b"" for n, piece in enumerate(pieces)]
         ids = {piece: n for n, piece in enumerate(pieces) if piece}
         trie = build_trie(pieces)
@@ -206,13 +233,34 @@ class Neighbours:
         Where pieces stay whole, none may begin with both.
         """
         both = prefix + context
-        if self._kept:
-            at = bisect_left(self._kept, both)
-            if at < len(self._kept) and self._kept[at].startswith(both):
-                return False
+        at = bisect_left(self._kept, both)
+        if at < len(self._kept) and self._kept[at].startswith(both):
+            return False
         text = np.frombuffer(both, np.uint8)
         return bool(_sound(self._table, self._trie, self._pieces, text, len(prefix),
                            _MANY, self._longest))
+
+    def contexts(self, texts: Sequence[bytes], places: Sequence[int]) -> np.ndarray:
+        """For each text, how much of it `sound` asks for to say yes at the place.
+
+        The end, in bytes, of the shortest context whose last character is whole; 0
+        where even all of the text does not do.
+        """
+        out = np.zeros(len(texts), np.int64)
+        offsets = np.cumsum([0, *map(len, texts)])
+        data = np.frombuffer(b"".join(texts) + b"\0", np.uint8)
+        at = np.array(places, np.int64)
+
+        def part(block: np.ndarray) -> None:
+            low, high = int(block[0]), int(block[-1]) + 1
+            _contexts(self._table, self._trie, self._pieces, self._kept_bytes,
+                      (data, offsets[low:high + 1]), at[low:high], _MANY,
+                      self._longest, out[low:high])
+
+        blocks = np.array_split(np.arange(len(texts)), max(1, len(texts) // _BLOCK))
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(part, filter(len, blocks)))
+        return out
 
 
 @compiled

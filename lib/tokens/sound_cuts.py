@@ -20,35 +20,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-import regex
 from tokenizers import Tokenizer
 
 from lib.tokens.neighbours import Neighbours
+from lib.tokens.word_patterns import GPT2, KNOWN, WordPattern
 
-__all__ = ["CONTEXT", "Rule", "breaks", "kind_of", "rule_for", "rules_pattern",
-           "stages_of", "with_rules"]
-
-#: Where a word of each kind ends.
-_END = {"letters": r"(?!\p{L})", "digits": r"(?!\p{N})",
-        "signs": r"(?![^\s\p{L}\p{N}])", "blanks": r"(?=\s\S|\z)"}
-_KINDS = (("letters", regex.compile(r"\p{L}")), ("digits", regex.compile(r"\p{N}")),
-          ("blanks", regex.compile(r"\s")))
-#: What `pre_tokenizers.ByteLevel` cuts by. Its contractions never follow a sign,
-#: because a run of signs is taken whole; after a break that has to be said.
-_CONTRACTED = r"'(?<![^\s\p{L}\p{N}]')(?:s|t|re|ve|m|ll|d)"
-_WORDS = r" ?(?:\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|\s+(?!\S)|\s+"
+__all__ = ["CONTEXT", "Rule", "breaks", "fits", "rule_for", "rules_for",
+           "rules_pattern", "stages_of", "with_rules", "words_of"]
 
 CONTEXT = 512  # characters that a rule asks for behind its place, at most
-
-
-def kind_of(word: str) -> str:
-    """Of what a pre-token of GPT-2 consists, a blank in front aside.
-
-    >>> kind_of(" the"), kind_of("42"), kind_of("=="), kind_of("  ")
-    ('letters', 'digits', 'signs', 'blanks')
-    """
-    last = word[-1]
-    return next((kind for kind, one in _KINDS if one.match(last)), "signs")
 
 
 @dataclass(frozen=True)
@@ -88,38 +68,36 @@ def rule_for(word: str, place: int, known: Neighbours) -> Rule | None:
     holds for this word alone. None where that takes more than `CONTEXT` characters, or
     the word, standing alone, is a piece that stays whole.
     """
-    prefix, rest = word[:place], word[place:place + CONTEXT + 1]
-    first = prefix.encode()
-    low, high = 1, len(rest) + 1  # sound from some length on
-    while low < high:
-        middle = (low + high) // 2
-        if known.sound(first, rest[:middle].encode()):
-            high = middle
+    return rules_for([(word, place)], known)[0]
+
+
+def rules_for(cases: Sequence[tuple[str, int]], known: Neighbours) -> list[Rule | None]:
+    """`rule_for` of each word and place, all at once."""
+    texts = [word[:place + CONTEXT].encode() for word, place in cases]
+    places = [len(word[:place].encode()) for word, place in cases]
+    found: list[Rule | None] = []
+    ends = known.contexts(texts, places)
+    for (word, place), text, at, end in zip(cases, texts, places, ends, strict=True):
+        if end:
+            found.append(Rule(word[:place], text[at:end].decode()))
+        elif len(word) - place > CONTEXT or known.keeps(word.encode()):
+            found.append(None)
         else:
-            low = middle + 1
-    if low <= min(len(rest), CONTEXT):
-        return Rule(prefix, rest[:low])
-    if len(rest) > CONTEXT or known.keeps(word.encode()):
-        return None
-    return Rule(prefix, rest, whole=True)
+            found.append(Rule(word[:place], word[place:], whole=True))
+    return found
 
 
 _CUT = "cut"
 
 
-def _trie(rules: Iterable[Rule], within: bool = False) -> dict:
+def _trie(rules: Iterable[tuple[Rule, str]]) -> dict:
+    """The rules by their characters, each with what has to follow its context."""
     root: dict = {}
-    for rule in rules:
-        kind = kind_of(rule.prefix + rule.context)
-        if within:  # the word is known: its end is the end
-            end = r"\z" if rule.whole else ""
-        else:
-            end = (_END[kind] if rule.whole else
-                   r"(?=\s|\z)" if kind == "blanks" else "")
+    for rule, after in rules:
         node = root
         for step in (*rule.prefix, _CUT, *rule.context):
             node = node.setdefault(step, {})
-        node.setdefault("", set()).add(end)
+        node.setdefault("", set()).add(after)
     return root
 
 
@@ -190,20 +168,39 @@ def _alternatives(node: dict) -> tuple[str, int]:
     return chain + text, count
 
 
-def rules_pattern(rules: Iterable[Rule], within: bool = False) -> str:
-    """The pattern of `pre_tokenizers.ByteLevel` with the rules built in.
+def rules_pattern(rules: Iterable[Rule], words: WordPattern | None = GPT2) -> str:
+    """The pattern that cuts words, with the rules built in.
 
-    within: a pattern for words that another stage has cut out already. Each is matched
-    from its beginning to its end, so a rule meets what the rules before have left.
+    words: None for a pattern for words that another stage has cut out already. Each is
+    matched from its beginning to its end, so a rule meets what the rules before have
+    left.
     """
-    trie = _trie(rules, within)
-    middle = [_alternatives(trie)[0]] if trie else []
-    return "|".join([*middle, r"[\s\S]+"] if within
-                    else [_CONTRACTED, *middle, _WORDS])
+    if words is None:
+        ends = [(rule, r"\z" if rule.whole else "") for rule in rules]
+        return "|".join([*_written(ends), r"[\s\S]+"])
+    plain: list[tuple[Rule, str]] = []
+    lent: list[tuple[Rule, str]] = []
+    for rule in rules:
+        after = words.after(rule.prefix, rule.context, rule.whole)
+        if after is not None:
+            group = lent if words.behind_sign(rule.prefix + rule.context) else plain
+            group.append((rule, after))
+    behind = [f"{words.no_sign}(?:{text})" for text in _written(lent)]
+    return "|".join(filter(None, [words.first, *_written(plain), *behind, words.last]))
 
 
-def stages_of(tokenizer: Tokenizer) -> tuple[list[dict[str, Any]], int, bool]:
-    """The pre-tokenizer's stages, where ByteLevel stands, and whether it cuts words.
+def _written(rules: Iterable[tuple[Rule, str]]) -> list[str]:
+    trie = _trie(rules)
+    return [_alternatives(trie)[0]] if trie else []
+
+
+def fits(rule: Rule, words: WordPattern) -> bool:
+    """Whether a rule can be built into the pattern."""
+    return words.after(rule.prefix, rule.context, rule.whole) is not None
+
+
+def stages_of(tokenizer: Tokenizer) -> tuple[list[dict[str, Any]], int]:
+    """The pre-tokenizer's stages, and where ByteLevel stands.
 
     Where the model falls back to bytes itself, rules come last and nothing cuts words.
 
@@ -217,39 +214,63 @@ def stages_of(tokenizer: Tokenizer) -> tuple[list[dict[str, Any]], int, bool]:
     given: dict[str, Any] = spec["pre_tokenizer"] or {"type": "none"}
     if spec["model"].get("byte_fallback") and spec["model"]["type"] == "Unigram":
         stages = given.get("pretokenizers", [])
-        return stages, len(stages), False
+        return stages, len(stages)
     stages = given["pretokenizers"] if given["type"] == "Sequence" else [given]
     kinds = [stage["type"] for stage in stages]
     which = [n for n, kind in enumerate(kinds) if kind == "ByteLevel"]
-    fits = len(which) == 1 and not stages[which[0]]["add_prefix_space"]
-    if not fits or not (stages[which[0]]["use_regex"] or "Split" in kinds[:which[0]]):
+    fit = len(which) == 1 and not stages[which[0]]["add_prefix_space"]
+    if not fit or not (stages[which[0]]["use_regex"] or "Split" in kinds[:which[0]]):
         raise ValueError(
             "rules need a ByteLevel pre-tokenizer that cuts by its own pattern or "
             "stands behind a Split, and puts no blank in front; this one has "
             f"{kinds}. Use layer=False."
         )
-    return stages, which[0], stages[which[0]]["use_regex"]
+    return stages, which[0]
+
+
+def words_of(tokenizer: Tokenizer) -> WordPattern | None:
+    """The pattern into which rules can be built; None where they need a stage."""
+    stages, n = stages_of(tokenizer)
+    if n == len(stages):
+        return None
+    if stages[n]["use_regex"]:
+        return GPT2
+    before = stages[n - 1]
+    pattern = before.get("pattern", {}).get("Regex", "")
+    isolates = before.get("behavior") == "Isolated" and not before.get("invert")
+    return KNOWN.get(pattern) if isolates else None
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
+            "invert": False}
 
 
 def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
     """The tokenizer with the rules in its pre-tokenizer.
 
-    A `ByteLevel` that cuts words gives its pattern up to a `Split` before it, with the
-    rules in it: no stage more that would walk over the text. Where another `Split`
-    cuts the words, the rules are a stage of their own between the two.
+    The stage that cuts words, a `ByteLevel` or a `Split` with a pattern of
+    `lib.tokens.word_patterns`, takes the rules in, where they fit: no stage more that
+    would walk over the text. The others, and those for any other `Split`, are a stage
+    of their own behind it.
 
     Raises
     ------
     ValueError
         See `stages_of`.
     """
-    stages, n, cuts = stages_of(tokenizer)
-    rules = list(rules)
-    if not rules and not cuts:
+    stages, n = stages_of(tokenizer)
+    rules, words = list(rules), words_of(tokenizer)
+    if not rules and words is not GPT2:
         return tokenizer
-    split = {"type": "Split", "pattern": {"Regex": rules_pattern(rules, not cuts)},
-             "behavior": "Isolated", "invert": False}
-    stages[n:n + 1] = [split, *(stage | {"use_regex": False}
+    inside = [rule for rule in rules if words and fits(rule, words)]
+    others = [rule for rule in rules if not (words and fits(rule, words))]
+    new = [_split(rules_pattern(inside, words))] if words and (
+        inside or words is GPT2) else []
+    at = n if not new or words is GPT2 else n - 1
+    if others:
+        new.append(_split(rules_pattern(others, None)))
+    stages[at:n + 1] = [*new, *(stage | {"use_regex": False}
                                 for stage in stages[n:n + 1])]
     spec = json.loads(tokenizer.to_str())
     spec["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": stages}

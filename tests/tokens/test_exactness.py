@@ -37,11 +37,11 @@ from lib.tokens.neighbours import Neighbours
 from lib.tokens.sound_cuts import (
     Rule,
     breaks,
-    kind_of,
     rule_for,
     rules_pattern,
     with_rules,
 )
+from lib.tokens.word_patterns import kind_of
 from tests.real_data import real
 
 MERGES = ("a+a", "b+a", "aa+b", "c+b", "ba+aa", "Ġ+a", "aa+aa", "b+c", "Ġa+b", "'+'",
@@ -159,6 +159,20 @@ def test_of_any_merges_neighbours_and_sound_rules_are_those_of_all_words(seed, w
         everywhere = all(len(p) in np.cumsum([len(drawn.pieces[n]) for n in ids])
                          for ids in cuts)
         assert drawn.known.sound(p, q) == everywhere, (p, q)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_all_at_once_the_contexts_are_the_shortest_that_are_sound(seed, whole):
+    known, draw = Drawn.of(seed, whole).known, random.Random(seed)
+    texts = ["".join(draw.choices("abc가é", k=draw.randint(2, 9))) for _ in range(900)]
+    places = [draw.randrange(1, len(text)) for text in texts]
+    at = [len(text[:n].encode()) for text, n in zip(texts, places, strict=True)]
+    wanted = [next((len(text[:end].encode()) for end in range(n + 1, len(text) + 1)
+                    if known.sound(text[:n].encode(), text[n:end].encode())), 0)
+              for text, n in zip(texts, places, strict=True)]
+    got = known.contexts([text.encode() for text in texts], at)
+    assert got.tolist() == wanted and 0 < sum(end > 0 for end in wanted) < len(texts)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -302,19 +316,21 @@ def test_foreseen_rules_are_sound_and_few_enough_for_the_room():
     words = ["".join(word) for n in range(2, 7) for word in product("abc", repeat=n)]
     wrong = {word.decode() for word in differing(
         toy(), student, [word.encode() for word in words])}
-    every = foreseen(toy(), student, sorted(wrong), [], 10_000)
-    assert len(every) > 5 and not any(rule.whole for rule in every)
-    for rule in every:
+    asked = {word: 1.0 for word in sorted(wrong)}
+    every = foreseen(toy(), student, asked, [], 10_000)
+    general = [rule for rule in every if not rule.whole]
+    assert len(general) > 5
+    for rule in general:
         assert neighbours().sound(rule.prefix.encode(), rule.context.encode())
     exact = with_rules(student, every)
     still = differing(toy(), exact, [word.encode() for word in words])
     assert {word.decode() for word in still} < wrong
-    few = foreseen(toy(), student, sorted(wrong), [], 60)
+    few = foreseen(toy(), student, asked, [], 60)
     assert few == every[:len(few)] and 0 < len(few) < len(every)
     assert len(with_rules(student, few).to_str()) <= 60 + len(
         with_rules(student, []).to_str())
-    assert foreseen(toy(), student, sorted(wrong), [], -1) == []
-    rest = foreseen(toy(), student, sorted(wrong), few, 60)  # what is there is no news
+    assert foreseen(toy(), student, asked, [], -1) == []
+    rest = foreseen(toy(), student, asked, few, 60)  # what is there is no news
     left = [len(differing(toy(), with_rules(student, rules),
                           [word.encode() for word in words]))
             for rules in ([], few, [*few, *rest])]

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
 from lib.commands import ROOT, path_of, say, stage_command
+from lib.data.download import DataError
 from lib.files import sha256_of, write_text
 from lib.workbench.ivr.artifacts import TREE, Room, StageError, shown
 from lib.workbench.ivr.original import (
@@ -450,6 +451,7 @@ def distill(options: Any, room: Room) -> dict[str, Any]:
     StageError
         If the tokenizer cannot be distilled.
     """
+    from lib.data.mixture import lexicon
     from lib.tokens import distill as distillation
 
     root = room.root
@@ -457,9 +459,13 @@ def distill(options: Any, room: Room) -> dict[str, Any]:
         made = distillation.distill(
             original_tokenizer(root), cleaned(root), passes=options.passes,
             made_items=options.made_items, seed=options.seed, layer=options.layer,
-        )
+            lists=lexicon(options.lexicon) if options.lexicon else (),
+            room=options.room)
     except ValueError as error:
         raise StageError(str(error)) from None
+    except DataError as error:
+        raise StageError(
+            f"{error} Without word lists it goes with lexicon 0.") from None
     folder = room.make(TREE.DISTILLED)
     write_tokenizer(made.tokenizer, folder, root)
     report = json.dumps(made.report, indent=1, ensure_ascii=False, default=float)

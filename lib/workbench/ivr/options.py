@@ -72,6 +72,12 @@ class Options:
         CountOrNone, "made words and numbers of each kind, for distill"
     ] = 20_000
     layer: Annotated[bool, "the exactness layer of distill"] = True
+    lexicon: Annotated[
+        CountOrNone, "words of each of ten languages, for distill"
+    ] = 20_000
+    room: Annotated[
+        float, Range(least=0), "for rules: the file, as a multiple of the original's"
+    ] = 1.0
     # select
     share: Annotated[Part, "of the vocabulary that select gives up, at most"] = 0.05
     least: Annotated[Count, "times that a new piece occurs in the corpora"] = 20
@@ -128,9 +134,9 @@ class Options:
 NAMES = tuple(Options.__dataclass_fields__)
 #: What the profile `smoke` makes of an option that was left at its default.
 SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents": 200,
-         "passes": 2, "made_items": 20, "share": 0.002, "general_mb": 0.05,
-         "align_documents": 8, "rows_steps": 2, "train_steps": 3, "batch_size": 2,
-         "context": 32, "held_out_documents": 4}
+         "passes": 2, "made_items": 20, "lexicon": 0, "share": 0.002,
+         "general_mb": 0.05, "align_documents": 8, "rows_steps": 2, "train_steps": 3,
+         "batch_size": 2, "context": 32, "held_out_documents": 4}
 
 
 def settled(given: Mapping[str, Any], profile: str = "book") -> Options:

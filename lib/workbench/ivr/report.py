@@ -26,6 +26,8 @@ NAMES = {
     "types": "서로 다른 프리토큰 | different pre-tokens",
     "occurrences": "프리토큰이 나온 횟수 | occurrences of pre-tokens",
     "words": "배우는 낱말 | words learned from",
+    "listed": "목록의 말 | words of the lists",
+    "wrong_listed": "그 가운데 점수만으로는 틀린 것 | of these, wrong by scores alone",
     "wrong_types": "점수만으로는 틀린 것 | wrong by scores alone",
     "wrong_occurrences": "그것이 나온 횟수 | occurrences of these",
     "rules": "정확 층의 규칙 | rules of the exactness layer",
