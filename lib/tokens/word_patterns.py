@@ -94,8 +94,8 @@ _LETTERS = regex.compile(r"[^\r\n\p{L}\p{N}]?\p{L}+")
 _SIGNS = regex.compile(r" ?[^\s\p{L}\p{N}\p{M}]+[\r\n]*")
 _WHITE = regex.compile(r"\s+")
 _CAPITALS = regex.compile(rf"[^\r\n\p{{L}}\p{{N}}\p{{M}}]?[{_UPPER}]*")
-_CASED = regex.compile(
-    rf"[^\r\n\p{{L}}\p{{N}}\p{{M}}]?(?:[{_UPPER}]*[{_LOWER}]+|[{_UPPER}]+)")
+_CASED = regex.compile(rf"[^\r\n\p{{L}}\p{{N}}\p{{M}}]?(?=\p{{L}})"
+                       rf"(?:[{_UPPER}]*[{_LOWER}]+|[{_UPPER}]+)")
 
 
 def _after_signs(prefix: str, context: str, whole: bool, more: str) -> str | None:

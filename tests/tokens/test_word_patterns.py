@@ -49,7 +49,7 @@ def rules_of(words, chance, count) -> list[Rule]:
 
 
 @pytest.mark.parametrize("pattern", [*KNOWN], ids=["qwen", "cl100k", "o200k"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_rules_in_the_pattern_break_as_those_in_a_stage_of_their_own(pattern, seed):
     chance = random.Random(seed)
     texts = ["".join(some(chance, 6) for _ in range(chance.randint(1, 5)))
