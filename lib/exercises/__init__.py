@@ -1,7 +1,8 @@
 """Exercises that check the reader's answer and say what is missing.
 
 One module a topic; each check is a function `check_…(answer) -> Verdict` that
-never raises: a wrong answer, a stub or a crash is a verdict with a hint.
+never raises: a wrong answer, a stub or a crash is a verdict with a hint. What they
+have in common stands in `compare`.
 """
 
 from collections.abc import Callable
@@ -54,8 +55,18 @@ class NoAnswer(Exception):
     """What came is a stub: nobody has answered yet."""
 
 
+class Hint(Exception):
+    """What is wrong with an answer, in Korean and in English; it ends the check."""
+
+
+def require(holds: Any, ko: str, en: str) -> None:
+    """Turn the answer down with a hint, unless something holds of it."""
+    if not holds:
+        raise Hint(ko, en)
+
+
 def given(value: Any) -> Any:
-    """What the reader's function returned; a stub's nothing is no answer.
+    """What the reader gave; a stub's nothing is no answer.
 
     >>> given(3)
     3
@@ -65,12 +76,15 @@ def given(value: Any) -> Any:
     return value
 
 
-def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
+def exercise(check: Callable[..., Verdict | None]) -> Callable[..., Verdict]:
     """Make a check that never raises: what the answer raises becomes a hint.
+
+    A check ends with a `Hint` where the answer is wrong; one that returns nothing
+    accepts. What a function of the reader's returns is no answer if it is nothing.
 
     >>> @exercise
     ... def check_inverse(answer):
-    ...     return correct() if answer(4) == 0.25 else not_yet("역수", "1/x")
+    ...     require(answer(4) == 0.25, "역수", "1/x")
     >>> check_inverse(lambda x: 1 / x).accepted
     True
     >>> check_inverse(lambda x: x / 0).accepted
@@ -78,11 +92,15 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
     """
 
     @wraps(check)
-    def checked(*answers: object) -> Verdict:
-        if any(answer is None or answer is Ellipsis for answer in answers):
-            return not_yet("아직 답이 없습니다.", "There is no answer yet.")
+    def checked(*answers: Any) -> Verdict:
         try:
-            return check(*answers)
+            answer, *rest = map(given, answers)
+            if callable(answer):
+                answer = wraps(answer)(lambda *x, call=answer: given(call(*x)))
+            verdict = check(answer, *rest)
+            return correct() if verdict is None else verdict
+        except Hint as hint:
+            return not_yet(*hint.args)
         except (NoAnswer, NotImplementedError):
             return not_yet("아직 답이 없습니다.", "There is no answer yet.")
         except Exception as error:  # noqa: BLE001 the reader may raise anything

@@ -1,25 +1,20 @@
 """Checks for the exercises of chapter 08: hidden masses, reach, a gate that learns."""
 
 import math
-from collections.abc import Callable
 
 import torch
 
-from lib.exercises import Verdict, correct, exercise, given, not_yet
+from lib.exercises import Verdict, correct, exercise, require
+from lib.exercises.compare import close, compare, draw, number, tensor
 
 
-def _draw(seed: int, *shape: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _same_shares(answer: torch.Tensor, right: torch.Tensor) -> bool:
-    """Whether two sets of masses are equal up to a common factor."""
-    return torch.allclose(answer / answer.sum(), right / right.sum(), rtol=1e-6)
+def _share(mass):
+    """Masses up to a common factor, which is left open."""
+    return mass / mass.sum()
 
 
 @exercise
-def check_hidden_mass(answer: Callable) -> Verdict:
+def check_hidden_mass(answer) -> Verdict:
     """answer(keys): masses m_j ∝ exp(γ‖k_j‖²) with γ = 1 / (2√d), for keys (n, d).
 
     With them the Gaussian kernel m_j exp(−γ‖q − k_j‖²) gives the weights of
@@ -29,53 +24,37 @@ def check_hidden_mass(answer: Callable) -> Verdict:
     False
     """
     for n, d in ((5, 4), (7, 9)):
-        keys = _draw(n, n, d)
+        keys = draw(n, d, seed=n)
         square = keys.square().sum(-1)
         gamma = 1 / (2 * math.sqrt(d))
-        right = (gamma * square).exp()
-        got = torch.as_tensor(given(answer(keys)), dtype=torch.float64)
-        if got.shape != right.shape:
-            return not_yet(
-                f"모양이 {tuple(got.shape)}입니다. 키마다 하나이므로 "
-                f"{tuple(right.shape)}이어야 합니다.",
-                f"The shape is {tuple(got.shape)}; with one mass a key it is "
-                f"{tuple(right.shape)}.",
-            )
-        if _same_shares(got, right) and (got > 0).all():
-            continue
-        slips = [
-            (gamma * square,
+        got = tensor(answer(keys), (n,), "키마다 하나입니다.", "One mass a key.")
+        compare(_share(got), _share((gamma * square).exp()), [
+            (_share(gamma * square),
              "이것은 질량의 로그입니다. 지수 함수를 한 번 더 지나야 합니다.",
              "This is the logarithm of the mass; one exponential is missing."),
-            ((-gamma * square).exp(),
+            (_share((-gamma * square).exp()),
              "부호가 반대입니다. 긴 키가 무거워야 합니다.",
              "The sign is the other way: long keys are the heavy ones."),
-            ((gamma * square.sqrt()).exp(),
-             "길이가 아니라 길이의 제곱입니다.",
-             "Not the length but its square."),
-            (square.exp(), "γ가 빠졌습니다.", "γ is missing."),
-            ((2 * gamma * square).exp(),
+            (_share((gamma * square.sqrt()).exp()),
+             "길이가 아니라 길이의 제곱입니다.", "Not the length but its square."),
+            (_share(square.exp()), "γ가 빠졌습니다.", "γ is missing."),
+            (_share((2 * gamma * square).exp()),
              "두 배가 되었습니다. γ는 1/(2√d)입니다.",
              "That is twice too much: γ is 1/(2√d)."),
-            ((square / (2 * d)).exp(),
+            (_share((square / (2 * d)).exp()),
              "d가 아니라 √d로 나눕니다.", "Divide by √d, not by d."),
-        ]
-        for slip, ko, en in slips:
-            if _same_shares(got, slip):
-                return not_yet(ko, en)
-        return not_yet(
-            "값이 다릅니다. −γ‖q − k‖²을 펼쳐 내적에 없는 키만의 항을 찾으십시오.",
-            "The values differ: expand −γ‖q − k‖² and look for the key's own term, "
-            "which the dot product does not have.",
-        )
+        ], "값이 다릅니다. −γ‖q − k‖²을 펼쳐 내적에 없는 키만의 항을 찾으십시오.",
+           "The values differ: expand −γ‖q − k‖² and look for the key's own term, "
+           "which the dot product does not have.")
+        require((got > 0).all(), "부호가 반대입니다. 질량은 양수입니다.",
+                "The sign is the other way: a mass is positive.")
     return correct(
         "맞았습니다. 공통의 배수는 행마다 합을 1로 맞출 때 사라집니다.",
-        "Correct. A common factor goes away when every row is made to sum to one.",
-    )
+        "Correct. A common factor goes away when every row is made to sum to one.")
 
 
 @exercise
-def check_reach(answer: Callable) -> Verdict:
+def check_reach(answer) -> None:
     """answer(share, p, eps): r at which (r²/ε + 1)^(−p) = share, the Newton kernel.
 
     >>> check_reach(lambda s, p, eps: (eps * (s ** (-1 / p) - 1)) ** 0.5).accepted
@@ -83,15 +62,9 @@ def check_reach(answer: Callable) -> Verdict:
     """
     cases = [(0.5, 1.0, 0.1), (0.01, 1.0, 0.1), (0.01, 2.5, 1.0), (0.2, 0.5, 3.0)]
     right = [math.sqrt(eps * (share ** (-1 / p) - 1)) for share, p, eps in cases]
-    got = [float(given(answer(*case))) for case in cases]
-
-    def agrees(expected):
-        return all(math.isclose(g, e, rel_tol=1e-6, abs_tol=1e-12)
-                   for g, e in zip(got, expected, strict=True))
-
-    if agrees(right):
-        return correct()
-    slips = [
+    got = [number(answer(*case)) for case in cases]
+    share, p, eps = cases[0]
+    compare(got, right, [
         ([r * r for r in right],
          "그것은 r²입니다. 물은 것은 r입니다.",
          "That is r²; the question asks for r."),
@@ -101,78 +74,53 @@ def check_reach(answer: Callable) -> Verdict:
         ([math.sqrt(max(share ** (-1 / p) - eps, 0)) for share, p, eps in cases],
          "겹쳐 있을 때의 몫이 1이 되도록 ε^(−p)로 나누어야 합니다.",
          "Divide by ε^(−p), so that the pull of a coinciding token is 1."),
-    ]
-    for slip, ko, en in slips:
-        if agrees(slip):
-            return not_yet(ko, en)
-    share, p, eps = cases[0]
-    return not_yet(
-        f"share={share:g}, p={p:g}, ε={eps:g}에서 {got[0]:.4g}이 나왔습니다. "
-        "((r²+ε)/ε)^(−p) = share를 r에 대해 풀어 보십시오.",
-        f"For share={share:g}, p={p:g}, ε={eps:g} it gives {got[0]:.4g}; solve "
-        "((r² + ε)/ε)^(−p) = share for r.",
-    )
+    ], f"share={share:g}, p={p:g}, ε={eps:g}에서 {got[0]:.4g}이 나왔습니다. "
+       "((r²+ε)/ε)^(−p) = share를 r에 대해 풀어 보십시오.",
+       f"For share={share:g}, p={p:g}, ε={eps:g} it gives {got[0]:.4g}; solve "
+       "((r² + ε)/ε)^(−p) = share for r.", atol=1e-12)
 
 
 @exercise
-def check_hard_gate(answer: Callable) -> Verdict:
+def check_hard_gate(answer) -> Verdict:
     """answer(r2, radius): 1 inside and 0 outside, with a derivative by the radius > 0.
 
     >>> check_hard_gate(lambda r2, radius: (r2 < radius**2).float()).accepted
     False
     """
     for seed, reach in ((1, 1.0), (2, 1.7)):
-        r2 = _draw(seed, 4, 6).square()
+        r2 = draw(4, 6, seed=seed).square()
         radius = torch.tensor(reach, dtype=torch.float64, requires_grad=True)
-        gate = given(answer(r2, radius))
-        if not isinstance(gate, torch.Tensor) or gate.shape != r2.shape:
-            return not_yet(
+        gate = answer(r2, radius)
+        require(isinstance(gate, torch.Tensor) and gate.shape == r2.shape,
                 f"`r2`와 같은 모양의 텐서 {tuple(r2.shape)}를 돌려주십시오.",
-                f"Return a tensor of the shape of `r2`, {tuple(r2.shape)}.",
-            )
-        right = (r2 < reach**2).double()
-        value = gate.detach().double()
-        if not torch.allclose(value, right, atol=1e-6):
-            if ((value > 1e-6) & (value < 1 - 1e-6)).any():
-                return not_yet(
-                    "값이 0과 1 사이에 있습니다. 매끄러운 함수의 값은 빼고 기울기만 "
-                    "남기십시오.",
-                    "Some values lie between 0 and 1: keep the gradient of the smooth "
-                    "function and take its value away again.",
-                )
-            if torch.allclose(value, 1 - right, atol=1e-6):
-                return not_yet(
-                    "안과 밖이 바뀌었습니다.", "Inside and outside are swapped."
-                )
-            return not_yet(
-                "경계가 다릅니다. r2는 제곱이므로 R²과 견주어야 합니다.",
-                "The edge is elsewhere: r2 is a square, compare it with R².",
-            )
-        if not gate.requires_grad:
-            return not_yet(
+                f"Return a tensor of the shape of `r2`, {tuple(r2.shape)}.")
+        inside, value = (r2 < reach**2).double(), gate.detach().double()
+        compare(value, inside, [
+            (bool(((value > 1e-6) & (value < 1 - 1e-6)).any()),
+             ("값이 0과 1 사이에 있습니다. 매끄러운 함수의 값은 빼고 기울기만 "
+              "남기십시오."),
+             ("Some values lie between 0 and 1: keep the gradient of the smooth "
+              "function and take its value away again.")),
+            (close(value, 1 - inside, atol=1e-6),
+             "안과 밖이 바뀌었습니다.", "Inside and outside are swapped."),
+        ], "경계가 다릅니다. r2는 제곱이므로 R²과 견주어야 합니다.",
+           "The edge is elsewhere: r2 is a square, compare it with R².", atol=1e-6)
+        require(gate.requires_grad,
                 "값은 맞지만 radius로 미분할 수 없습니다. 비교는 기울기를 끊습니다.",
                 "The values are right, but nothing leads back to radius: a comparison "
-                "cuts the gradient.",
-            )
+                "cuts the gradient.")
         pieces = gate[r2 > 0.05]
         slopes = torch.stack([
             torch.autograd.grad(x, radius, retain_graph=True)[0] for x in pieces])
-        if not slopes.isfinite().all():
-            return not_yet("기울기가 유한하지 않습니다.", "A gradient is not finite.")
-        outside = slopes[(pieces < 0.5)]
-        if (slopes < 0).any():
-            return not_yet(
+        require(slopes.isfinite().all(),
+                "기울기가 유한하지 않습니다.", "A gradient is not finite.")
+        require((slopes >= 0).all(),
                 "기울기의 부호가 반대입니다. 반지름이 커지면 문이 열려야 합니다.",
-                "The gradient has the wrong sign: a larger radius opens the gate.",
-            )
-        if (outside == 0).any():
-            return not_yet(
+                "The gradient has the wrong sign: a larger radius opens the gate.")
+        require((slopes[pieces < 0.5] != 0).all(),
                 "밖에 있는 토큰에서 기울기가 0입니다. 끊긴 토큰도 반지름을 넓혀 "
                 "달라고 할 수 있어야 합니다.",
                 "The gradient is 0 for tokens outside; what was cut off should be able "
-                "to ask for a larger radius.",
-            )
-    return correct(
-        "맞았습니다. 값은 절벽인데 기울기는 흐릅니다.",
-        "Correct: the value is a cliff, and the gradient flows.",
-    )
+                "to ask for a larger radius.")
+    return correct("맞았습니다. 값은 절벽인데 기울기는 흐릅니다.",
+                   "Correct: the value is a cliff, and the gradient flows.")

@@ -1,27 +1,16 @@
 """Checks for the exercises of chapter 12: bytes, future, vectors, a walk by blocks."""
 
-from collections.abc import Callable
-
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lib.exercises import Verdict, correct, exercise, given, not_yet
+from lib.exercises import Verdict, correct, exercise, require
+from lib.exercises.compare import close, cloud, compare, number, tensor
+from lib.exercises.gravity import same_width
 from lib.gravity.attention import causal, newton, squared_distances
 
 
-def _cloud(seed: int, seq: int, coord: int = 3):
-    generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(seq, coord, generator=generator, dtype=torch.float64)
-    mass = torch.rand(seq, generator=generator, dtype=torch.float64) * 3 + 0.2
-    return z, mass
-
-
-def _close(got, right) -> bool:
-    return got.shape == right.shape and torch.allclose(got, right, rtol=1e-6, atol=1e-9)
-
-
 @exercise
-def check_table_bytes(answer: Callable) -> Verdict:
+def check_table_bytes(answer) -> Verdict:
     """answer(batch, heads, n, axes): bytes of z_i − z_j for every pair, in float32.
 
     >>> check_table_bytes(lambda b, h, n, c: 4 * b * h * n * n * c).accepted
@@ -29,40 +18,30 @@ def check_table_bytes(answer: Callable) -> Verdict:
     """
     cases = [(1, 8, 1024, 30), (64, 8, 256, 16), (2, 3, 100, 7)]
     right = [4 * b * h * n * n * c for b, h, n, c in cases]
-    got = [float(given(answer(*case))) for case in cases]
-    if got == right:
-        return correct(
-            f"맞았습니다. n = 1,024, 헤드 8개, 축 30개면 {right[0] / 2**20:,.0f} "
-            "MiB입니다.",
-            f"Correct: {right[0] / 2**20:,.0f} MiB at n = 1,024 with 8 heads of "
-            "30 axes.",
-        )
-    slips = [
-        (1 / 4, "그것은 수의 개수입니다. float32는 하나에 4바이트입니다.",
+    compare([number(answer(*case)) for case in cases], right, [
+        ([r / 4 for r in right],
+         "그것은 수의 개수입니다. float32는 하나에 4바이트입니다.",
          "That counts numbers; a float32 takes 4 bytes."),
-        (1 / 32, "바이트로 답하십시오. 4바이트가 32비트입니다.",
+        ([r / 32 for r in right],
+         "바이트로 답하십시오. 4바이트가 32비트입니다.",
          "Answer in bytes; 32 bits are 4 of them."),
-        (8, "비트가 아니라 바이트로 답하십시오.", "Answer in bytes, not in bits."),
-        (1 / 2, "절반만 세었습니다. 원본은 미래의 쌍도 만든 다음에 가립니다.",
+        ([r * 8 for r in right],
+         "비트가 아니라 바이트로 답하십시오.", "Answer in bytes, not in bits."),
+        ([r / 2 for r in right],
+         "절반만 세었습니다. 원본은 미래의 쌍도 만든 다음에 가립니다.",
          "That is half: the original makes the later pairs too, then hides them."),
-    ]
-    for factor, ko, en in slips:
-        if all(g == r * factor for g, r in zip(got, right, strict=True)):
-            return not_yet(ko, en)
-    if got == [4 * b * h * n * n for b, h, n, c in cases]:
-        return not_yet(
-            "그것은 (n, n) 표입니다. 차이는 쌍마다 축의 수만큼 있습니다.",
-            "That is the (n, n) table; a difference has one number an axis.",
-        )
-    if got == [4 * b * h * n * c for b, h, n, c in cases]:
-        return not_yet(
-            "그것은 좌표 자체입니다. 차이는 i와 j의 쌍마다 하나씩 있습니다.",
-            "Those are the coordinates; there is one difference for each pair i, j.",
-        )
-    return not_yet(
-        "텐서의 모양 (batch, heads, n, n, axes)에서 수를 세어 보십시오.",
-        "Count the numbers of a tensor (batch, heads, n, n, axes).",
-    )
+        ([4 * b * h * n * n for b, h, n, c in cases],
+         "그것은 (n, n) 표입니다. 차이는 쌍마다 축의 수만큼 있습니다.",
+         "That is the (n, n) table; a difference has one number an axis."),
+        ([4 * b * h * n * c for b, h, n, c in cases],
+         "그것은 좌표 자체입니다. 차이는 i와 j의 쌍마다 하나씩 있습니다.",
+         "Those are the coordinates; there is one difference for each pair i, j."),
+    ], "텐서의 모양 (batch, heads, n, n, axes)에서 수를 세어 보십시오.",
+       "Count the numbers of a tensor (batch, heads, n, n, axes).", rtol=0.0, atol=0.0)
+    mebibytes = f"{right[0] / 2**20:,.0f} MiB"
+    return correct(
+        f"맞았습니다. n = 1,024, 헤드 8개, 축 30개면 {mebibytes}입니다.",
+        f"Correct: {mebibytes} at n = 1,024 with 8 heads of 30 axes.")
 
 
 def _average(r2, z):
@@ -75,16 +54,10 @@ def _plain_r2(z):
     return (norm[:, None] + norm - 2 * z.float() @ z.float().T).clamp_min(0)
 
 
-def _from_first(z):
-    return _average(_plain_r2(z - z[:1]), z)
-
-
-def _from_mean(z):
-    return _average(_plain_r2(z - z.mean(0)), z)
-
-
-def _to_unit(z):
-    return _average(_plain_r2(z / z.abs().amax()), z)
+def _one_peeks(z):
+    out = _average(_plain_r2(z - z[:1]), z)
+    out[10:11] += z[11:12].sum(0)  # token 10 alone
+    return out
 
 
 def _by_own_size(z):
@@ -92,14 +65,17 @@ def _by_own_size(z):
     return _average(_plain_r2(z), z)
 
 
-def _one_peeks(z):
-    out = _from_first(z)
-    out[10:11] += z[11:12].sum(0)  # token 10 alone
-    return out
+_FORMS = {
+    "first": lambda z: _average(_plain_r2(z - z[:1]), z),
+    "mean": lambda z: _average(_plain_r2(z - z.mean(0)), z),
+    "unit": lambda z: _average(_plain_r2(z / z.abs().amax()), z),
+    "own": _by_own_size,
+    "peek": _one_peeks,
+}
 
 
 @exercise
-def check_looks_ahead(answer: Callable) -> Verdict:
+def check_looks_ahead(answer) -> Verdict:
     """answer(form, z): True when an output of `form(z)` depends on a later point.
 
     form takes points (n, C) and returns one output a point, (n, C), also 16 bits.
@@ -109,110 +85,73 @@ def check_looks_ahead(answer: Callable) -> Verdict:
     """
     generator = torch.Generator().manual_seed(3)
     z = torch.randn(32, 4, generator=generator).bfloat16()
-    forms = {"first": _from_first, "mean": _from_mean, "unit": _to_unit,
-             "own": _by_own_size, "peek": _one_peeks}
-    before = z.clone()
-    got = {}
-    for name, form in forms.items():
-        got[name] = bool(given(answer(form, z)))
-        if not torch.equal(z, before):
-            return not_yet(
+    before, caught = z.clone(), {}
+    for name, form in _FORMS.items():
+        caught[name] = bool(answer(form, z))
+        require(torch.equal(z, before),
                 "`z` 자체를 바꾸었습니다. 복사본(`z.clone()`)을 바꾸십시오.",
-                "You changed `z` itself; change a copy (`z.clone()`).",
-            )
-    if got["first"] or got["own"]:
-        return not_yet(
-            "미래를 보지 않는 것까지 잡았습니다. 바꾼 토큰보다 앞의 출력만 "
-            "견주십시오.",
+                "You changed `z` itself; change a copy (`z.clone()`).")
+    require(not caught["first"] and not caught["own"],
+            "미래를 보지 않는 것까지 잡았습니다. 바꾼 토큰보다 앞의 출력만 견주십시오.",
             "It accuses a form that never looks ahead: compare only outputs before "
-            "the token that you changed.",
-        )
-    if not got["mean"] and not got["unit"]:
-        return not_yet(
+            "the token that you changed.")
+    require(caught["mean"] or caught["unit"],
             "하나도 잡지 못했거나 너무 너그럽습니다. 뒤의 토큰을 크게 바꾸고 "
             "`torch.equal`로 견주십시오.",
             "It misses a mean over all tokens: change a later token by much and "
-            "compare with `torch.equal`.",
-        )
-    if not got["mean"] or not got["unit"]:
-        return not_yet(
+            "compare with `torch.equal`.")
+    require(caught["mean"] and caught["unit"],
             "하나를 놓쳤습니다. 더 크게 바꾸거나 여러 번 바꾸어 보십시오.",
-            "One slips through: change by more, or more than once.",
-        )
-    if not got["peek"]:
-        return not_yet(
+            "One slips through: change by more, or more than once.")
+    require(caught["peek"],
             "한 자리만 바로 다음 토큰을 엿보는 것을 놓쳤습니다. 자리마다 차례로 "
             "바꾸어 보십시오.",
             "It misses a form in which one place peeks at the next token: change each "
-            "token in turn.",
-        )
+            "token in turn.")
     return correct(
         "맞았습니다. 평균으로 중심을 잡은 것과 최댓값으로 나눈 것이 미래를 봅니다.",
         "Correct: the one centred by a mean and the one divided by a maximum look "
-        "ahead.",
-    )
-
-
-def _newton_weights(z, mass, p, beta, eps):
-    return newton(squared_distances(z), mass, p, beta, eps).softmax(-1)
+        "ahead.")
 
 
 @exercise
-def check_power_vectors(answer: Callable) -> Verdict:
+def check_power_vectors(answer) -> Verdict:
     """answer(z, mass, p, beta, eps): (query, key) with (q·k)^(−p) ∝ newton's weights.
 
     >>> check_power_vectors(lambda z, mass, p, beta, eps: (z, z)).accepted
     False
     """
     for seed, p, beta, eps in ((1, 1.0, 1.0, 0.1), (2, 1.7, 0.6, 0.3)):
-        z, mass = _cloud(seed, 6)
-        query, key = given(answer(z, mass, p, beta, eps))
-        if query.shape[-1] != key.shape[-1]:
-            return not_yet(
-                f"쿼리는 {query.shape[-1]}차원, 키는 {key.shape[-1]}차원입니다. 같아야 "
-                "합니다.",
-                f"Queries are {query.shape[-1]} wide, keys {key.shape[-1]}; "
-                "they must agree.",
-            )
+        z, mass = cloud(seed, 6)
+        query, key = answer(z, mass, p, beta, eps)
+        same_width(query, key)
         u = query @ key.mT
-        if (u <= 0).any():
-            return not_yet(
+        require((u > 0).all(),
                 "음수나 0인 내적이 있습니다. r² + ε은 언제나 양수입니다.",
-                "Some dot products are not positive; r² + ε always is.",
-            )
-        got = u**-p / (u**-p).sum(-1, keepdim=True)
-        if _close(got, _newton_weights(z, mass, p, beta, eps)):
-            continue
-        one = torch.ones_like(mass)
-        wide = z * z.shape[-1] ** 0.5
-        slips = [
-            (_newton_weights(z, one, p, beta, eps),
+                "Some dot products are not positive; r² + ε always is.")
+
+        def weights(z=z, mass=mass, p=p, beta=beta, eps=eps):
+            return newton(squared_distances(z), mass, p, beta, eps).softmax(-1)
+
+        compare(u**-p / (u**-p).sum(-1, keepdim=True), weights(), [
+            (weights(mass=torch.ones_like(mass)),
              "질량이 빠졌습니다. 키에 m^(−β/p)을 곱하십시오.",
              "The mass is missing: multiply the key by m^(−β/p)."),
-            (_newton_weights(z, mass, p, -beta, eps),
+            (weights(beta=-beta),
              "무거울수록 약하게 당깁니다. 지수의 부호를 뒤집으십시오.",
              "Heavier pulls less here: flip the sign of the exponent."),
-            (_newton_weights(z, mass, p, beta * p, eps),
+            (weights(beta=beta * p),
              "m^(−β)이 아니라 m^(−β/p)입니다. 나중에 −p제곱을 하기 때문입니다.",
              "Not m^(−β) but m^(−β/p), since the power −p comes after."),
-            (_newton_weights(wide, mass, p, beta, eps),
+            (weights(z * z.shape[-1] ** 0.5),
              "r²은 축의 수 C로 나눈 값입니다.", "r² is per coordinate: divide by C."),
-            (_newton_weights(z, mass, p, beta, 1e-12),
-             "ε이 빠졌습니다.", "The ε is missing."),
-        ]
-        for slip, ko, en in slips:
-            if _close(got, slip):
-                return not_yet(ko, en)
-        return not_yet(
-            "‖z_i‖² + ‖z_j‖² − 2 z_i·z_j를 내적 하나로 써 보십시오. 성분 두 개를 "
-            "덧붙이면 됩니다.",
-            "Write ‖z_i‖² + ‖z_j‖² − 2 z_i·z_j as one dot product: two more entries "
-            "will do.",
-        )
-    return correct(
-        "맞았습니다. 뉴턴 커널은 내적의 거듭제곱입니다.",
-        "Correct: the Newton kernel is a power of a dot product.",
-    )
+            (weights(eps=1e-12), "ε이 빠졌습니다.", "The ε is missing."),
+        ], "‖z_i‖² + ‖z_j‖² − 2 z_i·z_j를 내적 하나로 써 보십시오. 성분 두 개를 "
+           "덧붙이면 됩니다.",
+           "Write ‖z_i‖² + ‖z_j‖² − 2 z_i·z_j as one dot product: two more entries "
+           "will do.")
+    return correct("맞았습니다. 뉴턴 커널은 내적의 거듭제곱입니다.",
+                   "Correct: the Newton kernel is a power of a dot product.")
 
 
 class _Largest(TorchDispatchMode):
@@ -229,7 +168,7 @@ class _Largest(TorchDispatchMode):
 
 
 @exercise
-def check_walk(answer: Callable) -> Verdict:
+def check_walk(answer) -> Verdict:
     """answer(query, key, value, p, block): Σ_j≤i u_ij^(−p) v_j / Σ_j≤i u_ij^(−p).
 
     query, key: (n, wide) with u = query @ key.T ≥ 1; value: (n, d). No tensor may hold
@@ -239,54 +178,34 @@ def check_walk(answer: Callable) -> Verdict:
     False
     """
     for seed, seq, block, p in ((1, 64, 16, 1.0), (2, 50, 16, 1.6)):
-        z, mass = _cloud(seed, seq)
+        z, mass = cloud(seed, seq)
         norm, one = z.square().sum(-1, keepdim=True), torch.ones(seq, 1).double()
         query = torch.cat((-2 * z, norm + 1, one), -1)
         key = torch.cat((z, one, norm), -1)
         value = torch.stack((mass, mass.cos(), mass.sin()), -1)
-        w = ((query @ key.T) ** -p).tril()
-        right = w / w.sum(-1, keepdim=True) @ value
+        w = (query @ key.T) ** -p
+        right = w.tril() / w.tril().sum(-1, keepdim=True) @ value
         with _Largest() as seen:
-            got = given(answer(query, key, value, p, block))
-        if not _close(got, right):
-            return _wrong_walk(got, (query @ key.T) ** -p, right, value, block)
-        if seen.size > max(block * seq, key.numel()):
-            return not_yet(
+            got = answer(query, key, value, p, block)
+        got = tensor(got, right.shape, "길이가 블록의 배수가 아닐 때도 보십시오.",
+                     "Mind a length that is no multiple of the block.")
+        compare(got, right, [
+            (w / w.sum(-1, keepdim=True) @ value,
+             "미래의 토큰까지 더했습니다. j ≤ i만 더하십시오.",
+             "Later tokens were added as well; add only j ≤ i."),
+            (w.tril() @ value, "가중치의 합으로 나누지 않았습니다.",
+             "The sum of the weights was not divided by."),
+            (close(got[:block], right[:block]),
+             ("첫 블록만 맞습니다. 합 Z도 모든 블록에 걸쳐 더하고, 나누기는 끝에 한 "
+              "번만 하십시오. `tril`의 둘째 인자도 보십시오."),
+             ("Only the first block is right: add up Z over all blocks too and divide "
+              "once at the end; mind the second argument of `tril`.")),
+        ], "값이 다릅니다. u = q·k의 −p제곱이 가중치입니다.",
+           "The values differ; the weight is u = q·k to the power −p.")
+        require(seen.size <= max(block * seq, key.numel()),
                 f"값은 맞지만 수 {seen.size}개짜리 텐서를 만들었습니다. 한 번에 "
                 f"{block * seq}개까지만 쓰십시오.",
                 f"Right values, but one tensor held {seen.size} numbers; hold at most "
-                f"{block * seq} at a time.",
-            )
-    return correct(
-        "맞았습니다. 표를 한 번도 통째로 만들지 않았습니다.",
-        "Correct, and the whole table never existed.",
-    )
-
-
-def _wrong_walk(got, w, right, value, block) -> Verdict:
-    if got.shape != right.shape:
-        return not_yet(
-            f"모양이 {tuple(got.shape)}입니다. {tuple(right.shape)}이어야 합니다. "
-            "길이가 블록의 배수가 아닐 때도 보십시오.",
-            f"The shape is {tuple(got.shape)}, not {tuple(right.shape)}; mind a length "
-            "that is no multiple of the block.",
-        )
-    if _close(got, w / w.sum(-1, keepdim=True) @ value):
-        return not_yet(
-            "미래의 토큰까지 더했습니다. j ≤ i만 더하십시오.",
-            "Later tokens were added as well; add only j ≤ i.",
-        )
-    if _close(got, w.tril() @ value):
-        return not_yet("가중치의 합으로 나누지 않았습니다.",
-                       "The sum of the weights was not divided by.")
-    if _close(got[:block], right[:block]):
-        return not_yet(
-            "첫 블록만 맞습니다. 합 Z도 모든 블록에 걸쳐 더하고, 나누기는 끝에 한 번만 "
-            "하십시오. `tril`의 둘째 인자도 보십시오.",
-            "Only the first block is right: add up Z over all blocks too and divide "
-            "once at the end; mind the second argument of `tril`.",
-        )
-    return not_yet(
-        "값이 다릅니다. u = q·k의 −p제곱이 가중치입니다.",
-        "The values differ; the weight is u = q·k to the power −p.",
-    )
+                f"{block * seq} at a time.")
+    return correct("맞았습니다. 표를 한 번도 통째로 만들지 않았습니다.",
+                   "Correct, and the whole table never existed.")
