@@ -27,6 +27,16 @@ def cloud(seed: int, seq: int = 5, coord: int = 3) -> tuple[Tensor, Tensor]:
     return z, mass
 
 
+def shown(cut: Iterable[bytes]) -> str:
+    """Pieces of a word, to be read: ban · ana."""
+    return " · ".join(piece.decode("utf-8", "replace") for piece in cut)
+
+
+def share(raw: Tensor) -> Tensor:
+    """Rows divided by their sum."""
+    return raw / raw.sum(-1, keepdim=True)
+
+
 def number(got: Any) -> float:
     """An answer that is one number, a tensor of one among them."""
     if isinstance(got, Number | str):
@@ -39,24 +49,28 @@ def number(got: Any) -> float:
 
 
 def tensor(got: Any, shape: Iterable[int], ko: str = "", en: str = "") -> Tensor:
-    """An answer in float64 that has a shape; `ko` and `en` say why that one.
-
-    >>> tensor([1, 2], (2,))
-    tensor([1., 2.], dtype=torch.float64)
-    """
-    got, shape = torch.as_tensor(got), tuple(shape)
+    """An answer in float64 that has a shape; `ko` and `en` say why that one."""
+    got, shape = torch.as_tensor(got, dtype=torch.float64), tuple(shape)
     require(tuple(got.shape) == shape,
             f"모양이 {tuple(got.shape)}입니다. {shape}이어야 합니다. {ko}".strip(),
             f"The shape is {tuple(got.shape)}; it should be {shape}. {en}".strip())
-    return got.double()
+    return got
 
 
 def close(got: Any, right: Any, rtol: float = 1e-6, atol: float = 1e-9) -> bool:
     """Whether numbers or tensors have one shape and nearly the same values.
 
-    >>> close(0.1 + 0.2, 0.3), close([1.0, 2.0], torch.ones(2))
+    Where whole numbers or truth values are right, the same ones exactly.
+
+    >>> close(0.1 + 0.2, 0.3, rtol=1e-12), close([1.0, 2.0], torch.ones(2))
+    (True, False)
+    >>> close(1.0000001, 1.0), close(1.0000001, 1)
     (True, False)
     """
+    if isinstance(got, str):
+        return False
+    if not torch.as_tensor(right).is_floating_point():
+        rtol = atol = 0.0
     got, right = (torch.as_tensor(x, dtype=torch.float64) for x in (got, right))
     return got.shape == right.shape and torch.allclose(got, right, rtol, atol)
 

@@ -5,12 +5,7 @@ import math
 import torch
 
 from lib.exercises import Verdict, correct, exercise, require
-from lib.exercises.compare import close, compare, draw, number, tensor
-
-
-def _share(mass):
-    """Masses up to a common factor, which is left open."""
-    return mass / mass.sum()
+from lib.exercises.compare import close, compare, draw, number, share, tensor
 
 
 @exercise
@@ -19,29 +14,26 @@ def check_hidden_mass(answer) -> Verdict:
 
     With them the Gaussian kernel m_j exp(−γ‖q − k_j‖²) gives the weights of
     softmax(q·k_j / √d) for every query q.
-
-    >>> check_hidden_mass(lambda keys: keys.norm(dim=-1)).accepted
-    False
     """
     for n, d in ((5, 4), (7, 9)):
         keys = draw(n, d, seed=n)
         square = keys.square().sum(-1)
         gamma = 1 / (2 * math.sqrt(d))
         got = tensor(answer(keys), (n,), "키마다 하나입니다.", "One mass a key.")
-        compare(_share(got), _share((gamma * square).exp()), [
-            (_share(gamma * square),
+        compare(share(got), share((gamma * square).exp()), [
+            (share(gamma * square),
              "이것은 질량의 로그입니다. 지수 함수를 한 번 더 지나야 합니다.",
              "This is the logarithm of the mass; one exponential is missing."),
-            (_share((-gamma * square).exp()),
+            (share((-gamma * square).exp()),
              "부호가 반대입니다. 긴 키가 무거워야 합니다.",
              "The sign is the other way: long keys are the heavy ones."),
-            (_share((gamma * square.sqrt()).exp()),
+            (share((gamma * square.sqrt()).exp()),
              "길이가 아니라 길이의 제곱입니다.", "Not the length but its square."),
-            (_share(square.exp()), "γ가 빠졌습니다.", "γ is missing."),
-            (_share((2 * gamma * square).exp()),
+            (share(square.exp()), "γ가 빠졌습니다.", "γ is missing."),
+            (share((2 * gamma * square).exp()),
              "두 배가 되었습니다. γ는 1/(2√d)입니다.",
              "That is twice too much: γ is 1/(2√d)."),
-            (_share((square / (2 * d)).exp()),
+            (share((square / (2 * d)).exp()),
              "d가 아니라 √d로 나눕니다.", "Divide by √d, not by d."),
         ], "값이 다릅니다. −γ‖q − k‖²을 펼쳐 내적에 없는 키만의 항을 찾으십시오.",
            "The values differ: expand −γ‖q − k‖² and look for the key's own term, "
@@ -55,11 +47,7 @@ def check_hidden_mass(answer) -> Verdict:
 
 @exercise
 def check_reach(answer) -> None:
-    """answer(share, p, eps): r at which (r²/ε + 1)^(−p) = share, the Newton kernel.
-
-    >>> check_reach(lambda s, p, eps: (eps * (s ** (-1 / p) - 1)) ** 0.5).accepted
-    True
-    """
+    """answer(share, p, eps): r at which (r²/ε + 1)^(−p) = share, the Newton kernel."""
     cases = [(0.5, 1.0, 0.1), (0.01, 1.0, 0.1), (0.01, 2.5, 1.0), (0.2, 0.5, 3.0)]
     right = [math.sqrt(eps * (share ** (-1 / p) - 1)) for share, p, eps in cases]
     got = [number(answer(*case)) for case in cases]
@@ -82,11 +70,7 @@ def check_reach(answer) -> None:
 
 @exercise
 def check_hard_gate(answer) -> Verdict:
-    """answer(r2, radius): 1 inside and 0 outside, with a derivative by the radius > 0.
-
-    >>> check_hard_gate(lambda r2, radius: (r2 < radius**2).float()).accepted
-    False
-    """
+    """answer(r2, radius): 1 inside, 0 outside, with a derivative by the radius > 0."""
     for seed, reach in ((1, 1.0), (2, 1.7)):
         r2 = draw(4, 6, seed=seed).square()
         radius = torch.tensor(reach, dtype=torch.float64, requires_grad=True)

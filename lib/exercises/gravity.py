@@ -3,37 +3,29 @@
 import torch
 
 from lib.exercises import Verdict, correct, exercise, require
-from lib.exercises.compare import close, cloud, compare, number, tensor
+from lib.exercises.compare import close, cloud, compare, number, share, tensor
 from lib.gravity.attention import gaussian, squared_distances
 
 _ROUND = {"rtol": 1e-5, "atol": 1e-7}
 
 
-def _share(raw):
-    return raw / raw.sum(-1, keepdim=True)
-
-
 @exercise
 def check_newton_weights(answer) -> Verdict:
-    """answer(z, mass, eps): weights m_j / (r²_ij + ε), each row summing to one.
-
-    >>> check_newton_weights(lambda z, mass, eps: mass / 0).accepted
-    False
-    """
+    """answer(z, mass, eps): weights m_j / (r²_ij + ε), each row summing to one."""
     z, mass = cloud(1)
     eps, r2 = 0.1, squared_distances(z)
-    right = _share(mass / (r2 + eps))
+    right = share(mass / (r2 + eps))
     got = tensor(answer(z, mass, eps), right.shape,
                  "쿼리마다 한 행입니다.", "One row a query.")
     compare(got, right, [
         (mass / (r2 + eps),
          "행의 합을 1로 만들지 않았습니다.", "The rows do not sum to one yet."),
-        (_share(mass / (r2 * z.shape[-1] + eps)),
+        (share(mass / (r2 * z.shape[-1] + eps)),
          "r²을 좌표축의 수 C로 나누지 않았습니다.",
          "r² is not divided by the number of axes C."),
-        (_share(mass / (r2.sqrt() + eps)),
+        (share(mass / (r2.sqrt() + eps)),
          "거리를 제곱하지 않았습니다.", "The distance is not squared."),
-        (_share(1 / (r2 + eps)), "질량이 빠졌습니다.", "The masses are missing."),
+        (share(1 / (r2 + eps)), "질량이 빠졌습니다.", "The masses are missing."),
         (right.mT,
          "행과 열이 바뀌었습니다. 행이 쿼리입니다.",
          "Rows and columns are swapped; a row is a query."),
@@ -43,7 +35,7 @@ def check_newton_weights(answer) -> Verdict:
     ], "값이 다릅니다. 가중치는 m_j / (r²_ij + ε)에 비례합니다.",
        "The values differ: weights go with m_j / (r²_ij + ε).", **_ROUND)
     z, mass = cloud(2)
-    again = _share(mass / (squared_distances(z) + 1.0))
+    again = share(mass / (squared_distances(z) + 1.0))
     require(close(answer(z, mass, 1.0), again, **_ROUND),
             "한 경우에만 맞습니다. `eps`를 인자로 받아 쓰는지 보십시오.",
             "Right in one case only: does it use the `eps` it is given?")
@@ -53,11 +45,7 @@ def check_newton_weights(answer) -> Verdict:
 
 @exercise
 def check_same_pull(answer) -> None:
-    """answer(mass, p, beta): where a mass pulls as much as mass 1 at r = 1, ε = 0.
-
-    >>> check_same_pull(lambda mass, p, beta: mass ** (beta / (2 * p))).accepted
-    True
-    """
+    """answer(mass, p, beta): where a mass pulls as much as mass 1 at r = 1, ε = 0."""
     cases = [(4.0, 1.0, 1.0), (4.0, 2.0, 1.0), (0.5, 1.0, 3.0), (9.0, 0.7, 0.4)]
     right = [mass ** (beta / (2 * p)) for mass, p, beta in cases]
     got = [number(answer(*case)) for case in cases]
@@ -74,18 +62,14 @@ def check_same_pull(answer) -> None:
 
 @exercise
 def check_mended_cutoff(answer) -> Verdict:
-    """answer(logits, r2, radius): weights with x = relu(1 − r²/R²) inside the softmax.
-
-    >>> check_mended_cutoff(lambda s, r2, radius: s.softmax(-1)).accepted
-    False
-    """
+    """answer(logits, r2, radius): weights, x = relu(1 − r²/R²) inside the softmax."""
     for seed, radius in ((3, 1.1), (4, 1.6)):
         z, mass = cloud(seed, seq=7)
         r2 = squared_distances(z)
         logits = -mass[:, None] * mass / (r2 + 0.1)
         x = (1 - r2 / radius**2).clamp_min(0)
         got = tensor(answer(logits, r2, radius), r2.shape)
-        compare(got, _share(x * logits.exp()), [
+        compare(got, share(x * logits.exp()), [
             ((logits * x).softmax(-1),
              "원본의 식 그대로입니다. 반지름 밖의 로짓이 0이 되어 가장 큽니다.",
              "This is the original's rule: outside, the logit is 0, the largest."),
@@ -116,11 +100,7 @@ def same_width(query: torch.Tensor, key: torch.Tensor) -> None:
 
 @exercise
 def check_gaussian_as_dot(answer) -> Verdict:
-    """answer(z, mass, gamma, beta): (query, key) whose dot products give `gaussian`.
-
-    >>> check_gaussian_as_dot(lambda z, mass, gamma, beta: (z, z)).accepted
-    False
-    """
+    """answer(z, mass, gamma, beta): (query, key) whose dot products give `gaussian`."""
     gamma, beta = 0.9, 1.3
     for seed in (5, 6):
         z, mass = cloud(seed)

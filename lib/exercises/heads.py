@@ -8,51 +8,42 @@ import torch
 import torch.nn.functional as F
 
 from lib.attention.dot_product import causal_mask
-from lib.exercises import Hint, exercise, require
+from lib.exercises import exercise, require
 from lib.exercises.compare import Slip, compare, draw, tensor
 from lib.trace.head_types import earlier_same, share
-
-_NEAR = 1e-5
 
 
 @exercise
 def check_mask(answer) -> None:
     """Causal and padding in one mask: real tokens in, `(batch, …, n, n)` out."""
-    for rows in (("11111", "00111"), ("0111", "1110", "1111"), ("111111",)):
-        real = torch.tensor([[cell == "1" for cell in row] for row in rows])
+    for sentences in (("11111", "00111"), ("0111", "1110", "1111"), ("111111",)):
+        real = torch.tensor([[cell == "1" for cell in row] for row in sentences])
         batch, n = real.shape
         mask = answer(real.clone())
         require(mask.dtype == torch.bool,
                 f"마스크의 dtype이 {mask.dtype}입니다. torch.bool이어야 합니다.",
                 f"The mask has dtype {mask.dtype}; it should be torch.bool.")
-        require(mask.numel() == batch * n * n and tuple(mask.shape[-2:]) == (n, n),
-                f"모양이 {tuple(mask.shape)}입니다. {(batch, n, n)}이어야 합니다.",
-                f"The shape is {tuple(mask.shape)}; it should be {(batch, n, n)}.")
-        _compare_masks(mask.reshape(batch, n, n), real)
-
-
-def _compare_masks(mask, real) -> None:
-    """Compare the rows of real queries; the rows of padding are left open."""
-    batch, n = real.shape
-    past = causal_mask(n).expand(batch, n, n)
-    keys = real[:, None, :].expand(batch, n, n)
-    right, rows = past & keys, real[:, :, None]
-    different = (mask != right) & rows
-    if not different.any():
-        return
-    for wrong, ko, en in (
-        (~right, "뜻이 뒤집혔습니다. 보아도 되는 칸이 True입니다.",
-         "It is turned around: True is where a query may look."),
-        (past, "패딩이 가려지지 않았습니다.", "The padding is not hidden."),
-        (keys, "미래가 가려지지 않았습니다.", "The future is not hidden."),
-        (right.tril(-1), "자기 자신은 보아도 됩니다.", "A token may look at itself."),
-        (past | keys, "둘 다 허락한 칸만 남겨야 합니다. |가 아니라 &로 합치십시오.",
-         "Keep what both allow: join them with &, not with |."),
-    ):
-        require(((mask != wrong) & rows).any(), ko, en)
-    where, query, key = different.nonzero()[0].tolist()
-    shown = real[where].int().tolist()
-    raise Hint(f"진짜 토큰이 {shown}인 문장에서 쿼리 {query}, 키 {key} 칸이 다릅니다.",
+        if mask.shape[-2:] == (n, n) and mask.numel() == batch * n * n:
+            mask = mask.reshape(batch, n, n)
+        tensor(mask, (batch, n, n))
+        past, keys = causal_mask(n), real[:, None]
+        rows = real[:, :, None]  # what a query of padding sees is left open
+        right = past & keys
+        for where, query, key in ((mask != right) & rows).nonzero().tolist():
+            shown = real[where].int().tolist()
+            compare(mask & rows, right & rows, [
+                (~right & rows, "뜻이 뒤집혔습니다. 보아도 되는 칸이 True입니다.",
+                 "It is turned around: True is where a query may look."),
+                (past & rows,
+                 "패딩이 가려지지 않았습니다.", "The padding is not hidden."),
+                (keys & rows,
+                 "미래가 가려지지 않았습니다.", "The future is not hidden."),
+                (right.tril(-1) & rows, "자기 자신은 보아도 됩니다.",
+                 "A token may look at itself."),
+                ((past | keys) & rows,
+                 "둘 다 허락한 칸만 남겨야 합니다. |가 아니라 &로 합치십시오.",
+                 "Keep what both allow: join them with &, not with |."),
+            ], f"진짜 토큰이 {shown}인 문장에서 쿼리 {query}, 키 {key} 칸이 다릅니다.",
                f"In the sentence with real tokens {shown} the cell of query {query} "
                f"and key {key} differs.")
 
@@ -84,7 +75,7 @@ def check_heads(answer) -> None:
                 f"헤드 {heads}개에서 값이 다릅니다. 나누기, 어텐션, 이어 붙이기의 "
                 "순서로 확인해 보십시오.",
                 f"The values differ with {heads} heads; go through cutting, attention, "
-                "joining in order.", _NEAR, _NEAR)
+                "joining in order.", rtol=1e-5, atol=1e-5)
 
 
 def _attend(parts, scale=None):
@@ -128,7 +119,7 @@ def check_same_share(answer) -> None:
              "Here the place just before and the first place count too."),
         ], "값이 다릅니다. 토큰이 같고 쿼리보다 앞인 칸만 남기고 더해 보십시오.",
            "The values differ; keep only cells with the same token and before the "
-           "query, and add them up.", _NEAR, _NEAR)
+           "query, and add them up.", rtol=1e-5, atol=1e-5)
 
 
 @exercise

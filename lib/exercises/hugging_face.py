@@ -6,7 +6,7 @@ import torch
 
 from lib.attention.conversion import names
 from lib.attention.transformer import TransformerConfig
-from lib.exercises import Hint, Verdict, correct, exercise, require
+from lib.exercises import Verdict, correct, exercise, require
 from lib.exercises.compare import compare, number, tensor
 
 IGNORED = -100
@@ -125,15 +125,14 @@ def check_beam(answer) -> Verdict:
                 "With width 1 only the likeliest token is followed: "
                 f"{list(narrow)} came, {list(greedy)} is right.")
         wide = table.whole(answer(table, 4**4, table.end, table.limit))
-        if wide != best:
-            came, better = f"{table.score(wide):.3f}", f"{table.score(best):.3f}"
-            raise Hint(
+        came, better = f"{table.score(wide):.3f}", f"{table.score(best):.3f}"
+        require(wide == best,
                 "폭이 모든 갈래보다 넓으면 가장 그럴듯한 문장을 찾아야 합니다. "
-                f"{list(wide)}(로그 확률 {came})가 나왔지만 "
-                f"{list(best)}({better})이 더 낫습니다.",
+                f"{list(wide)}(로그 확률 {came})가 나왔지만 {list(best)}({better})이 "
+                "더 낫습니다.",
                 "With a width beyond all branches it must find the likeliest sequence: "
-                f"{list(wide)} (log-probability {came}) came, but "
-                f"{list(best)} ({better}) is better.")
+                f"{list(wide)} (log-probability {came}) came, but {list(best)} "
+                f"({better}) is better.")
         missed += best != greedy
     return correct(f"맞았습니다. 탐욕은 12번 중 {missed}번 더 나은 문장을 놓쳤습니다.",
                    f"Correct. Greedy missed a better sequence {missed} times in 12.")

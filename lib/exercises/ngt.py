@@ -14,9 +14,6 @@ def check_twin(answer) -> Verdict:
     """answer(count, target): the whole d_coord whose count(d_coord) is nearest target.
 
     count(d_coord) is a straight line a + b·d_coord.
-
-    >>> check_twin(lambda count, target: 64).accepted
-    False
     """
     for slope, start, target in ((7, 100, 331), (1301, 62_000, 300_000), (5, 3, 6)):
         got = number(answer(lambda d, a=start, b=slope: a + b * d, target))
@@ -45,11 +42,7 @@ def check_twin(answer) -> Verdict:
 
 @exercise
 def check_interval(answer) -> None:
-    """answer(ours, theirs, t): (low, high) of the mean of ours − theirs, ± t·s/√n.
-
-    >>> check_interval(lambda ours, theirs, t: (0, 0)).accepted
-    False
-    """
+    """answer(ours, theirs, t): (low, high) of the mean of ours − theirs, ± t·s/√n."""
     for ours, theirs in (([1.915, 1.919, 1.923], [1.983, 1.988, 1.980]),
                          ([2.0, 1.8, 1.9, 2.2], [1.7, 1.9, 1.8, 1.8])):
         n = len(ours)
@@ -90,10 +83,6 @@ def check_rate(answer) -> Verdict:
     """answer(rows): the rate with the lowest mean loss, among those with all seeds.
 
     rows: dictionaries with `learning_rate`, `seed` and `valid`.
-
-    >>> check_rate(lambda rows: min(rows, key=lambda r: r["valid"])["learning_rate"]
-    ...            ).accepted
-    False
     """
     even = _rows({1e-3: [2.0, 2.1, 2.05], 2e-3: [1.9, 2.6, 2.2], 4e-3: [2.3, 2.2, 2.4]})
     partial = _rows({1e-3: [2.0, 2.1, 2.05], 2e-3: [2.1, 2.2, 2.3], 4e-3: [1.8]})

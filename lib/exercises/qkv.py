@@ -46,19 +46,17 @@ def check_attention(answer) -> None:
 def check_kv_head(answer) -> None:
     """Which key/value head a query head uses."""
     for n_heads, n_kv_heads in ((9, 3), (8, 8), (32, 4), (6, 1)):
-        group = n_heads // n_kv_heads
         for head in range(n_heads):
             got = answer(head, n_heads, n_kv_heads)
-            if int(got) == got == head // group:
-                continue
-            ko, en = (("이웃한 쿼리 헤드들이 키 헤드 하나를 나누어 씁니다.",
-                       "Neighbouring query heads share one key head.")
-                      if got == head % n_kv_heads else ("", ""))
-            raise Hint(
-                f"쿼리 헤드 {n_heads}개, 키·값 헤드 {n_kv_heads}개일 때 {head}번의 "
-                f"답이 {got}입니다. {ko}".strip(),
-                f"With {n_heads} query and {n_kv_heads} key/value heads the answer "
-                f"for head {head} is {got}. {en}".strip())
+            ko = (f"쿼리 헤드 {n_heads}개, 키·값 헤드 {n_kv_heads}개일 때 {head}번의 "
+                  f"답이 {got}입니다.")
+            en = (f"With {n_heads} query and {n_kv_heads} key/value heads the answer "
+                  f"for head {head} is {got}.")
+            compare(got, head // (n_heads // n_kv_heads), [
+                (head % n_kv_heads,
+                 f"{ko} 이웃한 쿼리 헤드들이 키 헤드 하나를 나누어 씁니다.",
+                 f"{en} Neighbouring query heads share one key head."),
+            ], ko, en)
 
 
 @exercise
@@ -133,11 +131,8 @@ def check_rotation(answer) -> None:
     """Turn a vector by its position: keep lengths, know distance only."""
     for d in (2, 8, 64):
         x, y = draw(2, d, seed=d)
-        turned = answer(x.clone(), 7)
-        require(tuple(turned.shape) == (d,),
-                f"길이 {d}인 벡터를 넣었는데 모양이 {tuple(turned.shape)}입니다.",
-                f"A vector of length {d} went in, one of shape {tuple(turned.shape)} "
-                "came out.")
+        turned = tensor(answer(x.clone(), 7), (d,), "넣은 벡터와 길이가 같습니다.",
+                        "No vector of the length that went in came out.")
         require(abs(turned.norm() - x.norm()) <= 1e-4 * x.norm(),
                 "벡터의 길이가 바뀌었습니다. 회전은 길이를 지킵니다.",
                 "The length has changed; a rotation keeps it.")

@@ -11,12 +11,7 @@ from lib.gravity.attention import repulsion, squared_distances
 
 @exercise
 def check_word_perplexity(answer) -> None:
-    """answer(loss, tokens, words): perplexity a word from the loss a token.
-
-    >>> check_word_perplexity(lambda loss, tokens, words:
-    ...                       math.exp(loss * tokens / words)).accepted
-    True
-    """
+    """answer(loss, tokens, words): perplexity a word from the loss a token."""
     for loss, tokens, words in ((2.0, 300, 200), (4.5554, 1400, 1000), (0.7, 50, 50)):
         got = number(answer(loss, tokens, words))
         # of as many tokens as words there is nothing to mix up
@@ -44,10 +39,6 @@ def check_sampled_repulsion(answer) -> Verdict:
     """answer(z, mass, chosen): mean of m_i m_j / max(r, 0.1)² over pairs of `chosen`.
 
     z (n, C), mass (n), chosen: indices; r² is per coordinate, and i ≠ j.
-
-    >>> check_sampled_repulsion(lambda z, mass, chosen:
-    ...                         repulsion(z[chosen], mass[chosen], 0.1)).accepted
-    True
     """
     for seed, seq, drawn in ((1, 9, 4), (2, 30, 7), (3, 5, 5)):
         generator = torch.Generator().manual_seed(seed)
@@ -63,7 +54,7 @@ def check_sampled_repulsion(answer) -> Verdict:
         r2 = squared_distances(part)
         held, pair = r2.clamp_min(0.01), heavy[:, None] * heavy
         apart = ~torch.eye(len(chosen), dtype=torch.bool)
-        slips = [
+        compare(got, right, [
             (repulsion(z, mass, 0.1), "뽑은 토큰만 쓰십시오.",
              "Use the drawn tokens only."),
             ((pair / held).mean(),
@@ -76,10 +67,8 @@ def check_sampled_repulsion(answer) -> Verdict:
              "r²은 좌표축의 수로 나눈 값입니다.",
              "r² is divided by the number of axes."),
             ((1 / held)[apart].mean(), "질량이 빠졌습니다.", "The masses are missing."),
-        ]
-        compare(got, right, slips,
-                f"{got:.5g}이 나왔습니다. {right:.5g}이어야 합니다.",
-                f"{got:.5g} came; it should be {right:.5g}.")
+        ], f"{got:.5g}이 나왔습니다. {right:.5g}이어야 합니다.",
+           f"{got:.5g} came; it should be {right:.5g}.")
     return correct(
         "맞았습니다. 고르게 뽑은 쌍의 평균이므로 기댓값은 전체의 평균과 같습니다.",
         "Correct: a mean over evenly drawn pairs has the mean of all as expectation.")
@@ -91,9 +80,6 @@ def check_equal_time(answer) -> Verdict:
 
     The curve is a straight line between its points; before the first and after the
     last point it is level.
-
-    >>> check_equal_time(lambda steps, losses, rate, seconds: losses[-1]).accepted
-    False
     """
     steps, losses = [100, 200, 400], [5.0, 4.0, 3.5]
     for rate, seconds, right in ((2.0, 75.0, 4.5), (4.0, 75.0, 3.75), (1.0, 10.0, 5.0),
