@@ -22,7 +22,7 @@ TOY = {256: "an", 257: "na", 258: "ban", 259: "bana"}
 def toy_tokenizer() -> Tokenizer:
     """A byte-level Unigram of the 256 bytes, the pieces of `TOY` and `<end>` (260)."""
     vocab = [(to_chars(bytes([byte])), -4.0) for byte in range(256)]
-    vocab += [(piece, -6.0) for piece in TOY.values()]
+    vocab += [(piece, -6.0) for piece in TOY.values()] + [("<end>", -1000.0)]
     tokenizer = Tokenizer(models.Unigram(vocab, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
