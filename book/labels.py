@@ -19,6 +19,8 @@ HOLE = "{}"
 #: Where words to read stand in a figure of plotly, and lists of them.
 WORDS = {"text", "name", "label", "prefix", "suffix", "title", "legendgroup"}
 LISTS = {"x", "y", "text", "labels", "ticktext", "customdata"}
+#: Between the parts of what hovering shows.
+HOVER = " · "
 
 
 def entries(chapter: str) -> dict[str, str]:
@@ -76,6 +78,8 @@ def plotly_labels(content: Any, lang: str, chapter: str, key: str = "") -> Any:
         return [plotly_labels(v, lang, chapter, kept) for v in content]
     if isinstance(content, str) and key in WORDS | LISTS:
         return label(content, lang, chapter)
+    if isinstance(content, str) and key == "hovertemplate":
+        return HOVER.join(label(part, lang, chapter) for part in content.split(HOVER))
     return content
 
 

@@ -125,6 +125,16 @@ def test_a_plotly_figure_becomes_data_that_cannot_end_its_own_script():
     assert json.loads(script)["data"][0]["text"] == ["</script>"]
 
 
+def test_what_hovering_over_a_figure_shows_is_in_the_language_of_the_edition():
+    hover = "%{text} · layer %{customdata[0]}<extra></extra>"
+    figure = {"data": [{"type": "scatter", "hovertemplate": hover}], "layout": {}}
+    cell = new_code_cell("show()", outputs=[shown({PLOTLY_MIME: figure})])
+    pages = {lang: html_of(staged(chapter(cell, *captions()), lang))
+             for lang in ("ko", "en")}
+    assert "%{text} · 층 %{customdata[0]}<extra>" in pages["ko"]
+    assert "%{text} · layer %{customdata[0]}<extra>" in pages["en"]
+
+
 def test_records_and_progress_bars_leave_no_trace():
     bar = {WIDGET_MIME: {"model_id": "m"}, "text/plain": "train:  12%|#  | 3/25"}
     cell = new_code_cell("train()", outputs=[

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 from bs4 import BeautifulSoup
 
-from book.labels import HOLE, LISTS, WORDS, entries
+from book.labels import HOLE, HOVER, LISTS, WORDS, entries
 from tests.site.pages import (
     ALL,
     LANGS,
@@ -110,7 +110,7 @@ def titles(content, key=""):
         for value in content:
             yield from titles(value, key if key in LISTS else "")
     elif isinstance(content, str) and key == "hovertemplate":
-        yield from content.replace("<extra></extra>", "").split(" · ")
+        yield from content.removesuffix("<extra></extra>").split(HOVER)
     elif isinstance(content, str) and key in WORDS | LISTS:
         yield content
 
