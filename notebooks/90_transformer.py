@@ -68,14 +68,14 @@ from lib.page.record import record, wrote
 from lib.trace import analyses as five
 from lib.workbench.transformer import files
 from lib.workbench.transformer import training as bench
+from lib.workbench.transformer.options import settled
 
 use_style()
 pd.set_option("display.max_colwidth", None)
 
 # %% tags=["hide-input"]
 cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
-options = bench.settled(
-    {name: globals()[name] for name in bench.NAMES}, cfg.profile)
+options = settled(globals(), cfg.profile)
 task = bench.prepare(options)
 
 # %% [markdown] tags=["lang-ko"]

@@ -88,6 +88,7 @@ from lib.page.record import record, used, wrote
 from lib.workbench.chat import reply
 from lib.workbench.ngt import training as ngt
 from lib.workbench.ngt.log import scalars
+from lib.workbench.ngt.options import settled
 
 use_style()
 pd.set_option("display.max_colwidth", None)
@@ -95,8 +96,7 @@ pd.set_option("display.max_colwidth", None)
 # %% tags=["hide-input"]
 expect(str | None, prompt=prompt)
 cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
-options = ngt.settled(
-    {name: globals()[name] for name in ngt.NAMES}, cfg.profile)
+options = settled(globals(), cfg.profile)
 task = ngt.prepare(options)
 used([data_path])
 start = prompt or task.text.valid[:40]

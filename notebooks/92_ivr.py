@@ -83,6 +83,7 @@ from lib.page.record import record, wrote
 from lib.workbench.ivr import pipeline as vocabulary
 from lib.workbench.ivr.artifacts import TREE, shown
 from lib.workbench.ivr.corpora import cleaned
+from lib.workbench.ivr.options import judged
 from lib.workbench.ivr.report import report
 
 use_style()
@@ -91,8 +92,7 @@ pd.set_option("display.max_colwidth", None)
 # %% tags=["hide-input"]
 expect(str, stages=stages)
 cfg = settings(profile, smoke={}, book={}, gpu={}, device=device)
-options = vocabulary.settled(
-    {name: globals()[name] for name in vocabulary.NAMES}, cfg.profile)
+options = judged(globals(), cfg.profile)
 wanted = vocabulary.chosen(stages)
 running = vocabulary.run_each(wanted, options)
 done = {}

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lib.data.pretrained import quiet
-from lib.workbench.ivr.pipeline import Options
+from lib.workbench.ivr.pipeline import Options, chosen, run_each
 
 TEXTS = [
     "The vocabulary of a model is chosen once.",
@@ -66,3 +66,8 @@ def put(chosen: Options, name: str, content: str | bytes) -> Path:
     data = content.encode() if isinstance(content, str) else content
     file.write_bytes(data)
     return file
+
+
+def run_all(options: Options, first: str = "init", last: str = "train") -> dict:
+    """Run the stages from the first to the last; return their manifests by stage."""
+    return dict(run_each(chosen(f"{first}..{last}"), options))

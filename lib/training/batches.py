@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import recursively_apply
 from torch import Tensor
 
 
@@ -16,11 +17,8 @@ class Epochs:
     """Whole batches without end, shuffled anew each epoch; a short rest is left out.
 
     rows: tensors of equal length (a tuple or a dictionary), cut by row; or any
-    sequence, with `collate(list of rows)`. With `length(row)`, rows of similar length
-    come together, which is less padding: sixteen batches at a time are sorted by it,
-    cut, and shuffled. Where length tells the kind of row, as in
-    `lib.attention.translation`, such batches hold one kind each and teach worse. Epoch
-    e has a generator of its own, so that `after(step)` starts anywhere at once.
+    sequence, with `collate(list of rows)`. Epoch e has a generator of its own, so that
+    `after(step)` starts anywhere at once.
 
     >>> data = Epochs((torch.arange(5), torch.arange(5) * 10), batch=2, seed=1)
     >>> x, y = next(iter(data))
@@ -30,22 +28,14 @@ class Epochs:
     True
     """
 
-    def __init__(
-        self,
-        rows: Any,
-        batch: int,
-        seed: int = 0,
-        collate: Callable | None = None,
-        length: Callable | None = None,
-    ):
+    def __init__(self, rows: Any, batch: int, seed: int = 0,
+                 collate: Callable | None = None):
         self.rows, self.batch, self.seed, self.collate = rows, batch, seed, collate
         self.size = len(rows) if collate else len(tensors_of(rows)[0])
         if not 1 <= batch <= self.size:
             raise ValueError(
                 f"a batch of {batch} cannot be drawn from {self.size} rows; "
-                f"use batch_size 1 to {self.size}, or more rows"
-            )
-        self.lengths = torch.tensor([length(row) for row in rows]) if length else None
+                f"use batch_size 1 to {self.size}, or more rows")
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -58,15 +48,7 @@ class Epochs:
         """Which rows an epoch takes, and in which order."""
         generator = torch.Generator().manual_seed((self.seed << 20) + epoch)
         order = torch.randperm(self.size, generator=generator)
-        order = order[: len(self) * self.batch]
-        if self.lengths is None:
-            return order
-        sorted_pools = [
-            pool[self.lengths[pool].argsort(stable=True)]
-            for pool in order.split(16 * self.batch)
-        ]
-        batches = torch.cat(sorted_pools).view(-1, self.batch)
-        return batches[torch.randperm(len(batches), generator=generator)].flatten()
+        return order[: len(self) * self.batch]
 
     def after(self, step: int) -> Iterator[Any]:
         """The batches that follow the first `step`."""
@@ -76,7 +58,8 @@ class Epochs:
                 if self.collate:
                     yield self.collate([self.rows[i] for i in picked.tolist()])
                 else:
-                    yield each_tensor(self.rows, lambda part, rows=picked: part[rows])
+                    yield recursively_apply(lambda part, rows=picked: part[rows],
+                                            self.rows)
             epoch, skip = epoch + 1, 0
 
 
@@ -88,15 +71,6 @@ def tensors_of(batch: Any) -> list[Tensor]:
     return [tensor for part in inner for tensor in tensors_of(part)]
 
 
-def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same batch with every tensor changed."""
-    if isinstance(batch, Tensor):
-        return change(batch)
-    if isinstance(batch, Mapping):
-        return {name: each_tensor(part, change) for name, part in batch.items()}
-    return tuple(each_tensor(part, change) for part in batch)
-
-
 def cut(batch: Any, accumulation: int, accelerator: Accelerator) -> list[Any]:
     """This process's parts of a whole batch, on its device, one a backward pass."""
     world, rank = accelerator.num_processes, accelerator.process_index
@@ -105,13 +79,11 @@ def cut(batch: Any, accumulation: int, accelerator: Accelerator) -> list[Any]:
         raise ValueError(
             f"a batch of {rows} cannot be cut into {accumulation} part(s) for each of "
             f"{world} process(es); raise batch_size to {pieces} or lower "
-            "gradient_accumulation_steps"
-        )
-    return [
-        each_tensor(batch, lambda tensor, piece=i * world + rank:
-              tensor.tensor_split(pieces)[piece].to(accelerator.device))
-        for i in range(accumulation)
-    ]
+            "gradient_accumulation_steps")
+    return [recursively_apply(lambda tensor, piece=i * world + rank:
+                              tensor.tensor_split(pieces)[piece].to(accelerator.device),
+                              batch)
+            for i in range(accumulation)]
 
 
 def batches_after(batches: Any, done: int) -> Iterator[Any]:
@@ -123,5 +95,3 @@ def batches_after(batches: Any, done: int) -> Iterator[Any]:
     if hasattr(batches, "after"):
         return batches.after(done)
     return islice(iter(batches), done, None)
-
-

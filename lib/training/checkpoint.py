@@ -9,12 +9,11 @@ is exchanged in one rename, and only then the tensors of the checkpoint before g
 off at any moment, the folder holds a whole checkpoint: the new one or the one before.
 """
 
-import contextlib
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lib.files import flush, flush_folder, sha256_of
+from lib.commands import say
+from lib.files import flush, sha256_of, write_json
 
 INDEX = "checkpoint.json"
 FORMAT = 1
@@ -58,7 +58,6 @@ def save(folder: Path | str, tensors: dict[str, Tensor], about: dict[str, Any]) 
         seen[place] = name
         kept[name] = tensor.detach().to("cpu", copy=True).contiguous()
     draft, file = folder / f".{os.getpid()}.part", None
-    before = _names(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(kept, draft)
@@ -66,27 +65,22 @@ def save(folder: Path | str, tensors: dict[str, Tensor], about: dict[str, Any]) 
         sha256 = sha256_of(draft)
         file = folder / f"step-{about.get('step', 0):06d}-{sha256[:8]}.safetensors"
         os.replace(draft, file)
-        index = about | {
-            "format": FORMAT, "file": file.name, "sha256": sha256, "shared": shared
-        }
+        index = about | {"format": FORMAT, "file": file.name, "sha256": sha256,
+                         "shared": shared}
         index["index_sha256"] = _index_sha256(index)
-        draft.write_text(
-            json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        flush(draft)
-        os.replace(draft, folder / INDEX)
+        write_json(folder / INDEX, index)
     except (OSError, SafetensorError) as error:
-        if file is not None and file.name != before:
-            file.unlink(missing_ok=True)  # no index names it
+        named = None
+        with suppress(CheckpointError):
+            named = describe(folder)["file"]
+        if file is not None and file.name != named:
+            file.unlink(missing_ok=True)
         why = getattr(error, "strerror", None) or error
-        raise CheckpointError(
-            f"the checkpoint {folder} cannot be written ({why}); "
-            "free some space there or name another folder"
-        ) from None
+        raise CheckpointError(f"the checkpoint {folder} cannot be written ({why}); "
+                              "free some space there or name another folder") from None
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             draft.unlink()
-    flush_folder(folder)
     for old in [*folder.glob("*.safetensors"), *folder.glob(".*.part")]:
         if old.name != file.name:
             old.unlink(missing_ok=True)
@@ -96,40 +90,29 @@ def save(folder: Path | str, tensors: dict[str, Tensor], about: dict[str, Any]) 
 def load(folder: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a checkpoint: its tensors, on the CPU, and what stands beside them.
 
-    Raises
-    ------
-    CheckpointError
-        If nothing is there, or it is not what was written.
+    Raises CheckpointError if nothing is there, or it is not what was written.
     """
     folder = Path(folder)
     about = describe(folder)
     file = folder / about["file"]
     if not file.is_file():
         raise CheckpointError(
-            f"{folder / INDEX} names {file.name}, which is not there; {AGAIN}"
-        )
+            f"{folder / INDEX} names {file.name}, which is not there; {AGAIN}")
     came = sha256_of(file)
     if came != about["sha256"]:
         raise CheckpointError(
             f"{file} is damaged: its sha256 is {came[:12]}… and {INDEX} wants "
-            f"{about['sha256'][:12]}…; {AGAIN}"
-        )
+            f"{about['sha256'][:12]}…; {AGAIN}")
     try:
         tensors = load_file(file)
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{file} is no safetensors file ({error}); {AGAIN}"
-        ) from None
+        raise CheckpointError(f"{file} is no safetensors file ({error}); {AGAIN}"
+                              ) from None
     return tensors | {a: tensors[b] for a, b in about["shared"].items()}, about
 
 
 def describe(folder: Path | str) -> dict[str, Any]:
-    """What stands beside the tensors: step, configuration, history.
-
-    Raises
-    ------
-    CheckpointError
-        If nothing is there, or it is not what was written.
+    """What stands beside the tensors: step, configuration, history; raises as `load`.
     """
     index = Path(folder) / INDEX
     try:
@@ -138,67 +121,51 @@ def describe(folder: Path | str) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(
             f"there is no checkpoint in {folder} ({INDEX} is missing); "
-            "train first, or name a folder that has one"
-        ) from None
+            "train first, or name a folder that has one") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{index} is damaged ({type(error).__name__}: {error}); "
-            f"{AGAIN}"
-        ) from None
+            f"{index} is damaged ({type(error).__name__}: {error}); {AGAIN}") from None
     if known[0] != FORMAT:
         raise CheckpointError(
             f"{index} has format {known[0]} and this code reads format {FORMAT}; "
-            "use the code that wrote it, or train again"
-        )
+            "use the code that wrote it, or train again")
     wanted = about.pop("index_sha256", None)
     if wanted is not None and wanted != _index_sha256(about):
         raise CheckpointError(
-            f"{index} is damaged: its own sha256 is not the one it tells; {AGAIN}"
-        )
+            f"{index} is damaged: its own sha256 is not the one it tells; {AGAIN}")
     return about
 
 
 def load_weights(folder: Path | str, model: nn.Module) -> dict[str, Any]:
     """Put the weights of a checkpoint into `model`; return what stands beside them.
 
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint is damaged or of a model with other names or shapes.
+    Raises CheckpointError also if the model has other names or shapes.
     """
     tensors, about = load(folder)
     put(part(tensors, "model"), model, folder)
     return about
 
 
-def load_first(
-    places: Iterable[Path], holds: str | None = None
-) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
+def load_first(places: Iterable[Path], holds: str | None = None
+               ) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
     """The first whole checkpoint of several: where, its tensors, what stands beside.
 
-    What is wrong with those before it is said on stderr, a sentence each.
-    holds: `training` to leave out those with weights alone.
-
-    Raises
-    ------
-    CheckpointError
-        If none is whole; says what is wrong with the first.
+    What is wrong with those before it is said on stderr, a sentence each; where none
+    is whole, what is wrong with the first is raised. holds: `training` to leave out
+    those with weights alone.
     """
     wrong: list[CheckpointError] = []
     for place in places:
         try:
             tensors, about = load(place)
             if holds and (held := about.get("holds")) != holds:
-                raise CheckpointError(
-                    f"{place} holds {held} and not a whole {holds}; "
-                    "start anew in another folder"
-                )
+                raise CheckpointError(f"{place} holds {held} and not a whole {holds}; "
+                                      "start anew in another folder")
         except CheckpointError as error:
             wrong.append(error)
             continue
         for error in wrong:
-            said = str(error).rsplit("; ", 1)[0]
-            print(f"{said}; going on from {place}", file=sys.stderr)
+            say(f"{str(error).rsplit('; ', 1)[0]}; going on from {place}")
         return place, tensors, about
     raise wrong[0]
 
@@ -209,18 +176,15 @@ def put(weights: dict[str, Tensor], model: nn.Module, where: Path | str) -> None
     hint = f"build the model with the configuration in {Path(where) / INDEX}"
     for name, tensor in wanted.items():
         if name not in weights:
-            raise CheckpointError(
-                f"{where} has no {name}, which the model wants; {hint}"
-            )
+            raise CheckpointError(f"{where} has no {name}, which the model wants; "
+                                  f"{hint}")
         if weights[name].shape != tensor.shape:
             raise CheckpointError(
                 f"{where} holds {name} as {_by(weights[name])} and the model wants "
-                f"{_by(tensor)}; {hint}"
-            )
+                f"{_by(tensor)}; {hint}")
     if more := [name for name in weights if name not in wanted]:
-        raise CheckpointError(
-            f"{where} holds {more[0]}, which the model has not; {hint}"
-        )
+        raise CheckpointError(f"{where} holds {more[0]}, which the model has not; "
+                              f"{hint}")
     model.load_state_dict(weights)
 
 
@@ -230,12 +194,8 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     >>> part({"model.weight": torch.ones(1), "rng.cpu": torch.ones(1)}, "rng")
     {'cpu': tensor([1.])}
     """
-    start = prefix + "."
-    return {
-        name.removeprefix(start): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(start)
-    }
+    return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items()
+            if name.startswith(f"{prefix}.")}
 
 
 def whole(**parts: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -244,31 +204,22 @@ def whole(**parts: dict[str, Tensor]) -> dict[str, Tensor]:
     >>> list(whole(model={"weight": torch.ones(1)}, rng={"cpu": torch.ones(1)}))
     ['model.weight', 'rng.cpu']
     """
-    return {
-        f"{prefix}.{name}": tensor
-        for prefix, inner in parts.items()
-        for name, tensor in inner.items()
-    }
+    return {f"{prefix}.{name}": tensor for prefix, inner in parts.items()
+            for name, tensor in inner.items()}
 
 
-def optimizer_parts(
-    optimizer: torch.optim.Optimizer,
-) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+def optimizer_parts(optimizer: torch.optim.Optimizer
+                    ) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     """The state of an optimizer: its tensors as `3.exp_avg`, its groups as JSON."""
     state = optimizer.state_dict()
-    tensors = {
-        f"{index}.{name}": torch.as_tensor(value)
-        for index, values in state["state"].items()
-        for name, value in values.items()
-    }
+    tensors = {f"{index}.{name}": torch.as_tensor(value)
+               for index, values in state["state"].items()
+               for name, value in values.items()}
     return tensors, state["param_groups"]
 
 
-def put_optimizer(
-    tensors: dict[str, Tensor],
-    groups: list[dict[str, Any]],
-    optimizer: torch.optim.Optimizer,
-) -> None:
+def put_optimizer(tensors: dict[str, Tensor], groups: list[dict[str, Any]],
+                  optimizer: torch.optim.Optimizer) -> None:
     """Give an optimizer the state that `optimizer_parts` took."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
@@ -279,14 +230,6 @@ def put_optimizer(
 
 def _by(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "one number"
-
-
-def _names(folder: Path) -> str | None:
-    """The tensor file that the index of a folder names, if it can be read."""
-    try:
-        return describe(folder)["file"]
-    except CheckpointError:
-        return None
 
 
 def _index_sha256(about: dict[str, Any]) -> str:

@@ -43,8 +43,7 @@ def t_quantile(level: float, df: int) -> float:
     if not 0 < level < 1 or df < 1:
         raise ValueError(
             f"level {level} with {df} degrees of freedom has no quantile; use a level "
-            "between 0 and 1 and at least 2 pairs"
-        )
+            "between 0 and 1 and at least 2 pairs")
     return float(stats.t.ppf((1 + level) / 2, df))
 
 
@@ -70,19 +69,12 @@ def paired_interval(differences: Sequence[float], level: float = 0.95) -> Interv
 
 
 def read_rows(path: Path | str) -> list[Row]:
-    """The rows of a JSON-lines file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there; says how to make it.
-    """
+    """The rows of a JSON-lines file; where it is not there, how to make it is said."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"{path} is not there; run {module_command('benchmarks.quality', 'small')}"
-            ", which writes one line a run"
-        )
+            ", which writes one line a run")
     lines = path.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.strip()]
 
@@ -133,31 +125,24 @@ class Standing:
         return sum(self.losses.values()) / len(self.losses)
 
 
-def standings(
-    rows: Iterable[Row], size: str, against: str = "dot", level: float = 0.95
-) -> list[Standing]:
+def standings(rows: Iterable[Row], size: str, against: str = "dot",
+              level: float = 0.95) -> list[Standing]:
     """Each name of one size at its best learning rate, in the order of the file.
 
     Candidates are the rates with which both it and `against` were run, so that neither
-    has more chances; both then take their own best of these.
-
-    Raises
-    ------
-    ValueError
-        If the size is not in the rows, or `against` was not run at this size.
+    has more chances; both then take their own best of these. Raises ValueError if the
+    size is not in the rows, or `against` was not run at this size.
     """
     rows = list(rows)
     here = [row for row in rows if row["size"] == size]
     if not here:
         sizes = sorted({row["size"] for row in rows})
         raise ValueError(
-            f"size {size!r} is not in the rows; there is {', '.join(sizes) or 'none'}"
-        )
+            f"size {size!r} is not in the rows; there is {', '.join(sizes) or 'none'}")
     names = list(dict.fromkeys(row["name"] for row in here))
     if against not in names:
         raise ValueError(
-            f"{against!r} was not run at size {size}; there is {', '.join(names)}"
-        )
+            f"{against!r} was not run at size {size}; there is {', '.join(names)}")
     parts = {name: [row for row in here if row["name"] == name] for name in names}
     twin = parts[against]
     found = []
@@ -171,7 +156,6 @@ def standings(
             theirs = by_rate(twin)[other]
             gaps = [losses[seed] - theirs[seed] for seed in losses.keys() & theirs]
             difference = paired_interval(gaps, level) if gaps else None
-        found.append(Standing(
-            name, rate, rates, losses, part[0]["parameters"], difference
-        ))
+        found.append(Standing(name, rate, rates, losses, part[0]["parameters"],
+                              difference))
     return found

@@ -11,8 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 import torch
@@ -22,21 +21,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lib.files import alone, beside
-from lib.options import Precision
-from lib.training import schedules
+from lib.options import Precision, one_of
+from lib.training import process, schedules
 from lib.training.batches import batches_after, cut, tensors_of
-from lib.training.out_of_memory import OutOfMemory, is_out_of_memory, within_memory
-from lib.training.process import (
-    Diverged,
-    Stop,
-    accelerator_for,
-    deterministic,
-    own_randomness,
-)
+from lib.training.out_of_memory import is_out_of_memory, ran_out, within_memory
+from lib.training.process import Diverged, Stop, own_randomness
 from lib.training.progress import Bar
-from lib.training.resume import Keep, Progress
-
-PRECISIONS = get_args(Precision)
+from lib.training.resume import History, Keep, Progress
 
 
 @dataclass(frozen=True)
@@ -61,37 +52,13 @@ class Recipe:
     evaluation_windows: int | None = 128  # of `train`: on how many windows each time
 
     def __post_init__(self):
-        for what, value, wanted in (
-            ("schedule", self.schedule, schedules.SCHEDULES),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if value not in wanted:
-                raise ValueError(
-                    f"{what} {value!r} is not known; use one of {', '.join(wanted)}"
-                )
-        for what in ("steps", "batch", "accumulation"):
-            if getattr(self, what) < 1:
-                raise ValueError(f"{what} is {getattr(self, what)}; use 1 or more")
+        one_of("schedule", self.schedule, schedules.SCHEDULES)
+        one_of("precision", self.precision, get_args(Precision))
+        for name in ("steps", "batch", "accumulation"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
         if self.schedule == "noam" and self.warmup < 1:
             raise ValueError(f"noam has warmup {self.warmup}; use 1 or more")
-
-
-@dataclass
-class History:
-    """One entry an evaluation; losses in nats, means since the entry before."""
-
-    step: list[int] = field(default_factory=list)
-    train: list[float] = field(default_factory=list)
-    valid: list[float | None] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    grad_norm: list[float] = field(default_factory=list)  # before clipping
-    interrupted: bool = False
-    seconds: float = field(default=0.0, compare=False)  # of the updates, and no more
-
-    def last(self) -> dict[str, Any]:
-        """The newest entry by name."""
-        names = ("step", "train", "valid", "lr", "grad_norm")
-        return {name: getattr(self, name)[-1] for name in names}
 
 
 @dataclass(frozen=True)
@@ -124,10 +91,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def token_loss(
-    logits: Float[Tensor, "batch seq vocab"],
-    targets: Int[Tensor, "batch seq"],
-    ignore: int = -100,
-    smoothing: float = 0.0,
+    logits: Float[Tensor, "batch seq vocab"], targets: Int[Tensor, "batch seq"],
+    ignore: int = -100, smoothing: float = 0.0,
 ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
     """Cross-entropy summed over the tokens that are not `ignore`, and their number.
 
@@ -138,145 +103,107 @@ def token_loss(
     >>> round((total / tokens).item(), 4), tokens.item()  # ln 8
     (2.0794, 2)
     """
-    total = F.cross_entropy(
-        logits.flatten(0, 1),
-        targets.flatten(),
-        ignore_index=ignore,
-        reduction="sum",
-        label_smoothing=smoothing,
-    )
+    total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum",
+                            ignore_index=ignore, label_smoothing=smoothing)
     return total, (targets != ignore).sum()
 
 
 def fit(
-    model: nn.Module,
-    batches: Iterable[Any],
-    recipe: Recipe,
-    *,
+    model: nn.Module, batches: Iterable[Any], recipe: Recipe, *,
     loss: Callable[[Any, Any], tuple],
     evaluate: Callable[[Any], float] | None = None,
     on_step: Callable[[Step], None] | Sequence[Callable[[Step], None]] = (),
-    name: str = "training",
-    keep: Keep | None = None,
-    resume: bool = False,
+    name: str = "training", keep: Keep | None = None, resume: bool = False,
     faster: Mapping[str, float] | None = None,
 ) -> History:
     """Train `model` in place and return its losses.
 
-    Parameters
-    ----------
-    batches
-        Whole batches, one for each update: a tensor, or a tuple or dictionary of
-        tensors, batch first; the same sequence each time. On resuming, those already
-        seen are left out (`batches.after(step)`, where there is one, does it at once).
-    loss
-        loss(model, batch) → (summed loss, number of tokens), both of that batch, or
-        with a third: the summed loss to report, where more than that is minimised.
-    evaluate
-        evaluate(model) → validation loss, `recipe.evaluations` times in the run.
-    on_step
-        Called after every update in the main process. Neither it nor `evaluate`
-        disturbs the run: the random state and `train()` mode are put back.
-    keep
-        Where checkpoints go; see `lib.training.resume`. Ctrl-C and SIGTERM end the run
-        after the update that is being made, with a checkpoint; a second one ends it at
-        once.
-    resume
-        Go on from what `keep` has: `last`, else what it kept beside it.
-    faster
-        How many times `recipe.learning_rate` the parameters learn whose name holds a
-        key.
+    batches: whole ones, one for each update: a tensor, or a tuple or dictionary of
+    tensors, batch first; the same sequence each time. On resuming, those already seen
+    are left out (`batches.after(step)`, where there is one, does it at once).
+    loss(model, batch) → (summed loss, number of tokens), both of that batch, or with a
+    third: the summed loss to report, where more than that is minimised.
+    evaluate(model) → validation loss, `recipe.evaluations` times in the run.
+    on_step: called after every update in the main process. Neither it nor `evaluate`
+    disturbs the run: the random state and `train()` mode are put back.
+    keep: where checkpoints go; see `lib.training.resume`. Ctrl-C and SIGTERM end the
+    run after the update that is being made, with a checkpoint; a second one ends it at
+    once. resume: go on from what `keep` has: `last`, else what it kept beside it.
+    faster: how many times `recipe.learning_rate` the parameters learn whose name holds
+    a key.
 
-    Raises
-    ------
-    ValueError
-        If a batch cannot be cut into the parts asked for.
-    CheckpointError
-        If what is to be resumed is damaged, of another shape or another recipe, or a
-        folder that `keep` would replace is no checkpoint.
-    Taken
-        If another run is training into the folder of `keep`.
-    OutOfMemory
-        If the model and a batch do not fit; says what to lower.
-    Diverged
-        At the first loss, gradient or validation loss that is not finite, before the
-        weights are touched by it or saved; says what to lower.
+    Raises ValueError if a batch cannot be cut into the parts asked for;
+    CheckpointError if what is to be resumed is damaged, of another shape or recipe, or
+    a folder that `keep` would replace is no checkpoint; Taken if another run trains
+    into the folder of `keep`; OutOfMemory, and Diverged at the first loss, gradient or
+    validation loss that is not finite, before the weights are touched by it or saved.
     """
     hooks = [on_step] if callable(on_step) else list(on_step)
     if keep is not None:
         keep.check()
-    accelerator = accelerator_for(model, recipe.precision)
+    accelerator = process.accelerator_for(model, recipe.precision)
     device, main = accelerator.device, accelerator.is_main_process
     adamw = _adamw(model, recipe, faster or {})
     objective, optimizer = accelerator.prepare(_Objective(model, loss), adamw)
-    history, losses, norms, done = History(), [], [], 0
-    state, stop = Progress(model, adamw, accelerator, recipe), Stop()
+    run, stop = Progress(model, adamw, accelerator, recipe), Stop()
+    history = run.history
     every = recipe.evaluation_interval or recipe.steps // max(1, recipe.evaluations)
     every = max(1, every)
     with ExitStack() as stack:
         if keep is not None:
-            folder = Path(keep.folder)
-            stack.enter_context(alone(beside(folder), folder))
+            stack.enter_context(alone(beside(keep.folder), keep.folder))
         stack.enter_context(own_randomness(device))
-        stack.enter_context(deterministic(device))
+        stack.enter_context(process.deterministic(device))
         torch.manual_seed(recipe.seed + accelerator.process_index)
         if resume and keep is not None and keep.there():
-            done, saved, losses, norms = keep.restore(state)
-            history = History(**saved)
+            keep.restore(run)
+            history = run.history
         if device.type == "cpu":
             stack.enter_context(within_memory())
         stack.enter_context(stop.waiting())
-        bar = stack.enter_context(Bar(name, recipe.steps, done, disable=not main))
+        bar = stack.enter_context(Bar(name, recipe.steps, run.step, disable=not main))
         model.train()
-        source = batches_after(batches, done)
-        step, rows = done, 0
+        source, rows = batches_after(batches, run.step), 0
         try:
-            while step < recipe.steps:
+            while run.step < recipe.steps:
                 began = time.perf_counter()
+                rate = learning_rate(recipe, run.step)
                 for group in adamw.param_groups:
-                    group["lr"] = learning_rate(recipe, step) * group.get("faster", 1)
+                    group["lr"] = rate * group.get("faster", 1)
                 batch = next(source)
                 first = tensors_of(batch)[0]
                 rows = len(first)
-                if step == done:
+                if not bar.cost:
                     bar.costs(model, *first.shape[:2])
                 parts = cut(batch, recipe.accumulation, accelerator)
                 value, norm, asked = _gradients(
-                    accelerator, objective, optimizer, parts, recipe.clip, stop
-                )
-                step += 1
+                    accelerator, objective, optimizer, parts, recipe.clip, stop)
+                run.step += 1
                 _expect_finite({"loss": value, "norm of the gradients": norm},
-                               name, step, recipe, keep, accelerator.scaler)
+                               name, run, keep, accelerator.scaler)
                 optimizer.step()
                 history.seconds += time.perf_counter() - began
-                losses.append(value)
-                norms.append(norm)
+                run.losses.append(value)
+                run.norms.append(norm)
                 point = None
-                if step % every == 0 or step == recipe.steps:
+                if run.step % every == 0 or run.step == recipe.steps:
                     valid = None
                     if evaluate is not None:
                         with own_randomness(device), accelerator.autocast():
                             valid = float(evaluate(model))
-                        _expect_finite({"validation loss": valid}, name, step,
-                                       recipe, keep)
+                        _expect_finite({"validation loss": valid}, name, run, keep)
                         model.train()
                         bar.tell(valid=valid)
-                    history.step.append(step)
-                    history.train.append(torch.stack(losses).mean().item())
-                    history.valid.append(valid)
-                    history.lr.append(learning_rate(recipe, step - 1))
-                    history.grad_norm.append(_mean_norm(norms))
-                    losses, norms, point = [], [], history.last()
+                    point = run.note(valid, rate)
                 if main and hooks:
-                    seen = Step(step, recipe.steps, value, norm,
-                                learning_rate(recipe, step - 1), model, batch, point)
+                    seen = Step(run.step, recipe.steps, value, norm, rate, model, batch,
+                                point)
                     for hook in hooks:
                         with own_randomness(device):
                             hook(seen)
                     model.train()
                 if keep is not None:
-                    keep.after_step(state, step, value, asdict(history), losses,
-                                    norms, point is not None, asked)
+                    keep.after_step(run, value, point is not None, asked)
                 bar.tell(loss=value)
                 bar.update()
                 if asked:
@@ -284,17 +211,14 @@ def fit(
                     break
         except StopIteration:
             raise ValueError(
-                f"the batches ended after {step} of {recipe.steps} steps; give batches "
-                "without end (lib.training.batches.Epochs), or fewer steps"
+                f"the batches ended after {run.step} of {recipe.steps} steps; give "
+                "batches without end (lib.training.batches.Epochs), or fewer steps"
             ) from None
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise OutOfMemory(
-                f"memory ran out at step {step + 1} on {device} with a batch of {rows} "
-                f"in {recipe.accumulation} part(s); lower batch_size, max_length or "
-                "hidden_size, or raise gradient_accumulation_steps"
-            ) from None
+            raise ran_out(f"at step {run.step + 1} on {device}", rows,
+                          recipe.accumulation) from None
     stop.pass_on()
     return history
 
@@ -310,9 +234,8 @@ class _Objective(nn.Module):
         return self.loss(self.model, batch)
 
 
-def _adamw(
-    model: nn.Module, recipe: Recipe, faster: Mapping[str, float]
-) -> torch.optim.AdamW:
+def _adamw(model: nn.Module, recipe: Recipe,
+           faster: Mapping[str, float]) -> torch.optim.AdamW:
     learned = [(next((n for part, n in faster.items() if part in name), 1.0), p)
                for name, p in model.named_parameters() if p.requires_grad]
     return torch.optim.AdamW([
@@ -322,45 +245,31 @@ def _adamw(
     ], betas=recipe.betas)
 
 
-def _expect_finite(
-    values: dict[str, Tensor | float], run: str, step: int, recipe: Recipe,
-    keep: Keep | None, scaler: Any = None,
-) -> None:
+def _expect_finite(values: dict[str, Tensor | float], name: str, run: Progress,
+                   keep: Keep | None, scaler: Any = None) -> None:
     """Refuse to go on where a value of a step is no number, and say what to lower.
 
     A GradScaler of fp16 skips updates whose gradients overflow, and scales less the
     next time; where less than 1 is left of its scale, that has not helped.
     """
-    for name, value in values.items():
-        skipped = scaler is not None and name != "loss" and scaler.get_scale() >= 1
+    recipe = run.recipe
+    for what, value in values.items():
+        skipped = scaler is not None and what != "loss" and scaler.get_scale() >= 1
         if math.isfinite(value) or skipped:
             continue
         found = keep.found() if keep is not None else None
         saved = ("" if keep is None else "; nothing was saved yet" if found is None
                  else f"; the checkpoint of step {found[1]['step']:,} is kept")
-        what = f"{name} is {float(value)}"
         raise Diverged(
-            f"the training diverged: at step {step:,} of {recipe.steps:,} the {what}, "
-            f"with learning rate {learning_rate(recipe, step - 1):g}; lower "
+            name, run.step, recipe.steps, f"{what} is {float(value)}",
+            f", with learning rate {learning_rate(recipe, run.step - 1):g}; lower "
             f"learning_rate ({recipe.learning_rate:g}), or raise the warm-up "
-            f"({recipe.warmup}){', or use bf16' if scaler is not None else ''}{saved}",
-            run, step, what,
-        )
-
-
-def _mean_norm(norms: list[Tensor]) -> float:
-    """Their mean without those of updates that fp16 skipped; NaN where all were."""
-    told = torch.stack(norms)
-    return told[told.isfinite()].mean().item()
+            f"({recipe.warmup}){', or use bf16' if scaler is not None else ''}{saved}")
 
 
 def _gradients(
-    accelerator: Accelerator,
-    objective: nn.Module,
-    optimizer: Any,
-    parts: list[Any],
-    clip: float | None,
-    stop: Stop,
+    accelerator: Accelerator, objective: nn.Module, optimizer: Any, parts: list[Any],
+    clip: float | None, stop: Stop,
 ) -> tuple[Tensor, Tensor, bool]:
     """The gradients of a batch in its parts: mean loss, their norm, asked to stop.
 
@@ -386,8 +295,8 @@ def _gradients(
         summed, count = summed + shown.detach(), count + tokens
     asked = stop.asked is not None
     if world > 1:
-        told = torch.stack([summed, count, torch.full_like(summed, asked)])
-        summed, count, anyone = accelerator.reduce(told, "sum")
+        sums = torch.stack([summed, count, torch.full_like(summed, asked)])
+        summed, count, anyone = accelerator.reduce(sums, "sum")
         asked = anyone.item() > 0
     count = count.clamp(min=1)
     if len(parts) > 1 and guess is not None:
@@ -397,6 +306,9 @@ def _gradients(
     limit = float("inf") if clip is None else clip
     norm = accelerator.clip_grad_norm_(objective.parameters(), limit)
     return summed / count, cast(Tensor, norm).detach(), asked
+
+
+# ---- a language model on one text ----------------------------------------------------
 
 
 def batches(
@@ -412,42 +324,30 @@ def batches(
     if len(ids) <= recipe.context:
         raise ValueError(
             f"the text has {len(ids)} tokens and the context is {recipe.context}; "
-            "use a longer text or a shorter context"
-        )
+            "use a longer text or a shorter context")
     generator = torch.Generator().manual_seed(recipe.seed)
     window = torch.arange(recipe.context + 1)
     while True:
-        start = torch.randint(
-            len(ids) - recipe.context, (recipe.batch, 1), generator=generator
-        )
+        start = torch.randint(len(ids) - recipe.context, (recipe.batch, 1),
+                              generator=generator)
         chunk = ids[start + window]
         yield chunk[:, :-1], chunk[:, 1:]
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module,
-    ids: Int[Tensor, " length"],
-    context: int,
-    windows: int | None = None,
-    batch: int = 64,
-) -> float:
+def evaluate(model: nn.Module, ids: Int[Tensor, " length"], context: int,
+             windows: int | None = None, batch: int = 64) -> float:
     """Mean cross-entropy in nats over windows side by side, evenly spread.
 
     windows: how many of them; None takes the whole text but its last part window.
-
-    Raises
-    ------
-    ValueError
-        If the text does not fill one window.
+    Raises ValueError if the text does not fill one window.
     """
     device = next(model.parameters()).device
     count = (len(ids) - 1) // context
     if count < 1:
         raise ValueError(
             f"the text has {len(ids)} tokens and one window takes {context + 1}; use a "
-            "longer text or a shorter context"
-        )
+            "longer text or a shorter context")
     starts = torch.arange(count) * context
     if windows is not None and windows < count:
         starts = starts[torch.linspace(0, count - 1, windows).long()]
@@ -456,20 +356,14 @@ def evaluate(
     total = 0.0
     for part in starts.split(batch):
         chunk = ids[part[:, None] + span].to(device)
-        logits = model(chunk[:, :-1])
-        total += F.cross_entropy(
-            logits.flatten(0, 1), chunk[:, 1:].flatten(), reduction="sum"
-        ).item()
+        total += token_loss(model(chunk[:, :-1]), chunk[:, 1:])[0].item()
     model.train()
     return total / (len(starts) * context)
 
 
 def train(
-    model: nn.Module,
-    train_ids: Int[Tensor, " length"],
-    valid_ids: Int[Tensor, " valid_length"],
-    recipe: Recipe,
-    name: str = "training",
+    model: nn.Module, train_ids: Int[Tensor, " length"],
+    valid_ids: Int[Tensor, " valid_length"], recipe: Recipe, name: str = "training",
     loss: Callable[..., Float[Tensor, ""]] | None = None,
 ) -> History:
     """Train a language model on random windows of a text; see `fit`.
@@ -478,13 +372,7 @@ def train(
     on its device. Interrupting (Ctrl-C) keeps the steps done so far.
     """
     mean = loss or (lambda model, x, y: model.loss(x, y))
-    return fit(
-        model,
-        batches(train_ids, recipe),
-        recipe,
-        loss=lambda model, batch: (mean(model, *batch), 1),
-        evaluate=lambda model: evaluate(
-            model, valid_ids, recipe.context, recipe.evaluation_windows
-        ),
-        name=name,
-    )
+    return fit(model, batches(train_ids, recipe), recipe, name=name,
+               loss=lambda model, batch: (mean(model, *batch), 1),
+               evaluate=lambda model: evaluate(model, valid_ids, recipe.context,
+                                               recipe.evaluation_windows))

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -12,6 +12,13 @@ SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 class OutOfMemory(MemoryError):
     """What was being done did not fit; the message says what to lower."""
+
+
+def ran_out(where: str, rows: int, parts: int) -> OutOfMemory:
+    """What to raise for a batch of so many rows, in parts, that did not fit."""
+    return OutOfMemory(
+        f"memory ran out {where} with a batch of {rows} in {parts} part(s); lower "
+        "batch_size, max_length or hidden_size, or raise gradient_accumulation_steps")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -30,21 +37,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def available() -> int | None:
     """Bytes that this process may still take; None where the system does not say."""
-    found = []
-    try:
+    rooms = []
+    with suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
+                rooms.append(int(line.split()[1]) * 1024)
         group = Path("/sys/fs/cgroup")
         most = (group / "memory.max").read_text().strip()
         if most != "max":
             used = int((group / "memory.current").read_text())
             stat = (group / "memory.stat").read_text().splitlines()
             reclaimable = dict(line.split() for line in stat).get("inactive_file", 0)
-            found.append(int(most) - used + int(reclaimable))
-    except (OSError, ValueError):
-        pass
-    return min(found) if found else None
+            rooms.append(int(most) - used + int(reclaimable))
+    return min(rooms, default=None)
 
 
 @contextmanager
@@ -64,9 +69,9 @@ def within_memory() -> Iterator[None]:
     status = Path("/proc/self/status").read_text()
     held = int(status.split("VmData:")[1].split()[0]) * 1024
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = held + max(room, 0)
-    known = [bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min([limit, *known]), hard))
+    limits = [bound for bound in (held + max(room, 0), soft, hard)
+              if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
     try:
         yield
     finally:

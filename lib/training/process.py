@@ -14,6 +14,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
+# cuBLAS is deterministic with this workspace; it is read when CUDA starts.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 
 class Diverged(ValueError):
     """A training whose loss or gradients are no longer numbers; says what to lower.
@@ -21,13 +24,10 @@ class Diverged(ValueError):
     run: its name; step: of the update that is not made; what: "loss is nan".
     """
 
-    def __init__(self, message: str, run: str, step: int, what: str) -> None:
-        super().__init__(message)
+    def __init__(self, run: str, step: int, steps: int, what: str, advice: str) -> None:
+        super().__init__(f"the training diverged: at step {step:,} of {steps:,} the "
+                         f"{what}{advice}")
         self.run, self.step, self.what = run, step, what
-
-
-# cuBLAS is deterministic with this workspace; it is read when CUDA starts.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def accelerator_for(model: nn.Module, precision: str = "no") -> Accelerator:
@@ -36,17 +36,12 @@ def accelerator_for(model: nn.Module, precision: str = "no") -> Accelerator:
     Under `accelerate launch` it is one of several processes. For several on a CPU
     accelerate 1.15 wants `--multi_gpu --num_processes 2`, which means torchrun; with
     `--cpu`, or with neither, it starts a single process unless MPI is there.
-
-    Raises
-    ------
-    ValueError
-        If the device has no such precision.
+    Raises ValueError if the device has no such precision.
     """
     cpu = next(model.parameters()).device.type == "cpu"
     if precision == "fp16" and cpu:
         raise ValueError(
-            "precision 'fp16' needs a GPU and this run is on cpu; use 'bf16' or 'no'"
-        )
+            "precision 'fp16' needs a GPU and this run is on cpu; use 'bf16' or 'no'")
     # its state is one for the whole process; another run may want another precision
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     AcceleratorState._reset_state(reset_partial_state=alone)
@@ -139,5 +134,4 @@ class Stop:
 
     def _restore(self) -> None:
         while self._before:
-            number, handler = self._before.popitem()
-            signal.signal(number, handler)
+            signal.signal(*self._before.popitem())

@@ -4,14 +4,14 @@ The same command twice is one training: it goes on where it was cut off, and is 
 it is where it was finished. What another command trained is never replaced unasked.
 """
 
-import sys
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lib.commands import say
 from lib.files import shown
-from lib.training.checkpoint import CheckpointError
+from lib.training.checkpoint import CheckpointError, describe
 from lib.training.resume import Keep
 
 ANEW = "replace it with --force (force = True in a notebook)"
@@ -19,58 +19,41 @@ ANEW = "replace it with --force (force = True in a notebook)"
 
 @dataclass(frozen=True)
 class Held:
-    """What a folder holds of a training."""
+    """What a folder holds of a training; configuration: of its checkpoint."""
 
     place: Path
     options: dict[str, Any]  # it was trained with
     step: int
+    configuration: dict[str, Any] = field(default_factory=dict)
 
 
-def held_by(keep: Keep) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that can be read, and what stands beside it; None: none.
-
-    Raises
-    ------
-    CheckpointError
-        If there are some and all are damaged.
-    """
-    found = keep.found()
-    if found is None and (wrong := keep.wrong()):
-        said = str(wrong).rsplit("; ", 1)[0]
-        raise CheckpointError(f"{said}; name another folder, or {ANEW}")
-    return found
+def held_by(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that can be read, and what stands beside it; None: none."""
+    return Keep(folder).found(f"name another folder, or {ANEW}")
 
 
-def goes_on(
-    options: Any, held: Held | None, steps: int, free: Collection[str],
-    length: str, folder: str,
-) -> bool:
-    """Whether to go on with what is held; False: nothing is held, or `options.force`.
+def going_on(options: Any, held: Held | None, steps: int, free: Collection[str],
+             length: str, folder: str) -> Held | None:
+    """What is held, to go on with; None where nothing is, or with `options.force`.
 
     free: the options that may differ. length, folder: the names of the options that
-    say how long a training is and where it is kept.
-
-    Raises
-    ------
-    CheckpointError
-        If what is held is another training, or one that is longer; what to do.
+    say how long a training is and where it is kept. Raises CheckpointError if what is
+    held is another training, or one that is longer; says what to do.
     """
     if held is None or options.force:
-        return False
+        return None
     place = shown(held.place)
     if name := differing(held.options, options, free):
         raise CheckpointError(
             f"{place} was trained with {name} {held.options.get(name)} and this run "
             f"has {getattr(options, name)}; go on with the same, name another "
-            f"{folder}, or {ANEW}"
-        )
+            f"{folder}, or {ANEW}")
     if held.step > steps:
         raise CheckpointError(
             f"{place} holds this training at step {held.step:,}, and with {length} "
             f"{getattr(options, length)} it has {steps:,}; raise {length}, name "
-            f"another {folder}, or {ANEW}"
-        )
-    return True
+            f"another {folder}, or {ANEW}")
+    return held
 
 
 def differing(before: dict[str, Any], options: Any, free: Collection[str]) -> str:
@@ -86,12 +69,17 @@ def how(options: Any) -> str:
     return f"the same command{without} goes on from there"
 
 
-def say_so(held: Held, steps: int) -> None:
+def stopped(folder: Path, steps: int, options: Any) -> KeyboardInterrupt:
+    """What to raise for a training that was interrupted and kept in a folder."""
+    step = describe(folder / "last")["step"]
+    return KeyboardInterrupt(f"stopped at step {step:,} of {steps:,}; {how(options)}")
+
+
+def say_so(held: Held | None, steps: int) -> None:
     """Say that a training goes on, or is there already."""
-    if held.step == steps:
-        said = (f"{shown(held.place)} holds this training, all {steps:,} steps of it: "
-                "nothing is trained")
-    else:
-        said = (f"going on from step {held.step:,} of {steps:,}, "
-                f"kept in {shown(held.place)}")
-    print(said, file=sys.stderr)
+    if held is not None and held.step == steps:
+        say(f"{shown(held.place)} holds this training, all {steps:,} steps of it: "
+            "nothing is trained")
+    elif held is not None:
+        say(f"going on from step {held.step:,} of {steps:,}, "
+            f"kept in {shown(held.place)}")

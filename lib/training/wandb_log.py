@@ -13,28 +13,17 @@ from urllib.parse import urlparse
 
 
 def expect_wandb() -> None:
-    """Refuse where the package is not installed, or nobody is logged in.
-
-    Raises
-    ------
-    ValueError
-        One sentence: which of the two, and what to do.
-    """
+    """Refuse where the package is not installed, or nobody is logged in."""
     spec = importlib.util.find_spec("wandb")
     if spec is None or spec.origin is None:  # a folder of that name is no package
         raise ValueError(
             "wandb was asked for and is not installed; run pip install wandb in "
-            "the environment of the book, or leave wandb out"
-        )
-    if not (os.environ.get("WANDB_API_KEY") or _without_account() or _in_netrc()):
+            "the environment of the book, or leave wandb out")
+    without = os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
+    if not (os.environ.get("WANDB_API_KEY") or without or _in_netrc()):
         raise ValueError(
             "wandb was asked for and nobody is logged in; run .venv/bin/wandb login, "
-            "set WANDB_MODE=offline to keep the log here, or leave wandb out"
-        )
-
-
-def _without_account() -> bool:
-    return os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
+            "set WANDB_MODE=offline to keep the log here, or leave wandb out")
 
 
 def _in_netrc() -> bool:
@@ -60,8 +49,7 @@ class Wandb:
         self.run: Any = None
 
     def __call__(self, step: Any) -> None:
-        """Log the entry of a `Step`, if any; the first call begins the run.
-        """
+        """Log the entry of a `Step`, if any; the first call begins the run."""
         if self.run is None:
             import wandb  # pyright: ignore[reportMissingImports]  # an extra
 

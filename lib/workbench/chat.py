@@ -36,13 +36,8 @@ class ChatError(ValueError):
 
 
 def reply(
-    model: nn.Module,
-    tokens: Tokens,
-    prompt: str,
-    n_tokens: int = 200,
-    temperature: float = 0.8,
-    top_k: int | None = 40,
-    seed: int | None = None,
+    model: nn.Module, tokens: Tokens, prompt: str, n_tokens: int = 200,
+    temperature: float = 0.8, top_k: int | None = 40, seed: int | None = None,
 ) -> Iterator[str]:
     """What the model writes after a prompt, piece by piece as it is chosen.
 
@@ -51,88 +46,67 @@ def reply(
     top_k: draw among so many, None among all; seed: the same gives the same text,
     None another one each time. A character of several tokens comes when it is whole.
 
-    Raises
-    ------
-    ChatError
-        At once, if the prompt is empty or unknown to the tokenizer, or an option is
-        out of range; while writing, if the model's logits are no numbers.
+    Raises ChatError at once, if the prompt is empty or unknown to the tokenizer, or an
+    option is out of range; while writing, if the model's logits are no numbers.
     """
     check(prompt, n_tokens, temperature, top_k, seed)
-    try:
-        ids = tokens.encode(prompt)
-    except ValueError as error:
-        raise ChatError(str(error)) from None
+    with _chat_errors():
+        ids = list(tokens.encode(prompt))
     if not ids:
         raise ChatError(f"the prompt {prompt[:20]!r} has no tokens; write more of it")
     generator = torch.Generator()
     generator.manual_seed(seed) if seed is not None else generator.seed()
-    return _written(
-        model, tokens, ids, n_tokens, float(temperature), top_k, generator
-    )
+
+    def choose(ids: list[int]) -> int:
+        seen = ids[-cast(Any, model).config.context :]
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            device = next(model.parameters()).device
+            logits = model(torch.tensor([seen], device=device))[:, -1].float().cpu()
+        model.train(training)
+        with _chat_errors():
+            return int(next_token(logits[:, : tokens.vocab], float(temperature), top_k,
+                                  generator=generator).item())
+
+    def written() -> Iterator[str]:
+        before, pending = ids[-1:], []  # shown already, and not yet a whole character
+        for _ in range(n_tokens):
+            pending.append(choose([*ids, *pending]))
+            text = _behind(tokens, before, pending)
+            if not text.endswith(UNFINISHED) or len(pending) >= LONGEST_CHARACTER:
+                ids.extend(pending)
+                before, pending = pending, []
+                yield text
+        if pending:
+            yield _behind(tokens, before, pending)
+
+    return written()
 
 
-def check(
-    prompt: str | None, n_tokens: int, temperature: float, top_k: int | None,
-    seed: int | None,
-) -> None:
-    """Refuse what no model can answer; a prompt that is None comes later.
-
-    Raises
-    ------
-    ChatError
-        If the prompt is empty or not in UTF-8, or an option is out of range.
-    """
-    if prompt == "":
-        raise ChatError("the prompt is empty; write the beginning of a text")
-    if n_tokens < 1:
-        raise ChatError(f"tokens is {n_tokens}; use 1 or more")
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise ChatError(
-            f"temperature is {temperature:g}; use 0 for the likeliest token, or a "
-            "number above 0 such as 0.8"
-        )
-    if top_k is not None and top_k < 1:
-        raise ChatError(f"top_k is {top_k}; use 1 or more")
+@contextlib.contextmanager
+def _chat_errors() -> Iterator[None]:
     try:
-        check_characters(prompt or "", "the prompt")
-        fitting("seed", seed, kind(Seed | None))
+        yield
     except ValueError as error:
         raise ChatError(str(error)) from None
 
 
-def _written(
-    model: nn.Module,
-    tokens: Tokens,
-    ids: list[int],
-    n_tokens: int,
-    temperature: float,
-    top_k: int | None,
-    generator: torch.Generator,
-) -> Iterator[str]:
-    device, ids = next(model.parameters()).device, list(ids)
-    context = cast(Any, model).config.context
-    before, pending = ids[-1:], []  # shown already, and not yet a whole character
-    for _ in range(n_tokens):
-        seen = torch.tensor([ids[-context:]], device=device)
-        training = model.training
-        model.eval()
-        with torch.no_grad():
-            logits = model(seen)[:, -1].float().cpu()
-        model.train(training)
-        known = logits[:, : tokens.vocab]
-        try:
-            drawn = next_token(known, temperature, top_k, generator=generator)
-        except ValueError as error:
-            raise ChatError(str(error)) from None
-        chosen = int(drawn.item())
-        ids.append(chosen)
-        pending.append(chosen)
-        text = _behind(tokens, before, pending)
-        if not text.endswith(UNFINISHED) or len(pending) >= LONGEST_CHARACTER:
-            before, pending = pending, []
-            yield text
-    if pending:
-        yield _behind(tokens, before, pending)
+def check(prompt: str | None, n_tokens: int, temperature: float, top_k: int | None,
+          seed: int | None) -> None:
+    """Refuse what no model can answer; a prompt that is None comes later."""
+    if prompt == "":
+        raise ChatError("the prompt is empty; write the beginning of a text")
+    for name, number in (("tokens", n_tokens), ("top_k", top_k)):
+        if number is not None and number < 1:
+            raise ChatError(f"{name} is {number}; use 1 or more")
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise ChatError(
+            f"temperature is {temperature:g}; use 0 for the likeliest token, or a "
+            "number above 0 such as 0.8")
+    with _chat_errors():
+        check_characters(prompt or "", "the prompt")
+        fitting("seed", seed, kind(Seed | None))
 
 
 def _behind(tokens: Tokens, before: list[int], pending: list[int]) -> str:
@@ -154,9 +128,8 @@ def chat_widget(model: nn.Module, tokens: Tokens, prompt: str = "ROMEO:") -> Any
     wide = widgets.Layout(width="100%")
     box = widgets.Textarea(prompt, description="prompt", rows=2, layout=wide)
     heat = widgets.FloatSlider(0.8, min=0, max=2, step=0.1, description="temperature")
-    keep = widgets.IntSlider(
-        min(40, tokens.vocab), min=1, max=min(200, tokens.vocab), description="top_k"
-    )
+    keep = widgets.IntSlider(min(40, tokens.vocab), min=1, max=min(200, tokens.vocab),
+                             description="top_k")
     length = widgets.IntSlider(200, min=10, max=1000, step=10, description="tokens")
     seed = widgets.IntText(1, description="seed")
     button = widgets.Button(description="이어 쓰기 | Go on", button_style="primary")
@@ -166,10 +139,8 @@ def chat_widget(model: nn.Module, tokens: Tokens, prompt: str = "ROMEO:") -> Any
         button.disabled = True
         try:
             answer.value = box.value
-            for piece in reply(
-                model, tokens, box.value, length.value, heat.value, keep.value,
-                seed.value,
-            ):
+            for piece in reply(model, tokens, box.value, length.value, heat.value,
+                               keep.value, seed.value):
                 answer.value += piece
         except ChatError as error:
             answer.value = str(error)
@@ -177,9 +148,8 @@ def chat_widget(model: nn.Module, tokens: Tokens, prompt: str = "ROMEO:") -> Any
             button.disabled = False
 
     button.on_click(write)
-    options = widgets.HBox(
-        [heat, keep, length, seed], layout=widgets.Layout(flex_flow="row wrap")
-    )
+    options = widgets.HBox([heat, keep, length, seed],
+                           layout=widgets.Layout(flex_flow="row wrap"))
     return widgets.VBox([box, options, button, answer])
 
 
@@ -187,10 +157,8 @@ class _Words(argparse.ArgumentParser):
     """Words of a command; a wrong one is one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        raise ChatError(
-            f"{message}; use chat CHECKPOINT [--prompt TEXT] [--tokens N] "
-            "[--temperature T] [--top-k K] [--seed S]"
-        )
+        raise ChatError(f"{message}; use chat CHECKPOINT [--prompt TEXT] [--tokens N] "
+                        "[--temperature T] [--top-k K] [--seed S]")
 
 
 def _options(words: list[str]) -> argparse.Namespace:

@@ -228,20 +228,6 @@ def test_an_epoch_holds_every_row_once_and_each_epoch_another_order():
         != epochs[0]
 
 
-def test_rows_of_similar_length_come_together_and_all_come():
-    rows = ["x" * (n % 37 + 1) for n in range(320)]
-    data = Epochs(rows, 10, seed=2, collate=list, length=len)
-    mixed = Epochs(rows, 10, seed=2, collate=list)
-    batches, others = ([b for b, _ in zip(d, range(32), strict=False)]
-                       for d in (data, mixed))
-    assert sorted(row for batch in batches for row in batch) == sorted(rows)
-    waste, usual = (sum(max(map(len, b)) * len(b) - sum(map(len, b)) for b in bs)
-                    for bs in (batches, others))
-    assert waste < usual / 5
-    assert [*map(len, batches[0])] != [*map(len, batches[1])]
-    assert data.order(1).tolist() != data.order(0).tolist()
-
-
 def test_rows_that_are_no_tensors_are_collated():
     data = Epochs(["a", "b", "c"], 3, collate=lambda rows: "".join(sorted(rows)))
     assert next(data.after(7)) == "abc"

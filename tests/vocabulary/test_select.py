@@ -290,9 +290,10 @@ def test_korean_reviews_are_shorter_than_by_merges_of_bpe():
 
 @pytest.mark.slow
 def test_the_stages_write_what_they_promise(tmp_path):
+    from small_vocabulary import run_all
     from transformers import AutoTokenizer
 
-    from lib.workbench.ivr.pipeline import Options, for_profile, run_all
+    from lib.workbench.ivr.options import Options, for_profile
 
     options = for_profile(Options(artifacts_dir=str(tmp_path)), "smoke")
     told = run_all(options, "init", "remap")

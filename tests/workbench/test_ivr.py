@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kills import killed
-from small_vocabulary import TEXTS, model_folder, options, put
+from small_vocabulary import TEXTS, model_folder, options, put, run_all
 
 from lib.commands import stage_command
 from lib.workbench.ivr.artifacts import TREE, StageError, manifest_of, standing
@@ -25,7 +25,6 @@ from lib.workbench.ivr.pipeline import (
     main,
     parsed,
     run,
-    run_all,
 )
 
 ROOT = Path(__file__).parents[2]

@@ -444,7 +444,7 @@ def test_a_document_without_a_token_is_an_empty_line(tmp_path):
     tokenizer.train_from_iterator(["hello world, hello words"], trainers.BpeTrainer(
         vocab_size=60, show_progress=False))
     chosen = options(tmp_path)
-    room = Room(chosen.root, "analyze", chosen)
+    room = Room(chosen.root, "analyze")
     for folder in (TREE.ORIGINAL, TREE.CLEANED):
         (room.root / folder).mkdir(parents=True)
     tokenizer.save(str(room.root / TREE.ORIGINAL / "tokenizer.json"))
@@ -459,7 +459,7 @@ def test_a_document_without_a_token_is_an_empty_line(tmp_path):
         len(tokenizer.encode(text).ids) for text in ("hello", "다람쥐", "world")]
     (room.root / TREE.CLEANED / "a.txt").write_text("다람쥐\n", "utf-8")
     with pytest.raises(StageError, match="makes no token of any of the 1 documents"):
-        analyze(chosen, Room(chosen.root, "analyze", chosen))
+        analyze(chosen, Room(chosen.root, "analyze"))
 
 
 @pytest.mark.parametrize("settings, sentence", [

@@ -16,6 +16,7 @@ from lib.training.checkpoint import CheckpointError, describe, save
 from lib.training.loop import evaluate
 from lib.workbench.ngt import training as ngt
 from lib.workbench.ngt.log import scalars
+from lib.workbench.ngt.options import for_profile
 from lib.workbench.ngt.training import (
     Options,
     Windows,
@@ -135,12 +136,12 @@ def test_both_models_have_the_same_number_of_parameters(vocab, more):
 
 
 def test_the_profile_smoke_lowers_only_what_was_left_alone():
-    small = ngt.for_profile(Options(max_steps=200, num_heads=16), "smoke")
+    small = for_profile(Options(max_steps=200, num_heads=16), "smoke")
     assert (small.max_steps, small.num_heads, small.hidden_dim) == (200, 16, 128)
     assert (small.num_layers, small.block_size) == (2, 32)
     assert "smoke" in small.folder.parts and "smoke" in small.board.name
     assert check(small) == small
-    assert ngt.for_profile(Options(), "book") == Options()
+    assert for_profile(Options(), "book") == Options()
 
 
 # ---- batches and repulsion ---------------------------------------------------------

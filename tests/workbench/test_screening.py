@@ -1,5 +1,6 @@
 """A screening: what is finished stays, what fails loses nothing, the report adds up."""
 
+import csv
 import json
 import math
 import os
@@ -20,7 +21,6 @@ from lib.workbench.ngt.screening import (
     main,
     markdown,
     plan,
-    read_report,
     screen,
     size_of,
 )
@@ -74,7 +74,8 @@ def test_all_variants_have_the_parameters_of_vanilla_within_two_percent():
 
 def test_the_reports_and_the_archive_hold_the_same_rows(whole):
     _, found = whole
-    rows = read_report(found.folder / "report.csv")
+    with open(found.folder / "report.csv", encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table))
     assert [row["variant"] for row in rows] == [row["variant"] for row in found.rows]
     assert tuple(rows[0]) == COLUMNS
     words = (found.folder / "report.md").read_text()

@@ -24,14 +24,12 @@ from lib.workbench.transformer.files import (
     tree,
     untrained,
 )
-from lib.workbench.transformer.options import SMOKE
+from lib.workbench.transformer.options import SMOKE, VERSIONS, for_profile
 from lib.workbench.transformer.training import (
     TRAINED,
-    VERSIONS,
     Options,
     check,
     first_model,
-    for_profile,
     loss_of,
     prepare,
     train,

@@ -24,7 +24,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +34,20 @@ from lib.commands import ARTIFACTS, ROOT, say, stage_command
 from lib.data.download import DataError, disk_is_full
 from lib.files import alone, flush, flush_folder, sha256_of, write_text
 
-__all__ = ["TREE", "Room", "StageError", "Step", "carry_out", "expect",
-           "manifest_of", "standing"]
-
 
 class StageError(ValueError):
     """A stage cannot do its work; the message is one sentence that says what to do."""
+
+
+@contextmanager
+def stage_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Errors of these kinds are what the stage says, as they stand."""
+    try:
+        yield
+    except StageError:
+        raise
+    except kinds as error:
+        raise StageError(str(error)) from None
 
 
 class Tree(NamedTuple):
@@ -103,12 +111,11 @@ class Room:
     'twelve pieces'
     """
 
-    def __init__(self, root: Path | str, stage: str, options: Any = None,
-                 key: str = "") -> None:
-        self.root, self.stage, self.options = Path(root), stage, options
+    def __init__(self, root: Path | str, stage: str, key: str = "by-hand") -> None:
+        self.root, self.stage = Path(root), stage
         self._rank = int(os.environ.get("RANK", "0"))  # of several processes
         self.first = self._rank == 0  # what the others make is thrown away
-        self._key = key or "by-hand"
+        self._key = key
         self._drafts: dict[str, Path] = {}  # output -> where it is written
         self._kept: set[str] = set()
 
@@ -146,32 +153,23 @@ class Room:
                **about: Any) -> dict[str, Any]:
         """Flush what was made, give it its names, write the manifest; return that.
 
-        results: the key results of the stage. about: more for the manifest.
-
-        Raises
-        ------
-        StageError
-            If an output was not made, or a result is a number that JSON has not.
+        results: the key results of the stage. about: more for the manifest. Raises
+        StageError if an output was not made, or a result is no finite number.
         """
-        made = {}
         for name, value in (results or {}).items():
             number = value.item() if hasattr(value, "item") else value
             if isinstance(number, float) and not math.isfinite(number):
                 raise StageError(
                     f"{self.stage} got {name} = {number}, which is no result; change "
-                    f"its options and run {stage_command(self.stage)} again"
-                )
+                    f"its options and run {stage_command(self.stage)} again")
         for output, draft in self._drafts.items():
             if not draft.exists():
-                raise StageError(
-                    f"{self.stage} was to make {output} and did not; run "
-                    f"{stage_command(self.stage)} again"
-                )
+                raise StageError(f"{self.stage} was to make {output} and did not; run "
+                                 f"{stage_command(self.stage)} again")
             _flush(draft)
-            made |= {f"{output}{rest}": sha256_of(file) for rest, file in _files(draft)}
-        for output in self._kept:
-            final = self.path(output)
-            made |= {f"{output}{rest}": sha256_of(file) for rest, file in _files(final)}
+        places = self._drafts | {output: self.path(output) for output in self._kept}
+        made = {f"{output}{rest}": sha256_of(file) for output, place in places.items()
+                for rest, file in _files(place)}
         before = manifest_of(self.root, self.stage) or {"outputs": {}}
         manifest = self.root / TREE.MANIFESTS / f"{self.stage}.json"
         manifest.parent.mkdir(parents=True, exist_ok=True)
@@ -183,16 +181,15 @@ class Room:
             old = self.path(output)  # what a reader has edited stays
             if output not in made and old.is_file() and sha256_of(old) == sha256:
                 old.unlink()
-        told = {
+        content = {
             "stage": self.stage, **about, "outputs": made, "results": results or {},
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
-        }
-        text = json.dumps(told, indent=1, ensure_ascii=False, default=_number,
-                          allow_nan=False)
-        write_text(manifest, text + "\n")
+            "versions": {name: importlib.metadata.version(name) for name in VERSIONS}}
+        write_text(manifest, json.dumps(  # numbers of numpy and torch have `item`
+            content, indent=1, ensure_ascii=False, allow_nan=False,
+            default=lambda number: number.item()) + "\n")
         self.clear()
-        return told
+        return content
 
     def _publish(self, output: str, draft: Path, told: str | None) -> None:
         final = self.path(output)
@@ -232,10 +229,8 @@ def manifest_of(root: Path, stage: str) -> dict[str, Any] | None:
 
 
 def standing(step: Step, steps: dict[str, Step], options: Any, root: Path) -> str:
-    """Why a stage has to be run, in a few words; empty where what it made holds.
-
-    options: those it would be run with.
-    """
+    """Why a stage has to be run with these options, in a few words; empty where what it
+    made holds."""
     told = manifest_of(root, step.stage)
     if told is None:
         return "it has not been run to its end"
@@ -247,13 +242,7 @@ def standing(step: Step, steps: dict[str, Step], options: Any, root: Path) -> st
 
 
 def expect(stage: str, steps: dict[str, Step], options: Any, root: Path) -> None:
-    """Refuse to start a stage while one before it is missing, damaged or stale.
-
-    Raises
-    ------
-    StageError
-        Which stage, why, and the command that makes it.
-    """
+    """Refuse to start a stage while one before it is missing, damaged or stale."""
     for name in _before(stage, steps):
         told = manifest_of(root, name)
         if told is None:
@@ -275,27 +264,22 @@ def carry_out(stage: str, steps: dict[str, Step], options: Any, root: Path,
               force: bool = False) -> dict[str, Any]:
     """Run one stage, unless what it made holds; return its manifest.
 
-    `kept` stands in the result beside the manifest: whether it was not run.
-
-    Raises
-    ------
-    StageError
-        If a stage before it is missing or stale, or it cannot do its work. What it
-        made before stays as it was.
+    `kept` stands in the result beside the manifest: whether it was not run. Raises
+    StageError if a stage before it is missing or stale, or it cannot do its work; what
+    it made before stays as it was.
     """
     step = steps[stage]
     before = ARTIFACTS.set(str(getattr(options, "artifacts_dir", "")))
     try:
-        with alone(root / ".lock", root, wait=True):
+        with stage_errors(DataError), alone(root / ".lock", root, wait=True):
             expect(stage, steps, options, root)
             step.prepare(options, root)
             if not force and not standing(step, steps, options, root):
                 return (manifest_of(root, stage) or {}) | {"kept": True}
             inputs = _inputs(step, steps, options, root)
             matter = {name: _plain(getattr(options, name)) for name in step.options}
-            told = json.dumps([matter, inputs], sort_keys=True).encode()
-            key = hashlib.sha256(told).hexdigest()[:12]
-            room = Room(root, stage, options, key)
+            key = json.dumps([matter, inputs], sort_keys=True).encode()
+            room = Room(root, stage, hashlib.sha256(key).hexdigest()[:12])
             return _work(step, options, room, matter, inputs) | {"kept": False}
     except OSError as error:
         if full := disk_is_full(error, root):
@@ -303,11 +287,8 @@ def carry_out(stage: str, steps: dict[str, Step], options: Any, root: Path,
         if isinstance(error, PermissionError):
             raise StageError(
                 f"{error.filename} cannot be written or read ({error.strerror}); make "
-                "it accessible, or name another folder"
-            ) from None
+                "it accessible, or name another folder") from None
         raise
-    except DataError as error:
-        raise StageError(str(error)) from None
     finally:
         ARTIFACTS.reset(before)
 
@@ -341,13 +322,9 @@ def _sweep(room: Room) -> None:
 
 def _before(stage: str, steps: dict[str, Step]) -> list[str]:
     """All stages that a stage rests on, in the order of the pipeline."""
-    found, ask = set(), list(steps[stage].needs)
-    while ask:
-        name = ask.pop()
-        if name not in found:
-            found.add(name)
-            ask += steps[name].needs
-    return [name for name in steps if name in found]
+    needed = set(steps[stage].needs)
+    needed |= {name for need in needed for name in _before(need, steps)}
+    return [name for name in steps if name in needed]
 
 
 def _inputs(step: Step, steps: dict[str, Step], options: Any,
@@ -376,12 +353,10 @@ def _changed(told: dict, now: dict[str, str]) -> str:
     """What differs between the inputs that a stage had and those of now."""
     was = told["inputs"]
     for name in {**was, **now}:
-        if name not in now:
-            return f"{name} is gone"
-        if name not in was:
-            return f"{name} is new"
-        if now[name] != was[name]:
-            return f"{name} has changed since"
+        if was.get(name) != now.get(name):
+            how = ("is gone" if name not in now else "is new" if name not in was
+                   else "has changed since")
+            return f"{name} {how}"
     return ""
 
 
@@ -395,10 +370,6 @@ def shown(file: Path, root: Path) -> str:
 
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))  # tuples become lists, as in a manifest
-
-
-def _number(value: Any) -> Any:
-    return value.item()  # a number of numpy or torch
 
 
 def _sha256(file: Path) -> str:

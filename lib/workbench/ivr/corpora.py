@@ -19,20 +19,15 @@ from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
 from lib.commands import ROOT, path_of, say, stage_command
 from lib.data.download import DataError
-from lib.files import sha256_of, write_text
-from lib.workbench.ivr.artifacts import TREE, Room, StageError, shown
-from lib.workbench.ivr.original import (
-    gather_original,
-    original_tokenizer,
-    write_tokenizer,
-)
+from lib.files import sha256_of, write_json, write_text
+from lib.options import one_of
+from lib.workbench.ivr import original
+from lib.workbench.ivr.artifacts import TREE, Room, StageError, shown, stage_errors
 from lib.workbench.ivr.raw_documents import ENDINGS, NEWLINE, clean, documents, pieces
-
-__all__ = ["analyze", "cleaned", "cleaned_files", "distill", "fill", "init",
-           "raw_files"]
 
 INDEX = "corpora/cleaned.json"  # where the cleaned files lie, and what they are of
 FILLED = "corpora/filled.json"  # what was put into the raw folder, and not by a reader
+CLEAN = "UTF-8, NFC, one document a line, no empty line"
 #: Characters of one batch of documents to encode.
 BATCH = 1 << 19
 
@@ -42,11 +37,6 @@ def cleaned(root: Path) -> Iterator[str]:
 
     A cleaned file holds one document a line; a newline inside a document is written
     as U+2028, the line separator, and comes back as a newline here.
-
-    Raises
-    ------
-    StageError
-        If `init` has not been run.
     """
     for file in cleaned_files(root):
         with open(file, encoding="utf-8", newline="\n") as lines:
@@ -55,19 +45,12 @@ def cleaned(root: Path) -> Iterator[str]:
 
 
 def cleaned_files(root: Path) -> list[Path]:
-    """The cleaned files.
-
-    Raises
-    ------
-    StageError
-        If `init` has not been run.
-    """
-    told = _index(root)
-    if not told["files"]:
+    """The cleaned files; StageError if `init` has not been run."""
+    index = _index(root)
+    if not index["files"]:
         raise StageError(
-            f"no corpus has been cleaned; run {stage_command('init')} first"
-        )
-    return [root / told["folder"] / name for name in told["files"]]
+            f"no corpus has been cleaned; run {stage_command('init')} first")
+    return [root / index["folder"] / name for name in index["files"]]
 
 
 def _index(root: Path) -> dict[str, Any]:
@@ -89,10 +72,8 @@ def fill(options: Any, root: Path) -> None:
     from lib import data
 
     known = {"korean": "korean", "shakespeare": "tinyshakespeare", "none": None}
-    if options.corpus not in known:
-        raise StageError(
-            f"corpus {options.corpus!r} is not known; use one of {', '.join(known)}"
-        )
+    with stage_errors(ValueError):
+        one_of("corpus", options.corpus, known)
     if options.raw_corpora_dir:
         return
     folder = root / TREE.RAW
@@ -106,12 +87,11 @@ def fill(options: Any, root: Path) -> None:
             "to have both.")
     row = None if own else known[options.corpus]
     asked["data"] = row and data.describe(row)  # a stand-in makes room for the real
-    if own or (ours and asked != {name: filled.get(name) for name in asked}):
-        if ours:
-            ours.unlink()
-    elif ours:
+    if ours and not own and asked == {name: filled.get(name) for name in asked}:
         return
-    if own or options.corpus == "none":
+    if ours:
+        ours.unlink()
+    if row is None:
         return
     if options.corpus == "korean":
         name, rows = "korean.txt", data.text("korean").splitlines()
@@ -124,7 +104,7 @@ def fill(options: Any, root: Path) -> None:
     text = "".join(f"{row}\n" for row in rows[:options.corpus_documents])
     write_text(folder / name, text)
     asked |= {"file": name, "sha256": sha256_of(folder / name)}
-    write_text(root / FILLED, json.dumps(asked, indent=1) + "\n")
+    write_json(root / FILLED, asked)
 
 
 def _filled(root: Path) -> tuple[dict[str, Any], Path | None]:
@@ -148,10 +128,8 @@ def _folder(given: str | None, root: Path, plain: str) -> Path:
 
 
 def _place(path: Path, root: Path) -> str:
-    """A path as it is found again from the artifacts on: `root / _place(…)`.
-
-    Relative within the repository, so that both can be moved together.
-    """
+    """A path as `root / _place(…)` finds it again: relative within the repository, so
+    that both can be moved together."""
     if path.is_relative_to(root):
         return path.relative_to(root).as_posix()
     if path.is_relative_to(ROOT) and root.is_relative_to(ROOT):
@@ -166,10 +144,7 @@ def _read(file: Path) -> bool:
 def raw_files(options: Any, root: Path) -> list[Path]:
     """The raw files, by name; other files and folders among them are passed over.
 
-    Raises
-    ------
-    StageError
-        If the folder is not there, or two files would be cleaned into one.
+    Raises StageError if there is no folder, or two files would be cleaned into one.
     """
     folder = _folder(options.raw_corpora_dir, root, TREE.RAW)
     if not folder.is_dir():
@@ -177,25 +152,27 @@ def raw_files(options: Any, root: Path) -> list[Path]:
             what = "is a file" if folder.exists() else "is not there"
             raise StageError(
                 f"raw_corpora_dir {options.raw_corpora_dir} {what}; name a folder "
-                f"that holds {', '.join(ENDINGS)}"
-            )
+                f"that holds {', '.join(ENDINGS)}")
         return []
     names: dict[str, Path] = {}
     for file in filter(_read, _entries(folder)):
         twin = names.setdefault(file.stem.casefold(), file)
         if twin != file:
-            raise StageError(
-                f"{twin.name} and {file.name} would both be cleaned into "
-                f"{file.stem}.txt; rename one of them"
-            )
+            raise StageError(f"{twin.name} and {file.name} would both be cleaned into "
+                             f"{file.stem}.txt; rename one of them")
     return list(names.values())
+
+
+def _known(options: Any, root: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of the cleaned files, and what the index tells of them."""
+    folder = _folder(options.cleaned_corpora_dir, root, TREE.CLEANED)
+    before = _index(root)
+    return folder, before["files"] if before["folder"] == _place(folder, root) else {}
 
 
 def own_clean_files(options: Any, root: Path) -> list[Path]:
     """The files that a reader put among the cleaned ones, cleaned from no raw file."""
-    folder = _folder(options.cleaned_corpora_dir, root, TREE.CLEANED)
-    before = _index(root)
-    known = before["files"] if before["folder"] == _place(folder, root) else {}
+    folder, known = _known(options, root)
     made = {name for name, entry in known.items() if entry["raw"]}
     made |= {f"{file.stem}.txt" for file in raw_files(options, root)}
     there = _entries(folder) if folder.is_dir() else []
@@ -205,25 +182,19 @@ def own_clean_files(options: Any, root: Path) -> list[Path]:
 def init(options: Any, room: Room) -> dict[str, Any]:
     """Gather tokenizer, configuration and corpora; see the options of this stage.
 
-    Raises
-    ------
-    StageError
-        If the model cannot be had or is no byte-level BPE, there is no corpus, or a
-        raw file cannot be read. Nothing of what was there before is changed.
+    Raises StageError if the model cannot be had or is no byte-level BPE, there is no
+    corpus, or a raw file cannot be read. Nothing of what was there before is changed.
     """
-    before = _index(room.root)
+    folder, known = _known(options, room.root)
     index = room.make(INDEX)  # takes its name first: what it tells is then checked
-    results = gather_original(options, room)
-    folder = _folder(options.cleaned_corpora_dir, room.root, TREE.CLEANED)
+    results = original.gather_original(options, room)
     raw = raw_files(options, room.root)
     passed = _passed_over(options, room.root)
     if raw and folder.resolve() == raw[0].parent.resolve():
         raise StageError(
             f"{shown(folder, room.root)} is to hold both raw and cleaned corpora; "
-            "name two folders"
-        )
+            "name two folders")
     anew = options.force or options.normalize_force
-    known = before["files"] if before["folder"] == _place(folder, room.root) else {}
     files, kept = {}, 0
     own = own_clean_files(options, room.root)
     for file in raw:
@@ -231,11 +202,12 @@ def init(options: Any, room: Room) -> dict[str, Any]:
         entry = {"raw": shown(file, room.root), "raw_sha256": sha256_of(file),
                  "text_key": options.text_key, "encoding": options.encoding}
         was = known.get(target.name)
-        found = _put_aside(target, was) if anew else _found(target, was, entry)
-        if found:
+        as_it_is = _put_aside(target, was) if anew else _kept(target, was, entry)
+        if as_it_is:
             room.keep(_place(target, room.root))
             kept += 1
-        files[target.name] = found or entry | _clean_file(file, target, options, room)
+        files[target.name] = as_it_is or entry | _clean_file(file, target, options,
+                                                             room)
     for target in own:
         files[target.name] = _adopted(target)
         room.keep(_place(target, room.root))
@@ -247,14 +219,11 @@ def init(options: Any, room: Room) -> dict[str, Any]:
             f"{shown(where, ROOT)} holds {'no text' if files else 'no corpus'}"
             f"{f' ({passed} not read)' if passed else ''}; put "
             f"{', '.join(ENDINGS)} there, or write corpus korean or corpus shakespeare "
-            "for one of the book's"
-        )
-    told = {"folder": _place(folder, room.root), "files": dict(sorted(files.items()))}
-    index.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return results | {
-        "files": len(files), "kept_files": kept, "documents": total,
-        "bytes": sum(entry["bytes"] for entry in files.values()),
-    }
+            "for one of the book's")
+    write_json(index, {"folder": _place(folder, room.root),
+                       "files": dict(sorted(files.items()))})
+    return results | {"files": len(files), "kept_files": kept, "documents": total,
+                      "bytes": sum(entry["bytes"] for entry in files.values())}
 
 
 def _passed_over(options: Any, root: Path) -> str:
@@ -288,48 +257,43 @@ def _put_aside(target: Path, was: dict | None) -> None:
         say(f"{target.name} is cleaned anew; the one that was there is {aside.name}.")
 
 
-def _found(target: Path, was: dict | None, entry: dict) -> dict | None:
+def _kept(target: Path, was: dict | None, entry: dict) -> dict | None:
     """What is told of a cleaned file that is to be kept: of the same raw file, edited
     by a reader, or clean before this stage ever saw it. None: it is to be cleaned."""
     if not target.is_file():
         return None
+    if was and was["raw"] and not _edited(target, was):
+        return was if {name: was.get(name) for name in entry} == entry else None
+    clean_entry = _described(target)
     if was and was["raw"]:
-        same = {name: was.get(name) for name in entry} == entry
-        if not _edited(target, was):
-            return was if same else None
-        told = _told(target)
-        if told and same:
+        if clean_entry and {name: was.get(name) for name in entry} == entry:
             say(f"{target.name} was edited after it had been cleaned and is kept; "
                 "normalize_force True cleans the raw file anew.")
-            return told | entry | {"edited": True}
-        why = "the raw file or how it is read has changed as well" if told else (
-            "is no longer clean (UTF-8, NFC, one document a line, no empty line)")
+            return clean_entry | entry | {"edited": True}
+        why = ("the raw file or how it is read has changed as well" if clean_entry else
+               f"is no longer clean ({CLEAN})")
         raise StageError(
             f"{target.name} was edited after it had been cleaned, and "
             f"{why}; move it away to lose nothing, or write normalize_force True, "
-            f"which keeps the edited one as {target.name}.before"
-        )
-    told = _told(target)
-    if told:
+            f"which keeps the edited one as {target.name}.before")
+    if clean_entry:
         say(f"{target.name} was clean already and is kept; normalize_force True cleans "
             "it anew.")
     else:
         _put_aside(target, None)
-    return told
+    return clean_entry
 
 
 def _adopted(target: Path) -> dict:
     """What is told of a file that a reader put among the cleaned ones."""
-    told = _told(target)
-    if told is None:
-        raise StageError(
-            f"{target.name} among the cleaned corpora is not clean (UTF-8, NFC, one "
-            "document a line, no empty line); put it among the raw ones"
-        )
-    return told
+    entry = _described(target)
+    if entry is None:
+        raise StageError(f"{target.name} among the cleaned corpora is not clean "
+                         f"({CLEAN}); put it among the raw ones")
+    return entry
 
 
-def _told(target: Path) -> dict | None:
+def _described(target: Path) -> dict | None:
     """What the index tells of a file without a raw one; None where it is not clean."""
     count = 0
     try:
@@ -353,11 +317,9 @@ def _clean_file(file: Path, target: Path, options: Any, room: Room) -> dict[str,
     """Write the clean documents of a raw file; return what the index tells of them."""
     draft = room.make(_place(target, room.root))
     count = dropped = cut = 0
-    with (
-        open(file, "rb") as raw,
-        open(draft, "w", encoding="utf-8", newline="\n") as out,
-        _bar(file.stat().st_size, file.name) as progress,
-    ):
+    with (open(file, "rb") as raw,
+          open(draft, "w", encoding="utf-8", newline="\n") as out,
+          _bar(file.stat().st_size, file.name) as progress):
         for text in documents(raw, file, options.text_key, options.encoding):
             before = count
             for piece in pieces(clean(text)):
@@ -395,17 +357,12 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
     A line of the first is a document: its ids with a blank between. The second has a
     row for every token of the vocabulary, by id: token_id, token, frequency. Batches
     of documents are encoded on all cores. A document of which the tokenizer knows no
-    byte is an empty line.
-
-    Raises
-    ------
-    StageError
-        If no document has a token.
+    byte is an empty line. Raises StageError if no document has a token.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    tokenizer = original_tokenizer(room.root)
+    tokenizer = original.original_tokenizer(room.root)
     size = tokenizer.get_vocab_size(with_added_tokens=True)
     counts = np.zeros(size, dtype=np.int64)
     files = cleaned_files(room.root)
@@ -414,27 +371,23 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
     with open(sequences, "w", encoding="ascii", newline="\n") as out, \
             _bar(length, "analyze") as progress:
         for batch in _batches(cleaned(room.root)):
-            found = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-            every = [encoded.ids for encoded in found]
+            every = [encoded.ids for encoded in tokenizer.encode_batch_fast(
+                batch, add_special_tokens=False)]
             ids = np.fromiter(chain.from_iterable(every), np.int64)
             counts += np.bincount(ids, minlength=size)
             out.writelines(" ".join(map(str, ids)) + "\n" for ids in every)
             documents += len(batch)
             progress.update(sum(len(text.encode()) + 1 for text in batch))
-    table = pa.table({
-        "token_id": pa.array(range(size), pa.int32()),
-        "token": [tokenizer.id_to_token(index) for index in range(size)],
-        "frequency": counts,
-    })
+    table = pa.table({"token_id": pa.array(range(size), pa.int32()),
+                      "token": [tokenizer.id_to_token(index) for index in range(size)],
+                      "frequency": counts})
     parquet.write_table(table, room.make(f"{TREE.REPORTS}/token_frequency.parquet"))
     total = int(counts.sum())
     if not total:
         raise StageError(
             f"the tokenizer makes no token of any of the {documents:,} documents: it "
-            f"has no piece for their bytes; give "
-            f"{stage_command('init')} other corpora or "
-            "another model"
-        )
+            f"has no piece for their bytes; give {stage_command('init')} other corpora "
+            "or another model")
     return {"documents": documents, "tokens": total,
             "used": int((counts > 0).sum()), "vocabulary": size,
             "bytes_per_token": (length - documents) / total}
@@ -444,30 +397,23 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
 
 
 def distill(options: Any, room: Room) -> dict[str, Any]:
-    """Distill the tokenizer into a Unigram on the corpora, by `lib.tokens.distill`.
-
-    Raises
-    ------
-    StageError
-        If the tokenizer cannot be distilled.
-    """
+    """Distill the tokenizer into a Unigram on the corpora, by `lib.tokens.distill`."""
     from lib.data.mixture import lexicon
     from lib.tokens import distill as distillation
 
     root = room.root
     try:
-        made = distillation.distill(
-            original_tokenizer(root), cleaned(root), passes=options.passes,
-            made_items=options.made_items, seed=options.seed, layer=options.layer,
-            lists=lexicon(options.lexicon) if options.lexicon else (),
-            room=options.room)
-    except ValueError as error:
-        raise StageError(str(error)) from None
+        with stage_errors(ValueError):
+            made = distillation.distill(
+                original.original_tokenizer(root), cleaned(root), passes=options.passes,
+                made_items=options.made_items, seed=options.seed, layer=options.layer,
+                lists=lexicon(options.lexicon) if options.lexicon else (),
+                room=options.room)
     except DataError as error:
         raise StageError(
             f"{error} Without word lists it goes with lexicon 0.") from None
     folder = room.make(TREE.DISTILLED)
-    write_tokenizer(made.tokenizer, folder, root)
+    original.write_tokenizer(made.tokenizer, folder, root)
     report = json.dumps(made.report, indent=1, ensure_ascii=False, default=float)
     (folder / "report.json").write_text(report + "\n", "utf-8")
     return made.report

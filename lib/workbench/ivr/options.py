@@ -20,7 +20,8 @@ from lib.options import (
     expect,
     given_by,
 )
-from lib.workbench.ivr.artifacts import StageError
+from lib.workbench.ivr.artifacts import StageError, stage_errors
+from lib.workbench.options import among
 
 STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
 Baseline = Literal["text", "tokens", "none"]
@@ -28,13 +29,11 @@ Strategy = Literal["mean", "random", "zeros", "constituents", "hidden_states"]
 Part = Annotated[float, Range(above=0, most=1)]
 
 #: What else a value is called: by the Hub, or where another option takes it.
-MEANT = {
-    "model": {"openai-community/gpt2": "gpt2",
-              "huggingfacetb/smollm2-135m-instruct": "smollm2",
-              "smollm2-135m-instruct": "smollm2"},
-    "corpus": {"tinyshakespeare": "shakespeare"},
-    "replay_corpus": {"shakespeare": "tinyshakespeare"},
-}
+MEANT = {"model": {"openai-community/gpt2": "gpt2",
+                   "huggingfacetb/smollm2-135m-instruct": "smollm2",
+                   "smollm2-135m-instruct": "smollm2"},
+         "corpus": {"tinyshakespeare": "shakespeare"},
+         "replay_corpus": {"shakespeare": "tinyshakespeare"}}
 
 
 @no_type_check  # `expect` does, and not while testing alone
@@ -55,22 +54,17 @@ class Options:
     corpus: Annotated[str, "for an empty raw folder: korean, shakespeare or none"] = (
         "korean")
     corpus_documents: Annotated[
-        Count | None, "of it, from its beginning; None: all"
-    ] = None
-    raw_corpora_dir: Annotated[
-        str | None, "None: corpora/raw in artifacts_dir"
-    ] = None
+        Count | None, "of it, from its beginning; None: all"] = None
+    raw_corpora_dir: Annotated[str | None, "None: corpora/raw in artifacts_dir"] = None
     cleaned_corpora_dir: Annotated[
-        str | None, "None: corpora/cleaned in artifacts_dir"
-    ] = None
+        str | None, "None: corpora/cleaned in artifacts_dir"] = None
     text_key: Annotated[str, "where the text stands in .json and .jsonl"] = "text"
     encoding: Annotated[str, "of the raw files"] = "utf-8"
     normalize_force: Annotated[bool, "clean again what is clean already"] = False
     # distill
     passes: Annotated[Count, "of distill over the words"] = 60
     made_items: Annotated[
-        CountOrNone, "made words and numbers of each kind, for distill"
-    ] = 20_000
+        CountOrNone, "made words and numbers of each kind, for distill"] = 20_000
     layer: Annotated[bool, "the exactness layer of distill"] = True
     lexicon: Annotated[
         CountOrNone, "words of each of ten languages, for distill"
@@ -82,8 +76,7 @@ class Options:
     share: Annotated[Part, "of the vocabulary that select gives up, at most"] = 0.05
     least: Annotated[Count, "times that a new piece occurs in the corpora"] = 20
     general_mb: Annotated[
-        float, Range(least=0), "of other text: what it needs is not given up"
-    ] = 12.0
+        float, Range(least=0), "of other text: what it needs is not given up"] = 12.0
     # align
     init_strategy: Annotated[Strategy, "how new rows begin"] = "constituents"
     align_documents: Annotated[Count, "that hidden_states reads"] = 400
@@ -119,10 +112,8 @@ class Options:
         for name, words in MEANT.items():  # frozen for all others
             value = getattr(self, name)
             object.__setattr__(self, name, words.get(str(value).lower(), value))
-        try:
+        with stage_errors(ValueError):
             expect(self)
-        except ValueError as error:
-            raise StageError(str(error)) from None
 
     @property
     def root(self) -> Path:
@@ -142,32 +133,21 @@ SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents"
 def settled(given: Mapping[str, Any], profile: str = "book") -> Options:
     """Options of the values given, as a profile has them.
 
-    Raises
-    ------
-    StageError
-        If one is of another kind than its default (a text for a number), is out of its
-        range, or a batch cannot be cut into the parts that were asked for.
+    Raises StageError if a batch cannot be cut into the parts that were asked for.
     """
     options = for_profile(Options(**given), profile)
     if options.gradient_accumulation_steps > options.batch_size:
         raise StageError(
             f"gradient_accumulation_steps is {options.gradient_accumulation_steps} and "
             f"batch_size {options.batch_size}: a batch cannot be cut into more parts "
-            "than it has windows; lower the one or raise the other"
-        )
+            "than it has windows; lower the one or raise the other")
     return options
 
 
-def judged(given: Mapping[str, Any], profile: str) -> None:
-    """Refuse the values of the notebook's parameters, before anything is started.
-
-    Raises
-    ------
-    StageError
-        As `settled`, or if `stages` names none.
-    """
-    settled({name: given[name] for name in NAMES}, profile)
+def judged(given: Mapping[str, Any], profile: str) -> Options:
+    """What the notebook runs, of its parameters; refused before anything is started."""
     chosen(given["stages"])
+    return settled(vars(among(given, Options)), profile)
 
 
 def for_profile(options: Options, profile: str) -> Options:
@@ -187,30 +167,18 @@ def parsed(words: Sequence[str]) -> Options:
 
     >>> parsed(["passes=9", "model=gpt2"]).passes
     9
-
-    Raises
-    ------
-    StageError
-        If a word is no option.
     """
-    try:
+    with stage_errors(ValueError):
         return settled(given_by(words, Options))
-    except StageError:
-        raise
-    except ValueError as error:
-        raise StageError(str(error)) from None
 
 
 def chosen(stages: str) -> tuple[str, ...]:
     """The stages that `all`, one name, or `first..last` names.
 
+    Raises StageError if a stage is not known, or the last comes before the first.
+
     >>> chosen("distill..remap")
     ('distill', 'select', 'remap')
-
-    Raises
-    ------
-    StageError
-        If a stage is not known, or the last comes before the first.
     """
     if stages == "all":
         return STAGES
@@ -223,16 +191,9 @@ def chosen(stages: str) -> tuple[str, ...]:
 
 
 def known(stage: str) -> str:
-    """The name of a stage, if it is one.
-
-    Raises
-    ------
-    StageError
-        If it is not.
-    """
+    """The name of a stage; StageError if it is none."""
     if stage not in STAGES:
         raise StageError(
             f"stage {stage!r} is not known; use one of {', '.join(STAGES)}, "
-            "first..last or all"
-        )
+            "first..last or all")
     return stage

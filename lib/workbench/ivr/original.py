@@ -18,12 +18,10 @@ from lib.commands import ROOT, say, stage_command
 from lib.data.download import Refused, expect_host
 from lib.data.pretrained import gpt2_tokenizer
 from lib.data.tokenizer_files import TokenizerFileError, load_tokenizer
+from lib.files import write_json
 from lib.tokens.sentencepiece import falls_back
 from lib.tokens.teachers import expect_settings, expect_teacher
-from lib.workbench.ivr.artifacts import TREE, Room, StageError
-
-__all__ = ["gather_original", "model_files", "original_model", "original_tokenizer",
-           "read_tokenizer", "write_tokenizer"]
+from lib.workbench.ivr.artifacts import TREE, Room, StageError, stage_errors
 
 GPT2 = "openai-community/gpt2"
 BESIDE = ("tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
@@ -36,60 +34,35 @@ TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
 
 
 def original_tokenizer(root: Path) -> Tokenizer:
-    """The tokenizer that `init` found.
-
-    Raises
-    ------
-    StageError
-        If `init` has not been run, or the file cannot be read.
-    """
+    """The tokenizer that `init` found."""
     return read_tokenizer(root, TREE.ORIGINAL, "init")
 
 
 def read_tokenizer(root: Path, folder: str, stage: str) -> Tokenizer:
-    """The tokenizer that a stage wrote, for whole texts.
-
-    Raises
-    ------
-    StageError
-        If the stage has not been run, or the file cannot be read.
-    """
-    file = root / folder / "tokenizer.json"
-    if not file.is_file():
-        raise StageError(
-            f"{folder}/tokenizer.json is not there; run {stage_command(stage)} first"
-        )
-    try:
-        return load_tokenizer(file)
-    except TokenizerFileError as error:
-        raise StageError(str(error)) from None
+    """The tokenizer that a stage wrote, for whole texts."""
+    with stage_errors(TokenizerFileError):
+        return load_tokenizer(_made(root, f"{folder}/tokenizer.json", stage))
 
 
 def original_model(root: Path) -> str:
-    """What `from_pretrained` takes to load the model that `init` found.
-
-    Raises
-    ------
-    StageError
-        If `init` has not been run, or the weights could not be had.
-    """
-    file = root / TREE.ORIGINAL / "model.json"
-    if not file.is_file():
+    """What `from_pretrained` takes to load the model that `init` found."""
+    file = _made(root, f"{TREE.ORIGINAL}/model.json", "init")
+    model = json.loads(file.read_text("utf-8"))
+    if model["weights"] == "none":
         raise StageError(
-            f"{TREE.ORIGINAL}/model.json is not there; run "
-            f"{stage_command('init')} first"
-        )
-    told = json.loads(file.read_text("utf-8"))
-    if told["weights"] == "none":
-        raise StageError(
-            f"the weights of {told['model']} could not be had ({told['why']}), and "
+            f"the weights of {model['model']} could not be had ({model['why']}), and "
             f"align and train need them; run {stage_command('init')} with another "
-            "model, "
-            "such as -p model smollm2, or only the stages up to remap"
-        )
+            "model, such as -p model smollm2, or only the stages up to remap")
     places = {"data": lambda: data.path("smollm2"),
               "here": lambda: root / TREE.ORIGINAL}
-    return str(places.get(told["weights"], lambda: told["place"])())
+    return str(places.get(model["weights"], lambda: model["place"])())
+
+
+def _made(root: Path, output: str, stage: str) -> Path:
+    """A file that a stage made."""
+    if not (root / output).is_file():
+        raise StageError(f"{output} is not there; run {stage_command(stage)} first")
+    return root / output
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path, root: Path) -> None:
@@ -108,11 +81,10 @@ def _beside(source: Path, folder: Path) -> None:
         if (source / name).is_file() and source != folder:
             shutil.copyfile(source / name, folder / name)
     file = folder / "tokenizer_config.json"
-    told = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     for name in ("is_local", "local_files_only", "auto_map"):
-        told.pop(name, None)
-    told["tokenizer_class"] = "PreTrainedTokenizerFast"
-    file.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        config.pop(name, None)
+    write_json(file, config | {"tokenizer_class": "PreTrainedTokenizerFast"})
 
 
 def model_files(model: str) -> list[Path]:
@@ -129,13 +101,7 @@ def model_files(model: str) -> list[Path]:
 
 
 def gather_original(options: Any, room: Room) -> dict[str, Any]:
-    """Write the tokenizer and the configuration of a model; return what they are.
-
-    Raises
-    ------
-    StageError
-        If the model cannot be had, or its tokenizer is no byte-level BPE.
-    """
+    """Write the tokenizer and the configuration of a model; return what they are."""
     folder = room.make(TREE.ORIGINAL)
     folder.mkdir()
     model = options.model
@@ -155,8 +121,7 @@ def gather_original(options: Any, room: Room) -> dict[str, Any]:
     if told["weights"] == "none":
         say(f"The weights of {model} could not be had ({told['why']}): init to remap "
             "work without them, align and train do not.")
-    story = json.dumps({"model": model, **told}, indent=1, ensure_ascii=False)
-    (folder / "model.json").write_text(story + "\n", "utf-8")
+    write_json(folder / "model.json", {"model": model, **told})
     return {"model": model, "weights": told["weights"],
             "vocabulary": tokenizer.get_vocab_size(with_added_tokens=True),
             "rows": config["vocab_size"]}
@@ -233,10 +198,8 @@ def _checked(model: str, folder: Path,
         if not file.exists() and all(part.exists() for part in parts):
             gpt2_tokenizer(*parts).save(str(file))
         if missing := [part.name for part in (file, config) if not part.exists()]:
-            raise StageError(
-                f"model {model!r} has no {missing[0]}; name one that has "
-                "tokenizer.json and config.json"
-            )
+            raise StageError(f"model {model!r} has no {missing[0]}; name one that has "
+                             "tokenizer.json and config.json")
         tokenizer = load_tokenizer(file, expect_settings)
         expect_teacher(tokenizer, layer, keeps=True)
         if falls_back(tokenizer):
@@ -250,19 +213,16 @@ def _checked(model: str, folder: Path,
     except KeyError as error:
         raise StageError(
             f"the tokenizer or configuration of model {model!r} lacks {error}; name a "
-            "model with a byte-level BPE, such as smollm2 or gpt2"
-        ) from None
+            "model with a byte-level BPE, such as smollm2 or gpt2") from None
     except Exception as error:  # noqa: BLE001  `tokenizers` raises no other
         raise StageError(
             f"the tokenizer or configuration of model {model!r} cannot be used: "
-            f"{error}; name a model with another one"
-        ) from None
+            f"{error}; name a model with another one") from None
     size = tokenizer.get_vocab_size(with_added_tokens=True)
     if size > rows:
         raise StageError(
             f"model {model!r} has {rows:,} rows of embeddings and a tokenizer of "
-            f"{size:,} pieces; name a model whose parts belong together"
-        )
+            f"{size:,} pieces; name a model whose parts belong together")
     return tokenizer, told
 
 

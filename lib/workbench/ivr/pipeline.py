@@ -13,119 +13,74 @@ module of its own. What they read and leave lies under one folder, `artifacts/`;
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lib.commands import module_command
 from lib.options import kinds
+from lib.workbench.command import exit_code
+from lib.workbench.ivr import corpora
 from lib.workbench.ivr.artifacts import Room, StageError, Step, carry_out
-from lib.workbench.ivr.corpora import (
-    analyze,
-    distill,
-    fill,
-    init,
-    own_clean_files,
-    raw_files,
-)
-from lib.workbench.ivr.options import (
-    NAMES,
-    STAGES,
-    Options,
-    chosen,
-    for_profile,
-    known,
-    parsed,
-    settled,
-)
+from lib.workbench.ivr.options import NAMES, STAGES, Options, chosen, known, parsed
 from lib.workbench.ivr.original import model_files, original_model
 
-__all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "for_profile", "parsed",
-           "run", "run_all", "run_each", "settled", "usage"]
+__all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "parsed", "run", "run_each",
+           "usage"]
 
 
-def _select(options: Options, room: Room) -> dict[str, Any]:
-    from lib.workbench.ivr.reassigning import select
-
-    return select(options, room)
-
-
-def _remap(options: Options, room: Room) -> dict[str, Any]:
-    from lib.workbench.ivr.reassigning import remap
-
-    return remap(options, room)
-
-
-def _align(options: Options, room: Room) -> dict[str, Any]:
-    from lib.workbench.ivr.fine_tuning import align  # torch is slow to import
-
-    return align(options, room)
-
-
-def _train(options: Options, room: Room) -> dict[str, Any]:
-    from lib.workbench.ivr.fine_tuning import train
-
-    return train(options, room)
+def _later(stage: str, tuning: bool) -> Callable[[Options, Room], dict[str, Any]]:
+    """A stage whose module is imported when it is run: numba and torch are slow."""
+    def work(options: Options, room: Room) -> dict[str, Any]:
+        if tuning:
+            from lib.workbench.ivr import fine_tuning as module
+        else:
+            from lib.workbench.ivr import reassigning as module
+        return getattr(module, stage)(options, room)
+    return work
 
 
 #: What each stage needs, and the options that decide what it makes.
 STEPS = {step.stage: step for step in (
     Step("init", (), ("model", "corpus", "corpus_documents", "raw_corpora_dir",
                       "cleaned_corpora_dir", "text_key", "encoding"),
-         init, prepare=fill,
-         reads=lambda options, root: [*raw_files(options, root),
-                                      *own_clean_files(options, root),
+         corpora.init, prepare=corpora.fill,
+         reads=lambda options, root: [*corpora.raw_files(options, root),
+                                      *corpora.own_clean_files(options, root),
                                       *model_files(options.model)]),
-    Step("analyze", ("init",), (), analyze),
+    Step("analyze", ("init",), (), corpora.analyze),
     Step("distill", ("init", "analyze"),
-         ("passes", "made_items", "layer", "lexicon", "room", "seed"), distill),
+         ("passes", "made_items", "layer", "lexicon", "room", "seed"), corpora.distill),
     Step("select", ("init", "analyze", "distill"),
-         ("share", "least", "general_mb", "seed"),
-         _select),
-    Step("remap", ("init", "distill", "select"), (),
-         _remap),
+         ("share", "least", "general_mb", "seed"), _later("select", False)),
+    Step("remap", ("init", "distill", "select"), (), _later("remap", False)),
     Step("align", ("init", "distill", "remap"),
          ("init_strategy", "align_documents", "untie", "held_out_documents", "seed"),
-         _align),
+         _later("align", True)),
     Step("train", ("init", "remap", "align"),
          ("rows_steps", "train_steps", "batch_size", "context", "rows_learning_rate",
           "learning_rate", "gradient_accumulation_steps", "mixed_precision",
           "lora_rank", "gradient_checkpointing", "baseline", "replay_corpus",
           "replay_share", "held_out_documents", "seed"),
-         _train),
-)}
+         _later("train", True)))}
 
 
 def run(stage: str, options: Options | None = None) -> dict[str, Any]:
     """Run one stage, unless what it made holds; return its manifest.
 
-    Beside the manifest the result has `kept`: whether the stage was not run.
-
-    Raises
-    ------
-    StageError
-        If the stage is not known, one before it is missing or stale, or it cannot do
-        its work.
+    Beside the manifest the result has `kept`: whether the stage was not run. Raises
+    StageError if one before it is missing or stale, or it cannot do its work.
     """
     options = options or Options()
     anew = options.force or (stage == "init" and options.normalize_force)
     return carry_out(known(stage), STEPS, options, options.root, anew)
 
 
-def run_all(options: Options | None = None, first: str = "init",
-            last: str = "train") -> dict[str, dict[str, Any]]:
-    """Run the stages from the first to the last; return their manifests by stage."""
-    return dict(run_each(chosen(f"{first}..{last}"), options))
-
-
 def run_each(stages: Sequence[str], options: Options | None = None
              ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Run stages in their order; give each with its manifest when it has ended.
 
-    Raises
-    ------
-    StageError
-        Also once `init` has ended, if a later one of these needs weights that the model
-        does not have.
+    Raises StageError also once `init` has ended, if a later one of these needs weights
+    that the model does not have.
     """
     options = options or Options()
     for stage in stages:
@@ -135,15 +90,13 @@ def run_each(stages: Sequence[str], options: Options | None = None
 
 
 #: What each stage does, in a line.
-ABOUT = {
-    "init": "tokenizer and configuration of the model, and the corpora, cleaned",
-    "analyze": "counts of every token in the corpora",
-    "distill": "a Unigram tokenizer that gives the ids of the BPE",
-    "select": "which ids are given up, and for which new pieces",
-    "remap": "the tokenizer with these ids reassigned",
-    "align": "rows of the embeddings for the new pieces",
-    "train": "the model, trained on with them",
-}
+ABOUT = {"init": "tokenizer and configuration of the model, and the corpora, cleaned",
+         "analyze": "counts of every token in the corpora",
+         "distill": "a Unigram tokenizer that gives the ids of the BPE",
+         "select": "which ids are given up, and for which new pieces",
+         "remap": "the tokenizer with these ids reassigned",
+         "align": "rows of the embeddings for the new pieces",
+         "train": "the model, trained on with them"}
 
 
 def usage() -> str:
@@ -167,14 +120,13 @@ def main(words: list[str] | None = None) -> int:
     if not words or {"-h", "--help", "help"}.intersection(words):
         print(usage())
         return 0
-    try:
-        stages, *given = words
-        options = parsed(given)
-        for stage, told in run_each(chosen(stages), options):
-            print(f"{stage}{' (kept)' if told['kept'] else ''}")
-            for name, value in told["results"].items():
+
+    def work() -> None:
+        stages, *values = words
+        options = parsed(values)
+        for stage, manifest in run_each(chosen(stages), options):
+            print(f"{stage}{' (kept)' if manifest['kept'] else ''}")
+            for name, value in manifest["results"].items():
                 print(f"  {name} = {value}")
-    except StageError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+
+    return exit_code(work, StageError)

@@ -19,8 +19,6 @@ from typing import Any, BinaryIO
 
 from lib.workbench.ivr.artifacts import StageError
 
-__all__ = ["DOCUMENT", "ENDINGS", "NEWLINE", "clean", "documents", "pieces"]
-
 ENDINGS = (".txt", ".jsonl", ".json")
 BLOCK = 1 << 20  # bytes read at a time
 LONGEST = 1 << 24  # characters of one value of a JSON file
@@ -41,21 +39,15 @@ def documents(raw: BinaryIO, file: Path, text_key: str = "text",
     """The documents of one raw file, as they stand there.
 
     raw: the file, open. file: its name, which tells the kind. text_key: where the text
-    stands in an object of a `.json` or `.jsonl` file.
-
-    Raises
-    ------
-    StageError
-        If the file is not in the encoding (the byte and its line), is no JSON (the
-        line), an object lacks the key (which keys there are), or it is no file of
-        these kinds.
+    stands in an object of a `.json` or `.jsonl` file. Raises StageError if the file is
+    not in the encoding (the byte and its line), is no JSON (the line), an object lacks
+    the key (which keys there are), or it is no file of these kinds.
     """
     kind = file.suffix.lower()
     if kind not in ENDINGS:
         raise StageError(
             f"{file.name} is not read; turn it into {', '.join(ENDINGS)} or move it "
-            "away"
-        )
+            "away")
     texts = _blocks(raw, file, encoding)
     if kind == ".txt":
         return _lines(texts, DOCUMENT)
@@ -140,8 +132,7 @@ def _codec(file: Path, encoding: str, head: bytes) -> tuple[str, int]:
     except LookupError:
         raise StageError(
             f"encoding {encoding!r} is not known; use utf-8, utf-16, cp949 or another "
-            "name that Python knows"
-        ) from None
+            "name that Python knows") from None
     name = asked.name.removesuffix("-sig")
     for codec, mark in _MARKS:
         if head.startswith(mark):
@@ -151,8 +142,7 @@ def _codec(file: Path, encoding: str, head: bytes) -> tuple[str, int]:
             raise StageError(
                 f"{file.name} begins with the mark of {family} "
                 f"({mark.hex(' ').upper()}) and encoding is {encoding}; write "
-                f"encoding {family}, or save the file as {encoding}"
-            )
+                f"encoding {family}, or save the file as {encoding}")
     half = _halves(head)
     if name in ("utf-16", "utf-32"):
         return f"{name}-{'be' if half == 'utf-16-be' else 'le'}", 0
@@ -161,13 +151,11 @@ def _codec(file: Path, encoding: str, head: bytes) -> tuple[str, int]:
             raise StageError(
                 f"{file.name} looks like {half} without a mark (every second byte is "
                 f"often zero) and encoding is {encoding}; write encoding {half}, or "
-                f"save the file as {encoding}"
-            )
+                f"save the file as {encoding}")
         if head.count(0) > len(head) / 10:
             raise StageError(
                 f"{file.name} holds zero bytes and is no text in {encoding}; "
-                + _advice(head, name, head, "move it away, or name its encoding")
-            )
+                + _advice(head, name, head, "move it away, or name its encoding"))
     return name, 0
 
 
@@ -341,46 +329,31 @@ class _Buffer:
 
 def _text(value: Any, key: str, where: str) -> str:
     """The document in a value: a text, or what an object has under the key."""
+    kinds = {bool: "true or false", int: "a number", float: "a number",
+             list: "an array", dict: "an object"}
+    wrong = f"; a document is a text, or an object that has one under {key!r}"
     if isinstance(value, dict):
         if key not in value:
             keys = ", ".join(map(repr, list(value)[:12])) or "none"
             raise StageError(
                 f"{where} has no key {key!r}; its keys are {keys}: name the one of "
-                "the text as text_key"
-            )
+                "the text as text_key")
         value, where = value[key], f"{key!r} in {where}"
-    elif not isinstance(value, str | None):
-        raise StageError(
-            f"{where} is {_kind(value)}; a document is a text, or an object that has "
-            f"one under {key!r}"
-        )
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise StageError(
-            f"{where} is {_kind(value)} and no text; name the key of the text as "
-            "text_key"
-        )
-    return value
-
-
-def _kind(value: Any) -> str:
-    kinds = {bool: "true or false", int: "a number", float: "a number",
-             list: "an array", dict: "an object"}
-    return kinds[type(value)]
+        wrong = " and no text; name the key of the text as text_key"
+    if not isinstance(value, str | None):
+        raise StageError(f"{where} is {kinds[type(value)]}{wrong}")
+    return value or ""
 
 
 def _no_json(file: Path, line: int, why: str, column: int = 0) -> StageError:
     place = f"line {line:,}" + (f", column {column:,}" if column else "")
-    kinds = {".json": "an array of objects", ".jsonl": "one object a line"}
-    return StageError(
-        f"{file.name} is no JSON at {place} ({why}); mend it there: "
-        f"{file.suffix.lower()} is {kinds[file.suffix.lower()]}"
-    )
+    kind = file.suffix.lower()
+    content = "one object a line" if kind == ".jsonl" else "an array of objects"
+    return StageError(f"{file.name} is no JSON at {place} ({why}); mend it there: "
+                      f"{kind} is {content}")
 
 
 def _too_long(file: Path, line: int) -> StageError:
     return StageError(
         f"{file.name} holds one value of more than {LONGEST:,} characters, from line "
-        f"{line:,} on; write an array of objects, or one object a line as .jsonl"
-    )
+        f"{line:,} on; write an array of objects, or one object a line as .jsonl")

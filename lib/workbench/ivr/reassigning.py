@@ -23,7 +23,7 @@ from lib.vocabulary.reassign import (
     write_rules,
 )
 from lib.vocabulary.select import Selection, lengths, select_pieces, uses_of
-from lib.workbench.ivr.artifacts import TREE, Room, StageError
+from lib.workbench.ivr.artifacts import TREE, Room, StageError, stage_errors
 from lib.workbench.ivr.corpora import cleaned
 from lib.workbench.ivr.original import (
     original_tokenizer,
@@ -40,11 +40,7 @@ def select(options: Any, room: Room) -> dict[str, Any]:
     """Choose tokens to give up and pieces to put in their places.
 
     Writes `replacement_candidates.csv`, `selection_log.md` and `remap_rules.yaml`.
-
-    Raises
-    ------
-    StageError
-        If no token would be saved.
+    Raises StageError if no token would be saved.
     """
     unigram = read_tokenizer(room.root, TREE.DISTILLED, "distill")
     aside = list(islice(cleaned(room.root), 0, None, EVERY))  # nothing is chosen by it
@@ -54,16 +50,13 @@ def select(options: Any, room: Room) -> dict[str, Any]:
     documents, more = gather(int(options.general_mb * 1e6), 0.1)
     general = count_words(unigram, other.without(
         document.text for document in documents + more))
-    try:
+    with stage_errors(ValueError):
         chosen = select_pieces(unigram, domain, general, share=options.share,
                                least=options.least, seed=options.seed)
-    except ValueError as error:
-        raise StageError(str(error)) from None
     if not chosen.rules:
         raise StageError(
             f"no piece that occurs {options.least} times would save a token; give "
-            "longer corpora to init, or a lower -p least"
-        )
+            "longer corpora to init, or a lower -p least")
     remapped = remap_tokenizer(unigram, chosen.rules)
     results = _measured(chosen, original_tokenizer(room.root), unigram, remapped,
                         domain, general, aside)
@@ -83,15 +76,13 @@ def _measured(chosen: Selection, original: Tokenizer, unigram: Tokenizer,
          for words in (domain, general)] for model in (unigram, remapped))
     old, new = lengths(original, aside), lengths(remapped, aside)
     used = sum(token.uses > 0 for token in chosen.given_up)
-    return {
-        "reassigned": len(chosen.rules), "candidates": chosen.candidates,
-        "missing_bytes": len(chosen.missing), "given_up_used": used,
-        "domain_tokens": before[0], "domain_saved": _share(before[0], after[0]),
-        "held_out_documents": len(aside), "held_out_tokens": int(old.sum()),
-        "held_out_saved": _share(int(old.sum()), int(new.sum())),
-        "held_out_longer": int((new > old).sum()),
-        "general_tokens": before[1], "general_saved": _share(before[1], after[1]),
-    }
+    return {"reassigned": len(chosen.rules), "candidates": chosen.candidates,
+            "missing_bytes": len(chosen.missing), "given_up_used": used,
+            "domain_tokens": before[0], "domain_saved": _share(before[0], after[0]),
+            "held_out_documents": len(aside), "held_out_tokens": int(old.sum()),
+            "held_out_saved": _share(int(old.sum()), int(new.sum())),
+            "held_out_longer": int((new > old).sum()),
+            "general_tokens": before[1], "general_saved": _share(before[1], after[1])}
 
 
 def _share(before: int, after: int) -> float:
@@ -148,19 +139,11 @@ Given up first: {gone}.
 
 
 def remap(options: Any, room: Room) -> dict[str, Any]:
-    """Reassign the ids that `remap_rules.yaml` names: `tokenizers/remapped`.
-
-    Raises
-    ------
-    StageError
-        If a rule cannot be carried out; nothing is written then.
-    """
+    """Reassign the ids that `remap_rules.yaml` names, all or none."""
     unigram = read_tokenizer(room.root, TREE.DISTILLED, "distill")
-    try:
+    with stage_errors(RuleError):
         rules = read_rules(room.root / RULES, unigram)
         remapped = remap_tokenizer(unigram, rules)
-    except RuleError as error:
-        raise StageError(str(error)) from None
     write_tokenizer(remapped, room.make(TREE.REMAPPED), room.root)
     return {"reassigned": len(rules),
             "vocabulary": remapped.get_vocab_size(with_added_tokens=True)}

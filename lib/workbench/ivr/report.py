@@ -8,8 +8,6 @@ import pandas as pd
 
 from lib.page.record import as_text
 
-__all__ = ["NAMES", "report"]
-
 #: What the key results of the stages are called.
 NAMES = {
     "model": "모델 | model",

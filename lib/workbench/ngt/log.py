@@ -18,7 +18,6 @@ all but the first four of one fixed window of the validation text. The vanilla m
 has no coordinates: of the rest it tells only its entropy.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +28,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from lib.files import write_text
+from lib.files import write_json, write_text
 from lib.gravity.attention import repulsion
 from lib.gravity.layers import statistics
 from lib.gravity.model import LanguageModel
@@ -52,8 +51,7 @@ class Board:
 
     def __init__(
         self, folder: Path, window: Int[Tensor, " seq"], tokens: Tokens,
-        interval: int = 0, fresh: bool = True, options: dict[str, Any] | None = None,
-    ):
+        interval: int = 0, fresh: bool = True, options: dict[str, Any] | None = None):
         self.folder, self.window, self.tokens = Path(folder), window[:WINDOW], tokens
         self.interval, self.fresh, self.options = interval, fresh, options
         self.writer: SummaryWriter | None = None
@@ -95,8 +93,7 @@ class Board:
             if made_here and (self.fresh or int(old.parent.name) >= first):
                 shutil.rmtree(old.parent)
         if self.options is not None:
-            write_text(self.folder / "options.json",
-                   json.dumps(self.options, indent=1) + "\n")
+            write_json(self.folder / "options.json", self.options)
         purged = None if self.fresh else first
         return SummaryWriter(str(self.folder), purge_step=purged)
 
@@ -110,7 +107,7 @@ class Board:
                  enumerate(zip(self.window.tolist(), mass.tolist(), strict=True)))
         write_text(place / "tensors.tsv", "\n".join(points) + "\n")
         write_text(place / "metadata.tsv",
-               "\n".join(["token\tmass\tposition", *about]) + "\n")
+                   "\n".join(["token\tmass\tposition", *about]) + "\n")
         write_text(self.folder / CONFIG, listing(self.folder))
 
 
@@ -127,8 +124,7 @@ def look(
     if z is None or mass is None:
         entropy = torch.stack([
             -(w * w.clamp_min(1e-30).log()).sum(-1).mean()
-            for w in (cast(Tensor, layer["weights"]) for layer in layers)
-        ])
+            for w in (cast(Tensor, layer["weights"]) for layer in layers)])
         return {"entropy": entropy.mean().item()}, None, None
     seen = [statistics(cast(Any, block).attention, cast(dict[str, Tensor], layer))
             for block, layer in zip(model.blocks, layers, strict=True)]
@@ -162,8 +158,5 @@ def scalars(folder: Path) -> pd.DataFrame:
     read = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     columns = {
         name: pd.Series({event.step: event.value for event in read.Scalars(name)})
-        for name in sorted(read.Tags()["scalars"])
-    }
+        for name in sorted(read.Tags()["scalars"])}
     return pd.DataFrame(columns).rename_axis("step")
-
-

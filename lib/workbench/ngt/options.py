@@ -25,9 +25,8 @@ from lib.options import (
     changed,
     defaults_lowered,
     expect,
-    given_by,
-    largest_divisor,
 )
+from lib.workbench.options import among, expect_heads, expect_start
 
 #: What may differ between a run and the one that goes on with it.
 FREE = ("max_steps", "eval_interval", "eval_iters", "vis_interval", "use_rsqrt",
@@ -51,16 +50,12 @@ class Options:
     dataset: Literal["tinyshakespeare", "wikitext2", "wikitext103"] = "tinyshakespeare"
     data_path: Annotated[str | None, "a text file in place of the dataset"] = None
     tokenizer: Literal["char", "bpe", "tiktoken"] = "char"
-    bpe_vocab_size: Annotated[
-        int, Range(least=256), "the most pieces of bpe"
-    ] = 4000
+    bpe_vocab_size: Annotated[int, Range(least=256), "the most pieces of bpe"] = 4000
     tokenizer_path: Annotated[
-        str | None, "of bpe: loaded if it is there, else written"
-    ] = None
+        str | None, "of bpe: loaded if it is there, else written"] = None
     hidden_dim: Annotated[Count, "width of the residual stream"] = 256
     coord_dim: Annotated[
-        Count | None, "of coordinates; None: as many parameters as vanilla"
-    ] = None
+        Count | None, "of coordinates; None: as many parameters as vanilla"] = None
     num_layers: Annotated[Count, "blocks of attention and feed-forward"] = 6
     num_heads: Annotated[Count, "must divide hidden_dim"] = 8
     mlp_dim: Annotated[Count, "width inside the feed-forward networks"] = 1024
@@ -69,47 +64,36 @@ class Options:
     max_steps: Annotated[Count, "updates"] = 5000
     learning_rate: Annotated[Rate, "at its peak"] = 3e-4
     grad_clip: Annotated[
-        float, Range(least=0), "largest norm of all gradients; 0: no limit"
-    ] = 1.0
+        float, Range(least=0), "largest norm of all gradients; 0: no limit"] = 1.0
     dropout: Share = 0.1
     eval_interval: Annotated[Count, "updates between two evaluations"] = 100
     eval_iters: Annotated[Count, "windows of an evaluation, evenly spread"] = 50
     vis_interval: Annotated[
-        CountOrNone | None, "steps of embeddings; 0: none; None: eval_interval"
-    ] = None
+        CountOrNone | None, "steps of embeddings; 0: none; None: eval_interval"] = None
     use_amp: Annotated[bool, "bf16, or fp16 on a GPU that has no bf16"] = False
     gradient_accumulation_steps: Annotated[Count, "parts that a batch is cut into"] = 1
     use_cosine_schedule: Annotated[bool, "else the rate stays at its peak"] = False
     warmup_steps: Annotated[CountOrNone, "updates until the peak"] = 0
     lambda_repulsion: Annotated[
-        float, Range(least=0), "weight of the repulsion in what is minimised"
-    ] = 0.05
+        float, Range(least=0), "weight of the repulsion in what is minimised"] = 0.05
     repulsion_interval: Annotated[
-        Count, "updates from one with repulsion to the next"
-    ] = 1
+        Count, "updates from one with repulsion to the next"] = 1
     no_repulsion: Annotated[bool, "True: nothing keeps the coordinates apart"] = False
     no_radius_cutoff: Annotated[
-        bool | None, "True: no cutoff; False: compact; None: none"
-    ] = None
+        bool | None, "True: no cutoff; False: compact; None: none"] = None
     use_soft_cutoff: Annotated[
-        bool, "True: a soft cutoff, as the original has it"
-    ] = False
+        bool, "True: a soft cutoff, as the original has it"] = False
     use_rsqrt: Annotated[
-        bool, "taken for compatibility; our kernels need no root"
-    ] = False
+        bool, "taken for compatibility; our kernels need no root"] = False
     mass_in_value: Annotated[
-        bool, "mass multiplies the value and leaves the logit"
-    ] = False
+        bool, "mass multiplies the value and leaves the logit"] = False
     checkpoint_path: Annotated[
-        str | None, "None: checkpoints/ngt or checkpoints/vanilla"
-    ] = None
+        str | None, "None: checkpoints/ngt or checkpoints/vanilla"] = None
     resume: Annotated[bool, "refuse where there is nothing to go on with"] = False
     force: Annotated[
-        bool, "begin anew, whatever checkpoint_path and run_name hold"
-    ] = False
+        bool, "begin anew, whatever checkpoint_path and run_name hold"] = False
     run_name: Annotated[
-        str | None, "TensorBoard's folder in runs; None: by the options"
-    ] = None
+        str | None, "TensorBoard's folder in runs; None: by the options"] = None
     seed: Annotated[Seed, "of the first weights and of the windows"] = 0
     kernel: Literal["newton", "gaussian", "potential"] = "newton"
     cutoff: Annotated[
@@ -117,11 +101,9 @@ class Options:
     ] = None
     coordinates: Literal["token+position", "position"] = "token+position"
     sign: Annotated[
-        Literal[1, -1], "of potential: 1 attracts, -1 repels as the original"
-    ] = 1
+        Literal[1, -1], "of potential: 1 attracts, -1 repels as the original"] = 1
     place: Annotated[
-        Count | None, "axes of a head's coordinates; None: half a head less 2"
-    ] = None
+        Count | None, "axes of a head's coordinates; None: half a head less 2"] = None
     looking: Annotated[bool, "whether tokens look from a place of their own"] = False
     device: Device = "auto"
 
@@ -169,8 +151,6 @@ class Options:
         return self.model == "ngt" and asked
 
 
-#: The names of all options.
-NAMES = tuple(Options.__dataclass_fields__)
 #: What the profile `smoke` makes of a size that was left at its default.
 SMOKE = {"hidden_dim": 32, "num_layers": 2, "num_heads": 4, "mlp_dim": 64,
          "block_size": 32, "batch_size": 4, "max_steps": 6, "eval_interval": 3,
@@ -203,26 +183,37 @@ def for_profile(options: Options, profile: str) -> Options:
 def check(options: Options) -> Options:
     """Refuse, before anything is done, what cannot be meant.
 
-    Raises
-    ------
-    ValueError
-        One sentence: what came, what works, what to do.
-
     >>> check(Options(hidden_dim=100))
     Traceback (most recent call last):
     ...
     ValueError: hidden_dim 100 does not divide into num_heads 8; use hidden_dim 96 or
     104, or 5 heads
     """
-    _check_together(options)
-    if options.resume and options.force:
+    expect_heads("hidden_dim", options.hidden_dim, options.num_heads)
+    parts = options.gradient_accumulation_steps
+    parts *= int(os.environ.get("WORLD_SIZE", "1"))
+    if options.batch_size < parts:
         raise ValueError(
-            "resume goes on with a training and force begins it anew; leave one out"
-        )
-    if options.device not in ("auto", "cpu"):
-        from lib.page.profile import pick_device  # to know a GPU takes torch
-
-        pick_device(options.device)
+            f"batch_size {options.batch_size} cannot be cut into "
+            f"gradient_accumulation_steps {options.gradient_accumulation_steps}; raise "
+            f"batch_size to {parts} or lower gradient_accumulation_steps")
+    if options.sign == -1 and options.kernel != "potential":
+        raise ValueError(
+            f"sign -1 belongs to kernel potential and kernel is {options.kernel}; use "
+            "kernel potential, or sign 1")
+    flags = {"no_radius_cutoff": options.no_radius_cutoff is True,
+             "use_soft_cutoff": options.use_soft_cutoff}
+    if all(flags.values()):
+        raise ValueError(
+            "no_radius_cutoff leaves no radius that use_soft_cutoff could soften; "
+            "leave use_soft_cutoff out for no cutoff, or no_radius_cutoff for a soft "
+            "one")
+    meant = {"no_radius_cutoff": "none", "use_soft_cutoff": "soft"}
+    for name, given in flags.items():
+        if given and options.cutoff not in (None, meant[name]):
+            raise ValueError(
+                f"{name} and cutoff {options.cutoff} exclude each other; leave one out")
+    expect_start(options)
     return options
 
 
@@ -231,53 +222,4 @@ def settled(given: Mapping[str, Any], profile: str) -> Options:
 
     They are checked as they came as well, so that `smoke` refuses what `book` does.
     """
-    options = check(Options(**{name: given[name] for name in NAMES}))
-    return check(for_profile(options, profile))
-
-
-def _check_together(options: Options) -> None:
-    width, heads = options.hidden_dim, options.num_heads
-    if width % heads:
-        below = max(width // heads * heads, heads)
-        fits = largest_divisor(width, heads)
-        raise ValueError(
-            f"hidden_dim {width} does not divide into num_heads {heads}; use "
-            f"hidden_dim {below} or {below + heads}, or {fits} heads"
-        )
-    parts = options.gradient_accumulation_steps
-    parts *= int(os.environ.get("WORLD_SIZE", "1"))
-    if options.batch_size < parts:
-        raise ValueError(
-            f"batch_size {options.batch_size} cannot be cut into "
-            f"gradient_accumulation_steps {options.gradient_accumulation_steps}; raise "
-            f"batch_size to {parts} or lower gradient_accumulation_steps"
-        )
-    if options.sign == -1 and options.kernel != "potential":
-        raise ValueError(
-            f"sign -1 belongs to kernel potential and kernel is {options.kernel}; use "
-            "kernel potential, or sign 1"
-        )
-    flags = {"no_radius_cutoff": options.no_radius_cutoff is True,
-             "use_soft_cutoff": options.use_soft_cutoff}
-    if all(flags.values()):
-        raise ValueError(
-            "no_radius_cutoff leaves no radius that use_soft_cutoff could soften; "
-            "leave use_soft_cutoff out for no cutoff, or no_radius_cutoff for a soft "
-            "one"
-        )
-    meant = {"no_radius_cutoff": "none", "use_soft_cutoff": "soft"}
-    for name, given in flags.items():
-        if given and options.cutoff not in (None, meant[name]):
-            raise ValueError(
-                f"{name} and cutoff {options.cutoff} exclude each other; leave one out"
-            )
-
-
-def parsed(words: list[str]) -> Options:
-    """Options from `name=value`; a value is Python where it is, else text.
-
-    >>> parsed(["max_steps=9", "kernel=gaussian"]).kernel
-    'gaussian'
-    """
-    return Options(**given_by(words, Options))
-
+    return check(for_profile(check(among(given, Options)), profile))

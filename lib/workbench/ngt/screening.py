@@ -12,12 +12,13 @@ The variants are those of leetae9yu/newton-gravity-transformer's screening.
 import argparse
 import csv
 import datetime
+import io
 import json
 import math
 import sys
 import traceback
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,30 +27,23 @@ import torch
 
 from lib.commands import path_of
 from lib.data import DataError
-from lib.files import replaced, write_text
+from lib.files import replaced, write_json, write_text
 from lib.gravity.model import LanguageModel, parameters
+from lib.options import one_of
 from lib.page.profile import pick_device
-from lib.training.checkpoint import CheckpointError, describe
-from lib.training.resume import KEPT, Keep
-from lib.workbench.ngt.training import (
-    FREE,
-    Options,
-    Task,
-    check,
-    model_config,
-    prepare,
-    train,
-)
+from lib.training.resume import Keep
+from lib.training.startup import differing
+from lib.workbench.command import exit_code
+from lib.workbench.ngt.options import FREE, Options, check
+from lib.workbench.ngt.training import Task, model_config, prepare, train
 
 #: What each variant changes. `default` has repulsion and a radius (compact).
-VARIANTS: dict[str, dict[str, Any]] = {
-    "vanilla": {"model": "vanilla"},
-    "default": {},
-    "mass_in_value": {"mass_in_value": True},
-    "no_repulsion": {"no_repulsion": True},
-    "repulsion_every_8": {"repulsion_interval": 8},
-    "no_radius": {"no_radius_cutoff": True},
-}
+VARIANTS: dict[str, dict[str, Any]] = {"vanilla": {"model": "vanilla"},
+                                       "default": {},
+                                       "mass_in_value": {"mass_in_value": True},
+                                       "no_repulsion": {"no_repulsion": True},
+                                       "repulsion_every_8": {"repulsion_interval": 8},
+                                       "no_radius": {"no_radius_cutoff": True}}
 #: The options in which variants differ.
 VARYING = frozenset().union(*VARIANTS.values())
 _SHARED = {"tokenizer": "bpe", "no_radius_cutoff": False, "use_cosine_schedule": True}
@@ -70,69 +64,49 @@ BUDGETS: dict[str, Options] = {
         dataset="wikitext103", bpe_vocab_size=8192, hidden_dim=512, num_layers=8,
         num_heads=8, mlp_dim=2048, block_size=512, batch_size=32, max_steps=15_000,
         learning_rate=3e-4, warmup_steps=2000, dropout=0.1, eval_interval=500,
-        eval_iters=100, gradient_accumulation_steps=2, use_amp=True, **_SHARED),
-}
+        eval_iters=100, gradient_accumulation_steps=2, use_amp=True, **_SHARED)}
 #: The original's own figures: WikiText-103, about 25M parameters, BPE of 8192 tokens,
 #: 15,000 steps, one seed. Reported by its author; not measured here.
-REPORTED = {
-    "vanilla": {"valid": 4.5554, "steps_per_second": 4.96},
-    "default": {"valid": 4.7915, "steps_per_second": 0.83},
-    "mass_in_value": {"valid": 4.6635, "steps_per_second": 0.85},
-    "no_repulsion": {"valid": 4.7214, "steps_per_second": 0.83},
-    "no_radius": {"valid": 4.7940, "steps_per_second": 0.86},
-}
-COLUMNS = ("variant", "parameters", "valid", "perplexity", "steps", "steps_per_second",
-           "seconds", "seed", "device", "date")
+REPORTED = {"vanilla": {"valid": 4.5554, "steps_per_second": 4.96},
+            "default": {"valid": 4.7915, "steps_per_second": 0.83},
+            "mass_in_value": {"valid": 4.6635, "steps_per_second": 0.85},
+            "no_repulsion": {"valid": 4.7214, "steps_per_second": 0.83},
+            "no_radius": {"valid": 4.7940, "steps_per_second": 0.86}}
+COLUMNS: tuple[str, ...] = (
+    "variant", "parameters", "valid", "perplexity", "steps", "steps_per_second",
+    "seconds", "seed", "device", "date")
 
 
-def plan(
-    budget: str,
-    variants: Iterable[str] | str | None = None,
-    output: Path | str | None = None,
-    **changes: Any,
-) -> dict[str, Options]:
+def plan(budget: str, variants: Iterable[str] | str | None = None,
+         output: Path | str | None = None, **changes: Any) -> dict[str, Options]:
     """The options of each variant, checked; nothing is run.
 
     budget: smoke, small or full; variants: names, or one text with commas, None for
     all; output: a folder, relative to the root, None: results/wikitext103_<budget>;
-    changes: options of `lib.workbench.ngt.training` for all variants, None leaves one
-    as it is.
-
-    Raises
-    ------
-    ValueError
-        One sentence on what is not known or cannot be meant.
+    changes: options for all variants, None leaves one as it is.
 
     >>> list(plan("small", "vanilla, no_radius"))
     ['vanilla', 'no_radius']
     """
-    if budget not in BUDGETS:
-        raise ValueError(
-            f"budget {budget!r} is not known; use one of {', '.join(BUDGETS)}"
-        )
+    one_of("budget", budget, BUDGETS)
     if isinstance(variants, str):
         variants = [name.strip() for name in variants.split(",") if name.strip()]
     names = list(VARIANTS) if variants is None else list(dict.fromkeys(variants))
     for name in names:
         if name not in VARIANTS:
             raise ValueError(
-                f"variant {name!r} is not known; use some of {', '.join(VARIANTS)}"
-            )
+                f"variant {name!r} is not known; use some of {', '.join(VARIANTS)}")
     if not names:
         raise ValueError(
             f"no variant was named; use some of {', '.join(VARIANTS)}, or leave "
-            "variants out for all"
-        )
-    given = {name: value for name, value in changes.items() if value is not None}
+            "variants out for all")
     folder = path_of(output or f"results/wikitext103_{budget}")
-    base = replace(BUDGETS[budget], **given)
-    return {
-        name: check(replace(
-            base, **VARIANTS[name], checkpoint_path=str(folder / name),
-            run_name=str(folder / "board" / name),
-        ))
-        for name in names
-    }
+    base = replace(BUDGETS[budget], **{
+        name: value for name, value in changes.items() if value is not None})
+    return {name: check(replace(base, **VARIANTS[name],
+                                checkpoint_path=str(folder / name),
+                                run_name=str(folder / "board" / name)))
+            for name in names}
 
 
 def size_of(options: Options, vocab: int | None = None) -> int:
@@ -158,6 +132,13 @@ class Screening:
     resumed: list[str] = field(default_factory=list)  # gone on with
     texts: set[str] = field(default_factory=set)  # that the losses are of
 
+    def take(self, name: str, done: dict[str, Any]) -> None:
+        """Note what a variant left when it was finished."""
+        self.texts.add(done["text"])
+        self.rows.append(done["row"])
+        self.rows.sort(key=lambda row: list(VARIANTS).index(row["variant"]))
+        self.curves[name] = done["curve"]
+
     @property
     def files(self) -> list[Path]:
         """The reports and the archive."""
@@ -170,125 +151,86 @@ def screen(plans: dict[str, Options], title: str = "Screening") -> Screening:
     plans: of `plan`; rows of other variants that the folder holds, of the same budget
     and options, stand beside theirs. A variant that fails is told in `failed` and the
     next one runs; Ctrl-C ends the screening after its step, with reports and a
-    checkpoint left.
-
-    Raises
-    ------
-    DataError, ValueError
-        If the text is not there or too short: then no variant could run. Or if what
-        is finished was trained on another text: they could not be compared.
+    checkpoint left. Raises DataError or ValueError if the text is not there or too
+    short, or what is finished was trained on another: they could not be compared.
     """
     some = next(iter(plans.values()))
-    found = Screening(Path(cast(str, some.checkpoint_path)).parent)
+    screening = Screening(Path(cast(str, some.checkpoint_path)).parent)
     for name in VARIANTS.keys() - plans.keys():  # of an earlier screening
-        place = replace(some, checkpoint_path=str(found.folder / name))
+        place = replace(some, checkpoint_path=str(screening.folder / name))
         if done := finished(place, but=VARYING):
-            _take(found, name, done)
+            screening.take(name, done)
     before = {name: finished(options) for name, options in plans.items()}
     # the text alone: what a folder holds is looked at when its variant is run
     task = None if all(before.values()) else prepare(replace(some, force=True))
-    _expect_one_text(found, before, task)
+    texts = screening.texts | {done["text"] for done in before.values() if done}
+    texts |= {task.text.name} if task else set()
+    if len(texts) > 1:
+        raise ValueError(
+            f"{screening.folder} and this run would mix losses on different texts "
+            f"({'; '.join(sorted(texts))}); name another output, or remove that folder")
     for name, options in plans.items():
         done = before[name]
         if done is None and task is not None:
             try:
-                done = _run(name, options, task, found)
+                done = _run(name, options, task, screening)
             except Exception as error:  # noqa: BLE001 the others go on, whatever it was
                 traceback.print_exc()
                 words = " ".join(str(error).split())
-                found.failed[name] = f"{type(error).__name__}: {words}"
+                screening.failed[name] = f"{type(error).__name__}: {words}"
             except KeyboardInterrupt:
-                report(found, title)
+                report(screening, title)
                 raise
         else:
-            found.kept.append(name)
+            screening.kept.append(name)
         if done is not None:
-            _take(found, name, done)
-        report(found, title)
-    return found
+            screening.take(name, done)
+        report(screening, title)
+    return screening
 
 
-def _expect_one_text(
-    found: Screening, before: dict[str, dict[str, Any] | None], task: Task | None
-) -> None:
-    """Stop before any training where losses would stand for different texts."""
-    texts = found.texts | {done["text"] for done in before.values() if done}
-    texts |= {task.text.name} if task else set()
-    if len(texts) > 1:
-        raise ValueError(
-            f"{found.folder} and this run would mix losses on different texts "
-            f"({'; '.join(sorted(texts))}); name another output, or remove that folder"
-        )
-
-
-def _take(found: Screening, name: str, done: dict[str, Any]) -> None:
-    found.texts.add(done["text"])
-    order = list(VARIANTS)
-    found.rows.append(done["row"])
-    found.rows.sort(key=lambda row: order.index(row["variant"]))
-    found.curves[name] = done["curve"]
-
-
-def finished(
-    options: Options, but: Iterable[str] = ()
-) -> dict[str, Any] | None:
+def finished(options: Options, but: Collection[str] = ()) -> dict[str, Any] | None:
     """What a variant left when it was finished, if it was with the same options.
 
     but: options that may differ.
     """
     try:
-        text = (options.folder / "result.json").read_text(encoding="utf-8")
-        kept = json.loads(text)
+        kept = json.loads((options.folder / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return kept if _same(kept["options"], options, but) else None
 
 
-def _same(
-    then: dict[str, Any], options: Options, but: Iterable[str] = ()
-) -> bool:
+def _same(then: dict[str, Any], options: Options, but: Collection[str] = ()) -> bool:
     """Whether these were the options, up to what does not change the result."""
-    now = json.loads(json.dumps(asdict(options)))
     free = set(FREE) - {"max_steps"} | set(but)  # a longer cosine is another run
-    return all(then.get(name) == now[name] for name in now if name not in free)
+    return not differing(then, options, free)
 
 
-def _checkpoint(folder: Path) -> dict[str, Any] | None:
-    """What is said about a training to go on with; the one before, if need be."""
-    for name in KEPT if Keep(folder).there() else ():
-        try:
-            return describe(folder / name)
-        except CheckpointError:
-            continue
-    return None
-
-
-def _run(name: str, options: Options, task: Task, found: Screening) -> dict[str, Any]:
-    started = 0
-    before = _checkpoint(options.folder)
-    if before and _same(before["configuration"].get("options", {}), options):
-        options, started = replace(options, resume=True), before["step"]
-        found.resumed.append(name)
+def _run(name: str, options: Options, task: Task,
+         screening: Screening) -> dict[str, Any]:
+    started, kept = 0, Keep(options.folder).found()
+    if kept and _same(kept[1]["configuration"].get("options", {}), options):
+        options, started = replace(options, resume=True), kept[1]["step"]
+        screening.resumed.append(name)
     else:
         options = replace(options, force=True)  # the folders are the screening's own
     run = train(options, task)
     if not math.isfinite(run.valid):
         raise ValueError(f"the loss is {run.valid}; lower learning_rate")
-    done = options.max_steps - started  # in this run; a speed of none is not told
-    row = {
-        "variant": name, "parameters": parameters(run.model), "valid": run.valid,
-        "perplexity": math.exp(run.valid), "steps": options.max_steps,
-        "steps_per_second": done / max(run.seconds, 1e-9) if done else None,
-        "seconds": round(run.seconds, 1), "seed": options.seed,
-        "device": _device(options),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
+    steps = options.max_steps - started  # in this run; a speed of none is not told
+    row = {"variant": name, "parameters": parameters(run.model), "valid": run.valid,
+           "perplexity": math.exp(run.valid), "steps": options.max_steps,
+           "steps_per_second": steps / max(run.seconds, 1e-9) if steps else None,
+           "seconds": round(run.seconds, 1), "seed": options.seed,
+           "device": _device(options),
+           "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     history = asdict(run.history)
-    kept = {"row": row, "options": asdict(options), "text": task.text.name,
+    done = {"row": row, "options": asdict(options), "text": task.text.name,
             "tokens": task.tokens.name,
             "curve": {key: history[key] for key in ("step", "train", "valid", "lr")}}
-    write_text(options.folder / "result.json", json.dumps(kept, indent=1))
-    return json.loads(json.dumps(kept))
+    write_json(options.folder / "result.json", done)
+    return done
 
 
 def _device(options: Options) -> str:
@@ -298,24 +240,24 @@ def _device(options: Options) -> str:
     return f"{device.type}, {torch.get_num_threads()} thread(s)"
 
 
-def report(found: Screening, title: str) -> None:
+def report(screening: Screening, title: str) -> None:
     """Write report.md, report.csv and home.zip, each whole or not at all."""
-    found.folder.mkdir(parents=True, exist_ok=True)
-    write_text(found.folder / "report.md", markdown(found, title))
-    rows = [",".join(COLUMNS)]
-    rows += [",".join(_cell(row[column]) for column in COLUMNS) for row in found.rows]
-    write_text(found.folder / "report.csv", "\n".join(rows) + "\n")
-    archive = found.folder / "home.zip"
-    with (replaced(archive) as draft,
+    folder, rows = screening.folder, screening.rows
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "report.md", markdown(screening, title))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "report.csv", table.getvalue())
+    with (replaced(folder / "home.zip") as draft,
           zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as home):
-        for name in ("report.md", "report.csv"):
-            home.write(found.folder / name, name)
-        for row in found.rows:
-            file = f"{row['variant']}/result.json"
-            home.write(found.folder / file, file)
+        for name in ("report.md", "report.csv", *(
+                f"{row['variant']}/result.json" for row in rows)):
+            home.write(folder / name, name)
 
 
-def markdown(found: Screening, title: str) -> str:
+def markdown(screening: Screening, title: str) -> str:
     """The report as Markdown: a table, what failed, and where the rest lies.
 
     >>> print(markdown(Screening(Path("out"), failed={"default": "OSError: no space"}),
@@ -327,11 +269,11 @@ def markdown(found: Screening, title: str) -> str:
     lines = [f"# {title}", "",
              "| " + " | ".join(shown.get(name, name) for name in COLUMNS) + " |",
              "|" + "---|" * len(COLUMNS)]
-    for row in sorted(found.rows, key=lambda row: row["valid"]):
+    for row in sorted(screening.rows, key=lambda row: row["valid"]):
         lines.append("| " + " | ".join(_shown(row[name]) for name in COLUMNS) + " |")
     note = "Loss over the whole validation text; lower is better. One seed each "
     lines += ["", note + "settles no ranking.", ""]
-    lines += [f"- **{name}** failed: {words}" for name, words in found.failed.items()]
+    lines += [f"- **{name}** failed: {why}" for name, why in screening.failed.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -341,17 +283,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if value < 100 else f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return f'"{text}"' if "," in text else text
-
-
-def read_report(file: Path) -> list[dict[str, str]]:
-    """The rows of a report.csv."""
-    with open(file, encoding="utf-8", newline="") as rows:
-        return list(csv.DictReader(rows))
 
 
 def main(words: list[str] | None = None) -> int:
@@ -368,22 +299,19 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--device")
-    given = vars(parser.parse_args(words))
+    asked = vars(parser.parse_args(words))
     try:
-        plans = plan(**given)
+        plans = plan(**asked)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    try:
-        found = screen(plans, f"WikiText screening, budget {given['budget']}")
-    except (DataError, CheckpointError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as error:
-        print(error or "stopped", file=sys.stderr)
-        return 130
-    print((found.folder / "report.md").read_text(encoding="utf-8"))
-    return 1 if found.failed else 0
+
+    def work() -> int:
+        screening = screen(plans, f"WikiText screening, budget {asked['budget']}")
+        print((screening.folder / "report.md").read_text(encoding="utf-8"))
+        return 1 if screening.failed else 0
+
+    return exit_code(work, DataError, ValueError)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ launch`. The options stand in `lib.workbench.ngt.options`, what TensorBoard is t
 import copy
 import json
 import os
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -32,41 +31,18 @@ from lib.gravity.attention import repulsion
 from lib.gravity.model import LanguageModel, LMConfig, build
 from lib.gravity.texts import Text, ids_of, load_text
 from lib.gravity.tokenizers import CharTokens, Tokens, from_json, tokens_of
+from lib.options import given_by
 from lib.page.profile import pick_device
-from lib.training.checkpoint import CheckpointError, describe, load, part, put
+from lib.training import startup
+from lib.training.checkpoint import CheckpointError, load_weights
 from lib.training.loop import History, Recipe, evaluate, fit, token_loss
 from lib.training.out_of_memory import OutOfMemory
 from lib.training.process import own_randomness
 from lib.training.resume import Keep
-from lib.training.startup import ANEW, Held, differing, goes_on, held_by, how, say_so
+from lib.training.startup import ANEW, Held
+from lib.workbench.command import exit_code
 from lib.workbench.ngt.log import Board
-from lib.workbench.ngt.options import (
-    FREE,
-    NAMES,
-    Options,
-    check,
-    for_profile,
-    parsed,
-    settled,
-)
-
-__all__ = [
-    "FREE",
-    "NAMES",
-    "Options",
-    "Run",
-    "Task",
-    "Windows",
-    "check",
-    "for_profile",
-    "matched_coordinates",
-    "model_config",
-    "objective",
-    "parsed",
-    "prepare",
-    "settled",
-    "train",
-]
+from lib.workbench.ngt.options import FREE, Options, check
 
 KIND = "gravity_lm"  # of a checkpoint's configuration
 PAIRS = 64  # tokens among which a step's repulsion is taken
@@ -89,25 +65,19 @@ def prepare(options: Options) -> Task:
     """Read the text and encode it.
 
     The char tokenizer knows the characters of both parts; BPE learns from the first
-    part alone. A run that goes on takes the tokenizer of its checkpoint.
-
-    Raises
-    ------
-    ValueError, DataError
-        If the text cannot be had, encoded, or is shorter than a window, or the folder
-        holds another training.
+    part alone. A run that goes on takes the tokenizer of its checkpoint. Raises
+    ValueError or DataError if the text cannot be had, encoded, or is shorter than a
+    window, or the folder holds another training.
     """
-    held = _held(options)
+    _held(options)
     file = options.data_path and path_of(options.data_path)
     text = load_text(options.dataset, file)
-    if held is not None:
-        _expect_text(text, *held)
-        tokens = from_json(held[1]["tokenizer"])
+    if held := _held(options, text):
+        tokens = from_json(held.configuration["tokenizer"])
     elif options.tokenizer == "char":
         tokens = CharTokens.of(text.train + text.valid)
     else:
-        path = options.tokenizer_path
-        path = path if path is None else path_of(path)
+        path = options.tokenizer_path and path_of(options.tokenizer_path)
         tokens = tokens_of(options.tokenizer, text.train, options.bpe_vocab_size, path)
     train_ids, valid_ids = (ids_of(t, tokens) for t in (text.train, text.valid))
     for ids, what in ((train_ids, "training"), (valid_ids, "validation")):
@@ -115,8 +85,7 @@ def prepare(options: Options) -> Task:
             raise ValueError(
                 f"the {what} part of {text.name} has {len(ids):,} tokens and "
                 f"block_size is {options.block_size:,}; use block_size "
-                f"{max(1, len(ids) - 1):,} or less, or a longer text"
-            )
+                f"{max(1, len(ids) - 1):,} or less, or a longer text")
     return Task(tokens, train_ids, valid_ids, text)
 
 
@@ -132,11 +101,9 @@ def model_config(options: Options, vocab: int) -> LMConfig:
         n_layers=options.num_layers, n_heads=options.num_heads, d_ff=options.mlp_dim,
         attention=options.kernel if ngt else "dot", coordinates=options.coordinates,
         sign=options.sign, cutoff=options.gate, place=options.place,
-        looking=options.looking,
-        mass_in_value=options.mass_in_value, dropout=options.dropout,
-        **(SOFT if options.kernel == "newton" else {}),
-        d_coord=options.coord_dim or 1,
-    )
+        looking=options.looking, mass_in_value=options.mass_in_value,
+        dropout=options.dropout, d_coord=options.coord_dim or 1,
+        **(SOFT if options.kernel == "newton" else {}))
     if ngt and options.coord_dim is None:
         config = replace(config, d_coord=matched_coordinates(config))
     return config
@@ -244,8 +211,7 @@ def recipe_of(options: Options) -> Recipe:
         clip=options.grad_clip or None, precision=precision(options),
         accumulation=options.gradient_accumulation_steps, seed=options.seed,
         evaluation_interval=options.eval_interval,
-        evaluation_windows=options.eval_iters,
-    )
+        evaluation_windows=options.eval_iters)
 
 
 def precision(options: Options) -> str:
@@ -260,19 +226,15 @@ def train(options: Options, task: Task) -> Run:
     """Train, and leave checkpoints in `options.folder`, scalars in `options.board`.
 
     A training of these options that the folder holds is gone on with; one that has its
-    steps is used as it is.
-
-    Raises
-    ------
-    OutOfMemory, CheckpointError, Diverged, Taken, ValueError
-        One sentence each; KeyboardInterrupt after Ctrl-C, with a checkpoint left.
+    steps is used as it is. Raises OutOfMemory, CheckpointError, Diverged, Taken or
+    ValueError, and KeyboardInterrupt after Ctrl-C, with a checkpoint left.
     """
     config = model_config(options, task.tokens.vocab)
-    told = {"kind": KIND, "model": asdict(config), "text": task.text.sha256,
-            "tokenizer": task.tokens.to_json(), "options": asdict(options)}
+    configuration = {"kind": KIND, "model": asdict(config), "text": task.text.sha256,
+                     "tokenizer": task.tokens.to_json(), "options": asdict(options)}
     device = pick_device(options.device)
     model = build(config, options.seed).to(device)
-    recipe, keep = recipe_of(options), Keep(options.folder, configuration=told)
+    keep = Keep(options.folder, configuration=configuration)
     weight = options.lambda_repulsion if options.repels else 0.0
     windows = Windows(task.train_ids, options.batch_size, options.block_size,
                       options.seed, PAIRS if weight else 0, options.repulsion_interval)
@@ -287,84 +249,59 @@ def train(options: Options, task: Task) -> Run:
     with ExitStack() as stack:
         for folder in (options.folder, options.board):
             stack.enter_context(alone(beside(folder), folder))
-        held = _going_on(options, task)
+        held = _held(options, task.text, task.tokens)
         _expect_board(options, held is not None)
-        if held is not None:
-            say_so(held, options.max_steps)
+        startup.say_so(held, options.max_steps)
         board = Board(options.board, task.valid_ids[: options.block_size], task.tokens,
                       interval, fresh=held is None, options=asdict(options))
         stack.enter_context(closing(board))
-        history = fit(
-            model, windows, recipe, keep=keep, name=options.model,
-            loss=lambda model, batch: objective(model, batch, weight),
-            evaluate=lambda model: measured(model, options.eval_iters),
-            on_step=board, resume=held is not None,
-        )
+        history = fit(model, windows, recipe_of(options), keep=keep, name=options.model,
+                      loss=lambda model, batch: objective(model, batch, weight),
+                      evaluate=lambda model: measured(model, options.eval_iters),
+                      on_step=board, resume=held is not None)
     if history.interrupted:
-        raise KeyboardInterrupt(
-            f"stopped at step {describe(options.folder / 'last')['step']} of "
-            f"{options.max_steps}; {how(options)}"
-        )
+        raise startup.stopped(options.folder, options.max_steps, options)
     run = Run(model, task.tokens, history, options, options.folder, keep.losses(),
               seconds=time.perf_counter() - began)
     with own_randomness(device), torch.no_grad():
         run.valid = measured(model)
         best = copy.deepcopy(model)
-        put(part(load(options.folder / "best")[0], "model"), best, options.folder)
+        load_weights(options.folder / "best", best)
         run.best = measured(best)
     model.eval()
     return run
 
 
-def _held(options: Options) -> tuple[Held, dict[str, Any]] | None:
-    """The training to go on with, and its configuration; None where one begins.
+def _held(options: Options, text: Text | None = None,
+          tokens: Tokens | None = None) -> Held | None:
+    """The training to go on with, of this text and tokenizer; None where one begins.
 
-    Raises
-    ------
-    CheckpointError
-        If the folder holds another training, or nothing to go on with where `resume`
-        was asked for.
+    Raises CheckpointError if the folder holds another training, or nothing to go on
+    with where `resume` was asked for.
     """
-    found = None if options.force else held_by(Keep(options.folder))
-    if found is None:
+    kept = None if options.force else startup.held_by(options.folder)
+    if kept is None:
         if options.resume:
             raise CheckpointError(
                 f"resume was asked for and {shown(options.folder)} holds no training "
-                "to go on with; leave resume out to start one"
-            )
+                "to go on with; leave resume out to start one")
         return None
-    place, about = found
-    told = about.get("configuration") or {}
-    if told.get("kind") != KIND:
+    place, about = kept
+    configuration, another = about.get("configuration") or {}, ""
+    held = Held(place, configuration.get("options", {}), about.get("step", 0),
+                configuration)
+    if configuration.get("kind") != KIND:
+        another = "holds no training of a language model"
+    else:
+        startup.going_on(options, held, options.max_steps, FREE, "max_steps",
+                         "checkpoint_path")
+        if text and configuration.get("text") not in (None, text.sha256):  # old: None
+            another = f"was trained on another text than what {text.name} is now"
+        elif tokens and configuration.get("tokenizer") != tokens.to_json():
+            another = f"was trained with another tokenizer than {tokens.name}"
+    if another:
         raise CheckpointError(
-            f"{shown(place)} holds no training of a language model; name another "
-            f"checkpoint_path, or {ANEW}"
-        )
-    held = Held(place, told.get("options", {}), about["step"])
-    goes_on(options, held, options.max_steps, FREE, "max_steps", "checkpoint_path")
-    return held, told
-
-
-def _expect_text(text: Text, held: Held, told: dict[str, Any]) -> None:
-    if told.get("text") not in (None, text.sha256):  # older ones tell none
-        raise CheckpointError(
-            f"{shown(held.place)} was trained on another text than what {text.name} "
-            f"is now; name another checkpoint_path, or {ANEW}"
-        )
-
-
-def _going_on(options: Options, task: Task) -> Held | None:
-    """The training to go on with, of this text and tokenizer; None where one begins."""
-    found = _held(options)
-    if found is None:
-        return None
-    held, told = found
-    _expect_text(task.text, held, told)
-    if told.get("tokenizer") != task.tokens.to_json():
-        raise CheckpointError(
-            f"{shown(held.place)} was trained with another tokenizer than "
-            f"{task.tokens.name}; name another checkpoint_path, or {ANEW}"
-        )
+            f"{shown(place)} {another}; name another checkpoint_path, or {ANEW}")
     return held
 
 
@@ -374,30 +311,21 @@ def _expect_board(options: Options, going_on: bool) -> None:
     if going_on or options.force or not file.exists():
         return
     before = json.loads(file.read_text(encoding="utf-8"))
-    if name := differing(before, options, FREE):
+    if name := startup.differing(before, options, FREE):
         raise CheckpointError(
             f"{shown(options.board)} is the log of a run with {name} "
             f"{before.get(name)} and this run has {getattr(options, name)}; name "
-            f"another run_name, or {ANEW}"
-        )
+            f"another run_name, or {ANEW}")
 
 
 def main(words: list[str]) -> int:
-    """`python -m lib.workbench.ngt name=value …`: train, also under accelerate.
-
-    Returns 0, or 1 after one sentence on what is wrong, or 130 after Ctrl-C.
-    """
-    try:
-        options = check(parsed(words))
+    """`python -m lib.workbench.ngt name=value …`: train, also under accelerate."""
+    def work() -> None:
+        options = check(Options(**given_by(words, Options)))
         run = train(options, prepare(options))
         if int(os.environ.get("RANK", "0")) == 0:
             print(f"{options.model}: loss {run.valid:.4f} nats over the whole "
                   f"validation text after {options.max_steps} steps; "
                   f"{shown(run.folder)}")
-    except (ValueError, OutOfMemory, DataError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as error:
-        print(error or "stopped", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_code(work, ValueError, OutOfMemory, DataError)

@@ -11,6 +11,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,32 +21,21 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 
 from lib.attention.huggingface import load
 from lib.attention.transformer import Transformer
 from lib.attention.translation import collate
-from lib.files import write_text
+from lib.files import write_json, write_text
 from lib.page.figures import COLOURS
 from lib.page.profile import pick_device
 from lib.trace import analyses as five
 from lib.trace.recorder import trace
 from lib.training.checkpoint import INDEX, CheckpointError, describe, load_weights
-from lib.workbench.transformer.training import (
-    TRAINED,
-    Options,
-    Run,
-    Task,
-    check,
-    epochs_kept,
-    first_model,
-    loss_of,
-    prepare,
-    snapshots_of,
-    train,
-    written,
-)
+from lib.workbench.transformer import training
+from lib.workbench.transformer.options import TRAINED, Options, check
+from lib.workbench.transformer.training import Run, Task, loss_of, prepare
 
 #: A wide line below a narrow one: they may lie on each other.
 LINES = {"pytorch": ("attention", 4), "huggingface": ("gravity", 1.5)}
@@ -63,7 +53,7 @@ def analyses(run: Run) -> dict[str, pd.DataFrame]:
     """
     taken, tracked = run.snapshots, True
     if taken is None or len(taken.steps) < 2:
-        taken, tracked = snapshots_of(run.task), False
+        taken, tracked = training.snapshots_of(run.task), False
         taken.take(run.step, run.model)
     tables = {"qkv": taken.qkv, "attention": taken.attention(),
               "feed_forward": taken.feed_forward, "gradient": taken.gradients}
@@ -90,20 +80,17 @@ def figures(tables: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Figure]]:
 
 def tensors(run: Run) -> pd.DataFrame:
     """Every traced tensor of the probe: shape, mean, spread, size, whether finite."""
-    training = run.model.training
+    mode = run.model.training
     run.model.eval()
     with torch.no_grad(), trace(run.model) as traced:
         loss_of(run.model, probe_of(run))
-    run.model.train(training)
-    rows = [
+    run.model.train(mode)
+    return pd.DataFrame([
         {"name": name, "shape": " × ".join(map(str, x.shape)),
-         "mean": x.float().mean().item(),
-         "std": x.float().std(correction=0).item(),
+         "mean": x.float().mean().item(), "std": x.float().std(correction=0).item(),
          "largest": x.nan_to_num(0, 0, 0).abs().max().item(),
          "not finite": int((~x.isfinite()).sum())}
-        for name, x in traced.items()
-    ]
-    return pd.DataFrame(rows)
+        for name, x in traced.items()])
 
 
 def curves_figure(runs: list[Run]) -> Figure:
@@ -132,9 +119,8 @@ def leave(run: Run, options: Options) -> list[Path]:
     folder, tables = options.folder / inner / run.version, analyses(run)
     logs, pictures = folder / "logs", folder / "visualizations"
     logs.mkdir(parents=True, exist_ok=True)
-    told: dict[str, Any] = {"options": asdict(options), "step": run.step,
-                            "seconds": run.seconds, "exact match": run.scores}
-    write_text(logs / "run.json", json.dumps(told, indent=1) + "\n")
+    write_json(logs / "run.json", {"options": asdict(options), "step": run.step,
+                                   "seconds": run.seconds, "exact match": run.scores})
     for name, table in (tables | {"history": run.curve}).items():
         if len(table):
             write_text(logs / f"{name}.csv", table.to_csv(index=False))
@@ -160,14 +146,12 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _place(version: str, name: str, table: pd.DataFrame) -> str:
     """Where a picture goes: the names of the tutorial for those it had."""
-    over = "evolution" if "step" in table else "layers"
-    if name == "attention":
-        part = "attention_plots" if version == "pytorch" else "attention"
-        return f"{part}/attention_{'evolution' if 'step' in table else 'maps'}.png"
-    if name == "qkv":
-        return f"qkv_{over}.png" if version == "pytorch" else f"qkv/qkv_{over}.png"
-    return {"feed_forward": "feed_forward.png", "gradient": "gradient_flow.png",
-            "path": "token_paths.png"}[name]
+    attention, qkv = (("attention_plots", ".") if version == "pytorch" else
+                      ("attention", "qkv"))
+    maps, over = (("evolution",) * 2 if "step" in table else ("maps", "layers"))
+    return {"attention": f"{attention}/attention_{maps}.png",
+            "qkv": f"{qkv}/qkv_{over}.png", "path": "token_paths.png",
+            "feed_forward": "feed_forward.png", "gradient": "gradient_flow.png"}[name]
 
 
 def _maps(table: pd.DataFrame, folder: Path, last: int) -> None:
@@ -199,8 +183,7 @@ def loaded(options: Options) -> list[Run]:
 
 
 def _about(folder: Path) -> dict[str, Any] | None:
-    """What `leave` wrote of a run; of one that was cut off, what its checkpoint says.
-    """
+    """What `leave` wrote of a run; of one cut off, what its checkpoint says."""
     file, best = folder / "logs" / "run.json", folder / "checkpoints" / "best"
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
@@ -218,8 +201,8 @@ def _loaded(options: Options, version: str, folder: Path, told: dict) -> Run:
     device, taken = pick_device(options.device), None
     if version == "pytorch":
         model = Transformer(task.config).to(device)
-        taken = snapshots_of(task)
-        epochs_kept(taken, model, folder / "checkpoints")
+        taken = training.snapshots_of(task)
+        training.epochs_kept(taken, model, folder / "checkpoints")
         load_weights(folder / "checkpoints" / "best", model)
     else:
         # `to` of transformers is typed wrongly
@@ -232,7 +215,7 @@ def _loaded(options: Options, version: str, folder: Path, told: dict) -> Run:
 
 def untrained(options: Options, task: Task) -> Run:
     """A model of these options before any training."""
-    model = first_model(options, task).to(pick_device(options.device))
+    model = training.first_model(options, task).to(pick_device(options.device))
     return Run("pytorch", model.eval(), task, 0, options=options)
 
 
@@ -246,21 +229,17 @@ def opens(file: Path) -> bool:
     >>> opens(file)
     False
     """
+    content = {
+        ".png": lambda: matplotlib.image.imread(file).size,
+        ".json": lambda: json.loads(file.read_text(encoding="utf-8")) is not None,
+        ".csv": lambda: len(pd.read_csv(file)),
+        ".safetensors": lambda: len(load_file(file)),
+        **dict.fromkeys((".pt", ".pth", ".bin"),  # what torch.save writes
+                        lambda: zipfile.is_zipfile(file))}
     try:
-        if file.suffix == ".png":
-            return matplotlib.image.imread(file).size > 0
-        if file.suffix == ".json":
-            return json.loads(file.read_text(encoding="utf-8")) is not None
-        if file.suffix == ".csv":
-            return len(pd.read_csv(file)) > 0
-        if file.suffix == ".safetensors":
-            with safe_open(file, "pt") as stored:
-                return bool([stored.get_tensor(name) for name in stored.keys()])  # noqa: SIM118
-        if file.suffix in (".pt", ".pth", ".bin"):  # what torch.save writes
-            return zipfile.is_zipfile(file)
+        return bool(content.get(file.suffix, lambda: file.stat().st_size)())
     except Exception:  # noqa: BLE001 - whatever the reader of that format raises
         return False
-    return file.stat().st_size > 0
 
 
 # ---- trying it out ------------------------------------------------------------------
@@ -279,32 +258,25 @@ def tree(options: Options) -> list[str]:
         *(f"huggingface/{name}" for name in (
             "model/model.safetensors", "model/tokenizer.json", "config.json",
             "training_args.json", "visualizations/attention/attention_step_*.png",
-            "visualizations/qkv/qkv_evolution.png", "logs/run.json")),
-    ]
+            "visualizations/qkv/qkv_evolution.png", "logs/run.json"))]
 
 
 def self_test(options: Options) -> pd.DataFrame:
     """Try both versions and the five analyses out, small, in a folder of their own.
 
-    Device, precision and what else does not set a size are those of `options`.
-
-    Raises
-    ------
-    AssertionError
-        If something does not hold; it names what.
+    Device, precision and what else does not set a size are those of `options`. Raises
+    AssertionError if something does not hold; it names what.
     """
     found: dict[str, bool] = {}
     with tempfile.TemporaryDirectory() as place:
         small = replace(
             options, version="both", output_dir=place, hidden_size=32, num_heads=2,
             num_layers=1, epochs=2, train_size=80, eval_size=8, batch_size=16,
-            max_length=32,
-            visualize=True, track_internals=True, wandb=False, resume=False,
-            force=False,
-            dropout=0.0, gradient_accumulation_steps=1, warmup_steps=None,
-        )
+            max_length=32, visualize=True, track_internals=True, wandb=False,
+            resume=False, force=False, dropout=0.0, gradient_accumulation_steps=1,
+            warmup_steps=None)
         task = prepare(check(small))
-        runs = [train(small, task, version) for version in TRAINED]
+        runs = [training.train(small, task, version) for version in TRAINED]
         curves = [run.curve.set_index("step")["valid"] for run in runs]
         exact = small.mixed_precision == "no"
         found["one model under two sets of names"] = (
@@ -317,17 +289,20 @@ def self_test(options: Options) -> pd.DataFrame:
         folder = Path(place)
         found["every file of the trees is there"] = all(
             any(folder.glob(name)) for name in tree(small))
-        found["every file opens"] = all(
-            opens(file) for file in _files(folder))
+        found["every file opens"] = all(map(opens, _files(folder)))
         again = loaded(replace(small, version="analysis"))
         found["what was saved is loaded"] = [run.version for run in again] == [*TRAINED]
         found["both write the same text, token by token"] = (
-            written(again[0].model, task, task.valid[:4])
-            == written(again[1].model, task, task.valid[:4])) or not exact
+            training.written(again[0].model, task, task.valid[:4])
+            == training.written(again[1].model, task, task.valid[:4])) or not exact
         found["five analyses of both"] = all(
             [*analyses(run)] == ["qkv", "attention", "feed_forward", "gradient", "path"]
             and all(len(table) for table in analyses(run).values()) for run in again)
-        found["a checkpoint of another shape is refused"] = _refused(folder, task)
+        found[other := "a checkpoint of another shape is refused"] = True
+        with suppress(CheckpointError):
+            load_weights(folder / "pytorch" / "checkpoints" / "best",
+                         Transformer(replace(task.config, d_model=16)))
+            found[other] = False
     return _told({name: bool(held) for name, held in found.items()})
 
 
@@ -336,12 +311,3 @@ def _told(found: dict[str, bool]) -> pd.DataFrame:
     if wrong:
         raise AssertionError(f"this does not hold here: {'; '.join(wrong)}")
     return pd.DataFrame({"check": found.keys(), "holds": found.values()})
-
-
-def _refused(folder: Path, task: Task) -> bool:
-    other = Transformer(replace(task.config, d_model=16))
-    try:
-        load_weights(folder / "pytorch" / "checkpoints" / "best", other)
-    except CheckpointError:
-        return True
-    return False

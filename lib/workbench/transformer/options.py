@@ -20,10 +20,9 @@ from lib.options import (
     Seed,
     Share,
     expect,
-    given_by,
-    largest_divisor,
 )
 from lib.training.wandb_log import expect_wandb
+from lib.workbench.options import among, expect_heads, expect_start
 
 Version = Literal["both", "pytorch", "huggingface", "analysis", "test"]
 VERSIONS = get_args(Version)
@@ -55,33 +54,27 @@ class Options:
     output_dir: Annotated[str, "relative to the root of the repository"] = "results"
     device: Device = "auto"
     debug: Annotated[
-        bool, "a table of every tensor, and of where one is not finite"
-    ] = False
+        bool, "a table of every tensor, and of where one is not finite"] = False
     visualize: Annotated[bool, "pictures, here and in output_dir"] = True
     track_internals: Annotated[
-        bool, "look inside while training, not only after it"
-    ] = True
+        bool, "look inside while training, not only after it"] = True
     wandb: Annotated[bool, "report to Weights & Biases"] = False
     wandb_project: Annotated[str, "under this name"] = "transformer-workbench"
     seed: Annotated[
-        Seed, "of the pairs, the first weights and the order of the rows"
-    ] = 42
+        Seed, "of the pairs, the first weights and the order of the rows"] = 42
     mixed_precision: Precision = "no"
     gradient_accumulation_steps: Annotated[Count, "parts that a batch is cut into"] = 1
     resume: Annotated[
-        bool, "refuse where output_dir holds nothing to go on with"
-    ] = False
+        bool, "refuse where output_dir holds nothing to go on with"] = False
     force: Annotated[bool, "begin anew, whatever output_dir holds"] = False
     trials: Annotated[bool, "an epoch more for each of two learning rates"] = False
     label_smoothing: Share = 0.0
     schedule: Literal["constant", "cosine", "noam"] = "cosine"
     warmup_steps: Annotated[
-        CountOrNone | None, "updates until the peak; None: a tenth of all"
-    ] = None
+        CountOrNone | None, "updates until the peak; None: a tenth of all"] = None
     dropout: Share = 0.0
     norm_first: Annotated[
-        bool, "normalise before each part; False: after it, as the paper"
-    ] = True
+        bool, "normalise before each part; False: after it, as the paper"] = True
 
     def __post_init__(self) -> None:
         """Refuse a value of another kind, an unknown name, a number out of range."""
@@ -103,8 +96,6 @@ class Options:
         return self.epochs * self.per_epoch
 
 
-#: The names of all options.
-NAMES = tuple(Options.__dataclass_fields__)
 #: The most that the profile `smoke` does.
 SMOKE = {"num_layers": 2, "epochs": 1, "train_size": 64, "eval_size": 8}
 
@@ -124,8 +115,7 @@ def for_profile(options: Options, profile: str) -> Options:
     if profile != "smoke":
         return options
     small = replace(options, **{
-        name: min(getattr(options, name), most) for name, most in SMOKE.items()
-    })
+        name: min(getattr(options, name), most) for name, most in SMOKE.items()})
     if options.output_dir != Options().output_dir:
         return small
     return replace(small, output_dir=f"{options.output_dir}/smoke",
@@ -135,29 +125,30 @@ def for_profile(options: Options, profile: str) -> Options:
 def check(options: Options) -> Options:
     """Refuse, before anything is done, what cannot be meant.
 
-    Raises
-    ------
-    ValueError
-        One sentence: what came, what works, what to do.
-
     >>> check(Options(hidden_size=100, num_heads=8, device="cpu"))
     Traceback (most recent call last):
     ...
     ValueError: hidden_size 100 does not divide into num_heads 8; use hidden_size 96 or
-    104, or 5 heads.
+    104, or 5 heads
     """
-    _check_sizes(options)
-    if options.resume and options.force:
-        raise ValueError("resume goes on with a training and force begins it anew; "
-                         "leave one out.")
-    needs_gpu = options.mixed_precision == "fp16"
-    if needs_gpu or options.device not in ("auto", "cpu"):
-        from lib.page.profile import pick_device  # to know a GPU takes torch
+    expect_heads("hidden_size", options.hidden_size, options.num_heads, even=True)
+    rows, parts = options.batch_size, options.gradient_accumulation_steps
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if rows > options.train_size:
+        raise ValueError(
+            f"batch_size {rows} is more than train_size {options.train_size}; lower "
+            "batch_size or raise train_size.")
+    if rows % (parts * world):
+        raise ValueError(
+            f"batch_size {rows} cannot be cut into gradient_accumulation_steps {parts} "
+            f"equal parts for {world} process(es); use numbers that divide it.")
+    expect_start(options)
+    if options.mixed_precision == "fp16":
+        from lib.page.profile import pick_device
 
-        if needs_gpu and pick_device(options.device).type == "cpu":
+        if pick_device(options.device).type == "cpu":
             raise ValueError("mixed_precision 'fp16' needs a GPU and this run is on "
                              "the cpu; use bf16 or no.")
-        pick_device(options.device)
     if options.wandb:
         expect_wandb()
     return options
@@ -166,43 +157,10 @@ def check(options: Options) -> Options:
 def settled(given: Mapping[str, Any], profile: str) -> Options:
     """What a notebook runs: the options among its parameters, as the profile has them.
     """
-    options = Options(**{name: given[name] for name in NAMES})
-    return for_profile(check(options), profile)
+    return for_profile(check(among(given, Options)), profile)
 
 
 def versions(options: Options) -> tuple[str, ...]:
     """Which versions the option `version` trains."""
-    if options.version in ("both", *TRAINED):
-        return TRAINED if options.version == "both" else (options.version,)
-    return ()
-
-
-def parsed(words: list[str]) -> Options:
-    """Options from `name=value`; a value is Python where it is, else text."""
-    return Options(**given_by(words, Options))
-
-
-def _check_sizes(options: Options) -> None:
-    width, heads = options.hidden_size, options.num_heads
-    if width % heads or width % 2:
-        step = heads if heads % 2 == 0 else 2 * heads
-        below = max(width // step * step, step)
-        fits = largest_divisor(width, heads)
-        other = f", or {fits} heads" if width % 2 == 0 else ""
-        raise ValueError(
-            f"hidden_size {width} does not divide into num_heads {heads}"
-            f"{'' if width % heads else ' of even width'}; use hidden_size {below} or "
-            f"{below + step}{other}."
-        )
-    rows, parts = options.batch_size, options.gradient_accumulation_steps
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if rows > options.train_size:
-        raise ValueError(
-            f"batch_size {rows} is more than train_size {options.train_size}; lower "
-            "batch_size or raise train_size."
-        )
-    if rows % (parts * world):
-        raise ValueError(
-            f"batch_size {rows} cannot be cut into gradient_accumulation_steps {parts} "
-            f"equal parts for {world} process(es); use numbers that divide it."
-        )
+    return TRAINED if options.version == "both" else tuple(
+        version for version in TRAINED if version == options.version)
