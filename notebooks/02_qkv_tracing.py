@@ -48,7 +48,8 @@ import math
 import pandas as pd
 import torch
 
-from lib.attention.dot_product import causal_mask, row_entropy
+from lib.attention.dot_product import row_entropy
+from lib.attention.masks import causal_mask
 from lib.data import describe, language_model
 from lib.page.figures import COLOURS, DIVERGING, show, use_style
 from lib.page.profile import expect, settings
@@ -511,7 +512,8 @@ record(worst_step=max(in_32[name][0] for name in steps_compared),
 # `lib.attention.dot_product.MultiHeadAttention` is the steps above as one module. We copy the four matrices of SmolLM2 into it and lay the output of our layer beside the model's. The module can compute in two forms: `reference` keeps the weights in the open, as we did so far; `sdpa` calls PyTorch's `F.scaled_dot_product_attention`, which keeps the weights to itself and is faster.
 
 # %%
-from lib.attention.dot_product import MultiHeadAttention, rotary_angles
+from lib.attention.dot_product import MultiHeadAttention
+from lib.attention.rotary import rotary_angles
 
 
 def own_layer(i):

@@ -52,10 +52,9 @@ from lib import data
 from lib.attention.dot_product import (
     MultiHeadAttention,
     attention_logits,
-    causal_mask,
     masked_softmax,
-    padding_mask,
 )
+from lib.attention.masks import causal_mask, padding_mask
 from lib.page.figures import COLOURS, PAPER, show, use_style
 from lib.page.profile import expect, settings
 from lib.page.record import record

@@ -52,12 +52,8 @@ import torch.nn.functional as F
 from torch import nn
 
 # %% tags=["hide-input"]
-from lib.attention.dot_product import (
-    KVCache,
-    MultiHeadAttention,
-    causal_mask,
-    padding_mask,
-)
+from lib.attention.cache import KVCache
+from lib.attention.dot_product import MultiHeadAttention
 from lib.attention.layers import (
     DecoderLayer,
     EncoderLayer,
@@ -65,6 +61,7 @@ from lib.attention.layers import (
     layer_norm,
     sinusoidal_positions,
 )
+from lib.attention.masks import causal_mask, padding_mask
 from lib.attention.transformer import Transformer, TransformerConfig
 from lib.page.figures import COLOURS, show, use_style
 from lib.page.profile import expect, settings

@@ -39,8 +39,9 @@ from transformers import (
 )
 
 from lib.attention.decoder import DecoderConfig, DecoderLM
-from lib.attention.dot_product import MultiHeadAttention, causal_mask
+from lib.attention.dot_product import MultiHeadAttention
 from lib.attention.layers import DecoderLayer, EncoderLayer
+from lib.attention.masks import causal_mask
 from lib.attention.transformer import Transformer, TransformerConfig
 
 VOCAB = 50

@@ -8,9 +8,8 @@ from torch import Tensor
 class KVCache:
     """The keys and values of one attention layer, so that none is computed twice.
 
-    `append` adds those of new tokens and returns all of them. In cross-attention
-    they come from the memory, which does not grow: the first call fills the cache
-    and later calls read it.
+    In cross-attention they come from the memory, which does not grow: the first call
+    fills the cache and later calls read it.
 
     >>> cache = KVCache()
     >>> k = v = torch.zeros(1, 2, 3, 4)
@@ -32,18 +31,13 @@ class KVCache:
     @property
     def bytes(self) -> int:
         """Memory of keys and values together."""
-        if self.key is None or self.value is None:
-            return 0
-        return self.key.nbytes + self.value.nbytes
+        return sum(x.nbytes for x in (self.key, self.value) if x is not None)
 
     def append(
-        self,
-        key: Float[Tensor, "batch kv_head new d_head"],
+        self, key: Float[Tensor, "batch kv_head new d_head"],
         value: Float[Tensor, "batch kv_head new d_head"],
-    ) -> tuple[
-        Float[Tensor, "batch kv_head key d_head"],
-        Float[Tensor, "batch kv_head key d_head"],
-    ]:
+    ) -> tuple[Float[Tensor, "batch kv_head key d_head"],
+               Float[Tensor, "batch kv_head key d_head"]]:
         """Add the keys and values of new tokens; return all so far."""
         if self.key is not None and self.value is not None:
             key = torch.cat((self.key, key), dim=-2)

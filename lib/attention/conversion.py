@@ -12,6 +12,7 @@ hidden states is our channel `order[j]`, and each matrix that reads or writes hi
 states has its rows or columns in that order.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,21 +27,18 @@ from lib.attention.transformer import Transformer, TransformerConfig
 #: Families that are ours under other names.
 TWINS = ("marian", "pegasus")
 #: Our name of a part of a layer, theirs, and the axis of its weight along `d_model`.
+_ATTENTION = (("query", "q_proj", 1), ("key", "k_proj", 1), ("value", "v_proj", 1),
+              ("output", "out_proj", 0))
 _PARTS = (
-    ("attention.query", "self_attn.q_proj", 1),
-    ("attention.key", "self_attn.k_proj", 1),
-    ("attention.value", "self_attn.v_proj", 1),
-    ("attention.output", "self_attn.out_proj", 0),
+    *((f"attention.{ours}", f"self_attn.{theirs}", axis)
+      for ours, theirs, axis in _ATTENTION),
     ("attention_norm", "self_attn_layer_norm", 0),
-    ("feed_forward.up", "fc1", 1),
-    ("feed_forward.down", "fc2", 0),
+    ("feed_forward.up", "fc1", 1), ("feed_forward.down", "fc2", 0),
     ("feed_forward_norm", "final_layer_norm", 0),
 )
 _CROSS = (
-    ("cross_attention.query", "encoder_attn.q_proj", 1),
-    ("cross_attention.key", "encoder_attn.k_proj", 1),
-    ("cross_attention.value", "encoder_attn.v_proj", 1),
-    ("cross_attention.output", "encoder_attn.out_proj", 0),
+    *((f"cross_attention.{ours}", f"encoder_attn.{theirs}", axis)
+      for ours, theirs, axis in _ATTENTION),
     ("cross_norm", "encoder_attn_layer_norm", 0),
 )
 
@@ -63,21 +61,21 @@ def names(config: TransformerConfig) -> list[Name]:
     ('encoder.0.attention.query.weight',
      'model.encoder.layers.0.self_attn.q_proj.weight')
     """
-    found = [Name("token.weight", "model.shared.weight", 1)]
+    pairs = [Name("token.weight", "model.shared.weight", 1)]
     for side, parts in (("encoder", _PARTS), ("decoder", _PARTS + _CROSS)):
         for layer in range(config.n_layers):
             for ours, theirs, axis in parts:
                 here, there = f"{side}.{layer}.{ours}", f"model.{side}.layers.{layer}"
                 # a bias lies along what the matrix writes: d_model only for axis 0
-                found += [
+                pairs += [
                     Name(f"{here}.weight", f"{there}.{theirs}.weight", axis),
                     Name(f"{here}.bias", f"{there}.{theirs}.bias",
                          0 if axis == 0 else None),
                 ]
         if config.norm_first:
-            found += [Name(f"{side}_norm.{kind}", f"model.{side}.layer_norm.{kind}", 0)
+            pairs += [Name(f"{side}_norm.{kind}", f"model.{side}.layer_norm.{kind}", 0)
                       for kind in ("weight", "bias")]
-    return found
+    return pairs
 
 
 def order(d_model: int) -> Int[Tensor, " d_model"]:
@@ -94,13 +92,8 @@ def to_transformers(ours: Transformer) -> PreTrainedModel:
     """Make the model of transformers that computes what `ours` computes."""
     theirs = build_model(ours.config)
     cast(nn.Module, theirs).to(ours.token.weight)  # its own `to` is typed wrongly
-    place = order(ours.config.d_model)
-    mine, yours = _parameters(ours), _parameters(theirs)
-    for name in names(ours.config):
-        weight = mine[name.ours]
-        if name.axis is not None:
-            weight = weight.index_select(name.axis, place.to(weight.device))
-        yours[name.theirs].copy_(weight)
+    places = {name.ours: (name.theirs, name.axis) for name in names(ours.config)}
+    _copy(ours, theirs, places, order(ours.config.d_model))
     return theirs.train(ours.training)
 
 
@@ -108,11 +101,8 @@ def to_transformers(ours: Transformer) -> PreTrainedModel:
 def from_transformers(theirs: PreTrainedModel) -> Transformer:
     """Make the Transformer that computes what `theirs` computes: chapter 04's code.
 
-    Raises
-    ------
-    ValueError
-        If `theirs` is of another family or class, or has what ours has not; the
-        message names the setting.
+    Raises ValueError, with the setting, if `theirs` has what ours has not, or is of
+    another family or class.
     """
     config: Any = getattr(theirs, "config", None)
     family = getattr(config, "model_type", None)
@@ -155,15 +145,20 @@ def from_transformers(theirs: PreTrainedModel) -> Transformer:
         pad=config.pad_token_id, bos=config.decoder_start_token_id,
         eos=config.eos_token_id,
     )).to(theirs.lm_head.weight)
-    back = order(config.d_model).argsort()
-    mine, yours = _parameters(ours), _parameters(theirs)
-    for name in names(ours.config):
-        weight = yours[name.theirs]
-        if name.axis is not None:
-            weight = weight.index_select(name.axis, back.to(weight.device))
-        mine[name.ours].copy_(weight)
+    places = {name.theirs: (name.ours, name.axis) for name in names(ours.config)}
+    _copy(theirs, ours, places, order(config.d_model).argsort())
     return ours.train(theirs.training)
 
 
-def _parameters(model: nn.Module) -> dict[str, Tensor]:
-    return dict(model.named_parameters())
+def _copy(
+    source: nn.Module, target: nn.Module, places: Mapping[str, tuple[str, int | None]],
+    channels: Int[Tensor, " d_model"],
+) -> None:
+    """Copy weights to their names in `places`, channels along the axis in order."""
+    parameters = dict(target.named_parameters())
+    for name, weight in source.named_parameters():
+        if name in places:
+            place, axis = places[name]
+            if axis is not None:
+                weight = weight.index_select(axis, channels.to(weight.device))
+            parameters[place].copy_(weight)

@@ -6,7 +6,7 @@ weights of `transformers` models; what a configuration asks for and this model d
 not compute, they refuse by name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,13 +14,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lib.attention.dot_product import (
-    KVCache,
-    MultiHeadAttention,
-    causal_mask,
-    rotary_angles,
-)
+from lib.attention.cache import KVCache
+from lib.attention.dot_product import MultiHeadAttention
 from lib.attention.layers import FeedForward
+from lib.attention.masks import causal_mask
+from lib.attention.rotary import rotary_angles
+from lib.options import one_of
 
 POSITIONS = ("learned", "rotary", "none")
 NORMS = {"layernorm": nn.LayerNorm, "rmsnorm": nn.RMSNorm}
@@ -51,12 +50,8 @@ class DecoderConfig:
     feed_forward_bias: bool | None = None  # None: as bias
 
     def __post_init__(self) -> None:
-        for name, known in (("positions", POSITIONS), ("norm", tuple(NORMS))):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name} {getattr(self, name)!r} is not known; use one of "
-                    f"{', '.join(known)}."
-                )
+        one_of("positions", self.positions, POSITIONS)
+        one_of("norm", self.norm, NORMS)
 
 
 class Block(nn.Module):
@@ -64,7 +59,7 @@ class Block(nn.Module):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        d, norm = config.d_model, NORMS[config.norm]
+        d, norm, bias = config.d_model, NORMS[config.norm], config.feed_forward_bias
         d_ff = 4 * d if config.d_ff is None else config.d_ff
         self.attention_norm = norm(d, eps=config.norm_eps)
         self.attention = MultiHeadAttention(
@@ -72,24 +67,17 @@ class Block(nn.Module):
             bias=config.bias, dropout=config.dropout,
         )
         self.feed_forward_norm = norm(d, eps=config.norm_eps)
-        bias = config.bias
-        if config.feed_forward_bias is not None:
-            bias = config.feed_forward_bias
-        self.feed_forward = FeedForward(d, d_ff, config.activation, bias)
+        self.feed_forward = FeedForward(
+            d, d_ff, config.activation, config.bias if bias is None else bias
+        )
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch seq d_model"],
-        mask: Tensor | None = None,
-        rotary: tuple[Tensor, Tensor] | None = None,
-        cache: KVCache | None = None,
+        self, x: Float[Tensor, "batch seq d_model"], mask: Tensor | None = None,
+        rotary: tuple[Tensor, Tensor] | None = None, cache: KVCache | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
-        """Apply the block."""
-        seen = self.attention(
-            self.attention_norm(x), mask=mask, rotary=rotary, cache=cache
-        )
-        x = x + self.dropout(seen)
+        y = self.attention_norm(x)
+        x = x + self.dropout(self.attention(y, mask=mask, rotary=rotary, cache=cache))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -99,19 +87,9 @@ class DecoderLM(nn.Module):
     .. math:: \operatorname{logits} = \operatorname{norm}\big(B_L(\cdots
               B_1(E\,\text{ids} + P))\big)\, U^\top
 
-    `U` is `E` where the model is tied; `P` is nothing where positions are rotary.
-
-    Attributes
-    ----------
-    token, position, blocks, norm, head
-        `position` is there with learned positions, `head` is `None` where tied.
-
-    Raises
-    ------
-    ValueError
-        If heads do not divide the width, or a text is longer than `max_length`.
-
-    Source: Radford et al. 2019, section 2.3; Touvron et al. 2023, section 2.2.
+    `U` is `E` where the model is tied (`head` is `None`); `P` is nothing where
+    positions are rotary. Raises ValueError if heads do not divide the width, or a text
+    is longer than `max_length`.
 
     >>> model = DecoderLM(DecoderConfig(vocab=9, d_model=8, n_heads=2, n_layers=1))
     >>> model(torch.tensor([[1, 2, 3]])).shape
@@ -140,9 +118,7 @@ class DecoderLM(nn.Module):
         return [KVCache() for _ in self.blocks]
 
     def forward(
-        self,
-        ids: Int[Tensor, "batch seq"],
-        caches: list[KVCache] | None = None,
+        self, ids: Int[Tensor, "batch seq"], caches: list[KVCache] | None = None
     ) -> Float[Tensor, "batch seq vocab"]:
         """Logits after each token; with caches, `ids` are the tokens that are new."""
         config, seq = self.config, ids.shape[1]
@@ -174,6 +150,8 @@ class DecoderLM(nn.Module):
         return config.rope_scale * cos, config.rope_scale * sin
 
 
+# ---- weights of transformers --------------------------------------------------------
+
 #: Settings of `transformers` that a `DecoderLM` has at this value only.
 FIXED = {
     "gpt2": {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False,
@@ -185,6 +163,23 @@ PLAIN = {"relu": "relu", "gelu": "gelu", "gelu_python": "gelu",
          "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
          "gelu_pytorch_tanh": "gelu_tanh"}
 GATED = {"silu": "swiglu", "swish": "swiglu"}
+#: Our name of each of their modules; what begins with a point is in a block.
+GPT2 = {
+    "transformer.wte": "token", "transformer.wpe": "position",
+    "transformer.ln_f": "norm", "lm_head": "head",
+    ".ln_1": ".attention_norm", ".attn.c_attn": ".attention.qkv",
+    ".attn.c_proj": ".attention.output", ".ln_2": ".feed_forward_norm",
+    ".mlp.c_fc": ".feed_forward.up", ".mlp.c_proj": ".feed_forward.down",
+}
+LLAMA = {
+    "model.embed_tokens": "token", "model.norm": "norm", "lm_head": "head",
+    ".input_layernorm": ".attention_norm", ".self_attn.q_proj": ".attention.query",
+    ".self_attn.k_proj": ".attention.key", ".self_attn.v_proj": ".attention.value",
+    ".self_attn.o_proj": ".attention.output",
+    ".post_attention_layernorm": ".feed_forward_norm",
+    ".mlp.gate_proj": ".feed_forward.gate", ".mlp.up_proj": ".feed_forward.up",
+    ".mlp.down_proj": ".feed_forward.down",
+}
 
 
 def gpt2_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -194,40 +189,22 @@ def gpt2_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     gradients go through it as well as weights. Raises TypeError for a tensor that
     GPT-2 does not have.
     """
-    plain = {
-        "ln_1": "attention_norm", "attn.c_proj": "attention.output",
-        "ln_2": "feed_forward_norm",
-        "mlp.c_fc": "feed_forward.up", "mlp.c_proj": "feed_forward.down",
-    }
-    whole = {"transformer.wte.weight": "token.weight",
-             "transformer.wpe.weight": "position.weight",
-             "transformer.ln_f.weight": "norm.weight",
-             "transformer.ln_f.bias": "norm.bias", "lm_head.weight": "head.weight"}
     named = {}
-    for name, tensor in state.items():
-        place, part, kind = _taken_apart(name, "transformer.h.")
-        if name in whole:
-            named[whole[name]] = tensor
+    for name, tensor in _renamed(state, "transformer.h.", GPT2):
+        if name.startswith("blocks.") and tensor.dim() == 2:
+            tensor = tensor.mT
+        if ".qkv." not in name:
+            named[name] = tensor
             continue
-        tensor = tensor.mT if tensor.dim() == 2 else tensor
-        if part == "attn.c_attn":
-            thirds = zip(("query", "key", "value"), tensor.chunk(3), strict=True)
-            for ours, third in thirds:
-                named[f"blocks.{place}.attention.{ours}.{kind}"] = third
-        elif part in plain:
-            named[f"blocks.{place}.{plain[part]}.{kind}"] = tensor
-        else:
-            raise _foreign(name)
+        for part, third in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+            named[name.replace("qkv", part)] = third
     return named
 
 
 def from_gpt2(model: nn.Module) -> DecoderLM:
     """Make a `DecoderLM` that computes what a `transformers` GPT-2 computes.
 
-    Raises
-    ------
-    TypeError
-        If the model is none, or has a setting that ours has not.
+    Raises TypeError if the model is none, or has a setting that ours has not.
     """
     config = _config_of(model, "gpt2", "GPT2LMHeadModel")
     dropouts = {name: getattr(config, name)
@@ -248,36 +225,14 @@ def llama_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises TypeError for a tensor that Llama does not have.
     """
-    plain = {
-        "input_layernorm": "attention_norm", "self_attn.q_proj": "attention.query",
-        "self_attn.k_proj": "attention.key", "self_attn.v_proj": "attention.value",
-        "self_attn.o_proj": "attention.output",
-        "post_attention_layernorm": "feed_forward_norm",
-        "mlp.gate_proj": "feed_forward.gate", "mlp.up_proj": "feed_forward.up",
-        "mlp.down_proj": "feed_forward.down",
-    }
-    whole = {"model.embed_tokens.weight": "token.weight",
-             "model.norm.weight": "norm.weight", "lm_head.weight": "head.weight"}
-    named = {}
-    for name, tensor in state.items():
-        place, part, kind = _taken_apart(name, "model.layers.")
-        if name in whole:
-            named[whole[name]] = tensor
-        elif part in plain:
-            named[f"blocks.{place}.{plain[part]}.{kind}"] = tensor
-        else:
-            raise _foreign(name)
-    return named
+    return dict(_renamed(state, "model.layers.", LLAMA))
 
 
 def from_llama(model: nn.Module) -> DecoderLM:
     """Make a `DecoderLM` that computes what a `transformers` Llama (SmolLM2 is one)
     computes. The frequencies of its rotation may be stretched (linear, llama3, yarn).
 
-    Raises
-    ------
-    TypeError
-        If the model is none, or has a setting that ours has not.
+    Raises TypeError if the model is none, or has a setting that ours has not.
     """
     config = _config_of(model, "llama", "LlamaForCausalLM")
     rotary = cast(Any, model).model.rotary_emb
@@ -298,6 +253,23 @@ def from_llama(model: nn.Module) -> DecoderLM:
         rope_frequencies=tuple(rotary.inv_freq.tolist()),
         rope_scale=rotary.attention_scaling,
     ))
+
+
+def _renamed(
+    state: Mapping[str, Tensor], stack: str, ours: Mapping[str, str]
+) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in state.items():
+        module, _, kind = name.rpartition(".")
+        block = ""
+        if module.startswith(stack):
+            number, *path = module.removeprefix(stack).split(".")
+            block, module = f"blocks.{number}", "." + ".".join(path)
+        if module not in ours:
+            raise TypeError(
+                f"the model holds a tensor {name!r} that its family does not have; "
+                "merge adapters and undo quantization first."
+            )
+        yield f"{block}{ours[module]}.{kind}", tensor
 
 
 def _config_of(model: nn.Module, family: str, kind: str) -> Any:
@@ -330,21 +302,6 @@ def _unlike(setting: str, value: object, only: object) -> TypeError:
         f"the model has {setting} = {value!r}, and a DecoderLM has {only} only: its "
         "logits would be others; use the model of transformers itself."
     )
-
-
-def _foreign(name: str) -> TypeError:
-    return TypeError(
-        f"the model holds a tensor {name!r} that its family does not have; merge "
-        "adapters and undo quantization first."
-    )
-
-
-def _taken_apart(name: str, stack: str) -> tuple[str, str, str]:
-    """Number of the layer, part and kind: `("3", "mlp.c_fc", "bias")`."""
-    if not name.startswith(stack):
-        return "", "", ""
-    place, *part, kind = name.removeprefix(stack).split(".")
-    return place, ".".join(part), kind
 
 
 def _filled(model: Any, names: Callable, config: DecoderConfig) -> DecoderLM:

@@ -1,12 +1,8 @@
 """Scaled dot-product attention in small pieces, each with its formula.
 
-Shapes are written as jaxtyping annotations and enforced in the tests. One
-convention throughout: `(batch, head, seq, d_head)` for queries, keys and values,
-`(batch, head, query, key)` for logits and weights, and a mask that is `True`
-where a query may look.
-
-The pieces that other parts use as well have modules of their own, and are here
-too: masks, heads, rotary positions, the cache.
+Throughout, queries, keys and values are `(batch, head, seq, d_head)`, logits and
+weights `(batch, head, query, key)`, and a mask is `True` where a query may look; the
+annotations say so, and the tests enforce them.
 """
 
 import math
@@ -17,28 +13,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lib.attention.cache import KVCache
-from lib.attention.heads import merge_heads, repeat_kv, split_heads
-from lib.attention.masks import causal_mask, padding_mask
-from lib.attention.rotary import apply_rotary, rotary_angles
-
-__all__ = [
-    "FORMS",
-    "KVCache",
-    "MultiHeadAttention",
-    "apply_rotary",
-    "attention_logits",
-    "causal_mask",
-    "masked_softmax",
-    "merge_heads",
-    "padding_mask",
-    "repeat_kv",
-    "rotary_angles",
-    "row_entropy",
-    "scaled_dot_product_attention",
-    "split_heads",
-]
+from lib.attention.heads import (
+    group_size,
+    head_size,
+    merge_heads,
+    repeat_kv,
+    split_heads,
+)
+from lib.attention.rotary import apply_rotary
+from lib.options import one_of
 
 FORMS = ("sdpa", "reference")
+Rotary = tuple[Float[Tensor, "query d_head"], Float[Tensor, "query d_head"]]
 
 
 def attention_logits(
@@ -46,21 +32,11 @@ def attention_logits(
     key: Float[Tensor, "*batch key d_head"],
     scale: float | None = None,
 ) -> Float[Tensor, "*batch query key"]:
-    r"""Compare every query with every key.
+    r"""Compare every query with every key, before mask and softmax.
 
     .. math:: S = \frac{Q K^\top}{\sqrt{d_\text{head}}}
 
-    Parameters
-    ----------
-    query, key
-        `(…, query, d_head)` and `(…, key, d_head)`.
-    scale
-        The factor before the product; `None` means `1 / sqrt(d_head)`.
-
-    Returns
-    -------
-    Tensor
-        `(…, query, key)`, without a unit, before mask and softmax.
+    `scale` stands for another factor than `1 / sqrt(d_head)`.
 
     Source: Vaswani et al. 2017, equation 1.
 
@@ -82,22 +58,11 @@ def masked_softmax(
 
     A query that may look nowhere gets zeros, not NaN.
 
-    Parameters
-    ----------
-    logits
-        `(…, query, key)`.
-    mask
-        Broadcasts to `logits`; `True` where a query may look. `None`: everywhere.
-
-    Returns
-    -------
-    Tensor
-        `(…, query, key)`; zero where the mask is `False`.
-
     Source: Vaswani et al. 2017, section 3.2.1.
 
-    >>> masked_softmax(torch.zeros(2, 2), causal_mask(2)).tolist()
-    [[1.0, 0.0], [0.5, 0.5]]
+    >>> masked_softmax(torch.zeros(2, 2), torch.tensor([[True, False], [True, True]]))
+    tensor([[1.0000, 0.0000],
+            [0.5000, 0.5000]])
     """
     if mask is None:
         return logits.softmax(dim=-1)
@@ -112,37 +77,21 @@ def scaled_dot_product_attention(
     value: Float[Tensor, "*batch key d_value"],
     mask: Bool[Tensor, "..."] | None = None,
     scale: float | None = None,
-) -> tuple[
-    Float[Tensor, "*batch query d_value"], Float[Tensor, "*batch query key"]
-]:
-    r"""Mix the values by how well their keys answer each query.
+) -> tuple[Float[Tensor, "*batch query d_value"], Float[Tensor, "*batch query key"]]:
+    r"""Mix the values by how well their keys answer each query: output and weights.
 
     .. math:: Z = \operatorname{softmax}\!\left(
               \frac{Q K^\top}{\sqrt{d_\text{head}}}\right) V
 
     The reference of the book: nothing fused, so that the weights can be seen.
 
-    Parameters
-    ----------
-    query, key, value
-        `(…, query, d_head)`, `(…, key, d_head)`, `(…, key, d_value)`.
-    mask
-        Broadcasts to `(…, query, key)`; `True` where a query may look.
-    scale
-        The factor before `Q Kᵀ`; `None` means `1 / sqrt(d_head)`.
-
-    Returns
-    -------
-    output, weights
-        `(…, query, d_value)` and `(…, query, key)`.
-
     Source: Vaswani et al. 2017, equation 1.
 
     >>> v = torch.tensor([[1.0], [3.0]])
     >>> output, weights = scaled_dot_product_attention(
-    ...     torch.zeros(2, 4), torch.zeros(2, 4), v, causal_mask(2))
+    ...     torch.zeros(2, 4), torch.zeros(2, 4), v)
     >>> output.tolist(), weights.tolist()
-    ([[1.0], [2.0]], [[1.0, 0.0], [0.5, 0.5]])
+    ([[2.0], [2.0]], [[0.5, 0.5], [0.5, 0.5]])
     """
     weights = masked_softmax(attention_logits(query, key, scale), mask)
     return weights @ value, weights
@@ -155,8 +104,7 @@ def row_entropy(
 
     .. math:: H_i = -\sum_j A_{ij} \log_2 A_{ij}
 
-    Zero for a row that looks at one key, `log2(n)` for one that looks at `n` keys
-    alike.
+    Zero for a row that looks at one key, `log2(n)` for one that looks at `n` alike.
 
     >>> row_entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]])).tolist()
     [0.0, 1.0]
@@ -173,68 +121,30 @@ class MultiHeadAttention(nn.Module):
               Y W_V^{g(h)}
 
     `Y = X` is self-attention, a memory is cross-attention; `g(h)` is the key/value
-    head that query head `h` reads (`repeat_kv`).
-
-    Parameters
-    ----------
-    d_model
-        Width of what comes in and goes out.
-    n_heads
-        Query heads.
-    n_kv_heads
-        Key/value heads; `None` means as many (multi-head), fewer is grouped-query.
-    d_head
-        Width of a head; `None` means `d_model / n_heads`.
-    bias
-        Whether the four projections have one.
-    dropout
-        Share of the weights that training sets to zero.
-
-    Attributes
-    ----------
-    query, key, value, output
-        The projections, `nn.Linear`.
-    form
-        `"sdpa"` runs `F.scaled_dot_product_attention`; `"reference"` computes the
-        weights in the open (`scaled_dot_product_attention` of this module).
-
-    Raises
-    ------
-    ValueError
-        If the heads do not divide the width or one another, or `form` is unknown.
+    head that query head `h` reads: fewer `n_kv_heads` than `n_heads` are shared.
+    `dropout` is the share of the weights that training sets to zero. The attribute
+    `form` is `"sdpa"`, which runs `F.scaled_dot_product_attention`, or `"reference"`,
+    which computes the weights in the open. Raises ValueError if the heads do not divide
+    the width or one another, or the form is unknown.
 
     Source: Vaswani et al. 2017, section 3.2.2; Ainslie et al. 2023 for groups.
 
     >>> layer = MultiHeadAttention(8, n_heads=2)
     >>> x = torch.randn(1, 5, 8)
-    >>> fast = layer(x, mask=causal_mask(5))
+    >>> fast = layer(x)
     >>> layer.form = "reference"
-    >>> bool(torch.allclose(layer(x, mask=causal_mask(5)), fast, atol=1e-6))
+    >>> bool(torch.allclose(layer(x), fast, atol=1e-6))
     True
     """
 
     def __init__(
-        self,
-        d_model: int,
-        n_heads: int,
-        n_kv_heads: int | None = None,
-        d_head: int | None = None,
-        bias: bool = True,
-        dropout: float = 0.0,
+        self, d_model: int, n_heads: int, n_kv_heads: int | None = None,
+        d_head: int | None = None, bias: bool = True, dropout: float = 0.0,
     ) -> None:
         super().__init__()
         n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
-        if d_head is None and d_model % n_heads:
-            raise ValueError(
-                f"a width of {d_model} does not divide into {n_heads} heads; choose "
-                f"a number of heads that divides {d_model}."
-            )
-        if n_heads % n_kv_heads:
-            raise ValueError(
-                f"{n_heads} query heads cannot share {n_kv_heads} key/value heads "
-                f"evenly; choose a number of query heads that {n_kv_heads} divides."
-            )
-        d_head = d_model // n_heads if d_head is None else d_head
+        d_head = head_size(d_model, n_heads) if d_head is None else d_head
+        group_size(n_heads, n_kv_heads)
         self.n_heads, self.n_kv_heads, self.d_head = n_heads, n_kv_heads, d_head
         self.dropout, self.form = dropout, "sdpa"
         self.query = nn.Linear(d_model, n_heads * d_head, bias)
@@ -247,33 +157,27 @@ class MultiHeadAttention(nn.Module):
         x: Float[Tensor, "batch query d_model"],
         memory: Float[Tensor, "batch memory d_model"] | None = None,
         mask: Bool[Tensor, "..."] | None = None,
-        rotary: tuple[Float[Tensor, "query d_head"], Float[Tensor, "query d_head"]]
-        | None = None,
+        rotary: Rotary | None = None,
         cache: KVCache | None = None,
     ) -> Float[Tensor, "batch query d_model"]:
         """Let `x` look at `memory`, or at itself without one.
 
-        mask broadcasts to `(batch, head, query, key)` and is `True` where a query
-        may look; rotary is `rotary_angles` of the positions of `x`.
+        rotary is `rotary_angles` of the positions of `x`.
         """
         q = split_heads(self.query(x), self.n_heads)
         if rotary is not None:
             q = apply_rotary(q, *rotary)
         k, v = self._keys_and_values(x, memory, rotary, cache)
         dropout = self.dropout if self.training else 0.0
-        if self.form == "sdpa":
+        if one_of("form", self.form, FORMS) == "sdpa":
             grouped = self.n_kv_heads < self.n_heads
             z = F.scaled_dot_product_attention(
                 q, k, v, mask, dropout_p=dropout, enable_gqa=grouped
             )
-        elif self.form == "reference":
+        else:
             k, v = repeat_kv(k, self.n_heads), repeat_kv(v, self.n_heads)
             weights = masked_softmax(attention_logits(q, k), mask)
             z = F.dropout(weights, dropout) @ v
-        else:
-            raise ValueError(
-                f"form {self.form!r} is not known; use one of {', '.join(FORMS)}."
-            )
         return self.output(merge_heads(z))
 
     def _keys_and_values(self, x, memory, rotary, cache):

@@ -15,27 +15,14 @@ COLDEST = 1e-30  # a temperature below it is taken as it: 1 / T must be a number
 
 
 def filter_logits(
-    logits: Float[Tensor, "batch vocab"],
-    top_k: int | None = None,
+    logits: Float[Tensor, "batch vocab"], top_k: int | None = None,
     top_p: float | None = None,
 ) -> Float[Tensor, "batch vocab"]:
     r"""Keep the likeliest tokens and set the others to `-inf`.
 
-    Parameters
-    ----------
-    logits
-        `(batch, vocab)`.
-    top_k
-        Keep exactly this many tokens, of equal ones those with the lower ids; `None`
-        keeps all.
-    top_p
-        Keep the shortest head of the sorted list whose probability reaches this;
-        at least one token stays. `None` keeps all.
-
-    Raises
-    ------
-    ValueError
-        If `top_k` is below 1 or `top_p` outside (0, 1].
+    top_k: exactly so many, of equal ones those with the lower ids. top_p: the shortest
+    head of the sorted list whose probability reaches this share; at least one. Raises
+    ValueError if `top_k` is below 1 or `top_p` outside (0, 1].
 
     Source: Fan et al. 2018 (top-k); Holtzman et al. 2020, section 3.1 (top-p).
 
@@ -61,24 +48,17 @@ def filter_logits(
 
 
 def next_token(
-    logits: Float[Tensor, "batch vocab"],
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
+    logits: Float[Tensor, "batch vocab"], temperature: float = 0.0,
+    top_k: int | None = None, top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, " batch"]:
     r"""Choose the next token from the logits.
 
     .. math:: p_i \propto e^{S_i / T}
 
-    Temperature 0 takes the likeliest; others draw from `p` with `generator`. The closer
-    to 0, the surer it is the likeliest: no temperature is too small.
-
-    Raises
-    ------
-    ValueError
-        If the temperature is negative or not finite, if a logit is not a number, or
-        `filter_logits` refuses.
+    Temperature 0 takes the likeliest; others draw from `p`, and none is too small.
+    Raises ValueError if the temperature is negative or not finite, if a logit is not a
+    number, or `filter_logits` refuses.
 
     >>> next_token(torch.tensor([[0.0, 3.0, 1.0]])).tolist()
     [1]
@@ -110,26 +90,16 @@ def _wide(logits: Tensor) -> torch.dtype:
 
 @torch.no_grad()
 def stream(
-    model,
-    ids: Int[Tensor, "1 seq"],
-    n: int,
-    *,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    generator: torch.Generator | None = None,
-    stop: int | None = None,
+    model, ids: Int[Tensor, "1 seq"], n: int, *, temperature: float = 0.0,
+    top_k: int | None = None, top_p: float | None = None,
+    generator: torch.Generator | None = None, stop: int | None = None,
     cached: bool = True,
 ) -> Iterator[int]:
     """Yield up to `n` new token ids, each as soon as it is chosen.
 
     cached=False computes the whole text again for each token: the same ids, slowly.
     `stop` is yielded and ends the stream. Dropout is off while the model computes.
-
-    Raises
-    ------
-    ValueError
-        If `ids` are not one text of at least one token.
+    Raises ValueError if `ids` are not one text of at least one token.
     """
     if ids.shape[0] != 1 or ids.shape[1] < 1:
         raise ValueError(

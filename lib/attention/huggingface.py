@@ -4,15 +4,14 @@
     model = build_model(config, seed=0)                   # from a TransformerConfig
     rows = make_dataset(pairs, tokenizer)                 # a datasets.Dataset
     …                                                     # lib.training.trainer trains
-    it translate(model, tokenizer, ["March 5, 2026"])        # model.generate
+    translate(model, tokenizer, ["March 5, 2026"])        # model.generate
     score(model, tokenizer, unseen("date", 1000))         # exact match
-    save("results/huggingface", model, tokenizer, arguments, history) model, tokenizer =
-    load("results/huggingface")
+    save("results/huggingface", model, tokenizer, arguments, history)
+    model, tokenizer = load("results/huggingface")
 
 Nothing here asks the Hub.
 """
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,10 +37,13 @@ from transformers import (
     TrainingArguments,
 )
 
+from lib.attention.heads import head_size
 from lib.attention.transformer import TransformerConfig
 from lib.attention.translation import Pair, exact_match, ids_of
 from lib.data.pretrained import quiet
 from lib.data.tokenizer_files import for_whole_texts
+from lib.files import write_json
+from lib.options import one_of
 
 FAMILIES = {
     "marian": (MarianConfig, MarianMTModel),
@@ -58,9 +60,8 @@ ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new"}
 def wrap_tokenizer(
     tokenizer: Tokenizer, max_length: int = 64
 ) -> PreTrainedTokenizerFast:
-    """Give a trained `tokenizers.Tokenizer` what transformers wants to know of it.
-
-    The special tokens get their roles, and padding goes to the right.
+    """Give a trained tokenizer what transformers wants to know of it: the roles of the
+    special tokens, and that padding goes to the right.
 
     >>> from lib.attention.translation import build_tokenizer
     >>> tokenizer = wrap_tokenizer(build_tokenizer())
@@ -111,18 +112,15 @@ def make_dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> D
     >>> rows.column_names
     ['source', 'target', 'kind', 'input_ids', 'labels', 'length']
     """
-    columns: dict[str, list] = {
-        "source": [pair.source for pair in pairs],
-        "target": [pair.target for pair in pairs],
-        "kind": [pair.kind for pair in pairs],
-    }
-    columns["input_ids"] = encode(tokenizer, columns["source"])
-    columns["labels"] = encode(tokenizer, columns["target"])
-    columns["length"] = [
-        len(source) + len(target)
-        for source, target in zip(columns["input_ids"], columns["labels"], strict=True)
-    ]
-    return Dataset.from_dict(columns)
+    columns = {name: [getattr(pair, name) for pair in pairs]
+               for name in ("source", "target", "kind")}
+    sources, targets = (encode(tokenizer, columns[side])
+                        for side in ("source", "target"))
+    return Dataset.from_dict(columns | {
+        "input_ids": sources, "labels": targets,
+        "length": [len(source) + len(target)
+                   for source, target in zip(sources, targets, strict=True)],
+    })
 
 
 # ---- the model --------------------------------------------------------------
@@ -137,13 +135,8 @@ def build_model(
     paper's model: fixed sines, add then normalise. `pegasus` is the same with
     `norm_first`. Without a family it is the one of these that computes what our
     Transformer does. `bart` adds then normalises, learns its positions, and
-    normalises once more after embedding.
-
-    Raises
-    ------
-    ValueError
-        If the family is not known, heads do not divide the width, or the
-        configuration asks for what the family does not have.
+    normalises once more after embedding. Raises ValueError if the family is not known,
+    heads do not divide the width, or the family has not what is asked for.
 
     Source: Junczys-Dowmunt et al. 2018 (Marian); Zhang et al. 2020 (Pegasus); Lewis
     et al. 2020 (BART).
@@ -156,15 +149,8 @@ def build_model(
     2120
     """
     family = family or ("pegasus" if config.norm_first else "marian")
-    if family not in FAMILIES:
-        raise ValueError(
-            f"family {family!r} is not known; use one of {', '.join(FAMILIES)}."
-        )
-    if config.d_model % config.n_heads:
-        raise ValueError(
-            f"a width of {config.d_model} does not divide into {config.n_heads} heads; "
-            f"choose a number of heads that divides {config.d_model}."
-        )
+    config_of, model_of = FAMILIES[one_of("family", family, FAMILIES)]
+    head_size(config.d_model, config.n_heads)  # refuses what does not divide
     if config.norm_first != (family == "pegasus"):
         raise ValueError(
             f"{family} normalises {'first' if family == 'pegasus' else 'after adding'} "
@@ -176,30 +162,21 @@ def build_model(
             f"{family} has no activation {config.activation!r}; use one of "
             f"{', '.join(ACTIVATIONS)}."
         )
-    config_of, model_of = FAMILIES[family]
-    sides = {
-        f"{side}_{name}": value
-        for side in ("encoder", "decoder")
-        for name, value in (
-            ("layers", config.n_layers),
-            ("attention_heads", config.n_heads),
-            ("ffn_dim", config.d_ff or 4 * config.d_model),
-        )
-    }
+    sides = {f"{side}_{name}": value for side in ("encoder", "decoder")
+             for name, value in (("layers", config.n_layers),
+                                 ("attention_heads", config.n_heads),
+                                 ("ffn_dim", config.d_ff or 4 * config.d_model))}
     tokens = {"pad_token_id": config.pad, "bos_token_id": config.bos,
               "eos_token_id": config.eos, "decoder_start_token_id": config.bos}
     theirs = config_of(
-        vocab_size=config.vocab,
-        d_model=config.d_model,
+        vocab_size=config.vocab, d_model=config.d_model,
         max_position_embeddings=config.max_length,
         activation_function=ACTIVATIONS[config.activation],
         # ours drops in all three places
-        dropout=config.dropout,
-        attention_dropout=config.dropout,
+        dropout=config.dropout, attention_dropout=config.dropout,
         activation_dropout=config.dropout,
-        scale_embedding=True,
+        scale_embedding=True, forced_eos_token_id=None,
         init_std=config.d_model**-0.5,  # Xavier's for a square matrix
-        forced_eos_token_id=None,
         **sides, **tokens,
     )
     with torch.random.fork_rng(devices=[]), quiet():
@@ -216,10 +193,8 @@ def build_model(
 
 @torch.no_grad()
 def generate(
-    model: PreTrainedModel,
-    source: Int[Tensor, "batch source"],
-    mask: Int[Tensor, "batch source"],
-    **options: Any,
+    model: PreTrainedModel, source: Int[Tensor, "batch source"],
+    mask: Int[Tensor, "batch source"], **options: Any,
 ) -> Int[Tensor, "batch target"]:
     """Write targets token by token with `model.generate`, in evaluation mode.
 
@@ -234,51 +209,43 @@ def generate(
 
 
 def translate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    texts: Sequence[str],
-    batch: int = 250,
-    **options: Any,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str],
+    batch: int = 250, **options: Any,
 ) -> list[str]:
     """Translate texts; options go to `model.generate`, greedy without any.
 
     Raises ValueError as `encode` does.
     """
-    rows, found = encode(tokenizer, texts), []
+    rows, written = encode(tokenizer, texts), []
     for start in range(0, len(rows), batch):
         part = tokenizer.pad({"input_ids": rows[start : start + batch]},
                              return_tensors="pt").to(model.device)
         ids = generate(model, part.input_ids, part.attention_mask, **options)
-        found += tokenizer.batch_decode(ids, skip_special_tokens=True)
-    return found
+        written += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return written
 
 
 def score(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    pairs: Sequence[Pair],
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, pairs: Sequence[Pair],
     **options: Any,
 ) -> float:
     """Share of pairs whose translation is right to the letter, 0 to 1."""
-    found = translate(model, tokenizer, [pair.source for pair in pairs], **options)
-    return exact_match(found, [pair.target for pair in pairs])
+    written = translate(model, tokenizer, [pair.source for pair in pairs], **options)
+    return exact_match(written, [pair.target for pair in pairs])
 
 
 # ---- files ------------------------------------------------------------------
 
 
 def save(
-    folder: Path | str,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
+    folder: Path | str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast,
     arguments: TrainingArguments | None = None,
     history: Sequence[Mapping[str, float | int]] | None = None,
 ) -> Path:
-    """Save a model whole: `model/` (safetensors, tokenizer), `config.json`, arguments.
+    """Save a model whole: `model/` (safetensors, tokenizer) for `from_pretrained`.
 
-    `model/` is what `from_pretrained` reads. Beside it stand `config.json` once more,
-    `training_args.json` and `history.json`. A model that was there before goes only
-    when the new one is complete.
+    Beside it stand `config.json` once more, `training_args.json` and `history.json`. A
+    model that was there before goes only when the new one is complete.
     """
     folder = Path(folder)
     draft, place, old = (folder / f for f in (".model.part", "model", ".model.old"))
@@ -294,20 +261,14 @@ def save(
     shutil.rmtree(old, ignore_errors=True)
     shutil.copyfile(place / "config.json", folder / "config.json")
     if arguments is not None:
-        _write(folder / "training_args.json", arguments.to_dict())
+        write_json(folder / "training_args.json", arguments.to_dict())
     if history is not None:
-        _write(folder / "history.json", list(history))
+        write_json(folder / "history.json", list(history))
     return place
 
 
 def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Read what `save` wrote; the model is in evaluation mode.
-
-    Raises
-    ------
-    FileNotFoundError
-        If no model is there.
-    """
+    """Read what `save` wrote, in evaluation mode; FileNotFoundError without any."""
     place = Path(folder) / "model"
     if not (place / "config.json").is_file():
         raise FileNotFoundError(
@@ -319,10 +280,3 @@ def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
     for_whole_texts(tokenizer.backend_tokenizer)
     return model.eval(), tokenizer
-
-
-def _write(file: Path, content: Any) -> None:
-    draft = file.with_name(f".{file.name}.part")
-    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n",
-                     encoding="utf-8")
-    draft.replace(file)

@@ -5,22 +5,22 @@ look. The layers keep the order of the paper (`norm_first=False`: add, then
 normalise) or the one that newer models use (`norm_first=True`).
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lib.attention.dot_product import KVCache, MultiHeadAttention
+from lib.attention.cache import KVCache
+from lib.attention.dot_product import MultiHeadAttention
+from lib.options import one_of
 
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """GPT-2's approximation of GELU."""
-    return F.gelu(x, approximate="tanh")
-
-
-#: The nonlinearity of each name; `swiglu` applies its own to a gate.
+#: The nonlinearity of each name; `swiglu` applies its own to a gate, `gelu_tanh` is
+#: GPT-2's approximation.
 ACTIVATIONS = {
-    "relu": F.relu, "gelu": F.gelu, "gelu_tanh": gelu_tanh, "swiglu": F.silu,
+    "relu": F.relu, "gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "swiglu": F.silu,
 }
 
 
@@ -32,19 +32,7 @@ def sinusoidal_positions(
     .. math:: P_{t,2i} = \sin(t \, b^{-2i/d_\text{model}}), \qquad
               P_{t,2i+1} = \cos(t \, b^{-2i/d_\text{model}})
 
-    Parameters
-    ----------
-    seq
-        How many positions, counted from zero.
-    d_model
-        Width; even.
-    base
-        Base `b` of the geometric series of frequencies (radians per position).
-
-    Raises
-    ------
-    ValueError
-        If `d_model` is odd.
+    in radians; raises ValueError for an odd `d_model`.
 
     Source: Vaswani et al. 2017, section 3.5.
 
@@ -64,10 +52,8 @@ def sinusoidal_positions(
 
 
 def layer_norm(
-    x: Float[Tensor, "*batch d_model"],
-    weight: Float[Tensor, " d_model"],
-    bias: Float[Tensor, " d_model"],
-    eps: float = 1e-5,
+    x: Float[Tensor, "*batch d_model"], weight: Float[Tensor, " d_model"],
+    bias: Float[Tensor, " d_model"], eps: float = 1e-5,
 ) -> Float[Tensor, "*batch d_model"]:
     r"""Bring each vector to mean 0 and variance 1, then scale and shift it.
 
@@ -86,8 +72,7 @@ def layer_norm(
 
 
 def rms_norm(
-    x: Float[Tensor, "*batch d_model"],
-    weight: Float[Tensor, " d_model"],
+    x: Float[Tensor, "*batch d_model"], weight: Float[Tensor, " d_model"],
     eps: float = 1e-5,
 ) -> Float[Tensor, "*batch d_model"]:
     r"""Divide each vector by its root mean square, then scale it.
@@ -111,43 +96,18 @@ class FeedForward(nn.Module):
               \operatorname{FF}_\text{swiglu}(x) = W_\text{down}\big(
               \operatorname{silu}(W_\text{gate}\, x) \odot W_\text{up}\, x\big)
 
-    Parameters
-    ----------
-    d_model, d_ff
-        Width outside and inside.
-    activation
-        `relu`, `gelu`, `gelu_tanh` (GPT-2's approximation) or `swiglu`.
-    bias
-        Whether the maps have one.
-    dropout
-        Share of the inner units that training sets to zero.
-
-    Raises
-    ------
-    ValueError
-        If the activation is not known.
+    `activation` is `relu`, `gelu`, `gelu_tanh` or `swiglu` (ValueError elsewhere);
+    `dropout` is the share of the inner units that training sets to zero.
 
     Source: Vaswani et al. 2017, equation 2; Shazeer 2020, equation 6, for SwiGLU.
-
-    >>> FeedForward(8, 32)(torch.zeros(1, 3, 8)).shape
-    torch.Size([1, 3, 8])
     """
 
     def __init__(
-        self,
-        d_model: int,
-        d_ff: int,
-        activation: str = "relu",
-        bias: bool = True,
+        self, d_model: int, d_ff: int, activation: str = "relu", bias: bool = True,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation {activation!r} is not known; use one of "
-                f"{', '.join(ACTIVATIONS)}."
-            )
-        self.activation = activation
+        self.activation = one_of("activation", activation, ACTIVATIONS)
         self.up = nn.Linear(d_model, d_ff, bias)
         self.gate = nn.Linear(d_model, d_ff, bias) if activation == "swiglu" else None
         self.down = nn.Linear(d_ff, d_model, bias)
@@ -156,7 +116,6 @@ class FeedForward(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch seq d_model"]
     ) -> Float[Tensor, "batch seq d_model"]:
-        """Apply it to each token."""
         activation = ACTIVATIONS[self.activation]
         if self.gate is None:
             hidden = activation(self.up(x))  # batch seq d_ff
@@ -173,19 +132,11 @@ class EncoderLayer(nn.Module):
               \quad \text{(norm first)}
 
     Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020 for norm first.
-
-    >>> EncoderLayer(8, 2, 32)(torch.zeros(1, 3, 8)).shape
-    torch.Size([1, 3, 8])
     """
 
     def __init__(
-        self,
-        d_model: int,
-        n_heads: int,
-        d_ff: int,
-        activation: str = "relu",
-        norm_first: bool = False,
-        dropout: float = 0.0,
+        self, d_model: int, n_heads: int, d_ff: int, activation: str = "relu",
+        norm_first: bool = False, dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
@@ -196,11 +147,9 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch seq d_model"],
+        self, x: Float[Tensor, "batch seq d_model"],
         mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
-        """Apply the layer; mask is `True` where a token may look."""
         x = self._add(x, self.attention_norm, lambda y: self.attention(y, mask=mask))
         return self._add(x, self.feed_forward_norm, self.feed_forward)
 
@@ -222,13 +171,8 @@ class DecoderLayer(EncoderLayer):
     """
 
     def __init__(
-        self,
-        d_model: int,
-        n_heads: int,
-        d_ff: int,
-        activation: str = "relu",
-        norm_first: bool = False,
-        dropout: float = 0.0,
+        self, d_model: int, n_heads: int, d_ff: int, activation: str = "relu",
+        norm_first: bool = False, dropout: float = 0.0,
     ) -> None:
         super().__init__(d_model, n_heads, d_ff, activation, norm_first, dropout)
         self.cross_attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
@@ -244,14 +188,9 @@ class DecoderLayer(EncoderLayer):
         cache: tuple[KVCache, KVCache] | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
         """Apply the layer; cache holds self-attention's and cross-attention's keys."""
-        own, cross = cache if cache is not None else (None, None)
-
-        def look_back(y):
-            return self.attention(y, mask=mask, cache=own)
-
-        def look_across(y):
-            return self.cross_attention(y, memory, mask=memory_mask, cache=cross)
-
-        x = self._add(x, self.attention_norm, look_back)
-        x = self._add(x, self.cross_norm, look_across)
+        own, cross = cache or (None, None)
+        x = self._add(x, self.attention_norm,
+                      lambda y: self.attention(y, mask=mask, cache=own))
+        x = self._add(x, self.cross_norm, lambda y: self.cross_attention(
+            y, memory, mask=memory_mask, cache=cross))
         return self._add(x, self.feed_forward_norm, self.feed_forward)

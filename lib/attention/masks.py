@@ -1,6 +1,7 @@
 """Who may look at whom: masks that are `True` where a query may look.
 
-They broadcast to `(batch, head, query, key)` and are combined with `&`.
+They broadcast to `(batch, head, query, key)` and are combined with `&`:
+`causal_mask(n) & padding_mask(ids, pad)`.
 """
 
 import torch
@@ -15,25 +16,8 @@ def causal_mask(
 
     .. math:: M_{ij} = [\, j \le i + (n_\text{key} - n_\text{query}) \,]
 
-    Parameters
-    ----------
-    query
-        How many queries there are.
-    key
-        How many keys; `None` means as many as queries. With more keys than
-        queries the queries are the last ones, as in generation with a cache.
-    device
-        Where the mask is made.
-
-    Returns
-    -------
-    Tensor
-        `(query, key)`, `True` where query `i` may look at key `j`.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer keys than queries.
+    With more keys than queries (`None`: as many) the queries are the last ones, as in
+    generation with a cache; raises ValueError with fewer.
 
     Source: Vaswani et al. 2017, section 3.2.3.
 
@@ -55,23 +39,9 @@ def causal_mask(
 def padding_mask(
     ids: Int[Tensor, "batch key"], pad: int
 ) -> Bool[Tensor, "batch 1 1 key"]:
-    r"""Let every query of a sequence look at its tokens and not at its padding.
+    r"""Let every query look at the tokens of its sequence and not at its padding.
 
     .. math:: M_{b,\cdot,\cdot,j} = [\, \text{ids}_{b,j} \ne \text{pad} \,]
-
-    Combine masks with `&`: `causal_mask(n) & padding_mask(ids, pad)`.
-
-    Parameters
-    ----------
-    ids
-        Token ids, `(batch, key)`.
-    pad
-        The id that fills the short sequences of a batch.
-
-    Returns
-    -------
-    Tensor
-        `(batch, 1, 1, key)`, `True` where there is a token.
 
     >>> padding_mask(torch.tensor([[5, 6, 0]]), pad=0).int().tolist()
     [[[[1, 1, 0]]]]

@@ -1,6 +1,7 @@
 """Rotary positions: queries and keys turned by the angle of their place.
 
-The angles are in radians; a pair of dimensions is `i` and `i + d_head / 2`.
+The angles are in radians; a pair of dimensions is `i` and `i + d_head / 2`, as in the
+Llama family.
 """
 
 import torch
@@ -9,40 +10,17 @@ from torch import Tensor
 
 
 def rotary_angles(
-    positions: Int[Tensor, " seq"],
-    d_head: int,
-    theta: float = 10_000.0,
+    positions: Int[Tensor, " seq"], d_head: int, theta: float = 10_000.0,
     frequencies: Float[Tensor, " pair"] | None = None,
 ) -> tuple[Float[Tensor, "seq d_head"], Float[Tensor, "seq d_head"]]:
-    r"""Cosine and sine of the angle by which each pair of dimensions turns.
+    r"""Cosine and sine of the angle by which each pair turns, once for each half.
 
     .. math:: \varphi_{t,i} = t \, \theta^{-2i / d_\text{head}},
               \quad i = 0, \dots, d_\text{head}/2 - 1
 
-    The angles (radians) stand twice, once for each half of the head: pair `i` is
-    dimensions `i` and `i + d_head / 2`, as in the Llama family.
-
-    Parameters
-    ----------
-    positions
-        Where the tokens stand, counted from zero.
-    d_head
-        Size of a head; even.
-    theta
-        Base of the geometric series of frequencies.
-    frequencies
-        Radians per position of each pair, where they are no such series: a model
-        that was stretched to longer texts turns its pairs more slowly.
-
-    Returns
-    -------
-    cos, sin
-        `(seq, d_head)` each, in float32.
-
-    Raises
-    ------
-    ValueError
-        If `d_head` is odd.
+    `frequencies`, in radians per position, where they are no such series: a model that
+    was stretched to longer texts turns more slowly. In float32; raises ValueError for
+    an odd `d_head`.
 
     Source: Su et al. 2021, equations 15 and 34.
 
@@ -75,15 +53,6 @@ def apply_rotary(
 
     where :math:`x^{(1)}, x^{(2)}` are the two halves of the head. Lengths stay,
     and a dot product of two turned vectors depends on their distance only.
-
-    Parameters
-    ----------
-    x
-        `(…, seq, d_head)`, queries or keys.
-    cos, sin
-        From `rotary_angles`.
-
-    Source: Su et al. 2021, equation 34.
 
     >>> cos, sin = torch.zeros(1, 2), torch.ones(1, 2)   # a quarter turn
     >>> apply_rotary(torch.tensor([[1.0, 0.0]]), cos, sin).tolist()

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lib.attention.dot_product import KVCache, causal_mask, padding_mask
+from lib.attention.cache import KVCache
 from lib.attention.layers import DecoderLayer, EncoderLayer, sinusoidal_positions
+from lib.attention.masks import causal_mask, padding_mask
 
 Caches = list[tuple[KVCache, KVCache]]
 
@@ -43,25 +44,9 @@ class Transformer(nn.Module):
               \operatorname{encode}(E\,s)\big)\, E^\top
 
     with one matrix `E` for source, target and logits, multiplied by
-    :math:`\sqrt{d_\text{model}}` on the way in (section 3.4).
-
-    Parameters
-    ----------
-    config
-        Sizes and special tokens.
-
-    Attributes
-    ----------
-    token, encoder, decoder
-        `nn.Embedding`, `nn.ModuleList` of `EncoderLayer` and of `DecoderLayer`.
-    encoder_norm, decoder_norm
-        A last LayerNorm with `norm_first`, else nothing.
-
-    Raises
-    ------
-    ValueError
-        If heads do not divide the width, or a sequence is longer than
-        `max_length`.
+    :math:`\sqrt{d_\text{model}}` on the way in (section 3.4). With `norm_first` a last
+    LayerNorm stands behind each stack. Raises ValueError if heads do not divide the
+    width, or a sequence is longer than `max_length`.
 
     Source: Vaswani et al. 2017, section 3.
 
@@ -88,14 +73,10 @@ class Transformer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         positions = sinusoidal_positions(config.max_length, config.d_model)
         self.register_buffer("positions", positions, persistent=False)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Xavier for matrices; rows of `E` of length about one."""
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
-        nn.init.normal_(self.token.weight, std=self.config.d_model**-0.5)
+        nn.init.normal_(self.token.weight, std=config.d_model**-0.5)  # length about 1
 
     def embed(
         self, ids: Int[Tensor, "batch seq"], start: int = 0
@@ -119,20 +100,24 @@ class Transformer(nn.Module):
         Outside training a source with padding before a token is refused: positions
         count it.
         """
-        mask = padding_mask(source, self.config.pad)
+        pad, mask = self.config.pad, padding_mask(source, self.config.pad)
         if not (self.training or source.is_meta):  # without numbers none is wrong
-            _padded_behind(source, self.config.pad)
+            wrong = ((source[:, :-1] == pad) & (source[:, 1:] != pad)).any(1)
+            if wrong.any():
+                raise ValueError(
+                    f"row {wrong.nonzero()[0].item()} of the source has padding ({pad})"
+                    " in front of a token, which would move its position; fill up at "
+                    "the end."
+                )
         x = self.embed(source)
         for layer in self.encoder:
             x = layer(x, mask)
         return self.encoder_norm(x)
 
     def decode(
-        self,
-        target: Int[Tensor, "batch target"],
+        self, target: Int[Tensor, "batch target"],
         memory: Float[Tensor, "batch source d_model"],
-        source: Int[Tensor, "batch source"],
-        caches: Caches | None = None,
+        source: Int[Tensor, "batch source"], caches: Caches | None = None,
     ) -> Float[Tensor, "batch target d_model"]:
         """Hidden states of the target; with caches, of the tokens that are new."""
         before = caches[0][0].length if caches else 0
@@ -159,12 +144,12 @@ class Transformer(nn.Module):
     ) -> Int[Tensor, "batch target"]:
         """Write the likeliest token again and again until every row has its `eos`.
 
-        Returns ids from `bos` on, `pad` after `eos`. The model is put into
-        evaluation mode for the call.
+        The ids begin with `bos`, and `pad` follows `eos`. The model is in evaluation
+        mode meanwhile.
         """
-        limit = self.config.max_length if max_length is None else max_length
-        limit = min(limit, self.config.max_length)
         config, training = self.config, self.training
+        limit = config.max_length if max_length is None else max_length
+        limit = min(limit, config.max_length)
         self.eval()
         memory = self.encode(source)
         caches = [(KVCache(), KVCache()) for _ in self.decoder]
@@ -178,12 +163,3 @@ class Transformer(nn.Module):
             done = done | (following == config.eos)
         self.train(training)
         return ids
-
-
-def _padded_behind(source: Int[Tensor, "batch source"], pad: int) -> None:
-    wrong = ((source[:, :-1] == pad) & (source[:, 1:] != pad)).any(1)
-    if wrong.any():
-        raise ValueError(
-            f"row {wrong.nonzero()[0].item()} of the source has padding ({pad}) in "
-            "front of a token, which would move its position; fill up at the end."
-        )

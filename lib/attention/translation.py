@@ -4,17 +4,7 @@
     "12,345"         <->  "만 이천삼백사십오"
 
 Made without end from a `torch.Generator`, exact to check, and such that the words
-change their order. What the other chapters use:
-
-    spell_korean(n), read_korean(text)      numbers, 1 to 99,999,999
-    english_date(day), korean_date(day)     dates, 1900 to 2099
-    sample(count, generator, split=…)       pairs; "train" and "held out" never meet
-    unseen(kind, count)                     held-out values, each once
-    build_tokenizer(vocab_size)             a `tokenizers.Tokenizer`
-    collate(pairs, tokenizer)               {"source", "target"}, padded
-    batches(tokenizer, batch, generator)    endless batches, sorted by length
-    translate(model, tokenizer, texts)      greedy, with our Transformer
-    exact_match(predictions, answers)       the share that is right to the letter
+change their order.
 """
 
 import datetime
@@ -32,9 +22,11 @@ from torch import Tensor
 from lib.attention.transformer import Transformer
 from lib.data.round_trip import check_characters
 from lib.data.tokenizer_files import for_whole_texts
+from lib.options import one_of
 
 KINDS = ("date", "number")
 SPLITS = ("train", "held out")
+STYLES = ("canonical", "canonical", "short", "british")  # how often each is drawn
 #: Largest number: the last one before a new unit, 억 (100,000,000).
 MAX_NUMBER = 99_999_999
 FIRST_DAY, LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
@@ -76,9 +68,8 @@ def spell_korean(n: int) -> str:
     """Read a number aloud in Sino-Korean, spaced by 만 (10,000).
 
     일 is silent before 십, 백 and 천, and 10,000 is 만, not 일만; the space follows
-    the Korean spelling rules (한글 맞춤법, article 44).
-
-    n: 1 to `MAX_NUMBER`. Raises ValueError beyond.
+    the Korean spelling rules (한글 맞춤법, article 44). Raises ValueError beyond 1 to
+    `MAX_NUMBER`.
 
     >>> [spell_korean(n) for n in (7, 110, 12_345, 110_000, 90_000_001)]
     ['칠', '백십', '만 이천삼백사십오', '십일만', '구천만 일']
@@ -88,59 +79,18 @@ def spell_korean(n: int) -> str:
             f"{n!r} cannot be spelled; use a whole number from 1 to {MAX_NUMBER:,}."
         )
     high, low = divmod(n, 10_000)
-    words = []
-    if high:
-        words.append(("" if high == 1 else _spell_group(high)) + "만")
-    if low:
-        words.append(_spell_group(low))
-    return " ".join(words)
+    ten_thousands = "만" if high == 1 else _spell_group(high) + "만" if high else ""
+    return f"{ten_thousands} {_spell_group(low)}".strip()
 
 
 def _spell_group(n: int) -> str:
-    """Spell 1 to 9,999."""
+    """Spell 0, which is silent, to 9,999."""
     text = ""
     for place in (3, 2, 1, 0):
-        digit = n // 10**place % 10
-        if digit:
+        if digit := n // 10**place % 10:
             silent = digit == 1 and place > 0
             text += ("" if silent else DIGITS[digit - 1]) + UNITS[place]
     return text
-
-
-def read_korean(text: str) -> int:
-    """Read a Sino-Korean number: the inverse of `spell_korean`.
-
-    Raises ValueError if the text holds something else, or is a number that is
-    spelled in another way ("일만", "만이천").
-
-    >>> read_korean("만 이천삼백사십오"), read_korean("십일만")
-    (12345, 110000)
-    """
-    total = group = digit = 0
-    for letter in text.replace(" ", ""):
-        if letter in DIGITS:
-            digit = DIGITS.index(letter) + 1
-        elif letter in UNITS:
-            group += (digit or 1) * 10 ** UNITS.index(letter)
-            digit = 0
-        elif letter == "만":
-            total, group, digit = total + (group + digit or 1) * 10_000, 0, 0
-        else:
-            raise ValueError(
-                f"{letter!r} in {text!r} is not part of a Sino-Korean number; use "
-                f"{DIGITS}, 십, 백, 천, 만 and the space."
-            )
-    total += group + digit
-    if not 1 <= total <= MAX_NUMBER:
-        raise ValueError(
-            f"{text!r} is not a number from 1 to {MAX_NUMBER:,}; spell one of those."
-        )
-    usual = spell_korean(total)
-    if usual != text:
-        raise ValueError(
-            f"{text!r} is not how a number is spelled; {total:,} is {usual!r}."
-        )
-    return total
 
 
 # ---- dates ------------------------------------------------------------------
@@ -159,11 +109,7 @@ def english_date(day: datetime.date, style: str = "canonical") -> str:
         "short": f"{month[:3]} {day.day}, {day.year}",
         "british": f"{day.day} {month} {day.year}",
     }
-    if style not in styles:
-        raise ValueError(
-            f"style {style!r} is not known; use one of {', '.join(styles)}."
-        )
-    return styles[style]
+    return styles[one_of("style", style, styles)]
 
 
 def korean_date(day: datetime.date) -> str:
@@ -179,10 +125,8 @@ def korean_date(day: datetime.date) -> str:
 
 
 def held_out(kind: str, value: int | datetime.date) -> bool:
-    """Whether a value is kept for evaluation: a hash of the value decides.
-
-    The value, not the pair, so that both directions and every spelling of it are
-    on one side.
+    """Whether a value is kept for evaluation: a hash of the value decides, so that both
+    directions and every spelling of it are on one side.
     """
     digest = hashlib.blake2b(f"{kind} {value}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) % HELD_OUT == 0
@@ -206,9 +150,7 @@ def make_pair(kind: str, value: int | datetime.date, korean: bool,
     >>> make_pair("number", 12_345, korean=False)
     Pair(source='만 이천삼백사십오', target='12,345', kind='number', korean=False)
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind {kind!r} is not known; use one of {', '.join(KINDS)}.")
-    if kind == "date":
+    if one_of("kind", kind, KINDS) == "date":
         # an English date may come in several spellings, and goes out in one
         day = cast(datetime.date, value)
         english = english_date(day, style if korean else "canonical")
@@ -220,25 +162,19 @@ def make_pair(kind: str, value: int | datetime.date, korean: bool,
 
 
 def sample(
-    count: int,
-    generator: torch.Generator,
-    split: str = "train",
+    count: int, generator: torch.Generator, split: str = "train",
     kinds: Sequence[str] = KINDS,
 ) -> list[Pair]:
-    """Draw pairs: kind, direction and value at random.
+    """Draw pairs: kind, direction and value at random, "train" or "held out".
 
-    kinds: from "date", "number"; naming one twice doubles its share.
-    split: "train" or "held out" (one value in ten, by its hash).
+    A kind that is named twice has a double share.
 
     >>> for pair in sample(2, torch.Generator().manual_seed(1)):
     ...     print(pair.source, "->", pair.target)
     팔 -> 8
     삼천삼백구십구만 사천사백삼십이 -> 33,994,432
     """
-    if split not in SPLITS:
-        raise ValueError(
-            f"split {split!r} is not known; use one of {', '.join(SPLITS)}."
-        )
+    one_of("split", split, SPLITS)
     pairs: list[Pair] = []
     while len(pairs) < count:
         drawn: list[int] = torch.randint(
@@ -248,8 +184,7 @@ def sample(
         kind = kinds[pick % len(kinds)]
         value = _draw(kind, generator)
         if held_out(kind, value) == (split == "held out"):
-            style = ("canonical", "canonical", "short", "british")[spelling % 4]
-            pairs.append(make_pair(kind, value, korean % 2 == 0, style))
+            pairs.append(make_pair(kind, value, korean % 2 == 0, STYLES[spelling % 4]))
     return pairs
 
 
@@ -265,8 +200,7 @@ def unseen(kind: str, count: int, seed: int = 0) -> list[Pair]:
     pairs, seen = [], set()
     while len(pairs) < count:
         value = _draw(kind, generator)
-        style = ("canonical", "canonical", "short", "british")[
-            int(torch.randint(4, (), generator=generator))]
+        style = STYLES[int(torch.randint(4, (), generator=generator))]
         if value not in seen and held_out(kind, value):
             seen.add(value)
             pairs.append(make_pair(kind, value, len(pairs) % 2 == 0, style))
@@ -281,11 +215,9 @@ def build_tokenizer(vocab_size: int = 1000, pairs: int = 4000) -> Tokenizer:
 
     A digit, a Hangul syllable, a space and a mark are one token each; letters merge
     up to a month name. The language is small, so the vocabulary stops far below
-    `vocab_size`: that is an upper bound. Encoding appends <eos>; one that stands in a
-    text is five characters. Decoding leaves the special tokens out and gives the text
-    back to the letter.
-
-    vocab_size: raises ValueError if the single characters do not fit.
+    `vocab_size`; ValueError if not even the single characters fit. Encoding appends
+    <eos>; one that stands in a text is five characters. Decoding leaves the special
+    tokens out and gives the text back to the letter.
 
     >>> tokenizer = build_tokenizer()
     >>> tokenizer.encode("March 5, 2026").tokens
@@ -321,15 +253,18 @@ def build_tokenizer(vocab_size: int = 1000, pairs: int = 4000) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Int[Tensor, "batch seq"]:
-    """Turn texts into ids, each closed by <eos>, padded to the longest.
-
-    Raises ValueError on a text with a character that the task does not have.
-    """
-    return _pad(ids_of(tokenizer, texts))
+    """The ids of texts, as `ids_of` has them, padded to the longest."""
+    rows = ids_of(tokenizer, texts)
+    width = max(map(len, rows), default=0)
+    return torch.tensor([row + [PAD] * (width - len(row)) for row in rows],
+                        dtype=torch.long).view(len(rows), width)
 
 
 def ids_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """The ids of texts, as `encode` has them, not yet padded."""
+    """Turn texts into ids, each closed by <eos>.
+
+    Raises ValueError on a text with a character that the task does not have.
+    """
     for text in texts:
         check_characters(text, f"the text {text[:40]!r}")
     for_whole_texts(tokenizer)
@@ -345,19 +280,10 @@ def ids_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     return rows
 
 
-def _pad(rows: list[list[int]]) -> Int[Tensor, "batch seq"]:
-    width = max(map(len, rows), default=0)
-    return torch.tensor([row + [PAD] * (width - len(row)) for row in rows],
-                        dtype=torch.long).view(len(rows), width)
-
-
 def decode(tokenizer: Tokenizer, ids: Int[Tensor, "batch seq"]) -> list[str]:
     """Turn ids into texts, each up to its first <eos>."""
-    texts = []
-    for row in ids.tolist():
-        row = row[: row.index(EOS)] if EOS in row else row
-        texts.append(tokenizer.decode(row))
-    return texts
+    rows = [row[: row.index(EOS)] if EOS in row else row for row in ids.tolist()]
+    return [tokenizer.decode(row) for row in rows]
 
 
 def collate(pairs: Sequence[Pair], tokenizer: Tokenizer) -> dict[str, Tensor]:
@@ -377,17 +303,13 @@ def collate(pairs: Sequence[Pair], tokenizer: Tokenizer) -> dict[str, Tensor]:
 
 
 def batches(
-    tokenizer: Tokenizer,
-    batch: int,
-    generator: torch.Generator,
-    kinds: Sequence[str] = KINDS,
-    pool: int = 16,
+    tokenizer: Tokenizer, batch: int, generator: torch.Generator,
+    kinds: Sequence[str] = KINDS, pool: int = 16,
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless training batches, texts of similar length together.
+    """Endless training batches, texts of similar length together: less padding.
 
     Draws `pool` batches at once, sorts the pairs by length, cuts, and hands the
-    batches out in random order: less padding, the same pairs. pool=1 sorts nothing
-    across batches.
+    batches out in random order.
     """
     while True:
         pairs = sample(pool * batch, generator, kinds=kinds)
@@ -409,14 +331,14 @@ def translate(
     """
     device = next(model.parameters()).device
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # less padding
-    found = [""] * len(texts)
+    written = [""] * len(texts)
     for start in range(0, len(order), batch):
         places = order[start : start + batch]
         source = encode(tokenizer, [texts[i] for i in places]).to(device)
         said = decode(tokenizer, model.generate(source))
         for place, text in zip(places, said, strict=True):
-            found[place] = text
-    return found
+            written[place] = text
+    return written
 
 
 def exact_match(predictions: Sequence[str], answers: Sequence[str]) -> float:

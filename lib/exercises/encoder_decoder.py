@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lib.attention.dot_product import causal_mask, padding_mask
 from lib.attention.layers import DecoderLayer
+from lib.attention.masks import causal_mask, padding_mask
 from lib.attention.transformer import Transformer, TransformerConfig
 from lib.exercises import Hint, exercise, require
 from lib.exercises.compare import compare, draw, tensor

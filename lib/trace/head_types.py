@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lib.attention.dot_product import causal_mask
+from lib.attention.masks import causal_mask
 
 
 def first_token(n: int) -> Bool[Tensor, "query key"]:

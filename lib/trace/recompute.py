@@ -12,15 +12,12 @@ from torch import Tensor, nn
 
 from lib.attention.dot_product import (
     MultiHeadAttention,
-    apply_rotary,
     attention_logits,
-    causal_mask,
     masked_softmax,
-    merge_heads,
-    repeat_kv,
-    rotary_angles,
-    split_heads,
 )
+from lib.attention.heads import merge_heads, repeat_kv, split_heads
+from lib.attention.masks import causal_mask
+from lib.attention.rotary import apply_rotary, rotary_angles
 from lib.trace.layout import Block, join, layout
 
 

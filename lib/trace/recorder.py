@@ -60,7 +60,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lib.attention.dot_product import MultiHeadAttention, merge_heads
+from lib.attention.dot_product import MultiHeadAttention
+from lib.attention.heads import merge_heads
 from lib.trace.layout import Block, heads_of, join, layout, unwrap
 from lib.trace.recompute import head_outputs, recompute, recompute_attention
 from lib.trace.record import Record, Trace

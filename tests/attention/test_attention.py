@@ -9,17 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.attention.dot_product import (
-    apply_rotary,
     attention_logits,
-    causal_mask,
     masked_softmax,
-    merge_heads,
-    repeat_kv,
-    rotary_angles,
     row_entropy,
     scaled_dot_product_attention,
-    split_heads,
 )
+from lib.attention.heads import merge_heads, repeat_kv, split_heads
+from lib.attention.masks import causal_mask
+from lib.attention.rotary import apply_rotary, rotary_angles
 
 settings.register_profile("patient", deadline=None)  # no test measures time
 settings.load_profile("patient")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lib.attention.cache import KVCache
 from lib.attention.decoder import (
     DecoderConfig,
     DecoderLM,
@@ -20,14 +21,7 @@ from lib.attention.decoder import (
     from_llama,
     gpt2_names,
 )
-from lib.attention.dot_product import (
-    KVCache,
-    MultiHeadAttention,
-    apply_rotary,
-    causal_mask,
-    padding_mask,
-    rotary_angles,
-)
+from lib.attention.dot_product import MultiHeadAttention
 from lib.attention.generate import filter_logits, next_token, stream
 from lib.attention.layers import (
     DecoderLayer,
@@ -37,6 +31,8 @@ from lib.attention.layers import (
     rms_norm,
     sinusoidal_positions,
 )
+from lib.attention.masks import causal_mask, padding_mask
+from lib.attention.rotary import apply_rotary, rotary_angles
 from lib.attention.transformer import Transformer, TransformerConfig
 
 # Outputs and gradients of the tests are of size one to ten.

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from korean_numbers import read_korean
 
 from lib.attention.transformer import Transformer, TransformerConfig
 from lib.attention.translation import (
@@ -31,7 +32,6 @@ from lib.attention.translation import (
     held_out,
     korean_date,
     make_pair,
-    read_korean,
     sample,
     spell_korean,
     translate,

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from exercise_cases import accepts, chapter, hints, stubs
 
-from lib.attention.dot_product import causal_mask
+from lib.attention.masks import causal_mask
 from lib.exercises.heads import (
     check_heads,
     check_mask,

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from exercise_cases import accepts, chapter, hints, stubs
 
-from lib.attention.dot_product import apply_rotary, causal_mask, rotary_angles
+from lib.attention.masks import causal_mask
+from lib.attention.rotary import apply_rotary, rotary_angles
 from lib.exercises.qkv import (
     check_attention,
     check_kv_head,

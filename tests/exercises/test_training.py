@@ -5,8 +5,9 @@ import math
 import torch
 import torch.nn.functional as F
 from exercise_cases import accepts, chapter, hints, stubs
+from korean_numbers import read_korean
 
-from lib.attention.translation import DIGITS, read_korean
+from lib.attention.translation import DIGITS
 from lib.exercises.training import (
     check_greedy,
     check_noam,

@@ -18,7 +18,8 @@ from transformers import (
     T5EncoderModel,
 )
 
-from lib.attention.dot_product import MultiHeadAttention, apply_rotary
+from lib.attention.dot_product import MultiHeadAttention
+from lib.attention.rotary import apply_rotary
 from lib.trace.analyses import as_matrix, attention_figure, attention_table
 from lib.trace.layout import heads_of, layout
 from lib.trace.recompute import head_outputs, recompute

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.attention.dot_product import causal_mask
+from lib.attention.masks import causal_mask
 from lib.trace.head_types import (
     after_same,
     beyond_first,

@@ -9,7 +9,8 @@ from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.attention.dot_product import causal_mask, masked_softmax
+from lib.attention.dot_product import masked_softmax
+from lib.attention.masks import causal_mask
 from lib.data import gpt2_tokenizer, language_model
 from lib.tokens.labels import token_labels
 from lib.trace.explorer import (
