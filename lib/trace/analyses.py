@@ -11,7 +11,7 @@
 Figures and plots take the table. All work for encoders, decoders and both together,
 of `lib` and of `transformers`. A table that has a `step` column (from `Snapshots`)
 makes figure and plot show the evolution over training. Besides: `heads_table`
-(where each head looks, in five numbers) and `active_units` (per token).
+(where each head looks, in five numbers).
 
     tokens = {"encoder": source_pieces, "decoder": target_pieces}   # or one list
     with torch.no_grad(), trace(model) as traced:
@@ -29,7 +29,6 @@ Over training, with the callback of either loop:
 
 Figures are drawn with DejaVu Sans, which has no Hangul: labels with letters that the
 font lacks are romanised, and the figure says so. Plots and tables show the Hangul.
-`bilingual(table)` gives the columns their names in both languages.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,14 +41,15 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from lib.files import replaced
 from lib.page.figures import PAPER, labels_as_written
 from lib.trace.figures import (
     attention_figure,
     feed_forward_figure,
     gradient_figure,
+    labels_along,
     path_figure,
     qkv_figure,
-    readable,
 )
 from lib.trace.flow import gradient_table, path_table
 from lib.trace.layout import unwrap
@@ -64,61 +64,25 @@ from lib.trace.record import Record
 from lib.trace.recorder import trace
 from lib.trace.tables import (
     Tokens,
-    active_units,
     attention_table,
     feed_forward_table,
     heads_table,
     qkv_table,
-    vector_statistics,
     weights_table,
 )
 
 __all__ = [
-    "Snapshots", "active_units", "as_matrix", "attention_figure", "attention_plot",
-    "attention_table", "bilingual", "feed_forward_figure", "feed_forward_plot",
-    "feed_forward_table", "gradient_figure", "gradient_plot", "gradient_table",
-    "heads_table", "path_figure", "path_plot", "path_table", "qkv_figure",
-    "qkv_over_training", "qkv_plot", "qkv_table", "readable", "save_png",
-    "vector_statistics",
+    "Snapshots", "as_matrix", "attention_figure", "attention_plot", "attention_table",
+    "feed_forward_figure", "feed_forward_plot", "feed_forward_table",
+    "gradient_figure", "gradient_plot", "gradient_table", "heads_table", "path_figure",
+    "path_plot", "path_table", "qkv_figure", "qkv_plot", "qkv_table", "save_png",
 ]
 
-#: Names of the columns in both languages, `"한국어 | English"`.
-COLUMNS = {
-    "step": "스텝 | step", "attention": "어텐션 | attention", "stack": "부분 | stack",
-    "kind": "종류 | kind", "layer": "층 | layer", "part": "대상 | part",
-    "head": "헤드 | head", "norm": "길이 | norm", "spread": "퍼진 정도 | spread",
-    "cosine": "코사인 유사도 | cosine", "change": "직전과의 코사인 | change",
-    "query": "쿼리 자리 | query", "key": "키 자리 | key",
-    "query_token": "쿼리 | query token", "key_token": "키 | key token",
-    "weight": "가중치 | weight", "entropy": "엔트로피(비트) | entropy (bits)",
-    "top": "가장 큰 가중치 | largest weight", "first": "첫 토큰 | first token",
-    "before": "바로 앞 토큰 | token before", "itself": "자기 자신 | itself",
-    "active": "켜진 비율 | active", "mean": "평균 | mean", "std": "표준편차 | std",
-    "largest": "최대 절댓값 | largest", "effective": "유효 비율 | effective",
-    "place": "자리 | place", "token": "토큰 | token", "rank": "순위 | rank",
-    "unit": "유닛 | unit", "pre": "활성화 전 | pre", "post": "활성화 후 | post",
-    "parameter": "매개변수 | parameter", "gradient": "기울기 | gradient",
-    "ratio": "비율 | ratio", "x": "x", "y": "y", "z": "z",
-}
-
-
-def bilingual(table: pd.DataFrame) -> pd.DataFrame:
-    """Name the columns in both languages, for showing the table in a chapter.
-
-    >>> bilingual(pd.DataFrame({"layer": [0]})).columns.tolist()
-    ['층 | layer']
-    """
-    return table.rename(columns=COLUMNS)
-
-
 def as_matrix(table: pd.DataFrame, head: int = 0, **where: Any) -> pd.DataFrame:
-    """Write one attention map as a matrix, queries down and keys across.
+    """Write one attention map of a table as a matrix, queries down and keys across.
 
-    table
-        From `attention_table` or `Snapshots.attention`.
-    where
-        Further columns to choose by, such as `layer=0` or `step=100`; without them
-        the last value of `step` and `attention` counts.
+    `where` chooses by further columns, such as `layer=0` or `step=100`; without them
+    the last value of `step` and `attention` counts.
 
     >>> from lib.attention.dot_product import MultiHeadAttention
     >>> layer = MultiHeadAttention(8, n_heads=2)
@@ -138,21 +102,15 @@ def as_matrix(table: pd.DataFrame, head: int = 0, **where: Any) -> pd.DataFrame:
     for column in ("attention", "step"):
         if column in table and len(table):
             table = table.loc[table[column] == table[column].iloc[-1]]
-    labels = [table.drop_duplicates(side).sort_values(side)[f"{side}_token"].tolist()
-              for side in ("query", "key")]
     matrix = table.pivot(index="query", columns="key", values="weight")
-    return pd.DataFrame(matrix.to_numpy(), index=labels[0], columns=labels[1])
+    return pd.DataFrame(matrix.to_numpy(), index=labels_along(table, "query"),
+                        columns=labels_along(table, "key"))
 
 
 def save_png(figure: Any, path: Path | str, dpi: int = 150) -> Path:
-    """Write a matplotlib figure as a PNG file and close it.
+    """Write a matplotlib figure as a PNG file, whole or not at all, and close it.
 
-    Folders are made where they lack, and the file is there whole or not at all.
-
-    Raises
-    ------
-    TypeError
-        If the figure is a plotly figure, which needs a browser to draw.
+    Raises TypeError for a plotly figure, which needs a browser to draw.
     """
     if not isinstance(figure, Figure):
         raise TypeError(
@@ -161,14 +119,12 @@ def save_png(figure: Any, path: Path | str, dpi: int = 150) -> Path:
         )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     try:
         labels_as_written(figure)
-        figure.savefig(part, format="png", dpi=dpi, facecolor=PAPER,
-                       bbox_inches="tight")
-        part.replace(path)
+        with replaced(path) as draft:
+            figure.savefig(draft, format="png", dpi=dpi, facecolor=PAPER,
+                           bbox_inches="tight")
     finally:
-        part.unlink(missing_ok=True)
         plt.close(figure)
     return path
 
@@ -188,36 +144,16 @@ class Snapshots:
     The training does not notice: the model is traced in evaluation mode, on a batch of
     its own, and modes, gradients and random numbers are afterwards what they were.
 
-    Parameters
-    ----------
-    batch
-        What the model is called with: keyword arguments (a mapping) or positional
-        ones (a tuple). A batch of one sequence is enough.
-    tokens
-        Labels of the tokens of sequence `row`, by stack where there are two; what is
-        beyond them counts as padding.
-    every
-        Steps between two snapshots; step 0 and the last step (where known) count.
-    row
-        Which sequence of the batch.
-    loss
-        `loss(model, batch)`, a scalar or the pair (sum, number of tokens): with it
-        gradients of the batch are recorded as well. `None`: no gradients.
-
-    Attributes
-    ----------
-    steps
-        The steps of the snapshots.
-    qkv, heads, feed_forward, gradients
-        The tables of all snapshots, with a `step` column in front.
+    The model is called with `batch`, keyword arguments (a mapping) or positional ones;
+    `tokens` label its sequence `row`. Step 0 and the last one (where known) count as
+    well. loss: `loss(model, batch)`, a scalar or the pair (sum, number of tokens); with
+    it gradients are recorded. The tables `qkv`, `heads`, `feed_forward`, `gradients`
+    have a column `step` in front.
     """
 
     def __init__(
-        self,
-        batch: Mapping[str, Tensor] | Sequence[Tensor],
-        tokens: Tokens = None,
-        every: int = 1,
-        row: int = 0,
+        self, batch: Mapping[str, Tensor] | Sequence[Tensor], tokens: Tokens = None,
+        every: int = 1, row: int = 0,
         loss: Callable[[nn.Module, Any], Any] | None = None,
     ) -> None:
         if every < 1:
@@ -230,10 +166,8 @@ class Snapshots:
         self._before: Record | None = None
 
     def __call__(self, step: Any, model: nn.Module | None = None) -> None:
-        """Take a snapshot if it is time for one."""
         number = getattr(step, "step", step)
-        last = number == getattr(step, "steps", None)
-        if number % self.every == 0 or last:
+        if number % self.every == 0 or number == getattr(step, "steps", None):
             self.take(number, step.model if model is None else model)
 
     def take(self, step: int, model: nn.Module) -> None:
@@ -269,23 +203,22 @@ class Snapshots:
                 model(**batch)
             else:
                 model(*batch)
-        given = {"tokens": self.tokens, "row": self.row}
-        self._add(step, "qkv", qkv_table(traced, before=self._before, **given))
-        self._add(step, "heads", heads_table(traced, **given))
+        where = self.tokens, self.row
+        tables = {"qkv": qkv_table(traced, *where, self._before),
+                  "heads": heads_table(traced, *where)}
         if any(name.endswith("mlp.pre") for name in traced):
-            self._add(step, "feed_forward", feed_forward_table(traced, **given))
+            tables["feed_forward"] = feed_forward_table(traced, *where)
         if self.loss is not None:
-            self._add(step, "gradients", gradient_table(model))
+            tables["gradients"] = gradient_table(model)
+        for name, table in tables.items():
+            table.insert(0, "step", step)
+            self._tables.setdefault(name, []).append(table)
         self._weights.append({
             name: traced[f"{name}.pattern"][self.row].float().cpu().clone()
             for name in traced.attentions
         })
         self._before = traced.only("*.[qkv]")
         self.steps.append(step)
-
-    def _add(self, step: int, name: str, table: pd.DataFrame) -> None:
-        table.insert(0, "step", step)
-        self._tables.setdefault(name, []).append(table)
 
     def _table(self, name: str) -> pd.DataFrame:
         if name not in self._tables:
@@ -314,49 +247,22 @@ class Snapshots:
         """`gradient_table` of every snapshot, if there is a loss."""
         return self._table("gradients")
 
-    @property
-    def attentions(self) -> list[str]:
-        """Names of the attention layers."""
-        return list(self._weights[0]) if self._weights else []
-
     def attention(self, name: str | None = None) -> pd.DataFrame:
-        """The maps of one attention layer at every snapshot, as `attention_table`.
-
-        name
-            Such as `"decoder.blocks.0.cross"`; `None`: the last one.
-        """
+        """The maps of one attention layer, such as `"decoder.blocks.0.cross"` (`None`:
+        the last), at every snapshot, as `attention_table`."""
         if not self.steps:
             raise ValueError("there is no snapshot yet; pass Snapshots as on_step, or "
                              "call take(step, model).")
-        name = self.attentions[-1] if name is None else name
-        if name not in self.attentions:
+        known = list(self._weights[0])
+        name = known[-1] if name is None else name
+        if name not in known:
             raise KeyError(f"{name!r} is no attention layer of this model; use one of "
-                           f"{', '.join(self.attentions)}.")
-        columns = ["attention", "stack", "kind", "layer"]
+                           f"{', '.join(known)}.")
         heads = self._tables["heads"][0]
-        at = heads[heads["attention"] == name].iloc[0][columns].to_dict()
-        tables = []
-        for step, weights in zip(self.steps, self._weights, strict=True):
-            table = weights_table(weights[name], at, self.tokens)
+        at = heads[heads["attention"] == name].iloc[0][
+            ["attention", "stack", "kind", "layer"]].to_dict()
+        tables = [weights_table(weights[name], at, self.tokens)
+                  for weights in self._weights]
+        for step, table in zip(self.steps, tables, strict=True):
             table.insert(0, "step", step)
-            tables.append(table)
         return pd.concat(tables, ignore_index=True)
-
-
-def qkv_over_training(
-    snapshots: Snapshots | Mapping[int, Record], tokens: Tokens = None, row: int = 0
-) -> pd.DataFrame:
-    """`qkv_table` at every step, each compared with the snapshot before.
-
-    snapshots
-        `Snapshots`, or traces of the same batch by step.
-    """
-    if isinstance(snapshots, Snapshots):
-        return snapshots.qkv
-    tables, before = [], None
-    for step, traced in sorted(snapshots.items()):
-        table = qkv_table(traced, tokens, row, before)
-        table.insert(0, "step", step)
-        tables.append(table)
-        before = traced
-    return pd.concat(tables, ignore_index=True)

@@ -1,8 +1,8 @@
 """Attention of every layer and head as one HTML output that needs no kernel.
 
-The output holds its own numbers, script and style. The first picture is drawn here,
-as a coloured table of numbers; the script then moves it with two sliders. It works
-in JupyterLab, in the static page and from a file.
+The output holds its own numbers, script and style, from the folder `static`. The first
+picture is drawn here, as a coloured table of numbers; the script then moves it with two
+sliders. It works in JupyterLab, in the static page and from a file.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from string import Template
 
 import torch
 from IPython.display import HTML
@@ -29,8 +30,7 @@ STEPS = 36 * 36 - 1  # a weight is two digits of base 36
 def pack(weights: Float[Tensor, "layer head query key"]) -> list[str]:
     """Write causal weights as text: one string a layer, two base-36 digits a weight.
 
-    Only the lower triangle is written, row by row, one head after the other. The
-    error is at most `1 / 2590`.
+    Of the lower triangle, row by row, one head after the other, within `1 / 2590`.
 
     >>> pack(torch.tensor([[[[1.0, 0.0], [0.5, 0.5]]]]))
     ['zzi0i0']
@@ -58,24 +58,10 @@ def attention_explorer(
 ) -> HTML:
     """Show attention weights with a slider over layers and one over heads.
 
-    Parameters
-    ----------
-    sentences
-        One or two sentences of the same model. With two, the Korean edition opens
-        with the first and the English edition with the second.
-    layer, head
-        What the first picture shows.
-
-    Returns
-    -------
-    HTML
-        Self-contained: numbers, script and style are inside.
-
-    Raises
-    ------
-    ValueError
-        If weights and tokens do not fit, a sentence is longer than 96 tokens, or
-        there is no such layer or head.
+    With two sentences of one model the Korean edition opens with the first and the
+    English edition with the second; `layer` and `head` are of the first picture.
+    Raises ValueError if weights and tokens do not fit, a sentence is longer than 96
+    tokens, or there is no such layer or head.
 
     >>> weights = torch.tril(torch.ones(1, 1, 2, 2)) / torch.tensor([[1.0], [2.0]])
     >>> one = Sentence(weights, ["a", "b"], "문장", "sentence")
@@ -84,34 +70,32 @@ def attention_explorer(
     """
     for sentence in sentences:
         _check(sentence, sentences[0], layer, head)
-    content = {
-        "layer": layer,
-        "head": head,
-        "steps": STEPS,
-        "shape": list(sentences[0].weights.shape[:2]),
-        "sentences": [
-            {"tokens": sentence.tokens, "layers": pack(sentence.weights)}
-            for sentence in sentences
-        ],
-    }
-    numbers = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    layers, heads = sentences[0].weights.shape[:2]
+    numbers = json.dumps({
+        "layer": layer, "head": head, "steps": STEPS, "shape": [layers, heads],
+        "sentences": [{"tokens": sentence.tokens, "layers": pack(sentence.weights)}
+                      for sentence in sentences],
+    }, ensure_ascii=False, separators=(",", ":"))
     numbers = numbers.replace("</", r"<\/")  # so that no token ends the script
     name = "ax-" + hashlib.sha256(numbers.encode()).hexdigest()[:10]
     languages = ["ko", "en"] if len(sentences) > 1 else [None]
-    pictures = "".join(
-        _picture(sentence, layer, head, language, name)
-        for sentence, language in zip(sentences, languages, strict=True)
-    )
-    script = (STATIC / "explorer.js").read_text(encoding="utf-8")
-    style = (STATIC / "explorer.css").read_text(encoding="utf-8")
-    return HTML(
-        f'<div class="ax" id="{name}" data-figure="attention">'
-        f"<style>{style}</style>"
-        f"{_controls(sentences, layer, head, name)}{_map(sentences[0])}"
-        f'<div class="ax-view">{pictures}</div>{_legend()}'
-        f'<script type="application/json">{numbers}</script>'
-        f'<script>{script.replace("AX_ID", name)}</script></div>'
-    )
+    page = Template("".join(_static("explorer.html").split("\n")))
+    return HTML(page.substitute(
+        name=name, numbers=numbers, style=_static("explorer.css"),
+        script=_static("explorer.js").replace("AX_ID", name),
+        layer=layer, head=head, layers=layers, heads=heads,
+        last_layer=layers - 1, last_head=heads - 1, switch=_switch(sentences, name),
+        pictures="".join(
+            _picture(sentence, layer, head, language, name)
+            for sentence, language in zip(sentences, languages, strict=True)),
+        ticks="".join(
+            f'<li style="--w:{round(100 * weight**0.5)}">{round(100 * weight)}</li>'
+            for weight in (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)),
+    ))
+
+
+def _static(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def _check(sentence: Sentence, first: Sentence, layer: int, head: int) -> None:
@@ -143,68 +127,22 @@ def _both(ko: str, en: str) -> str:
     return f'<span data-lang="ko">{ko}</span> <span data-lang="en">{en}</span>'
 
 
-def _slider(name: str, kind: str, ko: str, en: str, value: int, last: int) -> str:
-    return (
-        f'<div class="ax-slider"><label for="{name}-{kind}">{_both(ko, en)}</label>'
-        f'<input type="range" id="{name}-{kind}" data-ax="{kind}" min="0" '
-        f'max="{last}" step="1" value="{value}">'
-        f'<output for="{name}-{kind}">{value}</output></div>'
+def _switch(sentences: Sequence[Sentence], name: str) -> str:
+    """What chooses between sentences, where there are several."""
+    if len(sentences) == 1:
+        return ""
+    radios = "".join(
+        f'<label><input type="radio" name="{name}-sentence" data-ax="sentence" '
+        f'value="{i}"><span>{_both(escape(s.ko), escape(s.en))}</span></label>'
+        for i, s in enumerate(sentences)
     )
-
-
-def _controls(
-    sentences: Sequence[Sentence], layer: int, head: int, name: str
-) -> str:
-    layers, heads = sentences[0].weights.shape[:2]
-    switch = ""
-    if len(sentences) > 1:
-        radios = "".join(
-            f'<label><input type="radio" name="{name}-sentence" data-ax="sentence" '
-            f'value="{i}"><span>{_both(escape(s.ko), escape(s.en))}</span></label>'
-            for i, s in enumerate(sentences)
-        )
-        switch = (f'<fieldset class="ax-switch"><legend>{_both("문장", "Sentence")}'
-                  f"</legend>{radios}</fieldset>")
-    return (
-        f'<div class="ax-controls">{switch}'
-        f'{_slider(name, "layer", "층", "Layer", layer, layers - 1)}'
-        f'{_slider(name, "head", "헤드", "Head", head, heads - 1)}'
-        '<label class="ax-check"><input type="checkbox" data-ax="numbers"> '
-        f'{_both("칸마다 숫자(%) 쓰기", "Write the numbers (%)")}</label></div>'
-    )
-
-
-def _map(sentence: Sentence) -> str:
-    """Leave room for a map of all heads, which the script draws and makes clickable.
-
-    The sliders do the same for the keyboard, so that it is hidden from assistive
-    technology.
-    """
-    layers, heads = sentence.weights.shape[:2]
-    words = _both(
-        "헤드 지도: 가로는 층, 세로는 헤드입니다. 첫 토큰을 많이 볼수록 색이 짙습니다. "
-        "칸을 누르면 그 헤드로 갑니다.",
-        "Map of heads: layers across, heads down; the stronger the colour, the more "
-        "weight on the first token. Press a cell to go there.",
-    )
-    return (f'<div class="ax-map" aria-hidden="true"><p>{words}</p>'
-            f'<svg viewBox="0 0 {layers} {heads}"></svg></div>')
-
-
-def _legend() -> str:
-    ticks = "".join(
-        f'<li style="--w:{round(100 * weight**0.5)}">{round(100 * weight)}</li>'
-        for weight in (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-    )
-    return (f'<div class="ax-legend"><span>{_both("가중치(%)", "Weight (%)")}</span>'
-            f"<ol>{ticks}</ol></div>")
+    return (f'<fieldset class="ax-switch"><legend>{_both("문장", "Sentence")}'
+            f"</legend>{radios}</fieldset>")
 
 
 def head_summary(weights: Float[Tensor, "query key"]) -> tuple[float, float, float]:
-    """Sum up one head: weight on the first token, on the one before, entropy.
-
-    Means over all queries but the first, which can look at itself only. Entropy in
-    bits.
+    """Sum up one head: weight on the first token, on the one before, entropy in bits;
+    means over all queries but the first, which can look at itself only.
 
     >>> rows = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
     >>> head_summary(rows)

@@ -28,7 +28,7 @@ class Family:
 
     stacks: the lists of blocks, by the name in front of `blocks.3` (`""`: none).
     embeddings: pairs of a name and a path. last: what stands after the blocks.
-    block: the parts inside a block; of several paths the first that is there.
+    block: the parts inside a block; of `a|b` the first that is there.
     norm_first: whether a norm stands before its part (else after the sum); `None`
     asks the block itself.
 
@@ -40,7 +40,7 @@ class Family:
     """
 
     stacks: Mapping[str, str]
-    block: Mapping[str, str | tuple[str, ...]]
+    block: Mapping[str, str]
     embeddings: tuple[tuple[str, str], ...] = ()
     last: Mapping[str, str] | None = None
     norm_first: bool | None = True
@@ -51,6 +51,12 @@ class Family:
     heads_first: bool = False
 
 
+def _attention(kind: str, begin: str, *paths: str) -> dict[str, str]:
+    """Where an attention is, its query, key, value and output; all begin alike."""
+    names = (kind, *(f"{kind}.{part}" for part in ("query", "key", "value", "output")))
+    return {name: begin + path for name, path in zip(names, paths, strict=True)}
+
+
 _BART = Family(
     stacks={"encoder": "encoder.layers", "decoder": "decoder.layers"},
     embeddings=(
@@ -59,12 +65,11 @@ _BART = Family(
         ("pos_embed", "decoder.embed_positions"),
     ),
     block={
-        "attn": "self_attn", "attn.query": "self_attn.q_proj",
-        "attn.key": "self_attn.k_proj", "attn.value": "self_attn.v_proj",
-        "attn.output": "self_attn.out_proj", "ln1": "self_attn_layer_norm",
-        "cross": "encoder_attn", "cross.query": "encoder_attn.q_proj",
-        "cross.key": "encoder_attn.k_proj", "cross.value": "encoder_attn.v_proj",
-        "cross.output": "encoder_attn.out_proj",
+        **_attention("attn", "self_attn", "", ".q_proj", ".k_proj", ".v_proj",
+                     ".out_proj"),
+        "ln1": "self_attn_layer_norm",
+        **_attention("cross", "encoder_attn", "", ".q_proj", ".k_proj", ".v_proj",
+                     ".out_proj"),
         "ln_cross": "encoder_attn_layer_norm",
         "mlp.up": "fc1", "mlp.activation": "activation_fn", "mlp.down": "fc2",
         "ln2": "final_layer_norm",
@@ -77,9 +82,9 @@ _LLAMA = Family(
     embeddings=(("embed", "embed_tokens"),),
     last={"ln_final": "norm"},
     block={
-        "ln1": "input_layernorm", "attn": "self_attn",
-        "attn.query": "self_attn.q_proj", "attn.key": "self_attn.k_proj",
-        "attn.value": "self_attn.v_proj", "attn.output": "self_attn.o_proj",
+        "ln1": "input_layernorm",
+        **_attention("attn", "self_attn", "", ".q_proj", ".k_proj", ".v_proj",
+                     ".o_proj"),
         "ln2": "post_attention_layernorm", "mlp.gate": "mlp.gate_proj",
         "mlp.up": "mlp.up_proj", "mlp.activation": "mlp.act_fn",
         "mlp.down": "mlp.down_proj",
@@ -99,20 +104,14 @@ _GEMMA3 = replace(
 
 _BERT = Family(
     stacks={"": "encoder.layer"},
-    embeddings=(
-        ("embed", "embeddings.word_embeddings"),
-        ("pos_embed", "embeddings.position_embeddings"),
-    ),
+    embeddings=(("embed", "embeddings.word_embeddings"),
+                ("pos_embed", "embeddings.position_embeddings")),
     block={
-        "attn": "attention.self", "attn.query": "attention.self.query",
-        "attn.key": "attention.self.key", "attn.value": "attention.self.value",
-        "attn.output": "attention.output.dense",
+        **_attention("attn", "attention.", "self", "self.query", "self.key",
+                     "self.value", "output.dense"),
         "ln1": "attention.output.LayerNorm",
-        "cross": "crossattention.self",
-        "cross.query": "crossattention.self.query",
-        "cross.key": "crossattention.self.key",
-        "cross.value": "crossattention.self.value",
-        "cross.output": "crossattention.output.dense",
+        **_attention("cross", "crossattention.", "self", "self.query", "self.key",
+                     "self.value", "output.dense"),
         "ln_cross": "crossattention.output.LayerNorm",
         "mlp.up": "intermediate.dense",
         "mlp.activation": "intermediate.intermediate_act_fn",
@@ -174,26 +173,20 @@ FAMILIES = {
     }),
     "t5": Family(
         stacks={"encoder": "encoder.block", "decoder": "decoder.block"},
-        embeddings=(
-            ("embed", "encoder.embed_tokens"), ("embed", "decoder.embed_tokens"),
-        ),
+        embeddings=(("embed", "encoder.embed_tokens"),
+                    ("embed", "decoder.embed_tokens")),
         last={"encoder.ln_final": "encoder.final_layer_norm",
               "decoder.ln_final": "decoder.final_layer_norm"},
         block={
-            "ln1": "layer.0.layer_norm", "attn": "layer.0.SelfAttention",
-            "attn.query": "layer.0.SelfAttention.q",
-            "attn.key": "layer.0.SelfAttention.k",
-            "attn.value": "layer.0.SelfAttention.v",
-            "attn.output": "layer.0.SelfAttention.o",
+            "ln1": "layer.0.layer_norm",
+            **_attention("attn", "layer.0.SelfAttention", "", ".q", ".k", ".v", ".o"),
             "attn.distance": "layer.0.SelfAttention.relative_attention_bias",
-            "ln_cross": "layer.1.layer_norm", "cross": "layer.1.EncDecAttention",
-            "cross.query": "layer.1.EncDecAttention.q",
-            "cross.key": "layer.1.EncDecAttention.k",
-            "cross.value": "layer.1.EncDecAttention.v",
-            "cross.output": "layer.1.EncDecAttention.o",
+            "ln_cross": "layer.1.layer_norm",
+            **_attention("cross", "layer.1.EncDecAttention", "", ".q", ".k", ".v",
+                         ".o"),
             "ln2": "layer.-1.layer_norm",
             "mlp.gate": "layer.-1.DenseReluDense.wi_0",
-            "mlp.up": ("layer.-1.DenseReluDense.wi", "layer.-1.DenseReluDense.wi_1"),
+            "mlp.up": "layer.-1.DenseReluDense.wi|wi_1",
             "mlp.activation": "layer.-1.DenseReluDense.act",
             "mlp.down": "layer.-1.DenseReluDense.wo",
         },
@@ -201,14 +194,13 @@ FAMILIES = {
     ),
 }
 
-_ATTENTION = {part: part for part in ("query", "key", "value", "output")}
+_OWN = (".query", ".key", ".value", ".output")
 _LAYER = {
     "ln1": "attention_norm", "ln_cross": "cross_norm", "ln2": "feed_forward_norm",
-    "attn": "attention", "cross": "cross_attention",
-    **{f"attn.{part}": f"attention.{part}" for part in _ATTENTION},
-    **{f"cross.{part}": f"cross_attention.{part}" for part in _ATTENTION},
-    "mlp.gate": "feed_forward.gate", "mlp.up": "feed_forward.up",
-    "mlp.activation": "feed_forward.activation", "mlp.down": "feed_forward.down",
+    **_attention("attn", "attention", "", *_OWN),
+    **_attention("cross", "cross_attention", "", *_OWN),
+    **{f"mlp.{part}": f"feed_forward.{part}"
+       for part in ("gate", "up", "activation", "down")},
 }
 _ALONE = Family(stacks={"": ""}, block=_LAYER, norm_first=None)
 
@@ -216,7 +208,7 @@ _ALONE = Family(stacks={"": ""}, block=_LAYER, norm_first=None)
 OURS = {
     "lib.attention.dot_product.MultiHeadAttention": Family(
         stacks={"": ""},
-        block={"attn": "", **{f"attn.{part}": part for part in _ATTENTION}},
+        block=_attention("attn", "", "", "query", "key", "value", "output"),
     ),
     "lib.attention.layers.EncoderLayer": _ALONE,
     "lib.attention.layers.DecoderLayer": _ALONE,

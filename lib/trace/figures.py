@@ -4,7 +4,7 @@
 thing changes over training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -77,11 +77,7 @@ def readable(labels: Sequence[str]) -> tuple[list[str], str]:
 
 
 def place_of(row: pd.Series) -> str:
-    """Say in words where the attention of this row of a table is.
-
-    >>> place_of(pd.Series({"stack": "decoder", "kind": "cross", "layer": 2}))
-    'cross-attention, layer 2'
-    """
+    """Say in words where the attention of this row of a table is."""
     return f"{sort_of(row.at['stack'], row.at['kind'])}, layer {row.at['layer']}"
 
 
@@ -104,6 +100,12 @@ def sorts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def means(table: pd.DataFrame, over: str, value: str) -> pd.Series:
     """Means of one column of a table, by another."""
     return cast(pd.Series, table.groupby(over)[value].mean())
+
+
+def labels_along(table: pd.DataFrame, side: str) -> list[str]:
+    """The tokens of a map along its queries or its keys, in order."""
+    places = table.drop_duplicates(side).sort_values(side)
+    return places[f"{side}_token"].tolist()
 
 
 def _grid(rows: int, columns: int, width: float, height: float):
@@ -137,63 +139,69 @@ def _lines(
     axis.set_xlabel(over)
 
 
-# ---- a ------------------------------------------------------------------------------
-
 MEASURES = {"norm": "norm", "spread": "spread", "cosine": "cosine between tokens",
             "change": "cosine with the one before"}
 
 
-def qkv_figure(table: pd.DataFrame) -> Figure:
-    """Size, spread and likeness of Q, K and V: over layers, or over training.
+GRADIENTS = {"ratio": "gradient norm / weight norm", "gradient": "gradient norm",
+             "weight": "weight norm"}
 
-    Over layers, lines are means over heads and bands go from the lowest head to the
-    highest; over training, strong lines are means over layers and faint ones the
-    layers. One row of panels for each sort of attention.
 
-    table
-        From `qkv_table`, or `Snapshots.qkv`.
-    """
+def measured(table: pd.DataFrame, measures: Mapping[str, str]) -> dict[str, str]:
+    """Those of the measures, with their titles, that a table has a number of."""
+    return {name: title for name, title in measures.items()
+            if table.loc[:, name].notna().any()}
+
+
+def feed_forwards(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Take a table apart by stack, with its name in words."""
+    return [(f"{stack} feed-forward".strip(), group)
+            for stack, group in table.groupby("stack", sort=False)]
+
+
+def matrices(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The rows of a table of gradients that are of a matrix and have this number."""
+    return table.loc[(table["parameter"] == "weight") & (table[value] > 0)
+                     & ~table["kind"].str.match("ln|.*embed")]
+
+
+def _panels(
+    table: pd.DataFrame, groups: Sequence[tuple[str, pd.DataFrame]],
+    measures: Mapping[str, str], parts: Mapping[str, dict], width: float,
+) -> tuple[Figure, np.ndarray]:
+    """A panel for each group (down) and measure (across), with a line for each part."""
     over = "step" if "step" in table else "layer"
-    found = [name for name in MEASURES if table.loc[:, name].notna().any()]
-    groups = sorts(table)
-    figure, axes = _grid(len(groups), len(found), 2.4 * len(found),
-                         0.6 + 2.1 * len(groups))
-    for row, (sort, group) in zip(axes, groups, strict=True):
-        for axis, name in zip(row, found, strict=True):
-            for part in "qkv":
+    figure, axes = _grid(len(groups), len(measures), width, 0.6 + 2.1 * len(groups))
+    for row, (label, group) in zip(axes, groups, strict=True):
+        for axis, name in zip(row, measures, strict=True):
+            for part, style in parts.items():
                 own = group.loc[group["part"] == part].dropna(subset=[name])
                 if len(own):
-                    _lines(axis, own, over, name, color=PARTS[part],
-                           label=part.upper())
-            if axis in axes[0]:
-                axis.set_title(MEASURES[name], fontsize=9)
-        row[0].set_ylabel(sort, fontsize=9)
+                    _lines(axis, own, over, name, color=PARTS[part], **style)
+        row[0].set_ylabel(label, fontsize=9)
+    for axis, title in zip(axes[0], measures.values(), strict=True):
+        axis.set_title(title, fontsize=9)
     axes[0][0].legend()
-    return figure
+    return figure, axes
 
 
-# ---- b ------------------------------------------------------------------------------
+def qkv_figure(table: pd.DataFrame) -> Figure:
+    """Size, spread and likeness of Q, K and V from `qkv_table`, a row a sort.
+
+    Over layers, lines are means over heads and bands go from the lowest head to the
+    highest; over training, strong lines are means over layers, faint ones the layers.
+    """
+    measures = measured(table, MEASURES)
+    parts = {part: {"label": part.upper()} for part in "qkv"}
+    return _panels(table, sorts(table), measures, parts, 2.4 * len(measures))[0]
 
 
 def attention_figure(
-    table: pd.DataFrame,
-    attention: str | None = None,
-    heads: Sequence[int] | None = None,
-    steps: int = 5,
+    table: pd.DataFrame, attention: str | None = None,
+    heads: Sequence[int] | None = None, steps: int = 5,
 ) -> Figure:
-    """Attention maps of one layer: all heads, or heads down and training across.
-
-    Parameters
-    ----------
-    table
-        From `attention_table`, or `Snapshots.attention`.
-    attention
-        Which attention layer; `None`: the last of the table.
-    heads
-        Which heads; `None`: all of one trace, the first four over training.
-    steps
-        How many snapshots to show, from first to last.
-    """
+    """Attention maps of one layer of `attention_table`, `None` the last: all heads; or,
+    of `Snapshots.attention`, the first four down and so many steps across."""
     known = table["attention"].unique()
     attention = known[-1] if attention is None else attention
     if attention not in known:
@@ -234,8 +242,7 @@ def _chosen(table: pd.DataFrame, heads: Sequence[int] | None, few: bool) -> list
     known = table["head"].unique().tolist()
     if heads is None:
         return known[:4] if few else known
-    wrong = [head for head in heads if head not in known]
-    if wrong:
+    if wrong := [head for head in heads if head not in known]:
         raise ValueError(f"head {wrong[0]} is not there; use heads from 0 to "
                          f"{known[-1]}.")
     return list(heads)
@@ -246,73 +253,44 @@ def _map(axis: Axes, title: str, table: pd.DataFrame, left: bool, below: bool) -
     axis.imshow(matrix, cmap=SEQUENTIAL["attention"], vmin=0, vmax=1, aspect="auto",
                 interpolation="nearest")
     axis.set_title(title, fontsize=8)
-    found = {}
+    notes = []
     size = 7 if max(matrix.shape) <= 16 else 5
     for side, shown in (("query", left), ("key", below)):
-        places = table.drop_duplicates(side).sort_values(side)
-        labels, note = readable(places[f"{side}_token"].tolist())
-        found[note] = True
+        labels, note = readable(labels_along(table, side))
+        notes.append(note)
         ticks: dict[str, Any] = {"ticks": []}
         if shown:
             ticks = {"ticks": range(len(labels)), "labels": labels, "fontsize": size}
-            ticks |= {"rotation": 90} if side == "key" else {}
-        if side == "key":
-            axis.set_xticks(**ticks)
-        else:
+        if side == "query":
             axis.set_yticks(**ticks)
-    return max(found, key=len)
-
-
-# ---- c ------------------------------------------------------------------------------
+        else:
+            axis.set_xticks(**ticks, **({"rotation": 90} if shown else {}))
+    return max(notes, key=len)
 
 
 def feed_forward_figure(table: pd.DataFrame) -> Figure:
-    """Active share, effective share and size before and after the activation.
-
-    Over training, strong lines are means over layers and faint ones the layers.
-
-    table
-        From `feed_forward_table`, or `Snapshots.feed_forward`.
-    """
-    over = "step" if "step" in table else "layer"
-    panels = {"active": "share above zero", "effective": "effective share",
-              "std": "standard deviation"}
-    groups = list(table.groupby("stack", sort=False))
-    figure, axes = _grid(len(groups), 3, 7.2, 0.6 + 2.1 * len(groups))
-    for row, (stack, group) in zip(axes, groups, strict=True):
-        for axis, (name, title) in zip(row, panels.items(), strict=True):
-            for part in ("pre", "post"):
-                own = group.loc[group["part"] == part]
-                # a wide line below a narrow one: they may be the same
-                _lines(axis, own, over, name, color=PARTS[part], label=part,
-                       linewidth=4 if part == "pre" else 1.6)
+    """Active and effective share and size before and after the activation, from
+    `feed_forward_table`; over training as in `qkv_figure`."""
+    measures = {"active": "share above zero", "effective": "effective share",
+                "std": "standard deviation"}
+    # a wide line below a narrow one: they may be the same
+    parts = {"pre": {"label": "pre", "linewidth": 4},
+             "post": {"label": "post", "linewidth": 1.6}}
+    figure, axes = _panels(table, feed_forwards(table), measures, parts, 7.2)
+    for row in axes:
+        for axis, name in zip(row, measures, strict=True):
             axis.set_ylim(bottom=0, top=1 if name == "active" else None)
-            if axis in axes[0]:
-                axis.set_title(title, fontsize=9)
-        row[0].set_ylabel(f"{stack} feed-forward".strip(), fontsize=9)
-    axes[0][0].legend()
     return figure
 
 
-# ---- d ------------------------------------------------------------------------------
-
-
 def gradient_figure(table: pd.DataFrame, value: str = "ratio") -> Figure:
-    """How large the gradient of each kind of matrix is, layer by layer.
-
-    Parameters
-    ----------
-    table
-        From `gradient_table`, or `Snapshots.gradients` (means over layers).
-    value
-        `ratio` (gradient over weight), `gradient` or `weight`.
-    """
+    """How large the `ratio`, `gradient` or `weight` of each kind of matrix is, from
+    `gradient_table`, layer by layer; over training a mean over layers."""
     over = "step" if "step" in table else "layer"
-    matrices = table[(table["parameter"] == "weight") & (table[value] > 0)
-                     & ~table["kind"].str.match("ln|.*embed")]
-    groups = [(stack, own) for stack, own in matrices.groupby("stack", sort=False)]
+    table = matrices(table, value)
+    groups = list(table.groupby("stack", sort=False))
     figure, axes = _grid(1, len(groups), 7.2, 3.4)
-    kinds = list(dict.fromkeys(matrices["kind"]))
+    kinds = list(dict.fromkeys(table["kind"]))
     styles = ["-", "--", ":"]
     for axis, (stack, group) in zip(axes[0], groups, strict=True):
         for place, kind in enumerate(kinds):
@@ -323,25 +301,15 @@ def gradient_figure(table: pd.DataFrame, value: str = "ratio") -> Figure:
                           linestyle=styles[place // len(COLOURS) % len(styles)])
         axis.set(yscale="log", xlabel=over, title=stack or None)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    labels = {"ratio": "gradient norm / weight norm", "gradient": "gradient norm",
-              "weight": "weight norm"}
-    axes[0][0].set_ylabel(labels[value])
+    axes[0][0].set_ylabel(GRADIENTS[value])
     lines = {line.get_label(): line for axis in axes[0] for line in axis.lines}
     figure.legend(lines.values(), lines, loc="outside right upper", fontsize=8)
     return figure
 
 
-# ---- e ------------------------------------------------------------------------------
-
-
 def path_figure(table: pd.DataFrame) -> Figure:
-    """Each token's path on two principal components, its norm and cosine to its start.
-
-    A ring is where the path starts, a dot where it ends.
-
-    table
-        From `path_table`.
-    """
+    """Each token's path on two principal components, its norm and cosine to its start,
+    from `path_table`; a ring is where a path starts, a dot where it ends."""
     figure = plt.figure(figsize=(7.2, 4.4), layout="constrained")
     places = figure.add_gridspec(2, 2, width_ratios=[1.6, 1])
     plane = figure.add_subplot(places[:, 0])

@@ -7,30 +7,19 @@ import torch
 from torch import nn
 
 from lib.trace.layout import Block, heads_of, layout
-from lib.trace.record import Trace
+from lib.trace.record import Record
 from lib.trace.tables import Tokens, labels_of
-
-# ---- d. gradients -----------------------------------------------------------------
 
 
 def gradient_table(model: nn.Module) -> pd.DataFrame:
     r"""Size of the gradient of every parameter beside the parameter's own.
 
-    Call it after `backward()` and before the gradients are cleared.
-
-    Returns
-    -------
-    DataFrame
-        stack, layer (−1: embeddings, number of blocks: the last norm), kind (query,
-        key, value, output, cross.query, …, up, gate, down, ln1, …, embed), parameter
-        (weight, bias), gradient, weight (their norms), ratio. A parameter that took
-        no part has gradient 0; where the weight is 0, the ratio is NaN. The joined
-        projections of GPT-2 and GPT-NeoX are taken apart; a shared matrix counts once.
-
-    Raises
-    ------
-    ValueError
-        If no parameter has a gradient.
+    Call it after `backward()` and before the gradients are cleared; ValueError without
+    any. The columns are stack, layer (−1: embeddings, number of blocks: the last norm),
+    kind (query, key, value, output, cross.query, …, up, gate, down, ln1, …, embed),
+    parameter (weight, bias), gradient, weight (their norms), ratio. A parameter that
+    took no part has gradient 0; where the weight is 0, the ratio is NaN. The joined
+    projections of GPT-2 and GPT-NeoX are taken apart; a shared matrix counts once.
 
     >>> from lib.attention.dot_product import MultiHeadAttention
     >>> layer = MultiHeadAttention(8, n_heads=2, bias=False)
@@ -87,35 +76,17 @@ def _kinds(block: Block) -> Iterator[tuple[list[str], nn.Module, int]]:
         yield [prefix + name for name in joined.get(kind, [kind])], module, by_head
 
 
-# ---- e. the path of each token ----------------------------------------------------
-
-
 def path_table(
-    traced: Trace,
-    tokens: Tokens = None,
-    row: int = 0,
-    stack: str | None = None,
+    traced: Record, tokens: Tokens = None, row: int = 0, stack: str | None = None,
     unit: bool = False,
 ) -> pd.DataFrame:
     r"""The path of each token through the residual stream, block by block.
 
-    Parameters
-    ----------
-    stack
-        `"encoder"` or `"decoder"` where there are two.
-    unit
-        Whether vectors are brought to length 1 before the projection, so that the
-        last layers, where they are longest, do not fill the picture alone.
-
-    Returns
-    -------
-    DataFrame
-        stack, layer (0: what enters the first block, L: what leaves the last), place,
-        token, x, y, z (on the three principal components of all of them), norm,
-        cosine (to the token's own start). `table.attrs["explained"]` holds the share
-        of the variance on x, y and z.
-
-    Source: principal components after Pearson 1901.
+    The columns are stack, layer (0: what enters the first block, L: what leaves the
+    last), place, token, x, y, z (on the three principal components of all of them),
+    norm, cosine (to the token's own start). `table.attrs["explained"]` holds the share
+    of the variance on x, y and z. With `unit` the vectors are brought to length 1
+    first, so that the last layers, where they are longest, do not fill the picture.
     """
     known = list(traced.blocks)
     stack = known[0] if stack is None and len(known) == 1 else stack

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 from torch import Tensor
 
 from lib.attention.masks import causal_mask
@@ -30,8 +31,7 @@ from lib.attention.masks import causal_mask
 def first_token(n: int) -> Bool[Tensor, "query key"]:
     """Mark the first key, for every query from the third on.
 
-    The first query has nothing else to see, and for the second the first token is
-    also the one before.
+    The first query sees nothing else, and to the second it is also the one before.
 
     >>> first_token(4).int().tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
@@ -56,24 +56,14 @@ def earlier_same(
 
     .. math:: M_{ij} = [\, \ell_j = \ell_i,\; p_j \ne p_i,\; 0 < j < i - 1 \,]
 
-    Parameters
-    ----------
-    labels
-        What has to be the same: token ids, or numbers of words.
-    places
-        Which occurrence each token belongs to, so that the pieces of one word do not
-        count as earlier occurrences of it; `None`: each token is its own.
-
-    Raises
-    ------
-    ValueError
-        If there is not one place a label.
+    `places` says which occurrence each token belongs to, so that the pieces of one word
+    do not count as earlier occurrences of it (`None`: each token is its own); raises
+    ValueError if there is not one a label.
 
     >>> earlier_same([7, 5, 6, 5]).nonzero().tolist()
     [[3, 1]]
     """
-    labels = torch.as_tensor(labels)
-    n = len(labels)
+    n, labels = len(labels), torch.as_tensor(labels)
     places = torch.arange(n) if places is None else torch.as_tensor(places)
     if len(places) != n:
         raise ValueError(
@@ -98,8 +88,7 @@ def after_same(
     >>> after_same([7, 5, 6, 8, 5]).nonzero().tolist()
     [[4, 2]]
     """
-    labels = torch.as_tensor(labels)
-    n = len(labels)
+    n, labels = len(labels), torch.as_tensor(labels)
     same = torch.zeros(n, n, dtype=torch.bool)
     same[:, 1:] = labels[:, None] == labels[None, :-1]
     return same & _apart(n, 2) & _past_first(n)
@@ -110,27 +99,10 @@ def share(
     mask: Bool[Tensor, "query key"],
     ground: Bool[Tensor, "query key"] | None = None,
 ) -> Float[Tensor, "*batch"]:
-    r"""Give the share of the weight that falls on the cells of a mask.
+    """The share of the weight that falls on the cells of a mask, by the formula above.
 
-    .. math:: s = \frac{\sum_{i \in R} \sum_j M_{ij} A_{ij}}
-                       {\sum_{i \in R} \sum_j G_{ij} A_{ij}}
-
-    Rows of the mask without any cell do not count.
-
-    Parameters
-    ----------
-    weights
-        `(…, query, key)`; rows sum to one.
-    mask
-        What the head should look at, `(query, key)`; one of this module's kinds.
-    ground
-        The cells whose weight is shared out; `None` means all. With
-        `beyond_first(n)` it is the weight that does not rest on the first token.
-
-    Returns
-    -------
-    Tensor
-        `(…)`, from 0 to 1; NaN where the mask is empty or the ground holds no weight.
+    With `beyond_first(n)` as ground it is that of the weight which does not rest on the
+    first token. NaN where the mask is empty or the ground holds no weight.
 
     >>> A = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0], [0.6, 0.3, 0.1]])
     >>> round(share(A, previous_token(3)).item(), 3)
@@ -171,21 +143,10 @@ def word_places(
 ) -> tuple[list[int], list[int]]:
     """Say for each token which word it belongs to, and which occurrence of it.
 
-    A word is what stands between spaces, without punctuation and in lower case.
-    Tokens outside words get numbers that no other token has.
-
-    Parameters
-    ----------
-    text
-        What was tokenized.
-    offsets
-        `(start, end)` in characters of each token, as `offset_mapping` gives them.
-
-    Returns
-    -------
-    labels, places
-        One number a token each: equal labels mean the same word, equal places the
-        same occurrence.
+    A word is what stands between spaces, without punctuation and in lower case; equal
+    labels mean the same word, equal places the same occurrence. Tokens outside words
+    get numbers that no other token has. `offsets` are in characters, as
+    `offset_mapping` gives them.
 
     >>> word_places("The cat. the", [(0, 3), (3, 7), (7, 8), (8, 12)])
     ([0, 1, -3, 0], [0, 1, -3, 2])
@@ -193,18 +154,17 @@ def word_places(
     owner: list[int | None] = [None] * len(text)
     numbers: dict[str, int] = {}
     words = []
-    for place, found in enumerate(re.finditer(r"\S+", text)):
-        word = re.sub(r"\W", "", found.group()).casefold()
+    for place, match in enumerate(re.finditer(r"\S+", text)):
+        word = re.sub(r"\W", "", match.group()).casefold()
         words.append(numbers.setdefault(word, len(numbers)))
-        for letter in range(*found.span()):
+        for letter in range(*match.span()):
             if re.match(r"\w", text[letter]):
                 owner[letter] = place
     labels, places = [], []
     for token, (start, end) in enumerate(offsets):
-        inside = [place for i in range(start, end)
-                  if (place := owner[i]) is not None]
-        places.append(inside[0] if inside else -token - 1)
-        labels.append(words[inside[0]] if inside else -token - 1)
+        place = next((place for place in owner[start:end] if place is not None), None)
+        places.append(-token - 1 if place is None else place)
+        labels.append(-token - 1 if place is None else words[place])
     return labels, places
 
 
@@ -217,19 +177,8 @@ def output_norms(
 
     .. math:: N_{ij} = A_{ij} \, \lVert W_{O,h}\, v_j \rVert
 
-    Parameters
-    ----------
-    weights
-        `(…, head, query, key)`.
-    values
-        `(…, head, key, d_head)`; shared values repeated for each query head.
-    output
-        The share of each head in the output matrix, `(…, head, d_model, d_head)`.
-
-    Returns
-    -------
-    Tensor
-        `(…, head, query, key)`, in the unit of the residual stream.
+    in the unit of the residual stream; shared values are repeated for each query head,
+    and `output` is the share of each head in the output matrix.
 
     Source: Kobayashi et al. 2020, section 3.
 
@@ -250,10 +199,7 @@ def rank_correlation(
     .. math:: \rho = \operatorname{corr}(\operatorname{rank} x,
               \operatorname{rank} y)
 
-    Raises
-    ------
-    ValueError
-        If the lists differ in length.
+    Raises ValueError if the lists differ in length.
 
     >>> x = torch.tensor([1.0, 2, 3])
     >>> round(rank_correlation(x, x.exp()), 6)
@@ -264,14 +210,8 @@ def rank_correlation(
             f"{len(first)} numbers came with {len(second)}; give two lists of one "
             "length."
         )
-    pair = torch.stack([_ranks(first), _ranks(second)])
-    return torch.corrcoef(pair)[0, 1].item()
-
-
-def _ranks(x: Tensor) -> Tensor:
-    _, where, counts = x.unique(return_inverse=True, return_counts=True)
-    last = counts.cumsum(0).double()
-    return (last - (counts - 1) / 2)[where]
+    ranks = torch.from_numpy(rankdata(torch.stack([first, second]).cpu(), axis=1))
+    return torch.corrcoef(ranks)[0, 1].item()
 
 
 def _apart(n: int, steps: int) -> Tensor:

@@ -16,8 +16,7 @@ class Block:
     """One block: the name in front of its tensors, itself, and its parts by name.
 
     A part is a module, or a function where the activation is one. The flags are those
-    of `Family`; `softcap` is the cap, `rotary` the name in front
-    of `cos` and `sin`.
+    of `Family`; `softcap` is the cap, `rotary` the name in front of `cos` and `sin`.
     """
 
     name: str
@@ -65,21 +64,18 @@ def unwrap(model: nn.Module) -> nn.Module:
 def layout(model: nn.Module) -> Layout:
     """Find the parts of a model by the description of its family.
 
-    Raises
-    ------
-    TypeError
-        If the family is not described here, or the model lacks its blocks.
+    Raises TypeError if the family is not described, or the model lacks its blocks.
     """
     model = unwrap(model)
     family, root = _family(model)
     stacks = {}
     for stack, path in family.stacks.items():
-        found = _at(root, path)
-        if isinstance(found, nn.ModuleList):
+        blocks = _at(root, path)
+        if isinstance(blocks, nn.ModuleList):
             stacks[stack] = [_block(family, join(stack, f"blocks.{i}"), block)
-                             for i, block in enumerate(found)]
-        elif found is not None:  # a layer alone
-            stacks[stack] = [_block(family, "", found)]
+                             for i, block in enumerate(blocks)]
+        elif blocks is not None:  # a layer alone
+            stacks[stack] = [_block(family, "", blocks)]
     if not stacks:
         raise TypeError(
             f"a {type(model).__name__} has no blocks to trace; pass the whole model "
@@ -117,8 +113,8 @@ def _family(model: nn.Module) -> tuple[Family, nn.Module]:
 
 
 def _block(family: Family, name: str, module: nn.Module) -> Block:
-    parts = {part: _first(module, paths) for part, paths in family.block.items()}
-    parts = {part: found for part, found in parts.items() if found is not None}
+    parts = {name: part for name, path in family.block.items()
+             if (part := _at(module, path)) is not None}
     if "cross" not in parts:  # a block of T5 counts its parts: no ln2 for ln_cross
         parts.pop("ln_cross", None)
     if parts.get("mlp.activation") in ACTIVATIONS:  # ours go by name
@@ -130,25 +126,17 @@ def _block(family: Family, name: str, module: nn.Module) -> Block:
         norm_first=cast(bool, module.norm_first) if first is None else first,
         parallel=bool(family.parallel) and getattr(module, family.parallel),
         softcap=getattr(attention, family.softcap) if family.softcap else None,
-        position_bias=family.position_bias,
-        rotary=f"rotary{kind}",
+        position_bias=family.position_bias, rotary=f"rotary{kind}",
         heads_first=family.heads_first,
     )
 
 
-def _first(module: nn.Module, paths: str | tuple[str, ...]) -> Any:
-    """The part at the first of the paths that is there."""
-    for path in (paths,) if isinstance(paths, str) else paths:
-        if (found := _at(module, path)) is not None:
-            return found
-    return None
-
-
 def _at(module: Any, path: str) -> Any:
-    for part in path.split(".") if path else ():
-        if part == "-1":  # the last of a list
-            part = str(len(module) - 1)
-        module = getattr(module, part, None)
+    """The part at a path: `-1` is the last of a list, `a|b` the first that is there."""
+    for step in path.split(".") if path else ():
+        names = [str(len(module) - 1)] if step == "-1" else step.split("|")
+        module = next((getattr(module, name) for name in names
+                       if hasattr(module, name)), None)
     return module
 
 
@@ -164,10 +152,7 @@ def join(*parts: str) -> str:
 def heads_of(attention: nn.Module) -> tuple[int, int]:
     """Size of a head, and how many query heads share one key/value head.
 
-    Raises
-    ------
-    TypeError
-        If the attention does not tell the size under a name that is known.
+    Raises TypeError if the attention tells no size under a name that is known.
     """
     if isinstance(attention, MultiHeadAttention):
         return attention.d_head, attention.n_heads // attention.n_kv_heads

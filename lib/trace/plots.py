@@ -16,15 +16,24 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lib.page.figures import COLOURS
-from lib.trace.figures import MEASURES, PARTS, means, place_of, sorts
+from lib.trace.figures import (
+    GRADIENTS,
+    MEASURES,
+    PARTS,
+    feed_forwards,
+    labels_along,
+    matrices,
+    means,
+    measured,
+    place_of,
+    sorts,
+)
 
 #: From nothing, where the page shows through, to the colour of attention.
 WEIGHTS = [[0, "rgba(65,105,225,0)"], [1, "rgba(65,105,225,1)"]]
 FEED_FORWARD = {"active": "share above zero", "effective": "effective share",
                 "mean": "mean", "std": "standard deviation",
                 "largest": "largest absolute value"}
-GRADIENTS = {"ratio": "gradient norm / weight norm", "gradient": "gradient norm",
-             "weight": "weight norm"}
 
 
 def _numbers(values: Any, digits: int = 4) -> list:
@@ -35,11 +44,11 @@ def _numbers(values: Any, digits: int = 4) -> list:
 
 def _distinct(labels: Sequence[str]) -> list[str]:
     """Tell equal labels apart by spaces of no width: an axis has each name once."""
-    seen, found = Counter(), []
+    seen, distinct = Counter(), []
     for label in labels:
-        found.append(label + "\u200b" * seen[label])
+        distinct.append(label + "\u200b" * seen[label])
         seen[label] += 1
-    return found
+    return distinct
 
 
 def _slider(labels: Sequence[Any], changes: Sequence[list], name: str, active: int):
@@ -78,8 +87,7 @@ def _lines(
     lines = [(row, label, own) for row, panel in enumerate(panels.values(), start=1)
              for label, own in panel.items()]
     table = pd.concat([own for *_, own in lines])
-    measures = {name: title for name, title in measures.items()
-                if table.loc[:, name].notna().any()}
+    measures = measured(table, measures)
     steps = sorted(table["step"].unique().tolist()) if "step" in table else [None]
     figure = make_subplots(len(panels), 1, shared_xaxes=True, vertical_spacing=0.3 /
                            len(panels), subplot_titles=list(panels))
@@ -130,11 +138,8 @@ def _lines(
 
 
 def qkv_plot(table: pd.DataFrame) -> go.Figure:
-    """Q, K and V layer by layer: a menu of measures, a slider of training steps.
-
-    table
-        From `qkv_table`, or `Snapshots.qkv`. Means over heads.
-    """
+    """Q, K and V layer by layer, means over heads of `qkv_table`: a menu of measures, a
+    slider of training steps."""
     panels = {sort: {part.upper(): group.loc[group["part"] == part] for part in "qkv"}
               for sort, group in sorts(table)}
     styles = {part.upper(): {"line": {"color": PARTS[part]}} for part in "qkv"}
@@ -145,18 +150,8 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
     """An attention map: a slider of layers and a menu of heads, or, over training, a
     slider of steps and a menu of layers and heads.
 
-    Parameters
-    ----------
-    table
-        From `attention_table`, or `Snapshots.attention`.
-    sort
-        `"self-attention"`, `"encoder self-attention"`, `"decoder self-attention"` or
-        `"cross-attention"`; `None`: the last of the table.
-
-    Raises
-    ------
-    ValueError
-        If the table does not hold this sort.
+    sort: `"self-attention"`, `"encoder self-attention"`, `"decoder self-attention"` or
+    `"cross-attention"`, ValueError without it in the table; `None`: the last.
     """
     groups = dict(sorts(table))
     sort = list(groups)[-1] if sort is None else sort
@@ -166,8 +161,7 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
     table, over = groups[sort], "step" if "step" in table else "layer"
     maps = ["layer", "head"] if over == "step" else ["head"]
     stops = sorted(table[over].unique().tolist())
-    labels = {side: _distinct(table.drop_duplicates(side).sort_values(side)[
-        f"{side}_token"].tolist()) for side in ("query", "key")}
+    labels = {side: _distinct(labels_along(table, side)) for side in ("query", "key")}
     shape = len(labels["query"]), len(labels["key"])
     matrices: dict[Any, dict[str, list]] = {stop: {} for stop in stops}
     for key, own in table.sort_values([*maps, over, "query", "key"]).groupby(
@@ -205,16 +199,9 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
 
 
 def feed_forward_plot(table: pd.DataFrame) -> go.Figure:
-    """Feed-forward activations layer by layer: a menu of measures, a slider of steps.
-
-    table
-        From `feed_forward_table`, or `Snapshots.feed_forward`.
-    """
-    panels = {
-        f"{stack} feed-forward".strip(): {
-            part: group.loc[group["part"] == part] for part in ("pre", "post")
-        } for stack, group in table.groupby("stack", sort=False)
-    }
+    """Feed-forward activations layer by layer: as `qkv_plot`."""
+    panels = {name: {part: group.loc[group["part"] == part] for part in ("pre", "post")}
+              for name, group in feed_forwards(table)}
     # a wide line below a narrow one: they may be the same
     styles = {part: {"line": {"color": PARTS[part], "width": width}}
               for part, width in (("pre", 5), ("post", 2))}
@@ -222,13 +209,8 @@ def feed_forward_plot(table: pd.DataFrame) -> go.Figure:
 
 
 def gradient_plot(table: pd.DataFrame) -> go.Figure:
-    """Gradients of the matrices layer by layer: a menu of measures, a slider of steps.
-
-    table
-        From `gradient_table`, or `Snapshots.gradients`.
-    """
-    table = table.loc[(table["parameter"] == "weight") & (table["gradient"] > 0)
-                      & ~table["kind"].str.match("ln|.*embed")]
+    """Gradients of the matrices layer by layer: as `qkv_plot`."""
+    table = matrices(table, "gradient")
     kinds = list(dict.fromkeys(table["kind"]))
     palette = list(COLOURS.values())
     styles = {
@@ -236,21 +218,14 @@ def gradient_plot(table: pd.DataFrame) -> go.Figure:
                         "dash": ["solid", "dot"][place // len(palette) % 2]}}
         for place, kind in enumerate(kinds)
     }
-    panels = {
-        str(stack) or "gradients": {
-            str(kind): own for kind, own in group.groupby("kind", sort=False)
-        }
-        for stack, group in table.groupby("stack", sort=False)
-    }
+    panels = {str(stack) or "gradients":
+              {str(kind): own for kind, own in group.groupby("kind", sort=False)}
+              for stack, group in table.groupby("stack", sort=False)}
     return _lines(panels, styles, GRADIENTS, log=True)
 
 
 def path_plot(table: pd.DataFrame) -> go.Figure:
-    """The path of each token in three components; the slider follows it layer by layer.
-
-    table
-        From `path_table`.
-    """
+    """The path of each token in three components; a slider follows it by layers."""
     layers = sorted(table["layer"].unique().tolist())
     palette = list(COLOURS.values())
     tokens = [own.sort_values("layer") for _, own in table.groupby("place", sort=True)]
@@ -263,12 +238,10 @@ def path_plot(table: pd.DataFrame) -> go.Figure:
         hovertemplate="%{customdata[1]} · layer %{customdata[0]}<extra></extra>",
         name=own["token"].iloc[0],
     ) for place, own in enumerate(tokens)])
-    changes = []
-    for upto in range(1, len(layers) + 1):
-        change = {axis: [_numbers(own[axis].iloc[:upto]) for own in tokens]
-                  for axis in "xyz"}
-        change["text"] = [[""] * (upto - 1) + [own["token"].iloc[0]] for own in tokens]
-        changes.append([change])
+    changes = [[{
+        **{axis: [_numbers(own[axis].iloc[:upto]) for own in tokens] for axis in "xyz"},
+        "text": [[""] * (upto - 1) + [own["token"].iloc[0]] for own in tokens],
+    }] for upto in range(1, len(layers) + 1)]
     share = table.attrs.get("explained", [])
     axes = {}
     for place, axis in enumerate("xyz"):

@@ -28,30 +28,13 @@ def recompute(model: nn.Module, name: str, traced) -> dict[str, Tensor]:
               A = \operatorname{softmax}(S), \quad Z = A V, \quad
               O = [Z_1 \cdots Z_H]\, W_O + b
 
-    Parameters
-    ----------
-    model
-        The model that was traced.
-    name
-        Which part: `"blocks.3.attn"`, `"decoder.blocks.0.cross"`, `"blocks.3.mlp"`.
-    traced
-        Its `Trace`, with all tensors of that part.
-
-    Returns
-    -------
-    dict
-        Under the names of the trace: `scores` (`-inf` where the mask is closed),
-        `pattern`, `z` and `attn_out` of an attention layer, and `q_norm`, `k_norm`,
-        `rot_q`, `rot_k` where it has them; `mlp.post` and `mlp_out` of a feed-forward.
-        Each is computed from the recorded parts before it; `z` from the weights after
-        dropout, where training dropped some; `mlp.post` without dropout. The scale
-        `s` is the model's, mostly `1 / sqrt(d_head)`; a soft cap and a bias by
-        distance are as the model has them.
-
-    Raises
-    ------
-    KeyError
-        If the model has no such part, or the trace does not hold it.
+    name: `"blocks.3.attn"`, `"decoder.blocks.0.cross"`, `"blocks.3.mlp"`. Under the
+    names of the trace come `scores` (`-inf` where the mask is closed), `pattern`, `z`,
+    `attn_out`, and `q_norm`, `k_norm`, `rot_q`, `rot_k` where there are any; `mlp.post`
+    and `mlp_out`. Each is computed from the recorded parts before it: `z` from the
+    weights after dropout, where training dropped some, `mlp.post` without dropout.
+    Scale, soft cap and bias by distance are the model's. Raises KeyError if the model
+    has no such part, or the trace does not hold it.
 
     >>> from lib.trace.recorder import trace
     >>> layer = MultiHeadAttention(8, n_heads=2)
@@ -63,7 +46,12 @@ def recompute(model: nn.Module, name: str, traced) -> dict[str, Tensor]:
     """
     block, kind = _find(model, name)
     if kind == "mlp":
-        return _feed_forward(block, name, traced)
+        post = block.parts["mlp.activation"](traced[f"{name}.pre"])
+        if f"{name}.pre_linear" in traced:
+            post = post * traced[f"{name}.pre_linear"]
+        down = block.parts["mlp.down"]
+        used = traced[f"{name}.post"].to(down.weight.dtype)
+        return {f"{name}.post": post, f"{name}_out": down(used)}
     attention = block.parts[kind]
     rotated = "rot_" if f"{name}.rot_q" in traced else ""
     q, k = traced[f"{name}.{rotated}q"], traced[f"{name}.{rotated}k"]
@@ -117,15 +105,6 @@ def _turned(block: Block, name: str, traced) -> dict[str, Tensor]:
     return again
 
 
-def _feed_forward(block: Block, name: str, traced) -> dict[str, Tensor]:
-    post = block.parts["mlp.activation"](traced[f"{name}.pre"])
-    if f"{name}.pre_linear" in traced:
-        post = post * traced[f"{name}.pre_linear"]
-    down = block.parts["mlp.down"]
-    used = traced[f"{name}.post"].to(down.weight.dtype)
-    return {f"{name}.post": post, f"{name}_out": down(used)}
-
-
 def head_outputs(
     model: nn.Module, name: str, traced
 ) -> Float[Tensor, "batch head query d_model"]:
@@ -133,16 +112,8 @@ def head_outputs(
 
     .. math:: O = b + \sum_h Z_h W_{O,h}
 
-    Parameters
-    ----------
-    model, name, traced
-        As in `recompute`; `name` is an attention layer, and of it only `z` is used.
-
-    Returns
-    -------
-    Tensor
-        `(batch, head, query, d_model)`. The sum over heads plus the bias of the
-        output projection, where it has one, is `attn_out`.
+    `name` is an attention layer, of which only `z` is used. The sum over heads plus
+    the bias of the output projection, where it has one, is `attn_out`.
 
     Source: Elhage et al. 2021, section "Attention heads are independent and
     additive".
@@ -171,45 +142,24 @@ def _find(model: nn.Module, name: str) -> tuple[Block, str]:
         if kind in block.parts or f"{kind}.down" in block.parts
     }
     if name not in known:
-        raise KeyError(
-            f"{name!r} is no part of this model; use, for example, "
-            f"{', '.join(list(known)[-3:])}."
-        )
+        raise KeyError(f"{name!r} is no part of this model; use, for example, "
+                       f"{', '.join(list(known)[-3:])}.")
     return known[name]
 
 
 def recompute_attention(
-    model: nn.Module,
-    layer: int,
-    resid_pre: Float[Tensor, "batch seq d_model"],
+    model: nn.Module, layer: int, resid_pre: Float[Tensor, "batch seq d_model"],
     single: torch.dtype = torch.float32,
 ) -> dict[str, Tensor]:
-    r"""Compute one attention layer again, from what enters it and its weights.
+    r"""Compute one attention layer of a Llama of `transformers` (SmolLM2 is one) again,
+    from what enters it and its weights.
 
-    Parameters
-    ----------
-    model
-        A Llama of `transformers` (SmolLM2 is one), with any of its settings.
-    layer
-        Which block.
-    resid_pre
-        What enters the block, `(batch, seq, d_model)`, in the model's precision: of
-        whole texts, without padding or cache.
-    single
-        The precision of RMSNorm and softmax. `transformers` computes these two in
-        float32 whatever the precision of the model is.
-
-    Returns
-    -------
-    dict
-        The tensors of the block under the names of `trace`, from `ln1` to
-        `attn_out`; logits are `-inf` where the mask is closed. `head_sum` is
-        `attn_out` once more, as the sum of what each head writes, and the bias.
-
-    Raises
-    ------
-    TypeError
-        If the model is of another family; `recompute` knows all that `trace` knows.
+    resid_pre: in the model's precision, of whole texts, without padding or cache.
+    single: the precision of RMSNorm and softmax, for `transformers` float32 whatever
+    the model has. The tensors come under the names of `trace`, from `ln1` to
+    `attn_out`, logits `-inf` where the mask is closed; `head_sum` is `attn_out` as the
+    sum of what each head writes, and the bias. Raises TypeError for another family;
+    `recompute` knows all that `trace` knows.
     """
     config = getattr(model, "config", None)
     family = getattr(config, "model_type", None)

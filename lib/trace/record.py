@@ -16,23 +16,18 @@ class Record(Mapping[str, Tensor]):
     """Tensors by name: `record["blocks.3.attn.pattern"]`.
 
     A pair is short for a name inside a block, `record[3, "attn.pattern"]`, and with
-    two stacks a triple is, `record["decoder", 3, "cross.pattern"]`.
-
-    Attributes
-    ----------
-    blocks
-        The names of the blocks of each stack: `{"": ["blocks.0", …]}`, or with the
-        keys `encoder` and `decoder`.
-    computed
-        The names of all that the model computed, kept or not.
+    two stacks a triple is, `record["decoder", 3, "cross.pattern"]`. `blocks` has the
+    names of the blocks of each stack, `{"": ["blocks.0", …]}` or with the keys
+    `encoder` and `decoder`; `leaves` that of what leaves a block; `computed` those of
+    all that the model computed.
     """
 
     def __init__(
-        self, blocks: Mapping[str, list[str]], computed: set[str] | None = None
+        self, blocks: Mapping[str, list[str]], leaves: str, computed: set[str],
+        tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.blocks = blocks
-        self.computed: set[str] = set() if computed is None else computed
-        self._tensors: dict[str, Tensor] = {}
+        self.blocks, self.leaves, self.computed = blocks, leaves, computed
+        self._tensors: dict[str, Tensor] = dict(tensors or {})
 
     def __getitem__(self, name: Hashable) -> Tensor:
         if isinstance(name, tuple) and len(name) in (2, 3):
@@ -68,14 +63,26 @@ class Record(Mapping[str, Tensor]):
         names = [join(block, part) for block in self._stack(stack)]
         return torch.stack([self[name] for name in names])
 
+    def stream(self, stack: str | None = None) -> Tensor:
+        """What enters each block and what leaves the last: `(layer + 1, …)`."""
+        blocks = self._stack(stack)
+        names = [join(block, "resid_pre") for block in blocks]
+        names.append(join(blocks[-1], self.leaves))
+        return torch.stack([self[name] for name in names])
+
+    @property
+    def attentions(self) -> list[str]:
+        """Names of the attention layers of which weights were recorded."""
+        names = [join(block, kind) for blocks in self.blocks.values()
+                 for block in blocks for kind in ("attn", "cross")]
+        return [name for name in names if f"{name}.pattern" in self._tensors]
+
     def only(self, *patterns: str) -> "Record":
         """A record of the tensors whose names fit one of the patterns."""
-        found = Record(self.blocks, self.computed)
-        found._tensors = {
+        return Record(self.blocks, self.leaves, self.computed, {
             name: tensor for name, tensor in self._tensors.items()
             if any(fnmatchcase(name, pattern) for pattern in patterns)
-        }
-        return found
+        })
 
     def near(self, *wanted: str) -> str:
         """Say which names are like these; else name some, as examples."""
@@ -143,36 +150,16 @@ class _Gradients(Record):
 
 
 class Trace(Record):
-    """The recorded tensors, by name.
-
-    Attributes
-    ----------
-    grad
-        Their gradients under the same names, after `backward()`, if the trace was
-        opened with `gradients=True`.
-    """
+    """The recorded tensors by name; in `grad` their gradients after `backward()`, if
+    the trace was opened with `gradients=True`."""
 
     def __init__(self, parts: Layout) -> None:
-        blocks = {stack: [block.name for block in found]
-                  for stack, found in parts.stacks.items()}
-        super().__init__(blocks)
-        self.grad: Record = _Gradients(blocks, self.computed)
-        self._leaves = "resid_post" if parts.blocks[-1].norm_first else "ln2"
+        blocks = {stack: [block.name for block in own]
+                  for stack, own in parts.stacks.items()}
+        leaves = "resid_post" if parts.blocks[-1].norm_first else "ln2"
+        super().__init__(blocks, leaves, set())
+        self.grad: Record = _Gradients(blocks, leaves, self.computed)
         self._latest: dict[str, int] = {}  # which call recorded a name last
-
-    def stream(self, stack: str | None = None) -> Tensor:
-        """What enters each block and what leaves the last: `(layer + 1, …)`."""
-        blocks = self._stack(stack)
-        names = [join(block, "resid_pre") for block in blocks]
-        names.append(join(blocks[-1], self._leaves))
-        return torch.stack([self[name] for name in names])
-
-    @property
-    def attentions(self) -> list[str]:
-        """Names of the attention layers of which weights were recorded."""
-        found = [join(block, kind) for names in self.blocks.values()
-                 for block in names for kind in ("attn", "cross")]
-        return [name for name in found if f"{name}.pattern" in self._tensors]
 
     def keep(self, name: str, tensor: Tensor, detach: bool, gradient: bool) -> None:
         self._tensors[name] = tensor.detach() if detach else tensor

@@ -82,42 +82,22 @@ class trace:
     `transformers`, `form="reference"` of ours); on leaving, its own form is back and
     no hook remains. A second call of the model replaces what the first recorded.
 
-    Parameters
-    ----------
-    model
-        A model of a known family, also one that data parallelism has wrapped.
-    names
-        What to keep, as one pattern or several: `("*.attn.pattern", "embed")`.
-        `None` keeps everything. Memory goes with what is kept.
-    detach
-        Whether the tensors leave the autograd graph; `False` keeps them in it, so
-        that `torch.autograd.grad` can ask for gradients with respect to them.
-    gradients
-        Whether `traced.grad[name]` holds the gradient of each tensor after
-        `backward()`, called inside the block or after it.
-
-    Raises
-    ------
-    TypeError
-        If the model is of a family whose parts have no names here.
-    ValueError
-        On leaving, if the model ran and no name fitted `names`.
-
-    Source: the names are those of TransformerLens (Nanda and Bloom 2022).
+    names: what to keep, patterns such as `("*.attn.pattern", "embed")`; memory goes
+    with it. detach=False leaves the tensors in the autograd graph, so that
+    `torch.autograd.grad` can ask for gradients with respect to them. With gradients,
+    `traced.grad[name]` holds them after `backward()`, called inside the block or after.
+    Raises TypeError for a family whose parts have no names here, and on leaving
+    ValueError if the model ran and nothing fitted `names`.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        names: str | Sequence[str] | None = None,
-        detach: bool = True,
-        gradients: bool = False,
+        self, model: nn.Module, names: str | Sequence[str] | None = None,
+        detach: bool = True, gradients: bool = False,
     ) -> None:
         self.model = unwrap(model)
         self.layout = layout(model)
         self.names = (names,) if isinstance(names, str) else names
-        self.detach = detach
-        self.gradients = gradients
+        self.detach, self.gradients = detach, gradients
         self._handles: list = []
         self._own_forms: list = []
         self._embedded: dict[str, Tensor] = {}
@@ -175,15 +155,11 @@ class trace:
         del self.trace, self._between
 
     def _keep(self, name: str, tensor: Tensor) -> None:
-        wanted = self.names is None or any(
-            fnmatchcase(name, pattern) for pattern in self.names
-        )
         # checkpointing runs blocks a second time, inside backward
-        again = torch._C._current_graph_task_id() != -1
-        if again:
+        if torch._C._current_graph_task_id() != -1:
             return
         self.trace.computed.add(name)
-        if wanted:
+        if self.names is None or any(fnmatchcase(name, p) for p in self.names):
             self.trace.keep(name, tensor, self.detach, self.gradients)
 
     def _attach(self) -> None:
@@ -199,36 +175,38 @@ class trace:
             self._on_output(module, name)
 
     def _attach_block(self, block: Block) -> None:
-        def called(part: str) -> str:
-            return join(block.name, part)
+        parts = block.parts
+
+        def on_input(module: nn.Module, part: str) -> None:
+            self._on_input(module, join(block.name, part))
+
+        def on_output(module: nn.Module, part: str) -> None:
+            self._on_output(module, join(block.name, part))
 
         for kind in block.attentions:
-            self._watch(block, kind, called(kind))
-            self._on_output(block.parts[f"{kind}.output"], called(f"{kind}_out"))
-        if "mlp.down" not in block.parts:  # attention alone
+            self._watch(block, kind, join(block.name, kind))
+            on_output(parts[f"{kind}.output"], f"{kind}_out")
+        if "mlp.down" not in parts:  # attention alone
             return
-        self._on_input(block.module, called("resid_pre"))
-        norms = [norm for norm in ("ln1", "ln_cross", "ln2") if norm in block.parts]
+        on_input(block.module, "resid_pre")
+        norms = [norm for norm in ("ln1", "ln_cross", "ln2") if norm in parts]
         sums = {"ln1": "resid_mid", "ln_cross": "resid_cross", "ln2": "resid_post"}
         if block.norm_first:  # a norm reads the sum before it
-            self._on_output(block.module, called("resid_post"))
+            on_output(block.module, "resid_post")
             sums = {after: sums[norm] for norm, after in pairwise(norms)}
         if block.parallel:  # every norm reads resid_pre
             sums = {}
-        for norm in norms:
+        for norm in (*norms, "ln1_post", "ln2_post"):
             if norm in sums:
-                self._on_input(block.parts[norm], called(sums[norm]))
-            self._on_output(block.parts[norm], called(norm))
-        for norm in ("ln1_post", "ln2_post"):
-            if norm in block.parts:
-                self._on_output(block.parts[norm], called(norm))
-        if "mlp.gate" in block.parts:
-            self._on_output(block.parts["mlp.gate"], called("mlp.pre"))
-            self._on_output(block.parts["mlp.up"], called("mlp.pre_linear"))
-        else:
-            self._on_output(block.parts["mlp.up"], called("mlp.pre"))
-        self._on_input(block.parts["mlp.down"], called("mlp.post"))
-        self._on_output(block.parts["mlp.down"], called("mlp_out"))
+                on_input(parts[norm], sums[norm])
+            if norm in parts:
+                on_output(parts[norm], norm)
+        gated = "mlp.gate" in parts
+        if gated:
+            on_output(parts["mlp.gate"], "mlp.pre")
+        on_output(parts["mlp.up"], "mlp.pre_linear" if gated else "mlp.pre")
+        on_input(parts["mlp.down"], "mlp.post")
+        on_output(parts["mlp.down"], "mlp_out")
 
     def _on_input(self, module: nn.Module, name: str) -> None:
         def hook(_: nn.Module, args: tuple, kwargs: dict) -> None:

@@ -1,10 +1,12 @@
 """What attention and feed-forward do, as tidy tables: one row an observation.
 
-Each takes a trace (of any family, ours or of `transformers`) and returns a
-`pandas.DataFrame`. `lib.trace.analyses` explains all of them.
+Each takes a record of any family. `tokens` are the labels of the tokens that count, by
+stack where there are two (the rest of the row is padding; `None`: all), `row` which
+sequence of the batch. What the record does not hold, KeyError asks for. Tables of
+attention begin with the columns attention, stack, kind, layer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 import pandas as pd
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from lib.attention.dot_product import row_entropy
 from lib.trace.layout import join
-from lib.trace.record import Record, Trace
+from lib.trace.record import Record
 
 Tokens = Sequence[str] | Mapping[str, Sequence[str]] | None
 
@@ -22,10 +24,7 @@ Tokens = Sequence[str] | Mapping[str, Sequence[str]] | None
 def labels_of(tokens: Tokens, stack: str, length: int) -> list[str]:
     """Labels of the tokens of one stack, a space as ␣; without any, their places.
 
-    Raises
-    ------
-    ValueError
-        If there are more labels than tokens were traced.
+    Raises ValueError if there are more labels than tokens were traced.
 
     >>> labels_of({"encoder": ["a", " "]}, "encoder", 3), labels_of(None, "", 2)
     (['a', '␣'], ['0', '1'])
@@ -47,33 +46,34 @@ def labels_of(tokens: Tokens, stack: str, length: int) -> list[str]:
     return [token.replace(" ", "␣") for token in tokens]
 
 
-def _attentions(traced: Record, part: str) -> Iterator[tuple[str, dict]]:
+def _recorded(
+    traced: Record, kinds: Sequence[str], parts: Sequence[str], what: str, pattern: str
+) -> list[tuple[str, str, str, int]]:
+    """Name, stack, kind and layer of what has all these parts in a record."""
+    places = [(join(block, kind), stack, kind, layer)
+              for stack, blocks in traced.blocks.items()
+              for layer, block in enumerate(blocks) for kind in kinds
+              if all(join(block, kind, part) in traced for part in parts)]
+    if not places:
+        raise KeyError(f"no {what} was recorded; open trace(model) with names that "
+                       f"include '*.{pattern}', and run the model in it.")
+    return places
+
+
+def _attentions(traced: Record, part: str) -> list[tuple[str, dict]]:
     """Names of the attention layers that hold `part`, with their columns."""
-    found = False
-    for stack, blocks in traced.blocks.items():
-        for layer, block in enumerate(blocks):
-            for kind in ("attn", "cross"):
-                name = join(block, kind)
-                if f"{name}.{part}" in traced:
-                    found = True
-                    yield name, {"attention": name, "stack": stack, "kind": kind,
-                                 "layer": layer}
-    if not found:
-        raise KeyError(
-            f"no attention layer with {part!r} was recorded; open trace(model) with "
-            f"names that include '*.{part}', and run the model in it."
-        )
+    places = _recorded(traced, ("attn", "cross"), (part,),
+                       f"attention layer with {part!r}", part)
+    return [(name, {"attention": name, "stack": stack, "kind": kind, "layer": layer})
+            for name, stack, kind, layer in places]
 
 
 def _sides(tokens: Tokens, at: dict, queries: int, keys: int):
     """Labels of queries and keys; the keys of cross-attention are the source's."""
-    source = "encoder" if at["kind"] == "cross" else at["stack"]
-    if isinstance(tokens, Mapping) or at["kind"] == "attn":
-        return labels_of(tokens, at["stack"], queries), labels_of(tokens, source, keys)
-    return labels_of(tokens, at["stack"], queries), labels_of(None, source, keys)
-
-
-# ---- a. queries, keys, values ---------------------------------------------------
+    cross = at["kind"] == "cross"
+    source = tokens if isinstance(tokens, Mapping) or not cross else None
+    return (labels_of(tokens, at["stack"], queries),
+            labels_of(source, "encoder" if cross else at["stack"], keys))
 
 
 def vector_statistics(
@@ -98,71 +98,49 @@ def vector_statistics(
     n = x.shape[1]
     pairs = unit.sum(1).pow(2).sum(-1) - unit.pow(2).sum((-1, -2))
     off = (x - x.mean(1, keepdim=True)).pow(2).sum(-1)
-    found = {
-        "norm": x.norm(dim=-1).mean(-1),
-        "spread": off.mean(-1).sqrt(),
-        "cosine": pairs / (n * (n - 1)) if n > 1 else pairs * torch.nan,
-        "change": torch.full_like(pairs, torch.nan),
-    }
+    change = torch.full_like(pairs, torch.nan)
     if before is not None:
-        found["change"] = torch.cosine_similarity(x, before.double(), dim=-1).mean(-1)
-    return {name: value.tolist() for name, value in found.items()}
+        change = torch.cosine_similarity(x, before.double(), dim=-1).mean(-1)
+    cosine = pairs / (n * (n - 1)) if n > 1 else pairs * torch.nan
+    return {"norm": x.norm(dim=-1).mean(-1).tolist(),
+            "spread": off.mean(-1).sqrt().tolist(),
+            "cosine": cosine.tolist(), "change": change.tolist()}
 
 
 def qkv_table(
     traced: Record, tokens: Tokens = None, row: int = 0, before: Record | None = None
 ) -> pd.DataFrame:
-    """Norm, spread and likeness of Q, K and V in every layer and head.
+    """Q, K and V, before any rotation, in every layer and head.
 
-    Parameters
-    ----------
-    traced
-        A trace that holds `q`, `k` and `v` (before any rotation).
-    tokens
-        Labels of the tokens that count, by stack where there are two; the rest of
-        the row is padding. `None`: all.
-    row
-        Which sequence of the batch.
-    before
-        The trace of an earlier snapshot of the same model on the same batch.
-
-    Returns
-    -------
-    DataFrame
-        attention, stack, kind, layer, part (q, k, v), head, norm, spread, cosine,
-        change (see `vector_statistics`; key/value heads where they are shared).
+    Then come part (q, k, v), head, and norm, spread, cosine, change of
+    `vector_statistics`; key/value heads where they are shared. `before` is the record
+    of an earlier snapshot of the same model on the same batch.
     """
     rows = []
     for name, at in _attentions(traced, "v"):
-        queries, keys = (traced[f"{name}.{part}"].shape[2] for part in "qk")
-        sides = _sides(tokens, at, queries, keys)
-        for part, n in zip("qkv", (len(sides[0]), *[len(sides[1])] * 2), strict=True):
+        queries, keys = map(len, _sides(tokens, at, *(
+            traced[f"{name}.{part}"].shape[2] for part in "qk")))
+        for part, n in (("q", queries), ("k", keys), ("v", keys)):
             x = traced[f"{name}.{part}"][row, :, :n]
             old = None if before is None else before[f"{name}.{part}"][row, :, :n]
-            found = vector_statistics(x, old)
-            rows += [at | {"part": part, "head": head}
-                     | {key: value[head] for key, value in found.items()}
-                     for head in range(len(x))]
+            rows += _by_head(at | {"part": part}, vector_statistics(x, old))
     return pd.DataFrame(rows)
 
 
-# ---- b. attention maps ------------------------------------------------------------
+def _by_head(at: dict, numbers: Mapping[str, Sequence[float]]) -> list[dict]:
+    """A row for each head, of numbers that are lists over heads."""
+    return [at | {"head": head} | dict(zip(numbers, values, strict=True))
+            for head, values in enumerate(zip(*numbers.values(), strict=True))]
 
 
 def attention_table(
-    traced: Trace, tokens: Tokens = None, row: int = 0, names: str | Sequence[str] = ()
+    traced: Record, tokens: Tokens = None, row: int = 0,
+    names: str | Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Every weight of every head between two tokens.
+    """Every weight of every head between two tokens, of all attention layers or of
+    some `names` such as `"decoder.blocks.0.cross"`.
 
-    names
-        Attention layers to keep, such as `["decoder.blocks.0.cross"]`, or one; empty:
-        all.
-
-    Returns
-    -------
-    DataFrame
-        attention, stack, kind, layer, head, query, key (places), query_token,
-        key_token (labels), weight.
+    Then come head, query, key (places), query_token, key_token (labels), weight.
     """
     names, layers = [names] if isinstance(names, str) else names, traced.attentions
     wrong = [name for name in names if name not in layers]
@@ -196,15 +174,11 @@ def weights_table(
 
 
 def heads_table(traced: Record, tokens: Tokens = None, row: int = 0) -> pd.DataFrame:
-    """Where each head looks, in five numbers.
+    """Where each head looks, in five means over the queries.
 
-    Returns
-    -------
-    DataFrame
-        attention, stack, kind, layer, head, and means over the queries of: entropy
-        (bits), top (the largest weight), first (on the first key), and in
-        self-attention before and itself (on the token before, on the query's own).
-        The first query of self-attention does not count: it may have no choice.
+    Then come head, entropy (bits), top (the largest weight), first (on the first key),
+    and in self-attention before and itself (on the token before, on the query's own);
+    there the first query does not count: it may have no choice.
     """
     rows = []
     for name, at in _attentions(traced, "pattern"):
@@ -216,33 +190,12 @@ def heads_table(traced: Record, tokens: Tokens = None, row: int = 0) -> pd.DataF
         nothing = torch.full((len(weights),), torch.nan)
         diagonals = [weights.diagonal(-1, 1, 2), weights.diagonal(0, 1, 2)[:, 1:]]
         before, itself = (d.mean(-1) if own else nothing for d in diagonals)
-        found = {"entropy": row_entropy(count).mean(-1),
-                 "top": count.amax(-1).mean(-1), "first": count[..., 0].mean(-1),
-                 "before": before, "itself": itself}
-        rows += [at | {"head": head}
-                 | {key: value[head].item() for key, value in found.items()}
-                 for head in range(len(weights))]
+        rows += _by_head(at, {
+            "entropy": row_entropy(count).mean(-1).tolist(),
+            "top": count.amax(-1).mean(-1).tolist(),
+            "first": count[..., 0].mean(-1).tolist(),
+            "before": before.tolist(), "itself": itself.tolist()})
     return pd.DataFrame(rows)
-
-
-# ---- c. feed-forward --------------------------------------------------------------
-
-
-def _feed_forwards(traced: Record, tokens: Tokens, row: int):
-    """The pre- and post-activations of each block, with their columns and labels."""
-    found = False
-    for stack, blocks in traced.blocks.items():
-        for layer, block in enumerate(blocks):
-            names = [join(block, f"mlp.{part}") for part in ("pre", "post")]
-            if all(name in traced for name in names):
-                found = True
-                pair = [traced[name][row].double() for name in names]
-                labels = labels_of(tokens, stack, len(pair[0]))
-                pair = [x[: len(labels)] for x in pair]
-                yield {"stack": stack, "layer": layer}, labels, pair
-    if not found:
-        raise KeyError("no feed-forward was recorded; open trace(model) with names "
-                       "that include '*.mlp.*', and run the model in it.")
 
 
 def feed_forward_table(
@@ -250,48 +203,28 @@ def feed_forward_table(
 ) -> pd.DataFrame:
     r"""How many units of each feed-forward are active, before and after the activation.
 
-    Returns
-    -------
-    DataFrame
-        stack, layer, part (pre, post), and over all tokens and units: active (share
-        of values above zero), mean, std, largest (absolute value), effective: the
-        share of the units that carry the sum of squares,
+    The columns are stack, layer, part (pre, post), and over all tokens and units active
+    (share of values above zero), mean, std, largest (absolute value), and effective,
+    the share of the units that carry the sum of squares,
 
-        .. math:: \frac{(\sum_u x_u^2)^2}{d_\text{ff} \sum_u x_u^4}
+    .. math:: \frac{(\sum_u x_u^2)^2}{d_\text{ff} \sum_u x_u^4}
 
-        per token, then averaged: 1 if all units are alike, `1 / d_ff` for one alone.
+    per token, then averaged: 1 if all units are alike, `1 / d_ff` for one alone.
     """
     rows = []
-    for at, _, pair in _feed_forwards(traced, tokens, row):
-        for part, x in zip(("pre", "post"), pair, strict=True):
+    for name, stack, _, layer in _recorded(
+        traced, ("mlp",), ("pre", "post"), "feed-forward", "mlp.*"
+    ):
+        for part in ("pre", "post"):
+            x = traced[f"{name}.{part}"][row].double()
+            x = x[: len(labels_of(tokens, stack, len(x)))]
             square = x.pow(2)
             fourth = square.pow(2).sum(-1).clamp_min(torch.finfo(x.dtype).tiny)
             share = square.sum(-1).pow(2) / fourth / x.shape[-1]
-            rows.append(at | {
-                "part": part, "active": (x > 0).double().mean().item(),
+            rows.append({
+                "stack": stack, "layer": layer, "part": part,
+                "active": (x > 0).double().mean().item(),
                 "mean": x.mean().item(), "std": x.std(correction=0).item(),
                 "largest": x.abs().max().item(), "effective": share.mean().item(),
             })
-    return pd.DataFrame(rows)
-
-
-def active_units(
-    traced: Record, tokens: Tokens = None, row: int = 0, top: int = 5
-) -> pd.DataFrame:
-    """The units that answer each token most strongly.
-
-    Returns
-    -------
-    DataFrame
-        stack, layer, place, token, rank (1 is the strongest), unit, pre, post; ranked
-        by the absolute value of post.
-    """
-    rows = []
-    for at, labels, (pre, post) in _feed_forwards(traced, tokens, row):
-        units = post.abs().topk(min(top, post.shape[-1])).indices
-        for place, label in enumerate(labels):
-            rows += [at | {"place": place, "token": label, "rank": rank, "unit": unit,
-                           "pre": pre[place, unit].item(),
-                           "post": post[place, unit].item()}
-                     for rank, unit in enumerate(units[place].tolist(), start=1)]
     return pd.DataFrame(rows)

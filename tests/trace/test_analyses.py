@@ -14,15 +14,12 @@ from PIL import Image
 from torch import nn
 
 from lib.page.figures import to_svg, use_style
-from lib.trace import analyses
 from lib.trace.analyses import (
     Snapshots,
-    active_units,
     as_matrix,
     attention_figure,
     attention_plot,
     attention_table,
-    bilingual,
     feed_forward_figure,
     feed_forward_plot,
     feed_forward_table,
@@ -34,7 +31,6 @@ from lib.trace.analyses import (
     path_plot,
     path_table,
     qkv_figure,
-    qkv_over_training,
     qkv_plot,
     qkv_table,
     readable,
@@ -125,10 +121,8 @@ def test_the_change_is_the_cosine_with_the_snapshot_before():
         with trace(model) as traces[step], torch.no_grad():
             model(**batch)
             model.encoder[0].attention.query.weight.add_(0.1)
-    table = qkv_over_training(traces)
-    assert table["step"].tolist() == sorted(table["step"])
-    first, later = table[table["step"] == 0], table[table["step"] == 5]
-    assert first["change"].isna().all()
+    assert qkv_table(traces[0])["change"].isna().all()
+    later = qkv_table(traces[5], before=traces[0])
     name = "encoder.blocks.0.attn"
     x, y = (traces[step][f"{name}.q"][0].double().numpy() for step in (0, 5))
     cosine = (x * y).sum(-1) / np.linalg.norm(x, axis=-1) / np.linalg.norm(y, axis=-1)
@@ -147,6 +141,17 @@ def test_rows_of_weights_sum_to_one(family):
     assert sums.to_numpy() == pytest.approx(np.ones(len(sums)))
     size = sum(traced[f"{name}.pattern"][0].numel() for name in traced.attentions)
     assert len(table) == size
+
+
+def test_the_tables_of_a_part_of_a_trace_are_those_of_the_whole():
+    _, traced = traced_with_gradients("our transformer")
+    part = traced.only("*.pattern", "*.[qkv]", "*.mlp.*", "*.resid_pre", "*.ln2")
+    for table in (attention_table, qkv_table, heads_table, feed_forward_table):
+        pd.testing.assert_frame_equal(table(part, TOKENS), table(traced, TOKENS))
+    paths = [path_table(each, TOKENS, stack="decoder") for each in (part, traced)]
+    pd.testing.assert_frame_equal(*paths)
+    with pytest.raises(KeyError, match="resid_pre' was not recorded"):
+        path_table(traced.only("*.pattern"), stack="decoder")
 
 
 def test_padding_beyond_the_tokens_is_left_out_and_the_rows_still_sum_to_one():
@@ -230,18 +235,6 @@ def test_relu_switches_off_what_is_below_zero_and_nothing_else():
         pre, post = table.loc[(stack, layer, "pre")], table.loc[(stack, layer, "post")]
         assert pre["active"] == post["active"]
         assert post["mean"] > pre["mean"]
-
-
-def test_the_most_active_units_are_the_largest_of_each_token():
-    _, traced = traced_with_gradients("gpt2")
-    table = active_units(traced, KOREAN, top=3)
-    post = traced["blocks.1.mlp.post"][0].abs()
-    for place, own in table[table["layer"] == 1].groupby("place"):
-        assert own["rank"].tolist() == [1, 2, 3]
-        assert own["unit"].tolist() == post[place].topk(3).indices.tolist()
-        assert own["token"].nunique() == 1
-        chosen = traced["blocks.1.mlp.pre"][0, place, own["unit"].tolist()]
-        assert own["pre"].tolist() == pytest.approx(chosen.tolist())
 
 
 @pytest.mark.slow
@@ -680,14 +673,6 @@ def test_a_png_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         save_png(figure, tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
-
-
-@whole
-def test_every_column_has_a_name_in_both_languages(family):
-    for table in [*tables(family).values(), trained(family, steps=0).heads]:
-        assert set(table.columns) <= set(analyses.COLUMNS)
-        for name in bilingual(table).columns:
-            assert " | " in name or name in "xyz"
 
 
 @pytest.mark.slow
