@@ -22,7 +22,7 @@ import torch
 import transformers
 from tqdm.auto import tqdm
 
-from lib.attention.decoder import from_llama
+from benchmarks.pretrained import from_llama
 from lib.attention.generate import stream
 from lib.data import DataError, describe, language_model
 from lib.data.pretrained import quiet

@@ -439,7 +439,7 @@ compare("head_sum", by_head, traced[layer, "attn_out"][0])
 # The rule is this. **Compute again in float64. If the difference shrinks along, it was rounding; if it stays, the two computations differ.** The function `recompute_attention` gathers the steps above; we run it over all layers and both sentences and keep the worst value of each step. It follows the model even in the order of its sums; only the sum over heads (`head_sum`) is added in another order, on purpose. Since layers differ widely in size, we count the absolute difference and also the relative one: divided by the largest absolute value of the model in that layer.
 
 # %%
-from lib.trace.recorder import recompute_attention
+from lib.trace.recompute import recompute_attention
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Which submodule of a model is what: one small description a family.
 
-`trace` attaches its hooks by these descriptions, `recompute` and the analyses find
-weights by them; `lib.trace.layout` applies them to a model.
+`trace` attaches its hooks by these descriptions, the analyses find weights by them;
+`lib.trace.layout` applies them to a model.
 
 Add a model family
 ------------------

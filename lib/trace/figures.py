@@ -263,8 +263,8 @@ def _map(axis: Axes, title: str, table: pd.DataFrame, left: bool, below: bool) -
             ticks = {"ticks": range(len(labels)), "labels": labels, "fontsize": size}
         if side == "query":
             axis.set_yticks(**ticks)
-        else:
-            axis.set_xticks(**ticks, **({"rotation": 90} if shown else {}))
+            continue
+        axis.set_xticks(**ticks | ({"rotation": 90} if shown else {}))
     return max(notes, key=len)
 
 

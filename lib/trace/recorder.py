@@ -63,11 +63,8 @@ from torch.overrides import TorchFunctionMode
 from lib.attention.dot_product import MultiHeadAttention
 from lib.attention.heads import merge_heads
 from lib.trace.layout import Block, heads_of, join, layout, unwrap
-from lib.trace.recompute import head_outputs, recompute, recompute_attention
-from lib.trace.record import Record, Trace
+from lib.trace.record import Trace
 
-__all__ = ["Record", "Trace", "head_outputs", "recompute", "recompute_attention",
-           "trace"]
 
 class trace:
     """Record, by name, what a model computes while the block is open.

@@ -27,8 +27,8 @@ from transformers import (
 )
 from transformers.activations import ACT2CLS
 
+from benchmarks.pretrained import from_gpt2, from_llama
 from lib.attention.conversion import from_transformers
-from lib.attention.decoder import from_gpt2, from_llama
 from lib.trace.recompute import recompute_attention
 from lib.trace.recorder import trace
 
@@ -222,7 +222,7 @@ def test_recompute_attention_honours_every_setting_of_llama(options):
 def test_recompute_attention_refuses_what_it_does_not_follow():
     for model in (build("gpt2", {})[0], build("llama", {"is_causal": False})[0],
                   MistralForCausalLM(MistralConfig(**LLAMA)), nn.Linear(2, 2)):
-        with pytest.raises(TypeError, match=r"follows a causal Llama .* recompute\("):
+        with pytest.raises(TypeError, match=r"follows a causal Llama .*; trace\("):
             recompute_attention(model, 0, torch.zeros(1, 3, 32))
 
 

@@ -13,14 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from benchmarks.pretrained import from_gpt2, from_llama, gpt2_names
 from lib.attention.cache import KVCache
-from lib.attention.decoder import (
-    DecoderConfig,
-    DecoderLM,
-    from_gpt2,
-    from_llama,
-    gpt2_names,
-)
+from lib.attention.decoder import DecoderConfig, DecoderLM
 from lib.attention.dot_product import MultiHeadAttention
 from lib.attention.generate import filter_logits, next_token, stream
 from lib.attention.layers import (

@@ -7,6 +7,7 @@ import pytest
 import torch
 import zoo
 from accelerate import Accelerator
+from recomputing import head_outputs, recompute
 from torch import nn
 from transformers import (
     Gemma3TextModel,
@@ -22,7 +23,6 @@ from lib.attention.dot_product import MultiHeadAttention
 from lib.attention.rotary import apply_rotary
 from lib.trace.analyses import as_matrix, attention_figure, attention_table
 from lib.trace.layout import heads_of, layout
-from lib.trace.recompute import head_outputs, recompute
 from lib.trace.recorder import trace
 
 every = pytest.mark.parametrize("family", zoo.MAKERS)

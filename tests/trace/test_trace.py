@@ -8,6 +8,7 @@ import torch
 from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recomputing import head_outputs, recompute
 
 from lib.attention.dot_product import masked_softmax
 from lib.attention.masks import causal_mask
@@ -20,7 +21,8 @@ from lib.trace.explorer import (
     head_summary,
     pack,
 )
-from lib.trace.recorder import head_outputs, recompute, recompute_attention, trace
+from lib.trace.recompute import recompute_attention
+from lib.trace.recorder import trace
 from tests.real_data import real
 
 SENTENCES = ("고양이가 물을 마신다.", "The cat drank the water.")
