@@ -122,10 +122,10 @@ class MultiHeadAttention(nn.Module):
 
     `Y = X` is self-attention, a memory is cross-attention; `g(h)` is the key/value
     head that query head `h` reads: fewer `n_kv_heads` than `n_heads` are shared.
-    `dropout` is the share of the weights that training sets to zero. The attribute
-    `form` is `"sdpa"`, which runs `F.scaled_dot_product_attention`, or `"reference"`,
-    which computes the weights in the open. Raises ValueError if the heads do not divide
-    the width or one another, or the form is unknown.
+    Training sets a share `dropout` of the weights to zero. The attribute `form` is
+    `"sdpa"`, which runs `F.scaled_dot_product_attention`, or `"reference"`, with the
+    weights in the open. Raises ValueError if the heads do not divide the width or one
+    another, or the form is unknown.
 
     Source: Vaswani et al. 2017, section 3.2.2; Ainslie et al. 2023 for groups.
 

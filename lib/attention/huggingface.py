@@ -1,15 +1,8 @@
 """The task of `lib.attention.translation` with the parts of Hugging Face.
 
-    tokenizer = wrap_tokenizer(build_tokenizer())         # a transformers tokenizer
-    model = build_model(config, seed=0)                   # from a TransformerConfig
-    rows = make_dataset(pairs, tokenizer)                 # a datasets.Dataset
-    …                                                     # lib.training.trainer trains
-    translate(model, tokenizer, ["March 5, 2026"])        # model.generate
-    score(model, tokenizer, unseen("date", 1000))         # exact match
-    save("results/huggingface", model, tokenizer, arguments, history)
-    model, tokenizer = load("results/huggingface")
-
-Nothing here asks the Hub.
+A tokenizer and rows (`wrap_tokenizer`, `make_dataset`), a model in the sizes of ours
+(`build_model`), which `lib.training.trainer` trains, targets (`translate`, `score`) and
+files (`save`, `load`). Nothing here asks the Hub.
 """
 
 import shutil
@@ -18,24 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import transformers
 from datasets import Dataset
 from jaxtyping import Int
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import (
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    BartConfig,
-    BartForConditionalGeneration,
-    GenerationConfig,
-    MarianConfig,
-    MarianMTModel,
-    PegasusConfig,
-    PegasusForConditionalGeneration,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from lib.attention.heads import head_size
 from lib.attention.transformer import TransformerConfig
@@ -46,15 +27,13 @@ from lib.files import write_json
 from lib.options import one_of
 
 FAMILIES = {
-    "marian": (MarianConfig, MarianMTModel),
-    "pegasus": (PegasusConfig, PegasusForConditionalGeneration),
-    "bart": (BartConfig, BartForConditionalGeneration),
+    "marian": (transformers.MarianConfig, transformers.MarianMTModel),
+    "pegasus": (transformers.PegasusConfig,
+                transformers.PegasusForConditionalGeneration),
+    "bart": (transformers.BartConfig, transformers.BartForConditionalGeneration),
 }
 #: Our activations that they have, under their names.
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new"}
-
-
-# ---- tokens and rows --------------------------------------------------------
 
 
 def wrap_tokenizer(
@@ -65,11 +44,8 @@ def wrap_tokenizer(
 
     >>> from lib.attention.translation import build_tokenizer
     >>> tokenizer = wrap_tokenizer(build_tokenizer())
-    >>> ids = tokenizer("2026년 3월 5일").input_ids
-    >>> ids[-1] == tokenizer.eos_token_id
-    True
-    >>> tokenizer.decode(ids, skip_special_tokens=True)
-    '2026년 3월 5일'
+    >>> tokenizer.decode(tokenizer("2026년 3월 5일").input_ids)
+    '2026년 3월 5일<eos>'
     """
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -83,11 +59,8 @@ def wrap_tokenizer(
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
-    """Turn texts into ids that end with <eos>.
-
-    Raises ValueError if a text is longer than the tokenizer's `model_max_length`, or
-    holds a character that it does not know.
-    """
+    """Turn texts into ids that end with <eos>; ValueError for a text longer than the
+    tokenizer's `model_max_length`, or with a character that it does not know."""
     limit = tokenizer.model_max_length
     rows = ids_of(tokenizer.backend_tokenizer, texts)  # four times as fast
     for text, row in zip(texts, rows, strict=True):
@@ -102,15 +75,8 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[lis
 def make_dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> Dataset:
     """Make rows of pairs, in memory: texts, kind, `input_ids`, `labels`, `length`.
 
-    Ids end with <eos>; the labels are the target's, and the model puts <bos> in
-    front of them by itself. `length`, of both sides together, is what a Trainer
-    groups by. Raises ValueError as `encode` does.
-
-    >>> from lib.attention.translation import build_tokenizer, make_pair
-    >>> tokenizer = wrap_tokenizer(build_tokenizer())
-    >>> rows = make_dataset([make_pair("number", 30, korean=True)], tokenizer)
-    >>> rows.column_names
-    ['source', 'target', 'kind', 'input_ids', 'labels', 'length']
+    Ids are those of `encode`; the labels are the target's, and the model puts <bos> in
+    front of them by itself. A Trainer groups by `length`, of both sides together.
     """
     columns = {name: [getattr(pair, name) for pair in pairs]
                for name in ("source", "target", "kind")}
@@ -123,30 +89,23 @@ def make_dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> D
     })
 
 
-# ---- the model --------------------------------------------------------------
-
-
 def build_model(
     config: TransformerConfig, family: str | None = None, seed: int = 0
 ) -> PreTrainedModel:
     """Build an encoder–decoder of transformers in the sizes of our Transformer.
 
     One matrix is source embedding, target embedding and output. `marian` is the
-    paper's model: fixed sines, add then normalise. `pegasus` is the same with
-    `norm_first`. Without a family it is the one of these that computes what our
-    Transformer does. `bart` adds then normalises, learns its positions, and
-    normalises once more after embedding. Raises ValueError if the family is not known,
-    heads do not divide the width, or the family has not what is asked for.
+    paper's model: fixed sines, add then normalise; `pegasus` is the same with
+    `norm_first`; without a family it is the one that computes what ours does. `bart`
+    learns its positions, and normalises once more after embedding. Raises ValueError if
+    the family is not known, or has not what is asked for.
 
     Source: Junczys-Dowmunt et al. 2018 (Marian); Zhang et al. 2020 (Pegasus); Lewis
     et al. 2020 (BART).
 
     >>> small = TransformerConfig(vocab=9, d_model=8, n_heads=2, n_layers=1)
-    >>> model = build_model(small)
-    >>> model.config.model_type
+    >>> build_model(small).config.model_type
     'marian'
-    >>> sum(p.numel() for p in model.parameters() if p.requires_grad)
-    2120
     """
     family = family or ("pegasus" if config.norm_first else "marian")
     config_of, model_of = FAMILIES[one_of("family", family, FAMILIES)]
@@ -182,13 +141,10 @@ def build_model(
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
         model = model_of(theirs)
-    model.generation_config = GenerationConfig(
+    model.generation_config = transformers.GenerationConfig(
         max_length=config.max_length, num_beams=1, do_sample=False, **tokens
     )
     return model
-
-
-# ---- writing targets --------------------------------------------------------
 
 
 @torch.no_grad()
@@ -196,10 +152,8 @@ def generate(
     model: PreTrainedModel, source: Int[Tensor, "batch source"],
     mask: Int[Tensor, "batch source"], **options: Any,
 ) -> Int[Tensor, "batch target"]:
-    """Write targets token by token with `model.generate`, in evaluation mode.
-
-    options go to `model.generate`: `num_beams=4`, `use_cache=False`, …
-    """
+    """Write targets token by token with `model.generate`, in evaluation mode; it takes
+    the options: `num_beams=4`, `use_cache=False`, …"""
     training = model.training
     model.eval()
     writer = cast(Any, model)  # a PreTrainedModel does not say that it generates
@@ -212,10 +166,7 @@ def translate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str],
     batch: int = 250, **options: Any,
 ) -> list[str]:
-    """Translate texts; options go to `model.generate`, greedy without any.
-
-    Raises ValueError as `encode` does.
-    """
+    """Translate texts, greedily without options; raises as `encode`."""
     rows, written = encode(tokenizer, texts), []
     for start in range(0, len(rows), batch):
         part = tokenizer.pad({"input_ids": rows[start : start + batch]},
@@ -234,12 +185,9 @@ def score(
     return exact_match(written, [pair.target for pair in pairs])
 
 
-# ---- files ------------------------------------------------------------------
-
-
 def save(
     folder: Path | str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast,
-    arguments: TrainingArguments | None = None,
+    arguments: transformers.TrainingArguments | None = None,
     history: Sequence[Mapping[str, float | int]] | None = None,
 ) -> Path:
     """Save a model whole: `model/` (safetensors, tokenizer) for `from_pretrained`.
@@ -276,7 +224,9 @@ def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
             "folder that holds model/."
         )
     with quiet():
-        model = AutoModelForSeq2SeqLM.from_pretrained(place, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(
+            place, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            place, local_files_only=True)
     for_whole_texts(tokenizer.backend_tokenizer)
     return model.eval(), tokenizer

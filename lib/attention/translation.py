@@ -27,11 +27,9 @@ from lib.options import one_of
 KINDS = ("date", "number")
 SPLITS = ("train", "held out")
 STYLES = ("canonical", "canonical", "short", "british")  # how often each is drawn
-#: Largest number: the last one before a new unit, 억 (100,000,000).
-MAX_NUMBER = 99_999_999
+MAX_NUMBER = 99_999_999  # the last one before a new unit, 억 (100,000,000)
 FIRST_DAY, LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
-#: One value in so many is held out.
-HELD_OUT = 10
+HELD_OUT = 10  # one value in so many
 #: Special tokens; the place in this list is the id.
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS, UNK = range(4)
@@ -53,15 +51,8 @@ class Pair:
 
     @property
     def direction(self) -> str:
-        """Name the direction.
-
-        >>> Pair("7", "칠", "number", korean=True).direction
-        'number, en → ko'
-        """
+        """Kind and languages: `"number, en → ko"`."""
         return f"{self.kind}, {'en → ko' if self.korean else 'ko → en'}"
-
-
-# ---- numbers ----------------------------------------------------------------
 
 
 def spell_korean(n: int) -> str:
@@ -93,9 +84,6 @@ def _spell_group(n: int) -> str:
     return text
 
 
-# ---- dates ------------------------------------------------------------------
-
-
 def english_date(day: datetime.date, style: str = "canonical") -> str:
     """Write a date in English: canonical, short or British.
 
@@ -113,21 +101,13 @@ def english_date(day: datetime.date, style: str = "canonical") -> str:
 
 
 def korean_date(day: datetime.date) -> str:
-    """Write a date in Korean.
-
-    >>> korean_date(datetime.date(2026, 3, 5))
-    '2026년 3월 5일'
-    """
+    """Write a date in Korean: `2026년 3월 5일`."""
     return f"{day.year}년 {day.month}월 {day.day}일"
-
-
-# ---- the endless supply -----------------------------------------------------
 
 
 def held_out(kind: str, value: int | datetime.date) -> bool:
     """Whether a value is kept for evaluation: a hash of the value decides, so that both
-    directions and every spelling of it are on one side.
-    """
+    directions and every spelling of it are on one side."""
     digest = hashlib.blake2b(f"{kind} {value}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) % HELD_OUT == 0
 
@@ -177,10 +157,8 @@ def sample(
     one_of("split", split, SPLITS)
     pairs: list[Pair] = []
     while len(pairs) < count:
-        drawn: list[int] = torch.randint(
-            4 * len(kinds), (3,), generator=generator
-        ).tolist()
-        pick, korean, spelling = drawn
+        pick, korean, spelling = cast(list[int], torch.randint(
+            4 * len(kinds), (3,), generator=generator).tolist())
         kind = kinds[pick % len(kinds)]
         value = _draw(kind, generator)
         if held_out(kind, value) == (split == "held out"):
@@ -189,13 +167,7 @@ def sample(
 
 
 def unseen(kind: str, count: int, seed: int = 0) -> list[Pair]:
-    """Draw held-out pairs of different values, the directions in turn.
-
-    Date sources come in all spellings. The same seed gives the same pairs.
-
-    >>> len({pair.source for pair in unseen("number", 50)})
-    50
-    """
+    """Draw held-out pairs of different values, in all spellings, directions in turn."""
     generator = torch.Generator().manual_seed(seed)
     pairs, seen = [], set()
     while len(pairs) < count:
@@ -205,9 +177,6 @@ def unseen(kind: str, count: int, seed: int = 0) -> list[Pair]:
             seen.add(value)
             pairs.append(make_pair(kind, value, len(pairs) % 2 == 0, style))
     return pairs
-
-
-# ---- tokens -----------------------------------------------------------------
 
 
 def build_tokenizer(vocab_size: int = 1000, pairs: int = 4000) -> Tokenizer:
@@ -308,8 +277,7 @@ def batches(
 ) -> Iterator[dict[str, Tensor]]:
     """Endless training batches, texts of similar length together: less padding.
 
-    Draws `pool` batches at once, sorts the pairs by length, cuts, and hands the
-    batches out in random order.
+    `pool` batches are drawn at once, sorted by length, cut, and shuffled.
     """
     while True:
         pairs = sample(pool * batch, generator, kinds=kinds)
@@ -318,16 +286,12 @@ def batches(
             yield collate(pairs[place * batch : (place + 1) * batch], tokenizer)
 
 
-# ---- scores -----------------------------------------------------------------
-
-
 def translate(
     model: Transformer, tokenizer: Tokenizer, texts: Sequence[str], batch: int = 256
 ) -> list[str]:
     """Let the model write each text in the other language, greedily.
 
-    Raises ValueError on a character that the task does not have, and on a text
-    longer than the model allows.
+    Raises as `ids_of`, and ValueError for a text longer than the model allows.
     """
     device = next(model.parameters()).device
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # less padding

@@ -264,7 +264,9 @@ def _map(axis: Axes, title: str, table: pd.DataFrame, left: bool, below: bool) -
         if side == "query":
             axis.set_yticks(**ticks)
             continue
-        axis.set_xticks(**ticks | ({"rotation": 90} if shown else {}))
+        if shown:
+            ticks["rotation"] = 90
+        axis.set_xticks(**ticks)
     return max(notes, key=len)
 
 

@@ -45,7 +45,7 @@ def previous_token(n: int) -> Bool[Tensor, "query key"]:
     >>> previous_token(4).int().tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
     """
-    return _apart(n, 1) & ~_apart(n, 2) & _past_first(n)
+    return _apart(n, 1) & ~_apart(n, 2) & beyond_first(n)
 
 
 def earlier_same(
@@ -71,7 +71,7 @@ def earlier_same(
         )
     same = labels[:, None] == labels[None]
     other = places[:, None] != places[None]
-    return same & other & _apart(n, 2) & _past_first(n)
+    return same & other & _apart(n, 2) & beyond_first(n)
 
 
 def after_same(
@@ -81,8 +81,6 @@ def after_same(
 
     .. math:: M_{ij} = [\, \ell_{j-1} = \ell_i,\; 0 < j < i - 1 \,]
 
-    What an induction head looks at: it finds what followed last time.
-
     Source: Olsson et al. 2022, "Definition of induction heads".
 
     >>> after_same([7, 5, 6, 8, 5]).nonzero().tolist()
@@ -91,7 +89,7 @@ def after_same(
     n, labels = len(labels), torch.as_tensor(labels)
     same = torch.zeros(n, n, dtype=torch.bool)
     same[:, 1:] = labels[:, None] == labels[None, :-1]
-    return same & _apart(n, 2) & _past_first(n)
+    return same & _apart(n, 2) & beyond_first(n)
 
 
 def share(
@@ -118,18 +116,12 @@ def share(
 
 
 def beyond_first(n: int) -> Bool[Tensor, "query key"]:
-    """Mark every key but the first: the ground without the resting place.
-
-    >>> beyond_first(2).tolist()
-    [[False, True], [False, True]]
-    """
-    return _past_first(n).expand(n, n)
+    """Mark every key but the first: the ground without the resting place."""
+    return (torch.arange(n) > 0).expand(n, n)
 
 
 def uniform(n: int) -> Float[Tensor, "query key"]:
-    r"""Weights of a head that looks at everything in sight alike.
-
-    .. math:: A_{ij} = \frac{[\, j \le i \,]}{i + 1}
+    """Weights of a head that looks at everything in sight alike.
 
     >>> uniform(2).tolist()
     [[1.0, 0.0], [0.5, 0.5]]
@@ -194,12 +186,7 @@ def output_norms(
 def rank_correlation(
     first: Float[Tensor, " one"], second: Float[Tensor, " other"]
 ) -> float:
-    r"""Correlate the ranks of two lists (Spearman); ties share their mean rank.
-
-    .. math:: \rho = \operatorname{corr}(\operatorname{rank} x,
-              \operatorname{rank} y)
-
-    Raises ValueError if the lists differ in length.
+    """Correlate the ranks of two lists of one length (Spearman); ties share a rank.
 
     >>> x = torch.tensor([1.0, 2, 3])
     >>> round(rank_correlation(x, x.exp()), 6)
@@ -217,7 +204,3 @@ def rank_correlation(
 def _apart(n: int, steps: int) -> Tensor:
     """Mark keys at least so many steps before their query."""
     return torch.ones(n, n, dtype=torch.bool).tril(-steps)
-
-
-def _past_first(n: int) -> Tensor:
-    return torch.arange(n)[None] > 0

@@ -103,16 +103,12 @@ class Record(Mapping[str, Tensor]):
                 f"traced[{known[-1]!r}, 0, 'attn.pattern']."
             )
         stack = known[0] if stack is None else stack
-        if stack not in known and known == [""]:
-            raise ValueError(
-                f"stack {stack!r} is not there: the model has one; leave the stack "
-                "out, as in traced[0, 'attn.pattern']."
-            )
         if stack not in known:
-            raise ValueError(
-                f"stack {stack!r} is not there; use one of "
-                f"{', '.join(map(repr, known))}."
-            )
+            advice = f"; use one of {', '.join(map(repr, known))}."
+            if known == [""]:
+                advice = (": the model has one; leave the stack out, as in "
+                          "traced[0, 'attn.pattern'].")
+            raise ValueError(f"stack {stack!r} is not there{advice}")
         return self.blocks[stack]
 
     def _block(self, layer: int, stack: str | None = None) -> str:

@@ -33,10 +33,9 @@ from lib.trace.analyses import (
     qkv_figure,
     qkv_plot,
     qkv_table,
-    readable,
     save_png,
 )
-from lib.trace.figures import romanise
+from lib.trace.figures import readable, romanise
 from lib.trace.recorder import trace
 
 whole = pytest.mark.parametrize("family", zoo.WHOLE)
