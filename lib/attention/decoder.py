@@ -79,14 +79,11 @@ class Block(nn.Module):
 
 
 class DecoderLM(nn.Module):
-    r"""Predict every next token of a text from the tokens before it.
+    """Predict every next token of a text: logits = norm(B_L(… B_1(E ids + P))) Uᵀ.
 
-    .. math:: \operatorname{logits} = \operatorname{norm}\big(B_L(\cdots
-              B_1(E\,\text{ids} + P))\big)\, U^\top
-
-    `U` is `E` where the model is tied (`head` is `None`); `P` is nothing where
-    positions are rotary. Raises ValueError if heads do not divide the width, or a text
-    is longer than `max_length`.
+    U is E where the model is tied (`head` is `None`); P is nothing where positions are
+    rotary. Raises ValueError if heads do not divide the width, or a text is longer than
+    `max_length`.
 
     >>> model = DecoderLM(DecoderConfig(vocab=9, d_model=8, n_heads=2, n_layers=1))
     >>> model(torch.tensor([[1, 2, 3]])).shape

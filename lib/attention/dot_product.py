@@ -29,16 +29,11 @@ Rotary = tuple[Float[Tensor, "query d_head"], Float[Tensor, "query d_head"]]
 
 def attention_logits(
     query: Float[Tensor, "*batch query d_head"],
-    key: Float[Tensor, "*batch key d_head"],
-    scale: float | None = None,
+    key: Float[Tensor, "*batch key d_head"], scale: float | None = None,
 ) -> Float[Tensor, "*batch query key"]:
-    r"""Compare every query with every key, before mask and softmax.
+    """Compare every query with every key, before mask and softmax: S = Q Kᵀ / √d_head.
 
-    .. math:: S = \frac{Q K^\top}{\sqrt{d_\text{head}}}
-
-    `scale` stands for another factor than `1 / sqrt(d_head)`.
-
-    Source: Vaswani et al. 2017, equation 1.
+    `scale`: a factor other than 1 / √d_head (Vaswani et al. 2017, equation 1).
 
     >>> q = torch.tensor([[2.0, 0.0, 0.0, 0.0]])
     >>> attention_logits(q, torch.eye(4)).tolist()
@@ -49,16 +44,13 @@ def attention_logits(
 
 
 def masked_softmax(
-    logits: Float[Tensor, "*batch query key"],
-    mask: Bool[Tensor, "..."] | None = None,
+    logits: Float[Tensor, "*batch query key"], mask: Bool[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "*batch query key"]:
-    r"""Turn the logits of each query into weights that sum to one.
+    """Turn the logits of each query into weights that sum to one.
 
-    .. math:: A_{ij} = \frac{M_{ij}\, e^{S_{ij}}}{\sum_k M_{ik}\, e^{S_{ik}}}
+        A_ij = M_ij exp(S_ij) / Σ_k M_ik exp(S_ik)
 
     A query that may look nowhere gets zeros, not NaN.
-
-    Source: Vaswani et al. 2017, section 3.2.1.
 
     >>> masked_softmax(torch.zeros(2, 2), torch.tensor([[True, False], [True, True]]))
     tensor([[1.0000, 0.0000],
@@ -73,19 +65,14 @@ def masked_softmax(
 
 def scaled_dot_product_attention(
     query: Float[Tensor, "*batch query d_head"],
-    key: Float[Tensor, "*batch key d_head"],
-    value: Float[Tensor, "*batch key d_value"],
-    mask: Bool[Tensor, "..."] | None = None,
-    scale: float | None = None,
+    key: Float[Tensor, "*batch key d_head"], value: Float[Tensor, "*batch key d_value"],
+    mask: Bool[Tensor, "..."] | None = None, scale: float | None = None,
 ) -> tuple[Float[Tensor, "*batch query d_value"], Float[Tensor, "*batch query key"]]:
-    r"""Mix the values by how well their keys answer each query: output and weights.
+    """Mix the values by how well their keys answer each query: output and weights.
 
-    .. math:: Z = \operatorname{softmax}\!\left(
-              \frac{Q K^\top}{\sqrt{d_\text{head}}}\right) V
+        Z = softmax(Q Kᵀ / √d_head) V
 
     The reference of the book: nothing fused, so that the weights can be seen.
-
-    Source: Vaswani et al. 2017, equation 1.
 
     >>> v = torch.tensor([[1.0], [3.0]])
     >>> output, weights = scaled_dot_product_attention(
@@ -100,11 +87,9 @@ def scaled_dot_product_attention(
 def row_entropy(
     weights: Float[Tensor, "*batch query key"],
 ) -> Float[Tensor, "*batch query"]:
-    r"""Spread of each row of weights, in bits.
+    """Spread of each row of weights, in bits: H_i = −Σ_j A_ij log₂ A_ij.
 
-    .. math:: H_i = -\sum_j A_{ij} \log_2 A_{ij}
-
-    Zero for a row that looks at one key, `log2(n)` for one that looks at `n` alike.
+    Zero for a row that looks at one key, log₂ n for one that looks at n alike.
 
     >>> row_entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]])).tolist()
     [0.0, 1.0]
@@ -113,21 +98,16 @@ def row_entropy(
 
 
 class MultiHeadAttention(nn.Module):
-    r"""Several heads side by side, each with its own queries, keys and values.
+    """Several heads side by side, each with its own queries, keys and values.
 
-    .. math:: \operatorname{MHA}(X, Y) = [Z_1 \; \cdots \; Z_H]\, W_O, \qquad
-              Z_h = \operatorname{softmax}\!\left(
-              \frac{X W_Q^h (Y W_K^{g(h)})^\top}{\sqrt{d_\text{head}}}\right)
-              Y W_V^{g(h)}
+        Z_h = softmax(X W_Q (Y W_K)ᵀ / √d_head) Y W_V,  output [Z_1 … Z_H] W_O
 
-    `Y = X` is self-attention, a memory is cross-attention; `g(h)` is the key/value
-    head that query head `h` reads: fewer `n_kv_heads` than `n_heads` are shared.
-    Training sets a share `dropout` of the weights to zero. The attribute `form` is
-    `"sdpa"`, which runs `F.scaled_dot_product_attention`, or `"reference"`, with the
-    weights in the open. Raises ValueError if the heads do not divide the width or one
-    another, or the form is unknown.
-
-    Source: Vaswani et al. 2017, section 3.2.2; Ainslie et al. 2023 for groups.
+    `Y = X` is self-attention, a memory is cross-attention. With fewer `n_kv_heads` than
+    `n_heads`, key/value heads are shared (`repeat_kv`). Training sets a share `dropout`
+    of the weights to zero. The attribute `form` is `"sdpa"`, which runs
+    `F.scaled_dot_product_attention`, or `"reference"`, with the weights in the open.
+    Raises ValueError if the heads do not divide the width or one another, or the form
+    is unknown (Vaswani et al. 2017, section 3.2.2; Ainslie et al. 2023 for groups).
 
     >>> layer = MultiHeadAttention(8, n_heads=2)
     >>> x = torch.randn(1, 5, 8)
@@ -153,17 +133,12 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(n_heads * d_head, d_model, bias)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch query d_model"],
+        self, x: Float[Tensor, "batch query d_model"],
         memory: Float[Tensor, "batch memory d_model"] | None = None,
-        mask: Bool[Tensor, "..."] | None = None,
-        rotary: Rotary | None = None,
+        mask: Bool[Tensor, "..."] | None = None, rotary: Rotary | None = None,
         cache: KVCache | None = None,
     ) -> Float[Tensor, "batch query d_model"]:
-        """Let `x` look at `memory`, or at itself without one.
-
-        rotary is `rotary_angles` of the positions of `x`.
-        """
+        """Let `x` look at `memory`, or at itself; rotary: the angles of its places."""
         q = split_heads(self.query(x), self.n_heads)
         if rotary is not None:
             q = apply_rotary(q, *rotary)

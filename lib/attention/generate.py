@@ -18,13 +18,12 @@ def filter_logits(
     logits: Float[Tensor, "batch vocab"], top_k: int | None = None,
     top_p: float | None = None,
 ) -> Float[Tensor, "batch vocab"]:
-    r"""Keep the likeliest tokens and set the others to `-inf`.
+    """Keep the likeliest tokens and set the others to `-inf`.
 
-    top_k: exactly so many, of equal ones those with the lower ids. top_p: the shortest
-    head of the sorted list whose probability reaches this share; at least one. Raises
-    ValueError if `top_k` is below 1 or `top_p` outside (0, 1].
-
-    Source: Fan et al. 2018 (top-k); Holtzman et al. 2020, section 3.1 (top-p).
+    top_k: exactly so many, of equal ones those with the lower ids (Fan et al. 2018).
+    top_p: the shortest head of the sorted list whose probability reaches this share; at
+    least one (Holtzman et al. 2020). Raises ValueError if `top_k` is below 1 or `top_p`
+    outside (0, 1].
 
     >>> filter_logits(torch.tensor([[2.0, 1.0, 1.0]]), top_k=2).tolist()
     [[2.0, 1.0, -inf]]
@@ -52,11 +51,9 @@ def next_token(
     top_k: int | None = None, top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, " batch"]:
-    r"""Choose the next token from the logits.
+    """Choose the next token from the logits, p_i ∝ exp(S_i / T).
 
-    .. math:: p_i \propto e^{S_i / T}
-
-    Temperature 0 takes the likeliest; others draw from `p`, and none is too small.
+    Temperature 0 takes the likeliest; others draw from p, and none is too small.
     Raises ValueError if the temperature is negative or not finite, if a logit is not a
     number, or `filter_logits` refuses.
 

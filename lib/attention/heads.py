@@ -30,9 +30,7 @@ def group_size(n_heads: int, n_kv_heads: int) -> int:
 def split_heads(
     x: Float[Tensor, "batch seq width"], n_heads: int
 ) -> Float[Tensor, "batch head seq d_head"]:
-    r"""Cut a projection into heads; raises as `head_size`.
-
-    .. math:: X_h = X_{:,\; h d_\text{head} \,:\, (h+1) d_\text{head}}
+    """Cut a projection into heads, X_h = X[…, h d_head : (h + 1) d_head].
 
     >>> import torch
     >>> split_heads(torch.arange(4.0).view(1, 1, 4), 2).tolist()
@@ -45,21 +43,16 @@ def split_heads(
 def merge_heads(
     x: Float[Tensor, "batch head seq d_head"],
 ) -> Float[Tensor, "batch seq width"]:
-    r"""Lay the heads side by side again: the inverse of `split_heads`.
-
-    .. math:: Z = [Z_0 \;\; Z_1 \;\; \cdots \;\; Z_{H-1}]
-    """
+    """Lay the heads side by side again, [Z_0 Z_1 … ]: the inverse of `split_heads`."""
     return x.transpose(1, 2).flatten(2)
 
 
 def repeat_kv(
     x: Float[Tensor, "batch kv_head seq d_head"], n_heads: int
 ) -> Float[Tensor, "batch head seq d_head"]:
-    r"""Give each query head its key/value head; raises as `group_size`.
+    """Give each query head its key/value head, g(h) = ⌊h / (H / H_kv)⌋.
 
-    .. math:: g(h) = \left\lfloor \frac{h}{H / H_\text{kv}} \right\rfloor
-
-    Source: Ainslie et al. 2023, section 2.2 (grouped-query attention).
+    Grouped-query attention (Ainslie et al. 2023, section 2.2).
 
     >>> import torch
     >>> repeat_kv(torch.tensor([10.0, 20.0]).view(1, 2, 1, 1), 4).flatten().tolist()

@@ -27,14 +27,11 @@ ACTIVATIONS = {
 def sinusoidal_positions(
     seq: int, d_model: int, base: float = 10_000.0
 ) -> Float[Tensor, "seq d_model"]:
-    r"""Write each position as sines and cosines of falling frequency.
+    """Write each position as sines and cosines of falling frequency, in radians.
 
-    .. math:: P_{t,2i} = \sin(t \, b^{-2i/d_\text{model}}), \qquad
-              P_{t,2i+1} = \cos(t \, b^{-2i/d_\text{model}})
+        P[t, 2i] = sin(t b^(−2i / d_model)),  P[t, 2i + 1] = cos(t b^(−2i / d_model))
 
-    in radians; raises ValueError for an odd `d_model`.
-
-    Source: Vaswani et al. 2017, section 3.5.
+    Raises ValueError for an odd `d_model` (Vaswani et al. 2017, section 3.5).
 
     >>> sinusoidal_positions(2, 4)
     tensor([[0.0000, 1.0000, 0.0000, 1.0000],
@@ -55,13 +52,10 @@ def layer_norm(
     x: Float[Tensor, "*batch d_model"], weight: Float[Tensor, " d_model"],
     bias: Float[Tensor, " d_model"], eps: float = 1e-5,
 ) -> Float[Tensor, "*batch d_model"]:
-    r"""Bring each vector to mean 0 and variance 1, then scale and shift it.
+    """Bring each vector to mean 0 and variance 1: y = g (x − μ) / √(σ² + ε) + b.
 
-    .. math:: y = \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} \odot g + b
-
-    The formula in the open; the layers run `nn.LayerNorm`, which is the same.
-
-    Source: Ba et al. 2016, equations 3 and 4.
+    The formula in the open; the layers run `nn.LayerNorm`, which is the same (Ba et al.
+    2016, equations 3 and 4).
 
     >>> layer_norm(torch.tensor([1.0, 3.0]), torch.ones(2), torch.zeros(2), eps=0.0)
     tensor([-1.,  1.])
@@ -75,13 +69,10 @@ def rms_norm(
     x: Float[Tensor, "*batch d_model"], weight: Float[Tensor, " d_model"],
     eps: float = 1e-5,
 ) -> Float[Tensor, "*batch d_model"]:
-    r"""Divide each vector by its root mean square, then scale it.
+    """Divide each vector by its root mean square: y = g x / √(Σ_i x_i² / d + ε).
 
-    .. math:: y = \frac{x}{\sqrt{\frac{1}{d}\sum_i x_i^2 + \varepsilon}} \odot g
-
-    The formula in the open; the layers run `nn.RMSNorm`, which is the same.
-
-    Source: Zhang and Sennrich 2019, equation 4.
+    The formula in the open; the layers run `nn.RMSNorm`, which is the same (Zhang and
+    Sennrich 2019, equation 4).
 
     >>> rms_norm(torch.tensor([3.0, -3.0]), torch.ones(2), eps=0.0)
     tensor([ 1., -1.])
@@ -90,16 +81,13 @@ def rms_norm(
 
 
 class FeedForward(nn.Module):
-    r"""Two linear maps around a nonlinearity, the same for every token.
+    """Two linear maps around a nonlinearity, the same for every token.
 
-    .. math:: \operatorname{FF}(x) = W_\text{down}\, f(W_\text{up}\, x), \qquad
-              \operatorname{FF}_\text{swiglu}(x) = W_\text{down}\big(
-              \operatorname{silu}(W_\text{gate}\, x) \odot W_\text{up}\, x\big)
+        W_down f(W_up x);  with swiglu  W_down (silu(W_gate x) · W_up x)
 
     `activation` is `relu`, `gelu`, `gelu_tanh` or `swiglu` (ValueError elsewhere);
-    `dropout` is the share of the inner units that training sets to zero.
-
-    Source: Vaswani et al. 2017, equation 2; Shazeer 2020, equation 6, for SwiGLU.
+    training sets a share `dropout` of the inner units to zero (Vaswani et al. 2017,
+    equation 2; Shazeer 2020, equation 6, for SwiGLU).
     """
 
     def __init__(
@@ -125,13 +113,11 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    r"""Self-attention and feed-forward, each added to its input and normalised.
+    """Self-attention and feed-forward, each added to its input and normalised.
 
-    .. math:: x \leftarrow \operatorname{LN}(x + f(x)) \quad \text{(the paper)},
-              \qquad x \leftarrow x + f(\operatorname{LN}(x))
-              \quad \text{(norm first)}
+        x ← LN(x + f(x)) (the paper),  x ← x + f(LN(x)) (norm first)
 
-    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020 for norm first.
+    Vaswani et al. 2017, section 3.1; Xiong et al. 2020 for norm first.
     """
 
     def __init__(
@@ -162,8 +148,6 @@ class EncoderLayer(nn.Module):
 
 class DecoderLayer(EncoderLayer):
     """An encoder layer with cross-attention to a memory between its two parts.
-
-    Source: Vaswani et al. 2017, section 3.1.
 
     >>> layer = DecoderLayer(8, 2, 32)
     >>> layer(torch.zeros(1, 3, 8), memory=torch.zeros(1, 5, 8)).shape

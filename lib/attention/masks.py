@@ -12,14 +12,10 @@ from torch import Tensor
 def causal_mask(
     query: int, key: int | None = None, device: torch.device | str | None = None
 ) -> Bool[Tensor, "query key"]:
-    r"""Let each query look at itself and at what came before.
-
-    .. math:: M_{ij} = [\, j \le i + (n_\text{key} - n_\text{query}) \,]
+    """Let each query look at itself and before: M_ij = [j ≤ i + (n_key − n_query)].
 
     With more keys than queries (`None`: as many) the queries are the last ones, as in
     generation with a cache; raises ValueError with fewer.
-
-    Source: Vaswani et al. 2017, section 3.2.3.
 
     >>> causal_mask(3).int().tolist()
     [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
@@ -39,9 +35,7 @@ def causal_mask(
 def padding_mask(
     ids: Int[Tensor, "batch key"], pad: int
 ) -> Bool[Tensor, "batch 1 1 key"]:
-    r"""Let every query look at the tokens of its sequence and not at its padding.
-
-    .. math:: M_{b,\cdot,\cdot,j} = [\, \text{ids}_{b,j} \ne \text{pad} \,]
+    """Let every query look at the tokens of its sequence: M_b··j = [ids_bj ≠ pad].
 
     >>> padding_mask(torch.tensor([[5, 6, 0]]), pad=0).int().tolist()
     [[[[1, 1, 0]]]]

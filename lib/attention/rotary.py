@@ -13,16 +13,13 @@ def rotary_angles(
     positions: Int[Tensor, " seq"], d_head: int, theta: float = 10_000.0,
     frequencies: Float[Tensor, " pair"] | None = None,
 ) -> tuple[Float[Tensor, "seq d_head"], Float[Tensor, "seq d_head"]]:
-    r"""Cosine and sine of the angle by which each pair turns, once for each half.
+    """Cosine and sine of the angle by which each pair turns, once for each half.
 
-    .. math:: \varphi_{t,i} = t \, \theta^{-2i / d_\text{head}},
-              \quad i = 0, \dots, d_\text{head}/2 - 1
+        φ_ti = t θ^(−2i / d_head),  i = 0 … d_head / 2 − 1
 
     `frequencies`, in radians per position, where they are no such series: a model that
     was stretched to longer texts turns more slowly. In float32; raises ValueError for
-    an odd `d_head`.
-
-    Source: Su et al. 2021, equations 15 and 34.
+    an odd `d_head` (Su et al. 2021, equations 15 and 34).
 
     >>> cos, sin = rotary_angles(torch.tensor([0, 1]), 2)
     >>> [round(c, 4) for c in cos[1].tolist()]
@@ -46,13 +43,11 @@ def apply_rotary(
     cos: Float[Tensor, "*#batch seq d_head"],
     sin: Float[Tensor, "*#batch seq d_head"],
 ) -> Float[Tensor, "*batch seq d_head"]:
-    r"""Turn each query or key by the angle of its position.
+    """Turn each query or key by the angle of its position.
 
-    .. math:: \tilde x_t = x_t \cos\varphi_t
-              + (-x_t^{(2)},\; x_t^{(1)}) \sin\varphi_t
+        x_t cos φ_t + (−x_t″, x_t′) sin φ_t,  x′ and x″ the halves of the head
 
-    where :math:`x^{(1)}, x^{(2)}` are the two halves of the head. Lengths stay,
-    and a dot product of two turned vectors depends on their distance only.
+    Lengths stay, and a dot product of two turned vectors knows their distance only.
 
     >>> cos, sin = torch.zeros(1, 2), torch.ones(1, 2)   # a quarter turn
     >>> apply_rotary(torch.tensor([[1.0, 0.0]]), cos, sin).tolist()

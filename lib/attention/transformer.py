@@ -38,17 +38,12 @@ class TransformerConfig:
 
 
 class Transformer(nn.Module):
-    r"""Read a source, write a target, attending to both.
+    """Read a source, write a target: logits = decode(E t, encode(E s)) Eᵀ.
 
-    .. math:: \operatorname{logits} = \operatorname{decode}\big(E\,t,\;
-              \operatorname{encode}(E\,s)\big)\, E^\top
-
-    with one matrix `E` for source, target and logits, multiplied by
-    :math:`\sqrt{d_\text{model}}` on the way in (section 3.4). With `norm_first` a last
-    LayerNorm stands behind each stack. Raises ValueError if heads do not divide the
-    width, or a sequence is longer than `max_length`.
-
-    Source: Vaswani et al. 2017, section 3.
+    One matrix E serves source, target and logits, times √d_model on the way in. With
+    `norm_first` a last LayerNorm stands behind each stack. Raises ValueError if heads
+    do not divide the width, or a sequence is longer than `max_length` (Vaswani et al.
+    2017, section 3).
 
     >>> model = Transformer(TransformerConfig(vocab=9, d_model=8, n_heads=2))
     >>> ids = torch.tensor([[1, 5, 6, 2, 0]])
@@ -97,8 +92,7 @@ class Transformer(nn.Module):
     ) -> Float[Tensor, "batch source d_model"]:
         """Turn a source into the memory that the decoder looks at.
 
-        Outside training a source with padding before a token is refused: positions
-        count it.
+        Outside training, padding before a token is refused: positions count it.
         """
         pad, mask = self.config.pad, padding_mask(source, self.config.pad)
         if not (self.training or source.is_meta):  # without numbers none is wrong

@@ -10,8 +10,8 @@
 
 Figures and plots take the table. All work for encoders, decoders and both together,
 of `lib` and of `transformers`. A table that has a `step` column (from `Snapshots`)
-makes figure and plot show the evolution over training. Besides: `heads_table`
-(where each head looks, in five numbers).
+makes figure and plot show the evolution over training; `heads_table` says where each
+head looks.
 
     tokens = {"encoder": source_pieces, "decoder": target_pieces}   # or one list
     with torch.no_grad(), trace(model) as traced:
@@ -26,9 +26,6 @@ Over training, with the callback of either loop:
     save_png(qkv_figure(snapshots.qkv), folder / "qkv_evolution.png")
     maps = snapshots.attention("decoder.blocks.0.cross")
     save_png(attention_figure(maps), folder / "attention_evolution.png")
-
-Figures are drawn with DejaVu Sans, which has no Hangul: labels with letters that the
-font lacks are romanised, and the figure says so. Plots and tables show the Hangul.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +65,6 @@ from lib.trace.tables import (
     feed_forward_table,
     heads_table,
     qkv_table,
-    weights_table,
 )
 
 __all__ = [
@@ -147,8 +143,8 @@ class Snapshots:
     The model is called with `batch`, keyword arguments (a mapping) or positional ones;
     `tokens` label its sequence `row`. Step 0 and the last one (where known) count as
     well. loss: `loss(model, batch)`, a scalar or the pair (sum, number of tokens); with
-    it gradients are recorded. The tables `qkv`, `heads`, `feed_forward`, `gradients`
-    have a column `step` in front.
+    it gradients are recorded. The tables `qkv` (each compared with the one before),
+    `heads`, `feed_forward`, `gradients` have a column `step` in front.
     """
 
     def __init__(
@@ -162,7 +158,7 @@ class Snapshots:
         self.row, self.loss = row, loss
         self.steps: list[int] = []
         self._tables: dict[str, list[pd.DataFrame]] = {}
-        self._weights: list[dict[str, Tensor]] = []
+        self._weights: list[Record] = []
         self._before: Record | None = None
 
     def __call__(self, step: Any, model: nn.Module | None = None) -> None:
@@ -213,10 +209,10 @@ class Snapshots:
         for name, table in tables.items():
             table.insert(0, "step", step)
             self._tables.setdefault(name, []).append(table)
-        self._weights.append({
-            name: traced[f"{name}.pattern"][self.row].float().cpu().clone()
-            for name in traced.attentions
-        })
+        self._weights.append(Record(traced.blocks, traced.leaves, traced.computed, {
+            name: traced[name][self.row, None].float().cpu().clone()
+            for name in traced.only("*.pattern")
+        }))
         self._before = traced.only("*.[qkv]")
         self.steps.append(step)
 
@@ -229,22 +225,18 @@ class Snapshots:
 
     @property
     def qkv(self) -> pd.DataFrame:
-        """`qkv_table` of every snapshot, each compared with the one before."""
         return self._table("qkv")
 
     @property
     def heads(self) -> pd.DataFrame:
-        """`heads_table` of every snapshot."""
         return self._table("heads")
 
     @property
     def feed_forward(self) -> pd.DataFrame:
-        """`feed_forward_table` of every snapshot."""
         return self._table("feed_forward")
 
     @property
     def gradients(self) -> pd.DataFrame:
-        """`gradient_table` of every snapshot, if there is a loss."""
         return self._table("gradients")
 
     def attention(self, name: str | None = None) -> pd.DataFrame:
@@ -253,15 +245,8 @@ class Snapshots:
         if not self.steps:
             raise ValueError("there is no snapshot yet; pass Snapshots as on_step, or "
                              "call take(step, model).")
-        known = list(self._weights[0])
-        name = known[-1] if name is None else name
-        if name not in known:
-            raise KeyError(f"{name!r} is no attention layer of this model; use one of "
-                           f"{', '.join(known)}.")
-        heads = self._tables["heads"][0]
-        at = heads[heads["attention"] == name].iloc[0][
-            ["attention", "stack", "kind", "layer"]].to_dict()
-        tables = [weights_table(weights[name], at, self.tokens)
+        name = self._weights[0].attentions[-1] if name is None else name
+        tables = [attention_table(weights, self.tokens, names=name)
                   for weights in self._weights]
         for step, table in zip(self.steps, tables, strict=True):
             table.insert(0, "step", step)

@@ -1,7 +1,7 @@
 """The five analyses as matplotlib figures, each drawn from its table.
 
-`lib.trace.analyses` explains the tables. With a `step` column the figure shows how the
-thing changes over training.
+With a `step` column the figure shows how the thing changes over training. The font has
+no Hangul: labels are romanised, and the figure says so; plots and tables show it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,17 @@ VOWELS = ("a", "ae", "ya", "yae", "eo", "e", "yeo", "ye", "o", "wa", "wae", "oe"
           "u", "wo", "we", "wi", "yu", "eu", "ui", "i")
 FINALS = ("", "k", "k", "k", "n", "n", "n", "t", "l", "k", "m", "l", "l", "l", "p", "l",
           "m", "p", "p", "t", "t", "ng", "t", "t", "k", "t", "p", "t")
+PALETTE = list(COLOURS.values())
 PARTS = {"q": COLOURS["attention"], "k": COLOURS["gravity"], "v": COLOURS["tokens"],
          "pre": COLOURS["grey"], "post": COLOURS["attention"]}
+#: Titles of the columns of the tables.
+MEASURES = {"norm": "norm", "spread": "spread", "cosine": "cosine between tokens",
+            "change": "cosine with the one before"}
+FEED_FORWARD = {"active": "share above zero", "effective": "effective share",
+                "mean": "mean", "std": "standard deviation",
+                "largest": "largest absolute value"}
+GRADIENTS = {"ratio": "gradient norm / weight norm", "gradient": "gradient norm",
+             "weight": "weight norm"}
 
 
 @cache
@@ -113,17 +122,11 @@ def _grid(rows: int, columns: int, width: float, height: float):
                         layout="constrained")
 
 
-def _note(figure: Figure, note: str) -> None:
-    if note:
-        figure.supxlabel(note, fontsize=8, color=MUTED)
-
-
 def _lines(
     axis: Axes, table: pd.DataFrame, over: str, value: str, **style: Any
 ) -> None:
     """A line of means; over layers with a band from the lowest head to the highest,
     over training with a faint line for each layer."""
-    style = {"color": COLOURS["attention"]} | style
     mean = means(table, over, value)
     if over == "step":
         for _, layer in table.groupby("layer"):
@@ -139,14 +142,6 @@ def _lines(
     axis.set_xlabel(over)
 
 
-MEASURES = {"norm": "norm", "spread": "spread", "cosine": "cosine between tokens",
-            "change": "cosine with the one before"}
-
-
-GRADIENTS = {"ratio": "gradient norm / weight norm", "gradient": "gradient norm",
-             "weight": "weight norm"}
-
-
 def measured(table: pd.DataFrame, measures: Mapping[str, str]) -> dict[str, str]:
     """Those of the measures, with their titles, that a table has a number of."""
     return {name: title for name, title in measures.items()
@@ -159,7 +154,7 @@ def feed_forwards(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
             for stack, group in table.groupby("stack", sort=False)]
 
 
-def matrices(table: pd.DataFrame, value: str) -> pd.DataFrame:
+def of_matrices(table: pd.DataFrame, value: str) -> pd.DataFrame:
     """The rows of a table of gradients that are of a matrix and have this number."""
     return table.loc[(table["parameter"] == "weight") & (table[value] > 0)
                      & ~table["kind"].str.match("ln|.*embed")]
@@ -234,7 +229,8 @@ def attention_figure(
                        below=i == len(maps) - 1 or j >= len(maps[i + 1]))] = True
     figure.suptitle(place_of(table.iloc[0]), fontsize=11)
     figure.supylabel("query", fontsize=9)
-    _note(figure, "key" + "".join(f" ({note})" for note in notes if note))
+    figure.supxlabel("key" + "".join(f" ({note})" for note in notes if note),
+                     fontsize=8, color=MUTED)
     return figure
 
 
@@ -273,8 +269,7 @@ def _map(axis: Axes, title: str, table: pd.DataFrame, left: bool, below: bool) -
 def feed_forward_figure(table: pd.DataFrame) -> Figure:
     """Active and effective share and size before and after the activation, from
     `feed_forward_table`; over training as in `qkv_figure`."""
-    measures = {"active": "share above zero", "effective": "effective share",
-                "std": "standard deviation"}
+    measures = {name: FEED_FORWARD[name] for name in ("active", "effective", "std")}
     # a wide line below a narrow one: they may be the same
     parts = {"pre": {"label": "pre", "linewidth": 4},
              "post": {"label": "post", "linewidth": 1.6}}
@@ -289,7 +284,7 @@ def gradient_figure(table: pd.DataFrame, value: str = "ratio") -> Figure:
     """How large the `ratio`, `gradient` or `weight` of each kind of matrix is, from
     `gradient_table`, layer by layer; over training a mean over layers."""
     over = "step" if "step" in table else "layer"
-    table = matrices(table, value)
+    table = of_matrices(table, value)
     groups = list(table.groupby("stack", sort=False))
     figure, axes = _grid(1, len(groups), 7.2, 3.4)
     kinds = list(dict.fromkeys(table["kind"]))
@@ -299,8 +294,8 @@ def gradient_figure(table: pd.DataFrame, value: str = "ratio") -> Figure:
             line = means(group.loc[group["kind"] == kind], over, value)
             if len(line):
                 axis.plot(line.index, line, label=kind, marker="o", markersize=3,
-                          color=list(COLOURS.values())[place % len(COLOURS)],
-                          linestyle=styles[place // len(COLOURS) % len(styles)])
+                          color=PALETTE[place % len(PALETTE)],
+                          linestyle=styles[place // len(PALETTE) % len(styles)])
         axis.set(yscale="log", xlabel=over, title=stack or None)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[0][0].set_ylabel(GRADIENTS[value])
@@ -320,7 +315,7 @@ def path_figure(table: pd.DataFrame) -> Figure:
     labels, note = readable([own["token"].iloc[0] for _, own in tokens])
     for place, (_, own) in enumerate(tokens):
         own = own.sort_values("layer")
-        colour = list(COLOURS.values())[place % len(COLOURS)]
+        colour = PALETTE[place % len(PALETTE)]
         style = {"color": colour, "linewidth": 1.2}
         plane.plot(own["x"], own["y"], **style)
         plane.plot(own["x"].iloc[0], own["y"].iloc[0], "o", color=colour,
@@ -340,5 +335,6 @@ def path_figure(table: pd.DataFrame) -> Figure:
     for axis in (norm, cosine):
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     cosine.set(title="cosine to the start", xlabel="layer", ylim=(None, 1.02))
-    _note(figure, note)
+    if note:
+        figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure

@@ -1,20 +1,15 @@
-r"""Say in numbers what an attention head looks at.
+"""Say in numbers what an attention head looks at.
 
 A kind of head is a Bool mask of the cells it should look at: the token before, the
 first token, earlier places of the same word. The score of a head is the share of its
-weight that falls on these cells. One formula serves every kind,
+weight that falls on these cells,
 
-.. math:: s(A, M) = \frac{\sum_{i \in R} \sum_j M_{ij} A_{ij}}
-                         {\sum_{i \in R} \sum_j G_{ij} A_{ij}},
-          \qquad R = \{\, i : \exists j\; M_{ij} \,\},
+    s(A, M) = Σ_i∈R Σ_j M_ij A_ij / Σ_i∈R Σ_j G_ij A_ij,  R = { i : some M_ij }
 
-where the ground `G` is everything (the rows sum to one, so that `s` is a mean over the
+where the ground G is everything (the rows sum to one, so that s is a mean over the
 queries that have something to look at) or leaves cells out, such as the first token on
-which idle heads rest.
-
-The kinds do not overlap where they could be taken for one another: no kind but
-`first_token` counts the first key, and no kind but `previous_token` the key just before
-the query.
+which idle heads rest. No kind but `first_token` counts the first key, and no kind but
+`previous_token` the key just before the query.
 """
 
 import re
@@ -52,9 +47,7 @@ def earlier_same(
     labels: Sequence[int] | Int[Tensor, " seq"],
     places: Sequence[int] | Int[Tensor, " seq"] | None = None,
 ) -> Bool[Tensor, "query key"]:
-    r"""Mark earlier keys with the label of the query.
-
-    .. math:: M_{ij} = [\, \ell_j = \ell_i,\; p_j \ne p_i,\; 0 < j < i - 1 \,]
+    """Mark earlier keys of one label: [ℓ_j = ℓ_i, p_j ≠ p_i, 0 < j < i − 1].
 
     `places` says which occurrence each token belongs to, so that the pieces of one word
     do not count as earlier occurrences of it (`None`: each token is its own); raises
@@ -77,11 +70,9 @@ def earlier_same(
 def after_same(
     labels: Sequence[int] | Int[Tensor, " seq"],
 ) -> Bool[Tensor, "query key"]:
-    r"""Mark the key that came after an earlier occurrence of the query's label.
+    """Mark what followed an earlier label: [ℓ_(j−1) = ℓ_i, 0 < j < i − 1].
 
-    .. math:: M_{ij} = [\, \ell_{j-1} = \ell_i,\; 0 < j < i - 1 \,]
-
-    Source: Olsson et al. 2022, "Definition of induction heads".
+    Olsson et al. 2022, "Definition of induction heads".
 
     >>> after_same([7, 5, 6, 8, 5]).nonzero().tolist()
     [[4, 2]]
@@ -93,8 +84,7 @@ def after_same(
 
 
 def share(
-    weights: Float[Tensor, "*batch query key"],
-    mask: Bool[Tensor, "query key"],
+    weights: Float[Tensor, "*batch query key"], mask: Bool[Tensor, "query key"],
     ground: Bool[Tensor, "query key"] | None = None,
 ) -> Float[Tensor, "*batch"]:
     """The share of the weight that falls on the cells of a mask, by the formula above.
@@ -165,14 +155,10 @@ def output_norms(
     values: Float[Tensor, "*batch head key d_head"],
     output: Float[Tensor, "*batch head d_model d_head"],
 ) -> Float[Tensor, "*batch head query key"]:
-    r"""Measure how much each key really adds to what a head writes.
+    """Measure how much each key really adds to what a head writes: A_ij ‖W_O,h v_j‖.
 
-    .. math:: N_{ij} = A_{ij} \, \lVert W_{O,h}\, v_j \rVert
-
-    in the unit of the residual stream; shared values are repeated for each query head,
-    and `output` is the share of each head in the output matrix.
-
-    Source: Kobayashi et al. 2020, section 3.
+    In the unit of the residual stream; shared values are repeated for each query head,
+    and `output` is the share of each head in the output matrix (Kobayashi et al. 2020).
 
     >>> A = torch.tensor([[[0.75, 0.25]]])  # more weight, less to hand over
     >>> v = torch.tensor([[[1.0], [8.0]]])

@@ -15,30 +15,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lib.page.figures import COLOURS
-from lib.trace.figures import (
-    GRADIENTS,
-    MEASURES,
-    PARTS,
-    feed_forwards,
-    labels_along,
-    matrices,
-    means,
-    measured,
-    place_of,
-    sorts,
-)
+from lib.trace import figures
 
 #: From nothing, where the page shows through, to the colour of attention.
 WEIGHTS = [[0, "rgba(65,105,225,0)"], [1, "rgba(65,105,225,1)"]]
-FEED_FORWARD = {"active": "share above zero", "effective": "effective share",
-                "mean": "mean", "std": "standard deviation",
-                "largest": "largest absolute value"}
 
 
-def _numbers(values: Any, digits: int = 4) -> list:
-    """Numbers with so many digits, as JSON holds them: `None` where there is none."""
-    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None
+def _numbers(values: Any) -> list:
+    """Numbers with four digits, as JSON holds them: `None` where there is none."""
+    return [float(f"{value:.4g}") if math.isfinite(value) else None
             for value in np.asarray(values, dtype=float).ravel().tolist()]
 
 
@@ -78,31 +63,29 @@ def _range(values: pd.Series, log: bool) -> list[float]:
 
 
 def _lines(
-    panels: Mapping[str, Mapping[str, pd.DataFrame]],
-    styles: Mapping[str, dict],
-    measures: Mapping[str, str],
-    log: bool = False,
+    panels: Mapping[str, Mapping[str, pd.DataFrame]], styles: Mapping[str, dict],
+    measures: Mapping[str, str], log: bool = False,
 ) -> go.Figure:
     """Panels of lines over layers: a menu of measures, a slider of steps if any."""
     lines = [(row, label, own) for row, panel in enumerate(panels.values(), start=1)
              for label, own in panel.items()]
     table = pd.concat([own for *_, own in lines])
-    measures = measured(table, measures)
+    measures = figures.measured(table, measures)
     steps = sorted(table["step"].unique().tolist()) if "step" in table else [None]
     figure = make_subplots(len(panels), 1, shared_xaxes=True, vertical_spacing=0.3 /
                            len(panels), subplot_titles=list(panels))
     values, named = {step: [] for step in steps}, set()
     for measure in measures:
-        first = measure == next(iter(measures))
         for row, label, own in lines:
             layers = sorted(own["layer"].unique().tolist())
             for step in steps:
                 at = own if step is None else own.loc[own["step"] == step]
-                mean = means(at, "layer", measure).reindex(layers)
+                mean = figures.means(at, "layer", measure).reindex(layers)
                 values[step].append(_numbers(mean))
             figure.add_scatter(
                 x=layers, y=values[steps[-1]][-1], name=label, legendgroup=label,
-                mode="lines+markers", visible=first, row=row, col=1,
+                mode="lines+markers", visible=measure == next(iter(measures)), row=row,
+                col=1,
                 showlegend=(measure, label) not in named, **styles[label],
             )
             named.add((measure, label))
@@ -141,9 +124,9 @@ def qkv_plot(table: pd.DataFrame) -> go.Figure:
     """Q, K and V layer by layer, means over heads of `qkv_table`: a menu of measures, a
     slider of training steps."""
     panels = {sort: {part.upper(): group.loc[group["part"] == part] for part in "qkv"}
-              for sort, group in sorts(table)}
-    styles = {part.upper(): {"line": {"color": PARTS[part]}} for part in "qkv"}
-    return _lines(panels, styles, MEASURES)
+              for sort, group in figures.sorts(table)}
+    styles = {part.upper(): {"line": {"color": figures.PARTS[part]}} for part in "qkv"}
+    return _lines(panels, styles, figures.MEASURES)
 
 
 def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
@@ -153,7 +136,7 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
     sort: `"self-attention"`, `"encoder self-attention"`, `"decoder self-attention"` or
     `"cross-attention"`, ValueError without it in the table; `None`: the last.
     """
-    groups = dict(sorts(table))
+    groups = dict(figures.sorts(table))
     sort = list(groups)[-1] if sort is None else sort
     if sort not in groups:
         raise ValueError(f"{sort!r} is not in the table; use one of "
@@ -161,8 +144,8 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
     table, over = groups[sort], "step" if "step" in table else "layer"
     maps = ["layer", "head"] if over == "step" else ["head"]
     stops = sorted(table[over].unique().tolist())
-    labels = {side: _distinct(labels_along(table, side)) for side in ("query", "key")}
-    shape = len(labels["query"]), len(labels["key"])
+    labels = [_distinct(figures.labels_along(table, side)) for side in ("query", "key")]
+    shape = len(labels[0]), len(labels[1])
     matrices: dict[Any, dict[str, list]] = {stop: {} for stop in stops}
     for key, own in table.sort_values([*maps, over, "query", "key"]).groupby(
         [over, *maps], sort=True
@@ -175,7 +158,7 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
     names = list(matrices[stops[0]])
     last = len(stops) - 1 if over == "step" else 0
     figure = go.Figure([
-        go.Heatmap(z=matrices[stops[last]][name], x=labels["key"], y=labels["query"],
+        go.Heatmap(z=matrices[stops[last]][name], x=labels[1], y=labels[0],
                    zmin=0, zmax=1, colorscale=WEIGHTS, visible=name == names[0],
                    xgap=1, ygap=1, showscale=False, name=name,
                    hovertemplate="%{y} → %{x}: %{z:.1%}<extra></extra>")
@@ -184,7 +167,7 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
     changes = [[{"z": [matrices[stop][name] for name in names]}] for stop in stops]
     choices = {name: ([other == name for other in names], {}) for name in names}
     figure.update_layout(
-        title={"text": sort if over == "layer" else place_of(table.iloc[0]),
+        title={"text": sort if over == "layer" else figures.place_of(table.iloc[0]),
                "x": 1, "xanchor": "right", "font": {"size": 13}},
         height=min(260 + 24 * shape[0], 760),
         margin={"l": 90, "r": 10, "t": 70, "b": 90},
@@ -201,18 +184,18 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
 def feed_forward_plot(table: pd.DataFrame) -> go.Figure:
     """Feed-forward activations layer by layer: as `qkv_plot`."""
     panels = {name: {part: group.loc[group["part"] == part] for part in ("pre", "post")}
-              for name, group in feed_forwards(table)}
+              for name, group in figures.feed_forwards(table)}
     # a wide line below a narrow one: they may be the same
-    styles = {part: {"line": {"color": PARTS[part], "width": width}}
+    styles = {part: {"line": {"color": figures.PARTS[part], "width": width}}
               for part, width in (("pre", 5), ("post", 2))}
-    return _lines(panels, styles, FEED_FORWARD)
+    return _lines(panels, styles, figures.FEED_FORWARD)
 
 
 def gradient_plot(table: pd.DataFrame) -> go.Figure:
     """Gradients of the matrices layer by layer: as `qkv_plot`."""
-    table = matrices(table, "gradient")
+    table = figures.of_matrices(table, "gradient")
     kinds = list(dict.fromkeys(table["kind"]))
-    palette = list(COLOURS.values())
+    palette = figures.PALETTE
     styles = {
         kind: {"line": {"color": palette[place % len(palette)],
                         "dash": ["solid", "dot"][place // len(palette) % 2]}}
@@ -221,13 +204,13 @@ def gradient_plot(table: pd.DataFrame) -> go.Figure:
     panels = {str(stack) or "gradients":
               {str(kind): own for kind, own in group.groupby("kind", sort=False)}
               for stack, group in table.groupby("stack", sort=False)}
-    return _lines(panels, styles, GRADIENTS, log=True)
+    return _lines(panels, styles, figures.GRADIENTS, log=True)
 
 
 def path_plot(table: pd.DataFrame) -> go.Figure:
     """The path of each token in three components; a slider follows it by layers."""
     layers = sorted(table["layer"].unique().tolist())
-    palette = list(COLOURS.values())
+    palette = figures.PALETTE
     tokens = [own.sort_values("layer") for _, own in table.groupby("place", sort=True)]
     figure = go.Figure([go.Scatter3d(
         **{axis: _numbers(own[axis]) for axis in "xyz"}, mode="lines+markers+text",

@@ -53,6 +53,7 @@ which looks at the calls of `matmul` and `softmax` and changes none of their val
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -169,17 +170,12 @@ class trace:
             for block in blocks:
                 self._attach_block(block)
         for name, module in self.layout.last.items():
-            self._on_output(module, name)
+            self._on_output("", module, name)
 
     def _attach_block(self, block: Block) -> None:
         parts = block.parts
-
-        def on_input(module: nn.Module, part: str) -> None:
-            self._on_input(module, join(block.name, part))
-
-        def on_output(module: nn.Module, part: str) -> None:
-            self._on_output(module, join(block.name, part))
-
+        on_input = partial(self._on_input, block.name)
+        on_output = partial(self._on_output, block.name)
         for kind in block.attentions:
             self._watch(block, kind, join(block.name, kind))
             on_output(parts[f"{kind}.output"], f"{kind}_out")
@@ -205,16 +201,17 @@ class trace:
         on_input(parts["mlp.down"], "mlp.post")
         on_output(parts["mlp.down"], "mlp_out")
 
-    def _on_input(self, module: nn.Module, name: str) -> None:
+    def _on_input(self, block: str, module: nn.Module, part: str) -> None:
         def hook(_: nn.Module, args: tuple, kwargs: dict) -> None:
             x = args[0] if args else kwargs.get("hidden_states", kwargs.get("x"))
-            self._keep(name, cast(Tensor, x))
+            self._keep(join(block, part), cast(Tensor, x))
 
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
-    def _on_output(self, module: nn.Module, name: str) -> None:
+    def _on_output(self, block: str, module: nn.Module, part: str) -> None:
         def hook(_: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            self._keep(name, output[0] if isinstance(output, tuple) else output)
+            output = output[0] if isinstance(output, tuple) else output
+            self._keep(join(block, part), output)
 
         self._handles.append(module.register_forward_hook(hook))
 

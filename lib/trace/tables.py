@@ -80,14 +80,10 @@ def vector_statistics(
     x: Float[Tensor, "head seq d_head"],
     before: Float[Tensor, "head seq d_head"] | None = None,
 ) -> dict[str, list[float]]:
-    r"""Size, spread and likeness of the vectors of each head.
+    """Size, spread and likeness of the vectors of each head, as means over tokens.
 
-    .. math:: \text{norm} = \overline{\lVert x_t \rVert}, \quad
-              \text{spread} = \sqrt{\overline{\lVert x_t - \bar x \rVert^2}}, \quad
-              \text{cosine} = \overline{\cos(x_s, x_t)}_{s \ne t}, \quad
-              \text{change} = \overline{\cos(x_t, x_t^\text{before})}
-
-    Means over tokens; `cosine` needs two of them, `change` a snapshot before.
+        norm ‖x_t‖,  spread √‖x_t − x̄‖²,  cosine cos(x_s, x_t) for s ≠ t,
+        change cos(x_t, x_t of the snapshot before)
 
     >>> x = torch.tensor([[[3.0, 0.0], [0.0, 3.0]]])
     >>> vector_statistics(x)["norm"], vector_statistics(x)["cosine"]
@@ -148,29 +144,23 @@ def attention_table(
         near = get_close_matches(wrong[0], layers, 3) or layers[:3]
         raise KeyError(f"{wrong[0]!r} is no attention layer of this trace; use, for "
                        f"example, {', '.join(near)}.")
-    return pd.concat([
-        weights_table(traced[f"{name}.pattern"][row], at, tokens)
-        for name, at in _attentions(traced, "pattern") if not names or name in names
-    ], ignore_index=True)
-
-
-def weights_table(
-    weights: Float[Tensor, "head query key"], at: Mapping, tokens: Tokens
-) -> pd.DataFrame:
-    """Write the weights of one attention layer as rows; `at` are its columns."""
-    queries, keys = _sides(tokens, dict(at), *weights.shape[1:])
-    weights = weights[:, : len(queries), : len(keys)].float().cpu()
-    heads, n, m = weights.shape
-    places = pd.MultiIndex.from_product(
-        [range(heads), range(n), range(m)], names=["head", "query", "key"]
-    )
-    table = places.to_frame(index=False)
-    table["query_token"] = table.loc[:, "query"].map(dict(enumerate(queries)))
-    table["key_token"] = table.loc[:, "key"].map(dict(enumerate(keys)))
-    table["weight"] = weights.flatten().double().numpy()
-    for place, (column, value) in enumerate(at.items()):
-        table.insert(place, column, value)
-    return table
+    tables = []
+    for name, at in _attentions(traced, "pattern"):
+        if names and name not in names:
+            continue
+        weights = traced[f"{name}.pattern"][row]
+        queries, keys = _sides(tokens, at, *weights.shape[1:])
+        weights = weights[:, : len(queries), : len(keys)].float().cpu()
+        places = pd.MultiIndex.from_product(
+            map(range, weights.shape), names=["head", "query", "key"])
+        table = places.to_frame(index=False)
+        table["query_token"] = table.loc[:, "query"].map(dict(enumerate(queries)))
+        table["key_token"] = table.loc[:, "key"].map(dict(enumerate(keys)))
+        table["weight"] = weights.flatten().double().numpy()
+        for place, (column, value) in enumerate(at.items()):
+            table.insert(place, column, value)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def heads_table(traced: Record, tokens: Tokens = None, row: int = 0) -> pd.DataFrame:
@@ -201,15 +191,12 @@ def heads_table(traced: Record, tokens: Tokens = None, row: int = 0) -> pd.DataF
 def feed_forward_table(
     traced: Record, tokens: Tokens = None, row: int = 0
 ) -> pd.DataFrame:
-    r"""How many units of each feed-forward are active, before and after the activation.
+    """How many units of each feed-forward are active, before and after the activation.
 
     The columns are stack, layer, part (pre, post), and over all tokens and units active
     (share of values above zero), mean, std, largest (absolute value), and effective,
-    the share of the units that carry the sum of squares,
-
-    .. math:: \frac{(\sum_u x_u^2)^2}{d_\text{ff} \sum_u x_u^4}
-
-    per token, then averaged: 1 if all units are alike, `1 / d_ff` for one alone.
+    the share of the units that carry the sum of squares, (Σ_u x_u²)² / (d_ff Σ_u x_u⁴)
+    per token, then averaged: 1 if all units are alike, 1 / d_ff for one alone.
     """
     rows = []
     for name, stack, _, layer in _recorded(
