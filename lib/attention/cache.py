@@ -25,12 +25,10 @@ class KVCache:
 
     @property
     def length(self) -> int:
-        """How many keys are held."""
         return 0 if self.key is None else self.key.shape[-2]
 
     @property
     def bytes(self) -> int:
-        """Memory of keys and values together."""
         return sum(x.nbytes for x in (self.key, self.value) if x is not None)
 
     def append(

@@ -2,10 +2,6 @@
 
 Marian is ours as the paper has it, Pegasus is ours with `norm_first`.
 
-    to_transformers(ours)      a MarianMTModel or Pegasus with our weights
-    from_transformers(theirs)  a Transformer with theirs
-    names(config)              which parameter is which
-
 One thing is arranged differently. Our positions have sine and cosine in turn,
 `sin cos sin cos …`; theirs have all sines, then all cosines. So channel `j` of their
 hidden states is our channel `order[j]`, and each matrix that reads or writes hidden

@@ -40,18 +40,10 @@ def wrap_tokenizer(
     tokenizer: Tokenizer, max_length: int = 64
 ) -> PreTrainedTokenizerFast:
     """Give a trained tokenizer what transformers wants to know of it: the roles of the
-    special tokens, and that padding goes to the right.
-
-    >>> from lib.attention.translation import build_tokenizer
-    >>> tokenizer = wrap_tokenizer(build_tokenizer())
-    >>> tokenizer.decode(tokenizer("2026년 3월 5일").input_ids)
-    '2026년 3월 5일<eos>'
-    """
+    special tokens, and that padding goes to the right."""
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=tokenizer, model_max_length=max_length, padding_side="right",
         pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>",
-        model_max_length=max_length,
-        padding_side="right",
         model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
         split_special_tokens=True,  # <eos> in a text is text
@@ -102,10 +94,6 @@ def build_model(
 
     Source: Junczys-Dowmunt et al. 2018 (Marian); Zhang et al. 2020 (Pegasus); Lewis
     et al. 2020 (BART).
-
-    >>> small = TransformerConfig(vocab=9, d_model=8, n_heads=2, n_layers=1)
-    >>> build_model(small).config.model_type
-    'marian'
     """
     family = family or ("pegasus" if config.norm_first else "marian")
     config_of, model_of = FAMILIES[one_of("family", family, FAMILIES)]
@@ -117,10 +105,8 @@ def build_model(
             f"norm_first={not config.norm_first}, or leave the family out."
         )
     if config.activation not in ACTIVATIONS:
-        raise ValueError(
-            f"{family} has no activation {config.activation!r}; use one of "
-            f"{', '.join(ACTIVATIONS)}."
-        )
+        raise ValueError(f"{family} has no activation {config.activation!r}; use one of "
+                         f"{', '.join(ACTIVATIONS)}.")
     sides = {f"{side}_{name}": value for side in ("encoder", "decoder")
              for name, value in (("layers", config.n_layers),
                                  ("attention_heads", config.n_heads),

@@ -90,10 +90,8 @@ class Transformer(nn.Module):
     def encode(
         self, source: Int[Tensor, "batch source"]
     ) -> Float[Tensor, "batch source d_model"]:
-        """Turn a source into the memory that the decoder looks at.
-
-        Outside training, padding before a token is refused: positions count it.
-        """
+        """Turn a source into the memory that the decoder looks at. Outside training,
+        padding before a token is refused: positions count it."""
         pad, mask = self.config.pad, padding_mask(source, self.config.pad)
         if not (self.training or source.is_meta):  # without numbers none is wrong
             wrong = ((source[:, :-1] == pad) & (source[:, 1:] != pad)).any(1)

@@ -11,6 +11,7 @@ import datetime
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import cast
 
 import torch
@@ -230,10 +231,8 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Int[Tensor, "batch seq
 
 
 def ids_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Turn texts into ids, each closed by <eos>.
-
-    Raises ValueError on a text with a character that the task does not have.
-    """
+    """Turn texts into ids, each closed by <eos>. Raises ValueError on a text with a
+    character that the task does not have."""
     for text in texts:
         check_characters(text, f"the text {text[:40]!r}")
     for_whole_texts(tokenizer)
@@ -256,29 +255,19 @@ def decode(tokenizer: Tokenizer, ids: Int[Tensor, "batch seq"]) -> list[str]:
 
 
 def collate(pairs: Sequence[Pair], tokenizer: Tokenizer) -> dict[str, Tensor]:
-    """Make a batch: `source` ends with <eos>, `target` also begins with <bos>.
-
-    >>> pair = make_pair("number", 30, korean=True)
-    >>> batch = collate([pair], build_tokenizer())
-    >>> batch["source"].shape, batch["target"].shape
-    (torch.Size([1, 3]), torch.Size([1, 4]))
-    """
+    """Make a batch: `source` ends with <eos>, `target` also begins with <bos>."""
     target = encode(tokenizer, [pair.target for pair in pairs])
     begin = torch.full((len(pairs), 1), BOS)
-    return {
-        "source": encode(tokenizer, [pair.source for pair in pairs]),
-        "target": torch.cat((begin, target), dim=1),
-    }
+    return {"source": encode(tokenizer, [pair.source for pair in pairs]),
+            "target": torch.cat((begin, target), dim=1)}
 
 
 def batches(
     tokenizer: Tokenizer, batch: int, generator: torch.Generator,
     kinds: Sequence[str] = KINDS, pool: int = 16,
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless training batches, texts of similar length together: less padding.
-
-    `pool` batches are drawn at once, sorted by length, cut, and shuffled.
-    """
+    """Endless training batches, texts of similar length together: less padding. `pool`
+    batches are drawn at once, sorted by length, cut, and shuffled."""
     while True:
         pairs = sample(pool * batch, generator, kinds=kinds)
         pairs.sort(key=lambda pair: (len(pair.target), len(pair.source)))
@@ -289,10 +278,8 @@ def batches(
 def translate(
     model: Transformer, tokenizer: Tokenizer, texts: Sequence[str], batch: int = 256
 ) -> list[str]:
-    """Let the model write each text in the other language, greedily.
-
-    Raises as `ids_of`, and ValueError for a text longer than the model allows.
-    """
+    """Let the model write each text in the other language, greedily. Raises as
+    `ids_of`, and ValueError for a text longer than the model allows."""
     device = next(model.parameters()).device
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # less padding
     written = [""] * len(texts)
@@ -306,15 +293,10 @@ def translate(
 
 
 def exact_match(predictions: Sequence[str], answers: Sequence[str]) -> float:
-    """Share of predictions that equal their answer to the letter, 0 to 1.
-
-    >>> exact_match(["만", "이만"], ["만", "삼만"])
-    0.5
-    """
+    """Share of predictions that equal their answer to the letter, 0 to 1."""
     if len(predictions) != len(answers) or not answers:
         raise ValueError(
             f"{len(predictions)} predictions and {len(answers)} answers came; give "
             "one prediction for each of at least one answer."
         )
-    right = sum(p == a for p, a in zip(predictions, answers, strict=True))
-    return right / len(answers)
+    return sum(map(eq, predictions, answers)) / len(answers)

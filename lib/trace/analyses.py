@@ -24,8 +24,7 @@ Over training, with the callback of either loop:
     snapshots = Snapshots(batch, tokens, every=50, loss=loss)
     fit(model, …, on_step=snapshots)            # or TracingTrainer(on_step=snapshots)
     save_png(qkv_figure(snapshots.qkv), folder / "qkv_evolution.png")
-    maps = snapshots.attention("decoder.blocks.0.cross")
-    save_png(attention_figure(maps), folder / "attention_evolution.png")
+    save_png(attention_figure(snapshots.attention()), folder / "maps_evolution.png")
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -105,9 +104,7 @@ def as_matrix(table: pd.DataFrame, head: int = 0, **where: Any) -> pd.DataFrame:
 
 def save_png(figure: Any, path: Path | str, dpi: int = 150) -> Path:
     """Write a matplotlib figure as a PNG file, whole or not at all, and close it.
-
-    Raises TypeError for a plotly figure, which needs a browser to draw.
-    """
+    Raises TypeError for a plotly figure, which needs a browser to draw."""
     if not isinstance(figure, Figure):
         raise TypeError(
             f"save_png writes matplotlib figures and a {type(figure).__name__} came; "

@@ -62,11 +62,6 @@ def attention_explorer(
     English edition with the second; `layer` and `head` are of the first picture.
     Raises ValueError if weights and tokens do not fit, a sentence is longer than 96
     tokens, or there is no such layer or head.
-
-    >>> weights = torch.tril(torch.ones(1, 1, 2, 2)) / torch.tensor([[1.0], [2.0]])
-    >>> one = Sentence(weights, ["a", "b"], "문장", "sentence")
-    >>> "data-figure" in attention_explorer([one]).data
-    True
     """
     for sentence in sentences:
         _check(sentence, sentences[0], layer, head)

@@ -68,7 +68,7 @@ def readable(labels: Sequence[str]) -> tuple[list[str], str]:
     """Labels that the font of the figures can draw, and what was done to them.
 
     Hangul is romanised; a label with other letters that the font lacks becomes its
-    number. The note is empty where nothing was changed. No label reads as a formula.
+    number. The note may be empty. No label reads as a formula.
 
     >>> readable(["a", "물", "猫"])
     (['a', 'mul', '#2'], 'Hangul romanised; #n: no letters for it')
@@ -91,11 +91,7 @@ def place_of(row: pd.Series) -> str:
 
 
 def sort_of(stack: str, kind: str) -> str:
-    """Say in words which sort of attention it is.
-
-    >>> sort_of("encoder", "attn"), sort_of("", "attn")
-    ('encoder self-attention', 'self-attention')
-    """
+    """Say in words which sort of attention it is."""
     own = "cross-attention" if kind == "cross" else "self-attention"
     return own if kind == "cross" or not stack else f"{stack} {own}"
 

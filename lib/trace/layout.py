@@ -50,22 +50,15 @@ class Layout:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Take off what data parallelism wraps around a model.
-
-    >>> inner = nn.Linear(1, 1)
-    >>> unwrap(nn.DataParallel(inner)) is inner
-    True
-    """
+    """Take off what data parallelism wraps around a model."""
     while isinstance(inner := getattr(model, "module", None), nn.Module):
         model = inner
     return model
 
 
 def layout(model: nn.Module) -> Layout:
-    """Find the parts of a model by the description of its family.
-
-    Raises TypeError if the family is not described, or the model lacks its blocks.
-    """
+    """Find the parts of a model by the description of its family. Raises TypeError if
+    the family is not described, or the model lacks its blocks."""
     model = unwrap(model)
     family, root = _family(model)
     stacks = {}
@@ -150,10 +143,8 @@ def join(*parts: str) -> str:
 
 
 def heads_of(attention: nn.Module) -> tuple[int, int]:
-    """Size of a head, and how many query heads share one key/value head.
-
-    Raises TypeError if the attention tells no size under a name that is known.
-    """
+    """Size of a head, and how many query heads share one key/value head. Raises
+    TypeError if the attention tells no size under a name that is known."""
     if isinstance(attention, MultiHeadAttention):
         return attention.d_head, attention.n_heads // attention.n_kv_heads
     names = ("head_dim", "attention_head_size", "head_size", "key_value_proj_dim")

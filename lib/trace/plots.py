@@ -43,12 +43,12 @@ def _slider(labels: Sequence[Any], changes: Sequence[list], name: str, active: i
             "currentvalue": {"prefix": f"{name} "}}
 
 
-def _menu(choices: Mapping[str, tuple[list[bool], dict]]):
+def _menu(choices: Mapping[str, tuple[list[bool], dict]], pad: int):
     buttons = [{"method": "update", "label": label,
                 "args": [{"visible": visible}, changes]}
                for label, (visible, changes) in choices.items()]
     return {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.0,
-            "yanchor": "bottom", "pad": {"b": 34}, "showactive": True}
+            "yanchor": "bottom", "pad": {"b": pad}, "showactive": True}
 
 
 def _range(values: pd.Series, log: bool) -> list[float]:
@@ -102,7 +102,7 @@ def _lines(
         margin={"l": 60, "r": 20, "t": title + legend + 50, "b": 110},
         legend={"orientation": "h", "x": 0, "y": 1 + title / plot,
                 "yanchor": "bottom", "tracegroupgap": 0},
-        updatemenus=[_menu(choices) | {"pad": {"b": title + legend + 8}}],
+        updatemenus=[_menu(choices, title + legend + 8)],
     )
     # the titles of the panels
     figure.update_annotations(font={"size": 12}, x=1, xanchor="right")
@@ -175,7 +175,7 @@ def attention_plot(table: pd.DataFrame, sort: str | None = None) -> go.Figure:
                "showgrid": False},
         yaxis={"type": "category", "autorange": "reversed", "title": {"text": "query"},
                "showgrid": False},
-        updatemenus=[_menu(choices) | {"pad": {"b": 8}}],
+        updatemenus=[_menu(choices, 8)],
         sliders=[_slider(stops, changes, over, last) | {"pad": {"t": 90}}],
     )
     return figure

@@ -1,10 +1,8 @@
 """Record what a model computes inside, under a name for each tensor.
 
-Works for models of `transformers` (GPT-2, GPT-NeoX, Llama and SmolLM2, Mistral,
-Qwen2, Qwen3, Gemma 1 to 3, BERT, RoBERTa, XLM-R, T5, Marian, Pegasus, BART) and of
-`lib` (MultiHeadAttention, EncoderLayer, DecoderLayer, Transformer, DecoderLM);
-`lib.trace.families` says how to add a family. The names follow TransformerLens
-without its `hook_`. For block 3:
+Works for the models of `transformers` and of `lib` that `lib.trace.families` names; it
+says how to add a family. The names follow TransformerLens without its `hook_`. For
+block 3:
 
 | name | shape | what |
 |---|---|---|
