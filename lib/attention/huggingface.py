@@ -105,8 +105,8 @@ def build_model(
             f"norm_first={not config.norm_first}, or leave the family out."
         )
     if config.activation not in ACTIVATIONS:
-        raise ValueError(f"{family} has no activation {config.activation!r}; use one of "
-                         f"{', '.join(ACTIVATIONS)}.")
+        raise ValueError(f"{family} has no activation {config.activation!r}; use one "
+                         f"of {', '.join(ACTIVATIONS)}.")
     sides = {f"{side}_{name}": value for side in ("encoder", "decoder")
              for name, value in (("layers", config.n_layers),
                                  ("attention_heads", config.n_heads),
