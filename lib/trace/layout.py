@@ -106,8 +106,8 @@ def _family(model: nn.Module) -> tuple[Family, nn.Module]:
 
 
 def _block(family: Family, name: str, module: nn.Module) -> Block:
-    parts = {name: part for name, path in family.block.items()
-             if (part := _at(module, path)) is not None}
+    parts = {part: there for part, path in family.block.items()
+             if (there := _at(module, path)) is not None}
     if "cross" not in parts:  # a block of T5 counts its parts: no ln2 for ln_cross
         parts.pop("ln_cross", None)
     if parts.get("mlp.activation") in ACTIVATIONS:  # ours go by name
