@@ -7,7 +7,7 @@ and every choice the task leaves open, is accepted.
 import torch
 import torch.nn.functional as F
 
-from lib.attention.dot_product import causal_mask
+from lib.attention.masks import causal_mask
 from lib.exercises import exercise, require
 from lib.exercises.compare import Slip, compare, draw, tensor
 from lib.trace.head_types import earlier_same, share

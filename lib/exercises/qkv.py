@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from lib.attention.dot_product import causal_mask
+from lib.attention.masks import causal_mask
 from lib.exercises import Hint, exercise, require
 from lib.exercises.compare import compare, draw, number, tensor
 
