@@ -152,7 +152,7 @@ def attention_table(
         queries, keys = _sides(tokens, at, *weights.shape[1:])
         weights = weights[:, : len(queries), : len(keys)].float().cpu()
         places = pd.MultiIndex.from_product(
-            map(range, weights.shape), names=["head", "query", "key"])
+            [range(n) for n in weights.shape], names=["head", "query", "key"])
         table = places.to_frame(index=False)
         table["query_token"] = table.loc[:, "query"].map(dict(enumerate(queries)))
         table["key_token"] = table.loc[:, "key"].map(dict(enumerate(keys)))
