@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
@@ -229,5 +228,21 @@ def foreseen(
         written = rules_pattern([*rules, *order[:count]], pattern)
         return len(json.dumps(written, ensure_ascii=False).encode())
 
-    count = bisect_right(range(1, len(order) + 1), room + size(0), key=size)
-    return order[:count]
+    return order[:_most(size, len(order), room + size(0))]
+
+
+def _most(size: Callable[[int], int], count: int, limit: int) -> int:
+    """About the largest number up to ``count`` whose size is within the limit.
+
+    Sizes grow nearly in proportion, so a few looks between the bounds find it.
+    """
+    low, high = (0, size(0)), (count, size(count))
+    if high[1] <= limit:
+        return count
+    while low[1] < limit and high[0] - low[0] > max(1, count // 500):
+        share = (limit - low[1]) / max(high[1] - low[1], 1)
+        step = int(share * (high[0] - low[0]))
+        middle = min(max(low[0] + step, low[0] + 1), high[0] - 1)
+        looked = (middle, size(middle))
+        low, high = (looked, high) if looked[1] <= limit else (low, looked)
+    return low[0] if low[1] <= limit else 0
