@@ -1548,7 +1548,7 @@ FACTS = {
     "배운 글 MB | training MB": lambda r: f"{r['train_mb']:.1f}",
     "같은 배운 문서 | training documents alike": lambda r:
         f"{r['train_documents_same']:,} / {r['train_documents']:,}",
-    "목록의 말 | words of the lists": lambda r: f"{r['listed']:,}",
+    "목록의 말 | words of the lists": lambda r: f"{r.get('listed', 0):,}",
     "규칙 | rules": lambda r: f"{r['rules']:,}",
     "파일 MB (교사) | file MB (teacher)": lambda r:
         f"{r['file_bytes'] / 1e6:.2f} ({r['bpe_file_bytes'] / 1e6:.2f})",
