@@ -55,7 +55,7 @@ CODE = (argparse, datetime, json, statistics)
 #: What differs between the models.
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"pieces": 100, "steps": 200, "batch": 8, "rank": 0, "rows_steps": 20,
-              "precision": "no", "rates": [1e-3, 2e-3, 4e-3]},
+              "precision": "no", "rates": [1e-3, 2e-3, 4e-3, 8e-3]},
     "smollm2": {"pieces": 400, "steps": 48, "batch": 4, "rank": 16, "rows_steps": 0,
                 "precision": "bf16", "rates": [1e-3, 2e-3, 4e-3]},
 }
@@ -81,7 +81,7 @@ class Ledger:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        print(json.dumps({k: v for k, v in row.items() if k != "nats"}),
+        print(json.dumps({k: v for k, v in row.items() if k not in ("nats", "sizes")}),
               file=sys.stderr, flush=True)
 
 
@@ -243,8 +243,11 @@ def train(bench: Bench, about: dict[str, Any]) -> None:
         more: dict[str, Any] = {kind: per_byte(nats[kind], documents)
                                 for kind, documents in kinds.items()}
         if last:
+            more["parameters"] = sum(p.numel() for p in model.parameters())
             more["nats"] = {kind: [round(value, 3) for value in nats[kind]]
                             for kind in nats if kind != "choosing"}
+            more["sizes"] = {kind: [len(text.encode()) for text in kinds[kind]]
+                             for kind in more["nats"]}
             if swapped:
                 more |= use(bench, learner, tokenizer, about["seed"])
         ledger.write(**about, step=at, last=last, bytes=round(at * read),
@@ -328,7 +331,7 @@ def distilled(bench: Bench) -> None:
     All documents are cut; those that differ are scored with both tokenizers. What a
     byte costs is taken from `base` documents.
     """
-    given, base = bench.given, 60
+    given, base = bench.given, 30
     apart = {name: [json.loads(line)["text"] for line in
                     data.path(name).read_text("utf-8").splitlines()]
              for name in ("wikipedia_en", "wikipedia_es", "wikipedia_fr")}
@@ -387,7 +390,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--context", type=int, default=64)
     parser.add_argument("--share", type=float, default=0.25, help="of replay")
     parser.add_argument("--documents", type=int, default=200, help="to measure on")
-    parser.add_argument("--compared", type=int, default=2000,
+    parser.add_argument("--compared", type=int, default=300,
                         help="documents of each text that `distilled` cuts")
     parser.add_argument("--pretraining", type=int, default=600,
                         help="updates of the small model")

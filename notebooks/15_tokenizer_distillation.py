@@ -475,12 +475,12 @@ record(closed_wrong=wrong["-log(rank + 300)"]["found"][0],
 # 점수를 빈도로 정하면 떼어 둔 파일의 출현 가운데 ⟨frequency_wrong⟩%가 BPE와 다르게 잘립니다.
 # 빈도에는 BPE가 무엇을 먼저 붙이는지가 들어 있지 않습니다. 그것이 들어 있는 $-r_t$는 오히려 가장
 # 나쁩니다. `hugs`에서 보았듯 바이트로만 자르려 하기 때문입니다. 가장 나은 공식도
-# ⟨closed_wrong⟩%가 다릅니다. 언어 모델이 알아채지 못하게 바꾸기에는 아직 많습니다.
+# ⟨closed_wrong⟩%가 다릅니다. 옛 나누기만 아는 언어 모델에 건네기에는 아직 많습니다.
 # %% [markdown] tags=["lang-en"]
 # With frequencies ⟨frequency_wrong⟩% of the occurrences in held-out files are cut
 # unlike BPE: a frequency does not hold what BPE joins first. $-r_t$ does and is the worst
 # of all: as with `hugs`, it wants nothing but bytes. Even the best formula gets
-# ⟨closed_wrong⟩% wrong, too much to pass a language model unnoticed.
+# ⟨closed_wrong⟩% wrong, too much to hand to a language model that knows only the old cuts.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distill-learning -->

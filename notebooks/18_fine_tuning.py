@@ -12,6 +12,8 @@
 # <!-- label: tune-top -->
 # # 미세 조정: 새 행 먼저, 그다음 모두
 #
+# **값어치가 있는가.** 모델마다 가장 나은 학습률(learning rate)을 골라 시드(seed) ⟨fair_seeds⟩개로 학습시켰습니다. 떼어 둔 영화평에서 바꾼 모델은 바꾸지 않은 모델보다, 같은 수의 토큰(token)을 읽고 나면 바이트당 ⟨tokens_size⟩비트 ⟨tokens_word_ko⟩ 쓰고(차이 ⟨tokens_gap⟩, 95% 구간 ⟨tokens_low⟩ ~ ⟨tokens_high⟩), 같은 양의 글을 읽고 나면 ⟨text_size⟩비트 ⟨text_word_ko⟩ 씁니다(⟨text_gap⟩, ⟨text_low⟩ ~ ⟨text_high⟩). 위키백과와 코드와 희곡에서는 같은 토큰 뒤의 차이가 ⟨others_low⟩에서 ⟨others_high⟩까지입니다. 프로세서 시간은 각각 바꾸지 않은 모델의 ⟨tokens_time⟩, ⟨text_time⟩입니다. `benchmarks.fair`가 매개변수(parameter) ⟨fair_parameters⟩개인 `⟨fair_model⟩` 모델을 ⟨fair_budget⟩토큰으로 학습시켜 얻은 값이고, 더 큰 측정이 나오면 이 문단도 바뀝니다. SmolLM2는 학습률 한 벌, 시드 하나로만 쟀고, 차이는 예산이 가장 작을 때 ⟨small_signed⟩비트, 가장 클 때 ⟨large_gap⟩비트입니다(음수이면 바꾼 쪽이 낫습니다, [더 큰 예산](#tune-published)).
+#
 # 어휘(vocabulary)를 바꾸고 [새 행을 만들어 주면](17_realigning.ipynb) 모델은 새 조각을 어느 정도 부를 줄 알게 됩니다. 나머지는 배워야 합니다. 이 장에서는 어휘를 바꾼 모델과 바꾸지 않은 모델을 **같은 계산량**으로 미세 조정(fine-tuning)하고, 얻은 것과 잃은 것을 바이트당 비트(bits per byte)로 견줍니다.
 #
 # - **할 수 있게 되는 것.** 임베딩(embedding) 표의 몇 행만 배우게 하고, 다른 글을 섞어 잊지 않게 하고, 두 모델을 같은 토큰(token) 예산에서 공정하게 견줍니다.
@@ -20,6 +22,8 @@
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-top -->
 # # Fine-tuning: the new rows first, then all
+#
+# **Is it worth it?** Each model was trained at the best learning rate of its own, with ⟨fair_seeds⟩ seeds. On held-out film reviews the swapped model takes ⟨tokens_size⟩ bits per byte ⟨tokens_word_en⟩ than the untouched one after as many tokens (difference ⟨tokens_gap⟩, 95% interval ⟨tokens_low⟩ to ⟨tokens_high⟩), and ⟨text_size⟩ ⟨text_word_en⟩ after as much text (⟨text_gap⟩, ⟨text_low⟩ to ⟨text_high⟩). On Wikipedia, code and plays the difference after as many tokens is ⟨others_low⟩ to ⟨others_high⟩. In processor time that was ⟨tokens_time⟩ and ⟨text_time⟩ of the untouched model's. `benchmarks.fair` got these values from the model `⟨fair_model⟩` of ⟨fair_parameters⟩ parameters, trained on ⟨fair_budget⟩ tokens; a larger measurement changes this paragraph. SmolLM2 was measured with one set of rates and one seed only: the difference is ⟨small_signed⟩ bits at the smallest budget and ⟨large_gap⟩ at the largest (below zero, the swap is better; [a larger budget](#tune-published)).
 #
 # With [rows made for the new pieces](17_realigning.ipynb), a model can call them to some degree. The rest has to be learned. This chapter fine-tunes the swapped model and the untouched one on **equal compute** and compares what they gain and what they lose in bits per byte.
 #
@@ -667,6 +671,172 @@ show(figure, table=wide)
 # The smaller the budget, the harder it is on the swapped model. The untouched one has only to polish how it spells Hangul byte by byte, with a few hundred tokens that it knows well; the swapped one has to learn for each new piece when to call it, and so little text shows a rare piece once or twice. What it has from the first step on is the smaller number of tokens, in reading and in writing.
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-fair -->
+# ## 각자 가장 나은 학습률에서
+#
+# 위의 두 모델은 학습률 한 벌로 한 번 배웠습니다. 공정하려면 모델마다 학습률을 고르고, 시드를 바꾸어 되풀이하고, 문서가 달랐으면 값이 얼마나 달랐을지도 말해야 합니다. `.venv/bin/python -m benchmarks.fair`가 그 일을 합니다. 학습률은 고르는 데만 쓰는 영화평에서 시드 하나로 고르고, 고른 학습률로 시드마다 학습시켜 다른 영화평에서 잽니다. 셋째 모델은 어휘를 바꾸되 바꾸지 않은 모델과 **같은 양의 글**만 읽습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-fair -->
+# ## Each at its best rate
+#
+# The two models above learned once, with one set of rates. To be fair, each model must have its rate chosen, the run repeated with other seeds, and something said of how much the value would be another with other documents. `.venv/bin/python -m benchmarks.fair` does this. Rates are chosen with one seed on reviews that serve for nothing else; at the chosen rate a model is trained with every seed and measured on other reviews. A third model is swapped too, but reads only **as much text** as the untouched one.
+
+# %% tags=["hide-input"]
+file = data.ROOT / "benchmarks/results/fair.jsonl"
+used([file])
+fair = pd.DataFrame([json.loads(line)
+                     for line in file.read_text("utf-8").splitlines()])
+arms = ["unswapped", "swapped", "swapped, equal text"]
+grid = fair[fair["part"] == "grid"]
+ends = grid[grid["last"].astype(bool)]
+first = ends[ends["seed"] == ends["seed"].min()]
+bests = first.loc[first.groupby(["model", "arm"])["choosing"].idxmin()]
+bests = bests.set_index(["model", "arm"])["rate"]
+at_best = ends.set_index(["model", "arm", "rate"]).sort_index()
+repeats = {name: min(len(at_best.loc[[(name, arm, bests[name, arm])]])
+                     if (name, arm) in bests else 0 for arm in arms)
+           for name in ends["model"].unique()}
+fair_model = max(repeats, key=lambda name: (repeats[name] > 2,
+                                            name == "smollm2"))
+runs = {arm: at_best.loc[[(fair_model, arm, bests[fair_model, arm])]]
+        for arm in arms}
+tried = first[first["model"] == fair_model].pivot(
+    index="arm", columns="rate", values="choosing").loc[arms]
+tried.round(3).rename_axis(index="model", columns="learning rate")
+
+# %% [markdown] tags=["lang-ko"]
+# 고르는 영화평의 바이트당 비트입니다. 줄마다 가장 작은 값의 학습률을 씁니다. 문서에 대한 95% 구간은 문서들에서 같은 수를 거듭 뽑아(한 문서가 여러 번 뽑혀도 됩니다) 다시 계산한 값들의 가운데 95%입니다.
+# %% [markdown] tags=["lang-en"]
+# Bits per byte of the reviews for choosing; each row takes the rate of its smallest value. A 95% interval over documents is the middle 95% of the values that come out when as many documents are drawn again and again, one of them possibly several times.
+
+# %%
+from lib.vocabulary.bits_per_byte import interval
+
+
+def gap_of(arm, kind="domain"):
+    """Against the untouched model: bits a byte, and the interval's ends."""
+    nats = [torch.tensor([row[kind] for row in runs[name]["nats"]]).mean(0)
+            for name in ("unswapped", arm)]
+    sizes = runs[arm]["sizes"].iloc[0][kind]
+    return interval((nats[1] - nats[0]).tolist(), sizes)
+
+
+table = pd.DataFrame({
+    arm: {kind: "{:+.3f} ({:+.3f} to {:+.3f})".format(*gap_of(arm, kind))
+          for kind in ("domain", "prose", "code", "plays")}
+    for arm in arms[1:]})
+table.replace("-", "−", regex=True).rename_axis("kind")
+
+# %% tags=["remove-cell"]
+def signed(value):
+    return f"{value:+.3f}".replace("-", "−")
+
+
+seconds = {arm: runs[arm]["cpu_seconds"].mean() for arm in arms}
+plain = runs["unswapped"].iloc[0]
+uses = pd.concat([runs[arm] for arm in arms[1:2]])
+share = 100 * uses["pieces_used"].sum() / uses["pieces_fit"].sum()
+record(fair_model=fair_model, fair_seeds=repeats[fair_model],
+       fair_parameters=int(plain["parameters"]), fair_budget=int(plain["tokens"]),
+       fair_documents=len(plain["sizes"]["domain"]),
+       used_share=f"{share:.1f}%", places=int(uses["pieces_fit"].sum()),
+       fair_ids=int(plain["pieces"]), read_tokens=int(runs["swapped"]["bytes"].iloc[0]),
+       read_plain=int(plain["bytes"]))
+others = [gap_of("swapped", kind)[0] for kind in ("prose", "code", "plays")]
+record(others_low=signed(min(others)), others_high=signed(max(others)))
+for name, arm in (("tokens", "swapped"), ("text", "swapped, equal text")):
+    gap, low, high = gap_of(arm)
+    side, sure = int(gap > 0), low * high > 0
+    record(**{f"{name}_word_en": ("fewer", "more")[side]
+              + ", within chance," * (not sure),
+              f"{name}_word_ko": ("적게", "많이")[side]
+              + ", 우연일 수 있는 만큼" * (not sure)})
+    gap, low, high, size = map(signed, (gap, low, high, abs(gap)))
+    record(**{f"{name}_gap": gap, f"{name}_low": low, f"{name}_high": high,
+              f"{name}_size": size.lstrip("+"),
+              f"{name}_time": f"{100 * seconds[arm] / seconds['unswapped']:.0f}%"})
+
+# %% tags=["hide-input"]
+figure, axes = plt.subplots(1, 3, figsize=(7.6, 3), sharey=True)
+points = grid[grid["model"] == fair_model]
+means = {}
+for arm, colour in zip(arms, ("gravity", "attention", "tokens"), strict=True):
+    part = points[(points["arm"] == arm)
+                  & (points["rate"] == bests[fair_model, arm])]
+    groups = part.groupby("step")[["tokens", "bytes", "cpu_seconds", "domain"]]
+    mean, low, high = groups.mean(), groups.min(), groups.max()
+    means[arm] = mean
+    for axis, column in zip(axes, ("tokens", "bytes", "cpu_seconds"), strict=True):
+        axis.plot(mean[column], mean["domain"], marker=".", label=arm,
+                  color=COLOURS[colour])
+        axis.fill_between(mean[column], low["domain"], high["domain"], alpha=0.2,
+                          color=COLOURS[colour], linewidth=0)
+for axis, label in zip(axes, ("tokens", "bytes of reviews read",
+                              "seconds of the processor"), strict=True):
+    axis.set(xlabel=label)
+axes[0].set_ylabel("bits per byte")
+figure.legend(*axes[0].get_legend_handles_labels(), ncols=3,
+              loc="outside lower center")
+show(figure, table=pd.concat(means, names=["model"]).reset_index().round(3))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# `⟨fair_model⟩` 모델의 영화평 ⟨fair_documents⟩편. 왼쪽부터 토큰 수, 읽은 글의 양, 프로세서 시간에 견준 바이트당 비트입니다. 선은 시드 ⟨fair_seeds⟩개의 평균이고 띠는 그 가운데 가장 작은 값에서 가장 큰 값까지입니다. 선의 가운데는 학습률이 높을 때이니 끝점만 결과로 보십시오.
+# <!-- alt: 선 그래프 세 개. 세로축은 바이트당 비트이고 가로축은 토큰 수, 읽은 바이트, 초. 모델마다 선이 하나씩 있고 모두 오른쪽으로 갈수록 내려간다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The model `⟨fair_model⟩` on ⟨fair_documents⟩ reviews: bits per byte against tokens, against text read, against processor time. Lines are means over ⟨fair_seeds⟩ seeds, bands reach from the smallest to the largest of them. In the middle of a line the learning rate is high; take its end as the result.
+# <!-- alt: Three line plots of bits per byte, over tokens, over bytes read and over seconds; one line a model, and all of them fall to the right. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 표는 바꾸지 않은 모델과의 차이이고, 첫 줄의 두 값이 이 장의 첫 문단에 있습니다. 같은 토큰으로 바꾼 모델은 영화평을 ⟨read_tokens⟩바이트, 바꾸지 않은 모델은 ⟨read_plain⟩바이트 읽었습니다. 구간은 문서가 달라질 때의 흔들림만 말하고, 모델과 글이 달라질 때의 것은 아닙니다. 새 번호는 ⟨fair_ids⟩개입니다.
+#
+# 바꾼 모델은 새 조각을 정말 쓸까요? 영화평의 첫 여섯 토큰을 주고 마흔 토큰씩 이어 쓰게 했습니다. 나온 글을 토크나이저(tokenizer)로 다시 자르면 새 조각이 들어맞는 자리가 ⟨places⟩곳이고, 모델은 그 가운데 ⟨used_share⟩에서 새 조각 하나를 썼습니다. 나머지 자리에서는 같은 글자를 옛 토큰 여럿으로 적었습니다.
+# %% [markdown] tags=["lang-en"]
+# The table has the differences from the untouched model; the two values in its first row are those of the chapter's first paragraph. With as many tokens the swapped model read ⟨read_tokens⟩ bytes of reviews and the untouched one ⟨read_plain⟩. The intervals tell how other documents would sway the result, not what another model or another text would do. There are ⟨fair_ids⟩ new ids.
+#
+# Does the swapped model use its new pieces? Given the first six tokens of reviews, it went on for forty tokens each. Where the tokenizer cuts that text again, a new piece fits in ⟨places⟩ places, and in ⟨used_share⟩ of them the model wrote that one piece; elsewhere it spelled the same letters with several old tokens.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-distilled -->
+# ### 토크나이저만 바꾸면
+#
+# 조각을 바꾸기 전에 BPE를 유니그램(Unigram)으로 옮기는 일에도 값이 듭니다. 유니그램이 BPE와 다르게 자르는 문서에서는 모델이 배운 적 없는 나누기를 읽기 때문입니다. 글마다 문서를 ⟨compared⟩편까지 두 토크나이저로 자르고, 다르게 잘린 문서의 비트를 견주었습니다. 이 유니그램은 컴퓨터에 있는 글 20 MB와 열 언어의 낱말 목록에서 배웠습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-distilled -->
+# ### The tokenizer alone
+#
+# Before any piece is swapped, going from BPE to Unigram has its price too: where the Unigram cuts a document otherwise than the BPE, the model reads a cut that it never learned. Of each text up to ⟨compared⟩ documents were cut by both tokenizers, and the bits of those that differ compared. This Unigram learned from 20 MB of text of the machine and from word lists of ten languages.
+
+# %% tags=["hide-input"]
+alone = fair[fair["part"] == "distilled"].set_index("kind")
+
+
+def percent_of(row):
+    """Per cent more bits, and the ends of a 95% interval over documents."""
+    count, size = int(row["documents"]), row["bytes"] / row["documents"]
+    unchanged = [0.0] * (count - len(row["more_bits"]))
+    more = [bits * math.log(2) for bits in row["more_bits"]] + unchanged
+    return [100 * bits / row["bits_per_byte"]
+            for bits in interval(more, [size] * count)]
+
+
+costs = {kind: percent_of(row) for kind, row in alone.iterrows()}
+record(compared=int(alone["documents"].max()), aim="0.1%",
+       alone_low=f"{min(c[0] for c in costs.values()):.2f}%".replace("-", "−"),
+       alone_high=f"{max(c[0] for c in costs.values()):.2f}%".replace("-", "−"),
+       within=sum(c[0] <= 0.1 for c in costs.values()), texts=len(costs))
+pd.DataFrame({kind: {
+    "documents": int(alone.loc[kind, "documents"]),
+    "cut otherwise": int(alone.loc[kind, "differ"]),
+    "bits per byte, BPE": f"{alone.loc[kind, 'bits_per_byte']:.3f}",
+    "more bits, %": "{:+.3f} ({:+.3f} to {:+.3f})".format(*cost)}
+    for kind, cost in costs.items()}).T.replace("-", "−", regex=True)
+
+# %% [markdown] tags=["lang-ko"]
+# 글 ⟨texts⟩가지에서 SmolLM2의 비트는 가장 적게 ⟨alone_low⟩, 가장 많이 ⟨alone_high⟩ 늘었습니다. 목표는 어느 글에서나 ⟨aim⟩ 이하이고, ⟨within⟩가지가 거기에 듭니다. 괄호 안은 문서에 대한 95% 구간입니다. 바이트당 비트는 문서 가운데 몇십 편으로 쟀습니다.
+# %% [markdown] tags=["lang-en"]
+# On ⟨texts⟩ texts the bits of SmolLM2 grew by ⟨alone_low⟩ at the least and ⟨alone_high⟩ at the most. The aim is ⟨aim⟩ or less on every text, and ⟨within⟩ of them keep it. In brackets are 95% intervals over documents. The bits per byte come from a few dozen of the documents.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-published -->
 # ## 더 큰 예산
 #
@@ -760,6 +930,7 @@ ended = every[every["last"].astype(bool)].pivot(
     index="name", columns="budget", values="domain")
 gaps = ended.drop("unswapped").min() - ended.loc["unswapped"]
 record(small_budget=int(gaps.index[0]), small_gap=f"{gaps.iloc[0]:.2f}",
+       small_signed=signed(gaps.iloc[0]),
        large_gap=f"{gaps.iloc[-1]:+.3f}".replace("-", "−"))
 told = pd.concat(
     [every[every["step"] == 0].groupby("name")["domain"].first(), ended], axis=1)
@@ -783,6 +954,8 @@ told.sort_values(told.columns[1]).map(
 # .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ivr train
 # ```
 #
+# 카드 하나에 다 들어가지 않는 모델은 `accelerate config`에서 FSDP(`fsdp_version: 2`)를 고르고 `accelerate launch -m lib.workbench.ivr train`으로 학습시킵니다. 프로세스마다 매개변수, 기울기, AdamW의 평균을 한 부분씩만 지닙니다. 메모리를 더 아끼려면 `gradient_checkpointing=True`로 순전파의 중간값을 버리고 다시 계산하게 하고, `mixed_precision=bf16`을 씁니다.
+#
 # 배치 하나를 프로세스들이 나누어 맡고, 손실(loss)은 **합과 토큰 수**로 따로 모읍니다. 프로세스마다 평균을 낸 다음 그 평균들을 평균하면, 토큰이 적은 쪽이 너무 크게 셉니다([연습 2](#tune-exercise-mean)). 결과는 `artifacts/training/`에 놓이고 `AutoModelForCausalLM`과 `AutoTokenizer`로 열립니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-processes -->
@@ -794,6 +967,8 @@ told.sort_values(told.columns[1]).map(
 # ./setup_and_run.sh run train
 # .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ivr train
 # ```
+#
+# A model that outgrows one card is trained with FSDP: choose it (`fsdp_version: 2`) in `accelerate config`, then `accelerate launch -m lib.workbench.ivr train`. Each process then holds a part only of the parameters, of the gradients and of AdamW's averages. To save more memory, `gradient_checkpointing=True` drops values of the forward pass and computes them again, and there is `mixed_precision=bf16`.
 #
 # The processes share out each batch, and the loss is gathered as a **sum and a number of tokens**. A mean of the means of each process would count parts with few tokens too much ([exercise 2](#tune-exercise-mean)). The result lies in `artifacts/training/` and opens with `AutoModelForCausalLM` and `AutoTokenizer`.
 
@@ -915,7 +1090,7 @@ check_bytes(bytes_solution)
 # | 영어, 학습 전 | ⟨aligned_en⟩비트 | ⟨start_en⟩비트 |
 # | 영어, ⟨budget⟩토큰 뒤 | ⟨swapped_en⟩비트 | ⟨unswapped_en⟩비트 |
 #
-# 시드(seed) 하나, 학습률 한 벌, 몇 쪽 안 되는 글에서 잰 값입니다. 두 모델의 학습률을 따로 고르지 않았으니 어느 쪽에도 가장 좋은 값은 아닐 수 있습니다. 이 모델은 한국어를 거의 배우지 않았습니다. 한국어를 잘하는 모델이라면 옛 어휘로 쌓은 앎이 더 크므로 따라잡는 데 더 오래 걸릴 것입니다. 이것은 재지 않았습니다.
+# 시드(seed) 하나, 학습률 한 벌, 몇 쪽 안 되는 글에서 잰 값입니다. 두 모델의 학습률을 따로 고르지 않았으니 어느 쪽에도 가장 좋은 값은 아닐 수 있습니다. 따로 고른 것은 [각자 가장 나은 학습률에서](#tune-fair)에 있습니다. 이 모델은 한국어를 거의 배우지 않았습니다. 한국어를 잘하는 모델이라면 옛 어휘로 쌓은 앎이 더 크므로 따라잡는 데 더 오래 걸릴 것입니다. 이것은 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-measured -->
 # ## What was measured, and on what
@@ -927,7 +1102,7 @@ check_bytes(bytes_solution)
 # | English, before training | ⟨aligned_en⟩ bits | ⟨start_en⟩ bits |
 # | English, after ⟨budget⟩ tokens | ⟨swapped_en⟩ bits | ⟨unswapped_en⟩ bits |
 #
-# One seed, one set of learning rates, a few pages of text. The rate was not chosen for each model by itself, so it may be the best for neither. This model learned hardly any Korean. One that knows the language well has more to lose with its old vocabulary and would take longer to catch up; that was not measured.
+# One seed, one set of learning rates, a few pages of text. The rate was not chosen for each model by itself, so it may be the best for neither; for that see [each at its best rate](#tune-fair). This model learned hardly any Korean. One that knows the language well has more to lose with its old vocabulary and would take longer to catch up; that was not measured.
 
 # %% tags=["remove-input"]
 import transformers

@@ -315,12 +315,12 @@ stage("align")
 # <!-- label: ivr-train -->
 # ## train
 #
-# 처음에는 새 행만 큰 걸음으로 배우고, 그다음에 모든 것이 작은 걸음으로 배웁니다. 배치(batch)마다 `replay_share`만큼은 다른 글을 섞어, 알던 것을 잊지 않게 합니다. 결과는 `AutoModelForCausalLM`과 `AutoTokenizer`로 바로 불러올 수 있습니다. 따로 둔 글(`held_out_documents`)에서 바이트당 비트(bits per byte)로 재므로, 토큰의 수가 달라져도 견줄 수 있습니다. 따로 둔 글은 무엇도 배우지 않습니다. 말뭉치나 섞는 글에 같은 줄이 또 있으면 내용을 견주어 빼고, 몇 줄을 뺐는지 아래 표에 적습니다.
+# 처음에는 새 행만 큰 걸음으로 배우고, 그다음에 모든 것이 작은 걸음으로 배웁니다. 배치(batch)마다 `replay_share`만큼은 다른 글을 섞어, 알던 것을 잊지 않게 합니다. `replay_corpus`를 `mixture`로 두면 코드, 기술 문서, 희곡, 여러 언어의 글을 번갈아 섞습니다. 모든 것 대신 얇은 곱만 배우게 하려면 `lora_rank`를 줍니다. 결과는 `AutoModelForCausalLM`과 `AutoTokenizer`로 바로 불러올 수 있습니다. 바꾸지 않은 모델도 같은 양의 글(`baseline`)로 학습시켜, 바꾸기 전과 학습 앞뒤의 값 옆에 적습니다. 따로 둔 글(`held_out_documents`)에서 바이트당 비트(bits per byte)로 재므로, 토큰의 수가 달라져도 견줄 수 있습니다. 따로 둔 글은 무엇도 배우지 않습니다. 말뭉치나 섞는 글에 같은 줄이 또 있으면 내용을 견주어 빼고, 몇 줄을 뺐는지 아래 표에 적습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-train -->
 # ## train
 #
-# First the new rows alone learn, in large steps; then everything does, in small ones. Of each batch, `replay_share` is other text, so that what the model knew stays. `AutoModelForCausalLM` and `AutoTokenizer` load the result. It is measured in bits per byte on documents kept aside (`held_out_documents`), which can be compared although the number of tokens has changed. Nothing learns from these: where the corpora or the replayed text hold the same line again, it is found by its content and left out, and the table below tells how many lines that was.
+# First the new rows alone learn, in large steps; then everything does, in small ones. Of each batch, `replay_share` is other text, so that what the model knew stays. With `mixture` as `replay_corpus` that is code, technical text, plays and other languages by turns. With `lora_rank` thin products learn instead of everything. `AutoModelForCausalLM` and `AutoTokenizer` load the result. The untouched model is trained too, on as much text (`baseline`), and stands beside the values before the swap, before training and after it. It is measured in bits per byte on documents kept aside (`held_out_documents`), which can be compared although the number of tokens has changed. Nothing learns from these: where the corpora or the replayed text hold the same line again, it is found by its content and left out, and the table below tells how many lines that was.
 
 # %%
 stage("train")
@@ -376,6 +376,8 @@ pd.DataFrame(
 # .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ivr train
 # ```
 #
+# 카드 하나에 다 들어가지 않는 모델은 `accelerate config`에서 FSDP(`fsdp_version: 2`)를 고르고 `.venv/bin/accelerate launch -m lib.workbench.ivr train`을 실행합니다. 컴퓨터의 메모리에는 프로세스마다 모델 전체가 한 벌씩 들어가야 하고, 학습 앞뒤의 측정은 CPU에서 합니다. 옵션 `gradient_checkpointing`과 `mixed_precision`도 메모리를 줄입니다.
+#
 # `--multi_gpu`는 GPU가 없어도 필요합니다. accelerate는 이 옵션이 있어야 프로세스를 여럿 띄웁니다. GPU가 있으면 `device`를 `auto`로 두기만 하면 됩니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-processes -->
@@ -387,6 +389,8 @@ pd.DataFrame(
 # .venv/bin/python -m lib.workbench.ivr init..align
 # .venv/bin/accelerate launch --multi_gpu --num_processes 2 -m lib.workbench.ivr train
 # ```
+#
+# For a model that outgrows one card choose FSDP (`fsdp_version: 2`) in `accelerate config` and run `.venv/bin/accelerate launch -m lib.workbench.ivr train`. The machine's memory must hold a whole model for each process, and what is measured before and after the training is measured on the CPU. The options `gradient_checkpointing` and `mixed_precision` save memory as well.
 #
 # `--multi_gpu` is needed without a GPU too: accelerate starts several processes only when it is given. With a GPU, leave `device` at `auto`.
 
@@ -402,7 +406,8 @@ pd.DataFrame(
 # | 새 조각에 넘겨준 번호 | ⟨select_reassigned⟩ |
 # | 따로 둔 글에서 줄어든 토큰(%) | ⟨select_held_out_saved⟩ |
 # | 그 글에서 길어진 문서 | ⟨select_held_out_longer⟩ |
-# | 바이트당 비트, 학습 전과 뒤 | ⟨train_bits_aligned⟩, ⟨train_bits_trained⟩ |
+# | 바이트당 비트: 바꾸기 전, 학습 전, 학습 뒤 | ⟨train_bits_before⟩, ⟨train_bits_aligned⟩, ⟨train_bits_trained⟩ |
+# | 바꾸지 않고 같은 글로 학습시킨 모델 | ⟨train_bits_untouched⟩ |
 #
 # 책에 실린 이 페이지는 모든 크기를 줄여 한 번 실행한 것이고, 학습은 ⟨train_steps⟩스텝뿐입니다. 얼마나 좋아질 수 있는지를 보이는 수가 아니라, 일곱 단계가 이어져 돈다는 것을 보이는 수입니다. 제대로 잰 값은 [재할당(reassignment)](16_reassigning.ipynb), [재정렬(realignment)](17_realigning.ipynb), [미세 조정(fine-tuning)](18_fine_tuning.ipynb) 장에 있습니다. 걸린 시간은 컴퓨터가 그때 무엇을 함께 하고 있었는지에 따라 달라집니다.
 # %% [markdown] tags=["lang-en"]
@@ -417,7 +422,8 @@ pd.DataFrame(
 # | Ids given to new pieces | ⟨select_reassigned⟩ |
 # | Tokens saved on held-out text (%) | ⟨select_held_out_saved⟩ |
 # | Documents of it that became longer | ⟨select_held_out_longer⟩ |
-# | Bits per byte, before and after training | ⟨train_bits_aligned⟩, ⟨train_bits_trained⟩ |
+# | Bits per byte: before the swap, before training, after it | ⟨train_bits_before⟩, ⟨train_bits_aligned⟩, ⟨train_bits_trained⟩ |
+# | The untouched model, trained on the same text | ⟨train_bits_untouched⟩ |
 #
 # This page of the book was run once with every size lowered, and trains for ⟨train_steps⟩ steps only. The numbers show that the seven stages run one after another, not how good the result can be. For that see the chapters on [reassigning](16_reassigning.ipynb), [realigning](17_realigning.ipynb) and [fine-tuning](18_fine_tuning.ipynb). Seconds depend on what else the computer was doing.
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from lib.commands import say
 from lib.files import flush, sha256_of, write_json
+from lib.training.sharding import full, like
 
 INDEX = "checkpoint.json"
 FORMAT = 1
@@ -185,7 +186,8 @@ def put(weights: dict[str, Tensor], model: nn.Module, where: Path | str) -> None
     if more := [name for name in weights if name not in wanted]:
         raise CheckpointError(f"{where} holds {more[0]}, which the model has not; "
                               f"{hint}")
-    model.load_state_dict(weights)
+    model.load_state_dict({name: like(weights[name], tensor)
+                           for name, tensor in wanted.items()})
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -204,7 +206,7 @@ def whole(**parts: dict[str, Tensor]) -> dict[str, Tensor]:
     >>> list(whole(model={"weight": torch.ones(1)}, rng={"cpu": torch.ones(1)}))
     ['model.weight', 'rng.cpu']
     """
-    return {f"{prefix}.{name}": tensor for prefix, inner in parts.items()
+    return {f"{prefix}.{name}": full(tensor) for prefix, inner in parts.items()
             for name, tensor in inner.items()}
 
 
@@ -222,9 +224,10 @@ def put_optimizer(tensors: dict[str, Tensor], groups: list[dict[str, Any]],
                   optimizer: torch.optim.Optimizer) -> None:
     """Give an optimizer the state that `optimizer_parts` took."""
     state: dict[int, dict[str, Tensor]] = {}
+    learned = [p for group in optimizer.param_groups for p in group["params"]]
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = like(tensor, learned[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 

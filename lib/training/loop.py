@@ -7,6 +7,7 @@ so that one process, several, and several parts all take the same mean. All rand
 is `recipe.seed`: the same recipe and data give the same losses to the bit.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from lib.training.out_of_memory import is_out_of_memory, ran_out, within_memory
 from lib.training.process import Diverged, Stop, own_randomness
 from lib.training.progress import Bar
 from lib.training.resume import History, Keep, Progress
+from lib.training.sharding import full, gather_into, is_sharded
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def fit(
     run after the update that is being made, with a checkpoint; a second one ends it at
     once. resume: go on from what `keep` has: `last`, else what it kept beside it.
     faster: how many times `recipe.learning_rate` the parameters learn whose name holds
-    a key.
+    a key. Under FSDP (`lib.training.sharding`) the model stays where it is and whole,
+    and is brought up to date at each evaluation and at the end.
 
     Raises ValueError if a batch cannot be cut into the parts asked for;
     CheckpointError if what is to be resumed is damaged, of another shape or recipe, or
@@ -143,9 +146,10 @@ def fit(
         keep.check()
     accelerator = process.accelerator_for(model, recipe.precision)
     device, main = accelerator.device, accelerator.is_main_process
-    adamw = _adamw(model, recipe, faster or {})
-    objective, optimizer = accelerator.prepare(_Objective(model, loss), adamw)
-    run, stop = Progress(model, adamw, accelerator, recipe), Stop()
+    learner = copy.deepcopy(model) if is_sharded() else model
+    adamw = _adamw(learner, recipe, faster or {})
+    objective, optimizer = accelerator.prepare(_Objective(learner, loss), adamw)
+    run, stop = Progress(learner, adamw, accelerator, recipe), Stop()
     history = run.history
     every = recipe.evaluation_interval or recipe.steps // max(1, recipe.evaluations)
     every = max(1, every)
@@ -188,6 +192,8 @@ def fit(
                 point = None
                 if run.step % every == 0 or run.step == recipe.steps:
                     valid = None
+                    if learner is not model:
+                        gather_into(model, learner)
                     if evaluate is not None:
                         with own_randomness(device), accelerator.autocast():
                             valid = float(evaluate(model))
@@ -229,6 +235,7 @@ class _Objective(nn.Module):
     def __init__(self, model: nn.Module, loss: Callable):
         super().__init__()
         self.model, self.loss = model, loss
+        self._no_split_modules = getattr(model, "_no_split_modules", None)  # for FSDP
 
     def forward(self, batch: Any) -> tuple:
         return self.loss(self.model, batch)
@@ -305,7 +312,7 @@ def _gradients(
                 parameter.grad.mul_(guess / count)
     limit = float("inf") if clip is None else clip
     norm = accelerator.clip_grad_norm_(objective.parameters(), limit)
-    return summed / count, cast(Tensor, norm).detach(), asked
+    return summed / count, full(cast(Tensor, norm).detach()).to(device), asked
 
 
 # ---- a language model on one text ----------------------------------------------------

@@ -14,6 +14,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
+from lib.training.sharding import is_sharded, shard_on_cpu
+
 # cuBLAS is deterministic with this workspace; it is read when CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -39,13 +41,17 @@ def accelerator_for(model: nn.Module, precision: str = "no") -> Accelerator:
     Raises ValueError if the device has no such precision.
     """
     cpu = next(model.parameters()).device.type == "cpu"
+    cpu = cpu and not (is_sharded() and torch.cuda.is_available())
     if precision == "fp16" and cpu:
         raise ValueError(
             "precision 'fp16' needs a GPU and this run is on cpu; use 'bf16' or 'no'")
     # its state is one for the whole process; another run may want another precision
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     AcceleratorState._reset_state(reset_partial_state=alone)
-    return Accelerator(mixed_precision=precision, cpu=cpu)
+    accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+    if is_sharded():
+        shard_on_cpu(accelerator)
+    return accelerator
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
@@ -60,9 +66,10 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
     """Put back what `random_state` took."""
-    torch.set_rng_state(state["cpu"])
+    # of a row of a larger tensor torch 2.13 would read the first row's memory
+    torch.set_rng_state(state["cpu"].clone())
     if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
+        torch.cuda.set_rng_state(state["cuda"].clone(), device)
     elif device.type == "mps" and "mps" in state:
         torch.mps.set_rng_state(state["mps"])
 

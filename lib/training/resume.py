@@ -148,16 +148,15 @@ class Keep:
         names += ["last"] * (due or asked or step == run.recipe.steps)
         about = {"step": step, "configuration": self.configuration,
                  "recipe": asdict(run.recipe), "history": asdict(run.history)}
-        if self.epoch and step % self.epoch == 0 and main:
-            self._store(f"epoch_{step // self.epoch}",
-                        whole(model=run.model.state_dict()),
-                        about | {"holds": "weights"})
-        if names:
-            random = _gathered(run.accelerator)
+        if self.epoch and step % self.epoch == 0:
+            weights = whole(model=run.model.state_dict())  # by all, where it is sharded
             if main:
-                tensors, more = self._training(run, random)
-                for name in names:
-                    self._store(name, tensors, about | more)
+                self._store(f"epoch_{step // self.epoch}", weights,
+                            about | {"holds": "weights"})
+        if names:
+            tensors, more = self._training(run, _gathered(run.accelerator))
+            for name in names if main else ():
+                self._store(name, tensors, about | more)
         run.accelerator.wait_for_everyone()
 
     def _training(self, run: Progress, random: dict[str, Tensor]

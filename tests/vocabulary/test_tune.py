@@ -22,7 +22,12 @@ from lib.vocabulary.tune import (
     windows,
 )
 from lib.workbench.ivr.artifacts import TREE, Room, StageError
-from lib.workbench.ivr.fine_tuning import align, replay_texts, train
+from lib.workbench.ivr.fine_tuning import (
+    align,
+    other_texts,
+    replay_texts,
+    train,
+)
 from tests.vocabulary.test_rows import MODELS, TEXTS, gpt2, llama, room_with, tokenizers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,40 +187,121 @@ def test_accumulation_changes_no_loss():
 # several processes
 
 
-@pytest.mark.slow
-def test_two_processes_run_the_stage_to_the_losses_of_one(tmp_path):
-    script = tmp_path / "script.py"
+FSDP = """
+distributed_type: FSDP
+fsdp_config:
+  fsdp_version: 2
+  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+  fsdp_reshard_after_forward: true
+num_machines: 1
+mixed_precision: 'no'
+"""
+
+
+def twice(room, resumed, **given):
+    """The stage; before it, where it is to be gone on with, a part of its steps."""
+    if resumed:
+        train(options(**given | {"train_steps": 2, "baseline": "none"}), room)
+    return train(options(**given), room)
+
+
+def launched(tmp_path, name, resumed, *words, **given):
+    """`twice` by `accelerate launch` in two processes, in the folder of that name."""
+    script = tmp_path / f"{name}.py"
     script.write_text(f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from tests.vocabulary.test_tune import *
 import torch.distributed as dist
-room = Room({str(tmp_path / "two")!r}, "train")
-results = train(options(), room)
+from lib.training import loop
+def spied(model, shards):
+    held.append(sum(getattr(p, "to_local", lambda p=p: p)().numel()
+                    for p in shards.parameters()))
+    gather_into(model, shards)
+gather_into, held = loop.gather_into, []
+loop.gather_into = spied
+room = Room({str(tmp_path / name)!r}, "train")
+results = twice(room, {resumed}, **{given!r})
 if room.first:
-    room.finish(results | {{"world": dist.get_world_size()}})
+    room.finish(results | {{"world": dist.get_world_size(), "held": held[-1:]}})
 dist.destroy_process_group()
 """, encoding="utf-8")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu",
-              "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
-              "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
-              "--main_process_port", "0", str(script)]
-    told = {}
-    for name in ("one", "two"):
-        room = aligned(tmp_path / name, gpt2())
-        if name == "one":
-            room.finish(train(options(), room))
-        else:
-            done = subprocess.run(launch, capture_output=True, text=True, check=False,
-                                  env=os.environ | {"OMP_NUM_THREADS": "1"})
-            assert done.returncode == 0, done.stderr[-2000:]
-            manifest = tmp_path / name / TREE.MANIFESTS / "train.json"
-            assert json.loads(manifest.read_text())["results"]["world"] == 2
-        log = tmp_path / name / TREE.TRAINING / "training_log.jsonl"
-        told[name] = [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *words,
+         "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
+         "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
+         "--main_process_port", "0", str(script)],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    manifest = tmp_path / name / TREE.MANIFESTS / "train.json"
+    return json.loads(manifest.read_text())["results"]
+
+
+def losses_of(tmp_path, name):
+    log = tmp_path / name / TREE.TRAINING / "training_log.jsonl"
+    return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind, resumed, given", [
+    ("plain", False, {}), ("FSDP", True, {}),
+    ("FSDP", False, {"lora_rank": 2, "gradient_checkpointing": True})])
+def test_two_processes_run_the_stage_to_the_losses_of_one(
+    tmp_path, kind, resumed, given
+):
+    room = aligned(tmp_path / "one", gpt2())
+    results = twice(room, resumed, **given)
+    room.finish(results)
+    aligned(tmp_path / "two", gpt2())
+    (tmp_path / "fsdp.yaml").write_text(FSDP)
+    words = {"plain": ["--multi_gpu"],
+             "FSDP": ["--config_file", str(tmp_path / "fsdp.yaml")]}[kind]
+    both = launched(tmp_path, "two", resumed, *words, **given)
+    assert both["world"] == 2
+    size = sum(p.numel() for p in gpt2().parameters())
+    assert [part < 0.6 * size for part in both["held"]] == [True] * (kind == "FSDP")
     # float32, gradients summed in another order
-    assert told["two"] == pytest.approx(told["one"], abs=1e-4)
-    assert len(told["two"]) == 7
+    told = losses_of(tmp_path, "two")
+    assert told == pytest.approx(losses_of(tmp_path, "one"), abs=1e-4)
+    assert len(told) == 7
+    for bits in ("bits_trained", "bits_untouched"):
+        assert both[bits] == pytest.approx(results[bits], abs=1e-3)
+
+
+# low rank, memory, and what the run is compared with
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_stage_says_bits_before_after_and_of_the_untouched_model(tmp_path, kind):
+    room = aligned(tmp_path, MODELS[kind]())
+    results = train(options(baseline="text", lora_rank=2), room)
+    assert {"bits_before", "bits_aligned", "bits_trained",
+            "bits_untouched"} <= results.keys()
+    assert results["bits_trained"] < results["bits_aligned"]
+    assert results["bits_untouched"] < results["bits_before"]
+    # the old tokens are more, so as much text takes more steps
+    assert results["untouched_steps"] > results["steps"]
+    assert "bits_untouched" not in train(options(baseline="none"), Room(
+        tmp_path, "train", key="another"))
+
+
+def test_values_computed_again_give_the_same_losses(tmp_path):
+    told = {}
+    for again in (False, True):
+        room = aligned(tmp_path / str(again), llama())
+        room.finish(train(options(gradient_checkpointing=again), room))
+        told[again] = losses_of(tmp_path, str(again))
+    assert told[True] == told[False]
+
+
+def test_the_mixture_replays_kinds_by_turns_without_korean_or_what_is_measured():
+    replay, measured = other_texts(400_000)
+    assert not set(replay) & set(measured)
+    first = "".join(replay[:8])
+    assert "import " in first or "def " in first  # code is the largest kind
+    korean = sum("\uac00" <= letter <= "\ud7a3" for letter in "".join(replay))
+    assert korean < 0.01 * sum(map(len, replay))
 
 
 # the stage

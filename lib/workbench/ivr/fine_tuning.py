@@ -22,6 +22,7 @@ from lib.data.pretrained import quiet
 from lib.page.profile import pick_device
 from lib.training.loop import Step
 from lib.training.process import Diverged
+from lib.training.sharding import is_sharded
 from lib.vocabulary.bits_per_byte import bits_per_byte, check_context
 from lib.vocabulary.realign import make_rows
 from lib.vocabulary.rows import (
@@ -288,7 +289,7 @@ def _model(options: Any, room: Room) -> Any:
     model = load_model(original_model(room.root))
     if options.gradient_checkpointing:
         model.activation_checkpointing_enable()
-    return model.to(pick_device(options.device))
+    return model if is_sharded() else model.to(pick_device(options.device))
 
 
 def _tune(options: Any, room: Room, model: nn.Module, ids: Sequence[int],
