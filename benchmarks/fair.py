@@ -343,6 +343,8 @@ def distilled(bench: Bench) -> None:
                      "code": code(CODE, given.compared, 600),
                      "plays": [plays[i:i + 600] for i in range(0, len(plays), 600)]}
     for kind, documents in kinds.items():
+        if given.kinds and kind not in given.kinds:
+            continue
         about = {"part": "distilled", "model": given.model, "kind": kind,
                  "precision": given.precision, "pieces": given.pieces,
                  "compared": given.compared}
@@ -392,6 +394,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--documents", type=int, default=200, help="to measure on")
     parser.add_argument("--compared", type=int, default=300,
                         help="documents of each text that `distilled` cuts")
+    parser.add_argument("--kinds", nargs="+", help="of text for `distilled`; else all")
     parser.add_argument("--pretraining", type=int, default=600,
                         help="updates of the small model")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")

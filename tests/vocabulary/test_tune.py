@@ -202,7 +202,8 @@ def twice(room, resumed, **given):
     """The stage; before it, where it is to be gone on with, a part of its steps."""
     if resumed:
         train(options(**given | {"train_steps": 2, "baseline": "none"}), room)
-    return train(options(**given), room)
+        room = Room(room.root, "train")
+    return room, train(options(**given), room)
 
 
 def launched(tmp_path, name, resumed, *words, **given):
@@ -221,7 +222,7 @@ def spied(model, shards):
 gather_into, held = loop.gather_into, []
 loop.gather_into = spied
 room = Room({str(tmp_path / name)!r}, "train")
-results = twice(room, {resumed}, **{given!r})
+room, results = twice(room, {resumed}, **{given!r})
 if room.first:
     room.finish(results | {{"world": dist.get_world_size(), "held": held[-1:]}})
 dist.destroy_process_group()
@@ -251,7 +252,7 @@ def test_two_processes_run_the_stage_to_the_losses_of_one(
     tmp_path, kind, resumed, given
 ):
     room = aligned(tmp_path / "one", gpt2())
-    results = twice(room, resumed, **given)
+    room, results = twice(room, resumed, **given)
     room.finish(results)
     aligned(tmp_path / "two", gpt2())
     (tmp_path / "fsdp.yaml").write_text(FSDP)
