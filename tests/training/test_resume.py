@@ -25,6 +25,7 @@ from lib.gravity.model import LMConfig, build
 from lib.training.batches import Epochs
 from lib.training.checkpoint import INDEX, CheckpointError, describe, load, part, save
 from lib.training.loop import Recipe, fit, token_loss
+from lib.training.process import random_state, set_random_state
 from lib.training.resume import KEPT, Keep
 
 ROOT = Path(__file__).parents[2]
@@ -435,3 +436,14 @@ print(load("disk")[1]["step"])
     assert "No space left on device" in sentence
     assert "free some space there" in sentence
     assert last == "3"
+
+
+def test_the_random_state_of_any_process_is_put_back():
+    device, states, drawn = torch.device("cpu"), [], []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        states.append(random_state(device)["cpu"])
+        drawn.append(torch.rand(2))
+    for row, expected in zip(torch.stack(states), drawn, strict=True):
+        set_random_state({"cpu": row}, device)
+        assert torch.equal(torch.rand(2), expected)
