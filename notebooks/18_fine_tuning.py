@@ -692,14 +692,16 @@ ends = grid[grid["last"].astype(bool)]
 first = ends[ends["seed"] == ends["seed"].min()]
 bests = first.loc[first.groupby(["model", "arm"])["choosing"].idxmin()]
 bests = bests.set_index(["model", "arm"])["rate"]
-at_best = ends.set_index(["model", "arm", "rate"]).sort_index()
-repeats = {name: min(len(at_best.loc[[(name, arm, bests[name, arm])]])
-                     if (name, arm) in bests else 0 for arm in arms)
-           for name in ends["model"].unique()}
-fair_model = max(repeats, key=lambda name: (repeats[name] > 2,
-                                            name == "smollm2"))
-runs = {arm: at_best.loc[[(fair_model, arm, bests[fair_model, arm])]]
-        for arm in arms}
+at_best = ends[[bests[row.model, row.arm] == row.rate
+                for row in ends.itertuples()]]
+seeds = {name: set.intersection(*(
+    {*part[part["arm"] == arm]["seed"]} for arm in arms))  # that all of them have
+    for name, part in at_best.groupby("model")}
+fair_model = max(seeds, key=lambda name: (min(len(seeds[name]), 3),
+                                          name == "smollm2"))
+at_best = at_best[(at_best["model"] == fair_model)
+                  & at_best["seed"].isin(seeds[fair_model])]
+runs = {arm: at_best[at_best["arm"] == arm].sort_values("seed") for arm in arms}
 tried = first[first["model"] == fair_model].pivot(
     index="arm", columns="rate", values="choosing").loc[arms]
 tried.round(3).rename_axis(index="model", columns="learning rate")
@@ -736,7 +738,7 @@ seconds = {arm: runs[arm]["cpu_seconds"].mean() for arm in arms}
 plain = runs["unswapped"].iloc[0]
 uses = pd.concat([runs[arm] for arm in arms[1:2]])
 share = 100 * uses["pieces_used"].sum() / uses["pieces_fit"].sum()
-record(fair_model=fair_model, fair_seeds=repeats[fair_model],
+record(fair_model=fair_model, fair_seeds=len(seeds[fair_model]),
        fair_parameters=int(plain["parameters"]), fair_budget=int(plain["tokens"]),
        fair_documents=len(plain["sizes"]["domain"]),
        used_share=f"{share:.1f}%", places=int(uses["pieces_fit"].sum()),
@@ -758,7 +760,8 @@ for name, arm in (("tokens", "swapped"), ("text", "swapped, equal text")):
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 3, figsize=(7.6, 3), sharey=True)
-points = grid[grid["model"] == fair_model]
+points = grid[(grid["model"] == fair_model)
+              & grid["seed"].isin(seeds[fair_model])]
 means = {}
 for arm, colour in zip(arms, ("gravity", "attention", "tokens"), strict=True):
     part = points[(points["arm"] == arm)
