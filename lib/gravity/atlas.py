@@ -20,8 +20,6 @@ from lib.gravity.tokenizers import CharTokens, Tokens
 
 KINDS = ("vowel", "consonant", "letters", "capital", "digit", "punctuation", "space",
          "bytes")
-
-
 LONGEST = 4096  # tokens on a page: more are slow to turn
 NO_COORDINATES = (
     "is vanilla: its attention is a dot product, and it has neither coordinates nor "
@@ -43,20 +41,8 @@ def opened(
 ) -> Source:
     """Read a checkpoint and the text it learned; without one, the text alone.
 
-    Parameters
-    ----------
-    checkpoint
-        What `lib.gravity.load.load_model` reads, or None.
-    dataset, data_path
-        See `lib.gravity.texts.load_text`; None takes what the checkpoint says, else
-        TinyShakespeare.
-
-    Raises
-    ------
-    CheckpointError
-        If there is no such checkpoint, or it is damaged.
-    ValueError
-        If it is of a vanilla Transformer, or the text is not known.
+    dataset, data_path: as of `lib.gravity.texts.load_text`; None takes what the
+    checkpoint says, else TinyShakespeare. ValueError: a vanilla Transformer.
     """
     if checkpoint is None:
         corpus = load_text(dataset or DATASETS[0], data_path)
@@ -72,13 +58,7 @@ def opened(
 
 
 def to_show(text: str | None, source: Source, points: int) -> Int[Tensor, " point"]:
-    """The ids of the text that an atlas shows; None: `points` of the validation text.
-
-    Raises
-    ------
-    ValueError
-        If the text is empty, too long, or has characters the model never saw.
-    """
+    """The ids of the text to show; None: `points` of the validation text."""
     if text is None:
         return first_ids(source.corpus.valid, source.tokens, points)
     if not str(text):
@@ -126,8 +106,7 @@ def kind_of(piece: str) -> str:
     """The kind of a token by its text: one of `KINDS`.
 
     One small letter is a vowel or a consonant; several, or letters without case such
-    as Hangul, are `letters`; a capital in front decides for `capital`. Bytes that are
-    a part of a character decode to � and are `bytes`.
+    as Hangul, are `letters`. Bytes that are a part of a character decode to �.
 
     >>> [kind_of(piece) for piece in ("e", "t", " the", "The", "3", "?", "\\n", "가")]
     ['vowel', 'consonant', 'letters', 'capital', 'digit', 'punctuation', 'space',
@@ -151,38 +130,20 @@ def kind_of(piece: str) -> str:
 
 
 def names_of(tokens: Tokens) -> tuple[list[str], list[str]]:
-    """A readable label and the kind of every id of a tokenizer.
-
-    >>> from lib.gravity.tokenizers import CharTokens
-    >>> names_of(CharTokens.of("a b"))
-    (['␣', 'a', 'b'], ['space', 'vowel', 'consonant'])
-    """
+    """A readable label and the kind of every id of a tokenizer."""
     return tokens.labels(), [kind_of(tokens.decode([i])) for i in range(tokens.vocab)]
 
 
 @torch.no_grad()
 def collect(
-    model: nn.Module,
-    ids: Int[Tensor, " point"],
-    names: tuple[list[str], list[str]],
+    model: nn.Module, ids: Int[Tensor, " point"], names: tuple[list[str], list[str]],
     windows: int = 16,
 ) -> Atlas:
     """Run a text through a gravity model, in windows side by side, and write it down.
 
-    Parameters
-    ----------
-    model
-        `trace(ids)` → logits and one dict a layer with `z` (batch, seq, coord) and
-        `mass` (batch, seq); `config.context` is the longest window.
-    ids, names
-        The tokens of the text, and `names_of` their tokenizer.
-    windows
-        How many windows are run at once.
-
-    Raises
-    ------
-    ValueError
-        If the text is empty or the model has no coordinates.
+    model: `trace(ids)` → logits and one dict a layer with `z` and `mass`;
+    `config.context` is the longest window. names: `names_of` the tokenizer; windows:
+    how many are run at once. ValueError: no text, or a model without coordinates.
     """
     if len(ids) == 0:
         raise ValueError("the text is empty; give one of at least one token")
@@ -208,27 +169,10 @@ def collect(
                  torch.cat(mass).float(), torch.cat(z, 1).float())
 
 
-def position_means(atlas: Atlas) -> Float[Tensor, "layer position coord"]:
-    """Mean coordinates of each position in each layer, over its tokens.
-
-    Take them from a long text: one token alone is its own mean.
-    """
-    size = int(atlas.position.max()) + 1
-    count = torch.bincount(atlas.position, minlength=size)
-    total = torch.zeros(len(atlas.z), size, atlas.z.shape[-1])
-    return total.index_add(1, atlas.position, atlas.z) / count[None, :, None]
-
-
 def without_position(
     atlas: Atlas, means: Float[Tensor, "layer position coord"]
 ) -> Atlas:
-    """The same atlas with z less the mean of its position, layer by layer.
-
-    Raises
-    ------
-    ValueError
-        If the means do not reach as far as the text.
-    """
+    """The same atlas with z less the mean of its position, layer by layer."""
     if atlas.position.max() >= means.shape[1]:
         raise ValueError(
             f"there are means of {means.shape[1]} positions and the text has "
@@ -245,10 +189,8 @@ def token_table(model: nn.Module) -> Float[Tensor, "token coord"] | None:
 
 @dataclass(frozen=True)
 class View:
-    """Points on three axes, the share of the variance of each axis, the same by layer.
-
-    `by_layer` is the share of a layer's own variance that the three axes hold.
-    """
+    """Points on three axes, the share of the variance that each axis holds, and the
+    share of each layer's own variance that the three hold."""
 
     places: Float[Tensor, "layer point 3"]
     shares: Float[Tensor, " 3"]
@@ -262,10 +204,6 @@ def project(z: Float[Tensor, "layer point coord"]) -> View:
     shown at its first three coordinates of X V; axis k holds S_k² / Σ S². So a point
     stands at the same place on the page wherever it lies at the same place in space,
     and layers can be compared. Each axis points so that its largest loading is > 0.
-
-    >>> z = torch.eye(4)[None] * torch.tensor([3.0, 2.0, 1.0, 0.5])[:, None]
-    >>> project(z).places.shape
-    torch.Size([1, 4, 3])
     """
     layers, points, coord = z.shape
     if coord < 3 or layers * points < 3:

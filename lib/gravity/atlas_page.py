@@ -16,24 +16,15 @@ from lib.page.figures import COLOURS, INK, PAPER
 
 #: Colour and symbol of each kind of token, in the order of the legend.
 LOOKS: dict[str, tuple[str, str]] = dict(zip(KINDS, (
-    ("gravity", "circle"),
-    ("attention", "circle"),
-    ("tokens", "circle"),
-    ("plum", "diamond"),
-    ("olive", "square"),
-    ("tokens", "diamond"),
-    ("grey", "square"),
-    ("grey", "circle"),
+    ("gravity", "circle"), ("attention", "circle"), ("tokens", "circle"),
+    ("plum", "diamond"), ("olive", "square"), ("tokens", "diamond"),
+    ("grey", "square"), ("grey", "circle"),
 ), strict=True))
 MASSES = [[0, "#e9c39b"], [1, COLOURS["gravity"]]]  # colour scale, light to heavy
 
 
 def readable(label: str) -> str:
-    """A label that no picture takes for a tag.
-
-    >>> readable("<EB>"), readable("a")
-    ('＜EB>', 'a')
-    """
+    """A label that no picture takes for a tag."""
     return label.replace("<", "＜").replace("&", "＆")
 
 
@@ -43,24 +34,20 @@ def atlas_figure(
     """The atlas as a plotly figure: a slider over layers, a menu of colours.
 
     Every point carries `customdata` = [token, mass, layer, position, kind]. Traces:
-    a line through the tokens in reading order, one for each kind, one of masses.
-
-    thread
-        Whether the line is drawn.
+    a line through the tokens in reading order (`thread`: whether it is drawn), one for
+    each kind, one of masses.
     """
     kinds = atlas.kinds
     there = [kind for kind in KINDS if kind in kinds]
     groups = [[i for i, kind in enumerate(kinds) if kind == one] for one in there]
-    everyone = list(range(len(kinds)))
-    groups = [_with_gaps(atlas.position.tolist()), *groups, everyone]
+    groups = [_with_gaps(atlas.position.tolist()), *groups, list(range(len(kinds)))]
     content = [[_points(atlas, view, layer, group) for group in groups]
                for layer in range(len(view.places))]
     hover = ("%{text} · layer %{customdata[2]} · t = %{customdata[3]}"
              " · m = %{customdata[1]}<extra></extra>")
     look = {"mode": "markers+text", "hovertemplate": hover, "textfont": {"size": 10},
             "opacity": 0.85}
-    mass = atlas.mass.numpy().round(3).tolist()
-    size = _sizes(atlas.mass)
+    mass, size = atlas.mass.numpy().round(3).tolist(), _sizes(atlas.mass)
     first = content[0]
     traces = [go.Scatter3d(
         first[0], mode="lines", hoverinfo="skip", showlegend=False, connectgaps=False,
@@ -108,10 +95,8 @@ def atlas_figure(
 
 def _with_gaps(position: list[int]) -> list[int | None]:
     """All points in reading order, with a gap in front of each window but the first."""
-    found: list[int | None] = []
-    for i, place in enumerate(position):
-        found += [None, i] if place == 0 and i else [i]
-    return found
+    return [point for i, place in enumerate(position)
+            for point in ([None, i] if place == 0 and i else [i])]
 
 
 def _sizes(mass: Float[Tensor, " point"]) -> list[float]:
@@ -141,13 +126,7 @@ def _step(layer: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def place_for(output: Path | str, root: Path) -> Path:
-    """Where the page goes; a relative path begins at `root`.
-
-    Raises
-    ------
-    ValueError
-        If it is a folder or cannot be written, before anything is computed.
-    """
+    """Where the page goes, seen to be writable; a relative path begins at `root`."""
     path = root / Path(output).expanduser()
     if path.is_dir():
         raise ValueError(
@@ -180,8 +159,7 @@ def write(
             template="none", paper_bgcolor=PAPER, font={"color": INK, "size": 13})
         plot = figure.to_html(
             full_html=False, include_plotlyjs=n == 0, include_mathjax=False,
-            div_id=f"atlas-{n}",
-            config={"displaylogo": False, "responsive": True})
+            div_id=f"atlas-{n}", config={"displaylogo": False, "responsive": True})
         parts.append(f'<section><h2><span lang="ko">{escape(ko)}</span> · '
                      f"{escape(en)}</h2>{plot}</section>")
     page = f"""<!doctype html>

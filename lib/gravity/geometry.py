@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 SHARES = ("position", "token", "together", "context")
@@ -19,15 +21,11 @@ def rank_correlation(
     r"""Spearman's ρ and its 95% interval: ρ, low, high.
 
     ρ is the correlation of the ranks, ties taking their mean rank. The interval is
-    tanh(atanh ρ ± 1.96 √((1 + ρ²/2) / (n − 3))) (Bonett & Wright 2000, eq. 4); it
-    takes the pairs as drawn independently.
-
-    groups
-        One name a pair: the mean rank of each group is taken out first, so that only
-        differences within groups count, and n is lowered by their number less one.
-
-    Where fewer than 5 pairs are left, or all x or all y are equal, there is nothing to
-    rank: all three are nan.
+    tanh(atanh ρ ± 1.96 √((1 + ρ²/2) / (n − 3))) (Bonett & Wright 2000, eq. 4), for
+    pairs drawn independently. groups: one name a pair; the mean rank of each group is
+    taken out first, so that only differences within groups count, and n is lowered by
+    their number less one. Where fewer than 5 pairs are left, or all x or all y are
+    equal, all three are nan.
 
     >>> [round(v, 2) for v in rank_correlation(range(20), [v**3 for v in range(20)])]
     [1.0, 1.0, 1.0]
@@ -68,33 +66,31 @@ def agreement(near: Int[Tensor, "token k"], kinds: Sequence[str]) -> float:
     >>> agreement(torch.tensor([[1], [0], [1]]), ["a", "a", "b"])
     0.6666666666666666
     """
-    code = torch.as_tensor(pd.factorize(np.asarray(kinds))[0])
-    return (code[near] == code[:, None]).double().mean().item()
+    return _agreement(near, _codes(kinds)).item()
 
 
 def shuffled(
-    near: Int[Tensor, "token k"],
-    kinds: Sequence[str],
-    draws: int,
+    near: Int[Tensor, "token k"], kinds: Sequence[str], draws: int,
     generator: torch.Generator,
 ) -> Float[Tensor, " draws"]:
-    """`agreement` with the kinds dealt out at random, `draws` times.
+    """`agreement` with the kinds dealt out at random: chance alone, `draws` times."""
+    code = _codes(kinds)
+    return torch.stack([
+        _agreement(near, code[torch.randperm(len(code), generator=generator)])
+        for _ in range(draws)])
 
-    What the neighbours would give if kind had nothing to do with place.
-    """
-    code = torch.as_tensor(pd.factorize(np.asarray(kinds))[0])
-    found = torch.empty(draws, dtype=torch.float64)
-    for i in range(draws):
-        dealt = code[torch.randperm(len(code), generator=generator)]
-        found[i] = (dealt[near] == dealt[:, None]).double().mean()
-    return found
+
+def _codes(kinds: Sequence[str]) -> Tensor:
+    return torch.as_tensor(pd.factorize(np.asarray(kinds))[0])
+
+
+def _agreement(near: Tensor, code: Tensor) -> Tensor:
+    return (code[near] == code[:, None]).double().mean()
 
 
 def variance_shares(
-    z: Float[Tensor, "point coord"],
-    position: Int[Tensor, " point"],
-    token: Int[Tensor, " point"],
-    first: str = "position",
+    z: Float[Tensor, "point coord"], position: Int[Tensor, " point"],
+    token: Int[Tensor, " point"], first: str = "position",
 ) -> dict[str, float]:
     r"""How much of the variance of coordinates position, token and context explain.
 
@@ -112,15 +108,8 @@ def variance_shares(
     They sum to 1. Dividing by n − p_M, as the adjusted R² does, keeps a model from
     looking good by its number of parameters alone; a share of nothing can come out
     slightly negative. Context is what differs between equal tokens at equal positions.
-
-    first
-        "position" or "token": which of the two is counted first. Where tokens and
-        positions are independent, as in windows cut anywhere, it hardly matters.
-
-    Raises
-    ------
-    ValueError
-        If no token stands twice at one position, or all coordinates are equal.
+    first: which of position and token is counted first; where they are independent, as
+    in windows cut anywhere, it hardly matters.
 
     >>> z = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
     >>> shares = variance_shares(z, torch.tensor([0, 0, 1, 1]), torch.zeros(4).long())
@@ -142,7 +131,9 @@ def variance_shares(
             "cannot be told apart; use a longer text"
         )
     ones, twos = int(one.max()) + 1, int(two.max()) + 1
-    additive = ones + twos - _components(one, two)
+    graph = coo_array((np.ones(n), (one.numpy(), (two + ones).numpy())),
+                      shape=(ones + twos, ones + twos))
+    additive = ones + twos - connected_components(graph)[0]
     whole = z.square().sum() / (n - 1)
     if whole < 1e-20:
         raise ValueError("all coordinates are equal, so that there is nothing to share")
@@ -164,10 +155,8 @@ def _centred(z: Tensor, group: Tensor) -> Tensor:
 
 
 def _additive(z: Tensor, one: Tensor, two: Tensor, rounds: int = 1000) -> Tensor:
-    """The residual of the least-squares fit a[one] + b[two], by taking means out.
-
-    Each mean is a projection; in turn they converge to the projection on both.
-    """
+    """The residual of the least-squares fit a[one] + b[two]: taking out the one mean
+    and the other in turn converges to the projection on both."""
     for _ in range(rounds):
         before = z
         z = _centred(_centred(z, one), two)
@@ -176,30 +165,12 @@ def _additive(z: Tensor, one: Tensor, two: Tensor, rounds: int = 1000) -> Tensor
     return z
 
 
-def _components(one: Tensor, two: Tensor) -> int:
-    """How many parts the graph falls into whose edges join one[i] with two[i]."""
-    size = int(one.max()) + 1
-    label = torch.arange(size + int(two.max()) + 1)
-    two = two + size
-    while True:
-        low = torch.minimum(label[one], label[two])
-        new = label.scatter_reduce(0, one, low, "amin").scatter_reduce(
-            0, two, low, "amin")
-        if torch.equal(new, label):
-            return len(torch.unique(label))
-        label = new
-
-
 def moves(z: Float[Tensor, "layer point coord"]) -> Float[Tensor, " step"]:
     """How far points move from layer to layer, in units of how far apart they lie.
 
     √mean‖z^{l+1} − z^l‖² over √mean‖z_i^l − z_j^l‖², the latter over all pairs i, j
     drawn with replacement (twice the total variance). Where a layer only shifts or
     turns all points together it counts as a move as well.
-
-    >>> z = torch.randn(1, 50, 3).repeat(2, 1, 1)
-    >>> moves(z).item()
-    0.0
     """
     z = z.double()
     step = (z[1:] - z[:-1]).square().sum(-1).mean(-1)

@@ -17,7 +17,6 @@ from lib.gravity.atlas import (
     kind_of,
     names_of,
     opened,
-    position_means,
     project,
     to_show,
     without_position,
@@ -60,6 +59,14 @@ def atlas(model) -> Atlas:
 
 
 # what is collected
+
+
+def position_means(atlas):
+    """Mean coordinates of each position in each layer, over its tokens."""
+    size = int(atlas.position.max()) + 1
+    count = torch.bincount(atlas.position, minlength=size)
+    total = torch.zeros(len(atlas.z), size, atlas.z.shape[-1])
+    return total.index_add(1, atlas.position, atlas.z) / count[None, :, None]
 
 
 def test_every_point_has_the_coordinates_and_mass_of_its_own_window(model, atlas):
