@@ -24,11 +24,9 @@ def say(sentence: str) -> None:
 
 
 def module_command(module: str, *words: str) -> str:
-    r"""`PYTHON -m MODULE WORDS…` with the Python that runs now, for the book's folder.
+    """`PYTHON -m MODULE WORDS…` with the Python that runs now, for the book's folder.
 
-    In the environment of the book that is `.venv/bin/python -m lib.data korean`, on
-    Windows `.venv\Scripts\python -m lib.data korean`. A bare `python` would be another
-    one, or none, without the packages of the book.
+    A bare `python` would be another one, or none, without the packages of the book.
     """
     python = Path(sys.executable)
     if python.is_relative_to(ROOT):

@@ -27,13 +27,8 @@ class Taken(ValueError):
 def alone(lock: Path, folder: Path, wait: bool = False) -> Iterator[None]:
     """Only one run works in a folder; the first of several processes holds the lock.
 
-    lock: a file that stands for the folder. wait: for the other run, rather than
-    refuse. A run that ends in whatever way gives the lock back.
-
-    Raises
-    ------
-    Taken
-        Who works there, and since when.
+    lock: a file that stands for the folder. wait: for the other run, rather than be
+    refused by `Taken`. A run that ends in whatever way gives the lock back.
     """
     if int(os.environ.get("RANK", "0")):
         yield
@@ -91,13 +86,6 @@ def replaced(file: Path) -> Iterator[Path]:
 
     At any moment the file is the old one or the new one. Where the block fails, the
     draft goes and the old one stays.
-
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> with replaced(file) as draft:
-    ...     _ = draft.write_text("new"), file.exists()
-    >>> file.read_text(), len(list(file.parent.iterdir()))
-    ('new', 1)
     """
     draft = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:

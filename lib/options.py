@@ -151,11 +151,6 @@ def one_of(what: str, value: T, choices: Collection[object]) -> T:
 def fitting(name: str, value: Any, wanted: Kind) -> Any:
     """The value of an option, a whole number for a number as a float.
 
-    Raises
-    ------
-    ValueError
-        One sentence: the option, what came, what works.
-
     >>> fitting("cutoff", "no", kind(bool | None))
     Traceback (most recent call last):
     ...
@@ -195,11 +190,6 @@ def given_by(words: Sequence[str], options: type) -> dict[str, Any]:
     A text is taken as it stands; any other value is a Python literal where it reads as
     one.
 
-    Raises
-    ------
-    ValueError
-        If a word has no sign `=` or its name is no option.
-
     >>> @dataclass
     ... class Two:
     ...     steps: int = 3
@@ -212,9 +202,10 @@ def given_by(words: Sequence[str], options: type) -> dict[str, Any]:
     for word in words:
         name, sign, value = word.partition("=")
         if not sign or name not in wanted:
+            near = difflib.get_close_matches(name.replace("-", "_"), list(wanted), 1)
             raise ValueError(
                 f"{word!r} is no option; write name=value, with one of "
-                f"{', '.join(wanted)}{_nearest(name, wanted)}"
+                f"{', '.join(wanted)}{f' (nearest: {near[0]})' if near else ''}"
             )
         if wanted[name].type is str:
             values[name] = None if wanted[name].optional and value == "None" else value
@@ -226,21 +217,8 @@ def given_by(words: Sequence[str], options: type) -> dict[str, Any]:
     return values
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name.replace("-", "_"), list(names), 1)
-    return f" (nearest: {close[0]})" if close else ""
-
-
 def changed(options: Any) -> dict[str, Any]:
-    """The options that are not at their defaults.
-
-    >>> @dataclass
-    ... class Two:
-    ...     steps: int = 3
-    ...     name: str = "a"
-    >>> changed(Two(name="b"))
-    {'name': 'b'}
-    """
+    """The options that are not at their defaults."""
     return {field.name: getattr(options, field.name) for field in fields(options)
             if getattr(options, field.name) != field.default}
 

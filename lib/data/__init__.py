@@ -33,30 +33,15 @@ from lib.data import cache
 from lib.data.cache import CACHE
 from lib.data.download import DataError, Unreachable
 
-__all__ = [
-    "CACHE",
-    "ROOT",
-    "DataError",
-    "Unreachable",
-    "describe",
-    "fetch",
-    "fingerprint",
-    "gpt2_files",
-    "gpt2_tokenizer",
-    "language_model",
-    "path",
-    "source",
-    "text",
-]
+__all__ = ["CACHE", "ROOT", "DataError", "Unreachable", "describe", "fetch",
+           "fingerprint", "gpt2_files", "gpt2_tokenizer", "language_model", "path",
+           "source", "text"]
 
 
 def path(name: str) -> Path:
     """Give the verified local file (or folder) of a data name, fetching if need be.
 
-    Raises
-    ------
-    DataError
-        If the name is not known, or no origin gives the data.
+    `DataError`: the name is not known, or no origin gives the data.
     """
     return cache.result_of(name, cache.ready(name))
 
@@ -75,17 +60,12 @@ def describe(name: str, language: str = "en") -> str:
 
 
 def text(name: str) -> str:
-    """Read a text row: tinyshakespeare, korean, wikitext2_valid, wikitext103 …
-
-    Raises
-    ------
-    DataError
-        If the name is not a text, or no origin gives it.
-    """
-    if not str(cache.row_of(name).get("result", "")).endswith(".txt"):
-        results = {key: row.get("result", "") for key, row in cache.rows().items()}
-        known = [key for key, file in results.items() if file.endswith(".txt")]
-        raise DataError(f"{name!r} is not a text; use one of {', '.join(known)}.")
+    """Read a text row: tinyshakespeare, korean, wikitext2_valid, wikitext103 …"""
+    cache.row_of(name)
+    texts = [key for key, row in cache.rows().items()
+             if row.get("result", "").endswith(".txt")]
+    if name not in texts:
+        raise DataError(f"{name!r} is not a text; use one of {', '.join(texts)}.")
     return path(name).read_text(encoding="utf-8")
 
 
@@ -118,41 +98,43 @@ def fingerprint(names: Iterable[str] | None = None) -> str:
 
     Of all rows, or of the `names` that an execution asked for (`lib.data.cache.ASKED`).
     """
-    found = {}
+    state = {}
     for name in cache.rows() if names is None else sorted(names):
         if origin := cache.read_origin(cache.CACHE / name):
             hashes = {file: kept["sha256"] for file, kept in origin["files"].items()}
-            found[name] = [origin["origin"], origin["title"], hashes]
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+            state[name] = [origin["origin"], origin["title"], hashes]
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def fetch(names: list[str] | None = None, again: bool = False) -> list[dict]:
     """Fetch data (all that the chapters need, when no names are given) and verify it.
 
     Every byte in the cache is hashed. `again` asks the origins anew, for instance to
-    replace a wheel's text once the network is there.
-
-    Returns
-    -------
-    One dict a name: name, source, bytes, title, ok, and problem where it is not ok.
+    replace a wheel's text once the network is there. Returns a dict a name: name,
+    source, bytes, title, ok, and problem where it is not ok.
     """
-    wanted = names or [name for name, row in cache.rows().items() if row["default"]]
-    for name in wanted:
-        cache.row_of(name)
+    titles = {name: cache.row_of(name)["title"]["en"] for name in names or _defaults()}
     report = []
-    for name in wanted:
+    for name, title in titles.items():
         line = {"name": name, "source": "-", "bytes": 0, "title": "", "ok": False}
         try:
             if not (cache.CACHE / name).exists():
-                say(f"{name}: fetching {cache.row_of(name)['title']['en']} …")
+                say(f"{name}: fetching {title} …")
             origin = cache.read_origin(cache.ready(name, whole=True, again=again))
-            size = sum(file["bytes"] for file in origin["files"].values())
-            line |= {"source": origin["origin"], "bytes": size, "ok": True}
-            line |= {"title": origin["title"]["en"]}
+            line |= {"source": origin["origin"], "bytes": _size(origin), "ok": True,
+                     "title": origin["title"]["en"]}
         except DataError as error:
             line["problem"] = str(error)
         report.append(line)
     return report
+
+
+def _defaults() -> list[str]:
+    return [name for name, row in cache.rows().items() if row["default"]]
+
+
+def _size(origin: dict) -> int:
+    return sum(file["bytes"] for file in origin["files"].values())
 
 
 def in_place() -> str:
@@ -160,13 +142,11 @@ def in_place() -> str:
 
     No byte is read: size and time of change decide (see the top of this file).
     """
-    wanted = [name for name, row in cache.rows().items() if row["default"]]
-    if any(cache.damage_of(name) or cache.better_mirror(name) for name in wanted):
+    names = _defaults()
+    if any(cache.damage_of(name) or cache.better_mirror(name) for name in names):
         return ""
-    origins = [cache.read_origin(cache.CACHE / name) for name in wanted]
-    size = sum(file["bytes"] for o in origins for file in o["files"].values())
-    known = ", ".join(wanted)
-    return f"The data is in place, unchanged: {known} ({size / 1e6:.1f} MB)."
+    size = sum(_size(cache.read_origin(cache.CACHE / name)) for name in names)
+    return f"The data is in place, unchanged: {', '.join(names)} ({size / 1e6:.1f} MB)."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -177,11 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="what to fetch; none: all defaults")
     parser.add_argument("--list", action="store_true", help="show the table and stop")
     parser.add_argument("--again", action="store_true", help="ask the origins anew")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="read no byte of what has its published size and time",
-    )
+    parser.add_argument("--quick", action="store_true",
+                        help="read no byte of what has its published size and time")
     given = parser.parse_args(arguments)
     if given.list:
         for name, row in cache.rows().items():
@@ -189,10 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
             kept = cache.read_origin(cache.CACHE / name) if good else {}
             mark = "default" if row["default"] else "on request"
             shown = row | {key: kept[key] for key in ("title", "licence") if kept}
-            print(
-                f"{name:16} {mark:11} {kept.get('origin', 'not here'):9}"
-                f" {shown['title']['en']} ({shown['licence']})"
-            )
+            print(f"{name:16} {mark:11} {kept.get('origin', 'not here'):9}"
+                  f" {shown['title']['en']} ({shown['licence']})")
         return 0
     if given.quick and not given.names and not given.again and (line := in_place()):
         print(line)

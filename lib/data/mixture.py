@@ -7,8 +7,6 @@ order is the hash of a document's name, so that it does not depend on the file
 system, and the hash also says on which side a document falls.
 """
 
-from __future__ import annotations
-
 import gettext
 import hashlib
 import random
@@ -91,20 +89,12 @@ def _translation(path: Path) -> str:
 
 
 def documents(kind: str) -> Iterator[tuple[str, str]]:
-    """Names and texts of one found kind, in hash order.
-
-    Raises
-    ------
-    ValueError
-        If the kind is not one of `FOUND`.
-    """
+    """Names and texts of one of the kinds of `FOUND`, in hash order."""
     from lib import data
 
-    if kind == "code":
-        yield from ((name, _read(path)) for name, path in _files(("*.py",)))
-    elif kind == "technical":
-        wanted = ("*.md", "*.rst", "*.txt", "METADATA")
-        yield from ((name, _read(path)) for name, path in _files(wanted))
+    patterns = {"code": ("*.py",), "technical": ("*.md", "*.rst", "*.txt", "METADATA")}
+    if kind in patterns:
+        yield from ((name, _read(path)) for name, path in _files(patterns[kind]))
     elif kind == "languages":
         for name, path in _files(("*.mo",)):
             if "/ko" not in name:
@@ -123,24 +113,10 @@ def documents(kind: str) -> Iterator[tuple[str, str]]:
 def gather(size: int, held_out: float = 0.15) -> tuple[list[Document], list[Document]]:
     """Documents of the found kinds for training, and others held out.
 
-    Parameters
-    ----------
-    size
-        UTF-8 bytes to gather, both sides together, shared out as in `FOUND`; a
-        kind of which the machine has less gives what it has.
-    held_out
-        The share of documents whose name's hash puts them on the held-out side.
-
-    Returns
-    -------
-    train, held_out
-        Disjoint lists. A document whose text came before under another name is
-        left out, so no text is on both sides.
-
-    Raises
-    ------
-    ValueError
-        If the share does not lie between 0 and 1.
+    size: UTF-8 bytes, both sides together, shared out as in `FOUND`; a kind of which
+    the machine has less gives what it has. held_out: the share of documents whose
+    name's hash puts them on that side. A text that came before under another name is
+    left out, so no text is on both sides.
     """
     if not 0 < held_out < 1:
         raise ValueError(
@@ -177,18 +153,9 @@ def lexicon(words: int) -> Iterator[tuple[str, float]]:
 
     A text that its makers chose has few of the words of a language; a list has most of
     them. They come in the forms of running text: after a blank, behind an apostrophe or
-    a bracket, capitalised, in capitals.
-
-    Parameters
-    ----------
-    words
-        How many of each language.
-
-    Yields
-    ------
-    text, share
-        A text of words and the share of all occurrences that each of them has; words of
-        about the same frequency stand in one text.
+    a bracket, capitalised, in capitals. words: how many of each language. Yields texts
+    of words of about the same frequency, and the share of all occurrences that each of
+    these has.
     """
     from lib import data
 
@@ -234,11 +201,6 @@ def made(kind: str, count: int, seed: int, words: list[str] | None = None) -> Do
 
     >>> made("numbers", 3, seed=0).text.count(" ")
     3
-
-    Raises
-    ------
-    ValueError
-        If the kind is not one of `MADE`.
     """
     makers = {"numbers": _number, "addresses": _address, "joined": _joined,
               "runs": _run, "random": _random}
@@ -272,13 +234,8 @@ def _address(rng: random.Random, words: list[str]) -> str:
 
 def _joined(rng: random.Random, words: list[str]) -> str:
     parts = [rng.choice(words) for _ in range(rng.randint(2, 3))]
-    case = rng.randrange(4)
-    if case == 0:
-        parts = [part.lower() for part in parts]
-    elif case == 1:
-        parts = [part.capitalize() for part in parts]
-    elif case == 2:
-        parts = [part.upper() for part in parts]
+    case = (str.lower, str.capitalize, str.upper, str)[rng.randrange(4)]
+    parts = map(case, parts)
     return rng.choice([" ", "", "\n"]) + "".join(parts)
 
 
@@ -289,10 +246,8 @@ def _run(rng: random.Random, words: list[str]) -> str:
 
 
 def _random(rng: random.Random, words: list[str]) -> str:
-    style = rng.randrange(4)
-    letters = (string.ascii_lowercase, string.ascii_letters, string.punctuation,
-               "")[style]
-    if letters:
+    kinds = (string.ascii_lowercase, string.ascii_letters, string.punctuation, "")
+    if letters := kinds[rng.randrange(4)]:
         return " " + "".join(rng.choice(letters) for _ in range(rng.randint(1, 12)))
     low, high = rng.choice([(0xAC00, 0xD7A3), (0x0410, 0x044F), (0x3041, 0x30FF),
                             (0x4E00, 0x9FA5), (0x1F300, 0x1F64F), (0x00C0, 0x017F)])

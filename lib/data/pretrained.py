@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import struct
 import sys
 from contextlib import contextmanager, redirect_stderr
@@ -13,12 +14,7 @@ from lib.data.tokenizer_files import for_whole_texts
 
 
 def gpt2_tokenizer(vocab: Path, merges: Path):
-    """GPT-2's own tokenizer: byte-level BPE, 50,257 pieces, no space put in front.
-
-    Returns
-    -------
-    tokenizers.Tokenizer
-    """
+    """GPT-2's own tokenizer: byte-level BPE, 50,257 pieces, no space put in front."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     bpe = models.BPE.from_file(str(vocab), str(merges))
@@ -30,24 +26,16 @@ def gpt2_tokenizer(vocab: Path, merges: Path):
 
 
 def load(folder: Path, attention: str = "eager"):
-    """Load a causal language model and its tokenizer from a folder, quietly.
-
-    Returns
-    -------
-    model : transformers model in float32, in evaluation mode, on the CPU.
-    tokenizer : its `transformers` tokenizer.
-    """
+    """A causal language model of a folder, in float32, in evaluation mode, on the CPU,
+    and its tokenizer, both of `transformers`, loaded quietly."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            attn_implementation=attention,
-            local_files_only=True,
-        )
+            folder, dtype=torch.float32, attn_implementation=attention,
+            local_files_only=True)
     for_whole_texts(tokenizer.backend_tokenizer)
     return model.eval(), tokenizer
 
@@ -66,8 +54,7 @@ def from_gguf(folder: Path, result: str | None = None) -> None:
     with quiet(), redirect_stderr(sys.stderr if watched else io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(folder, **where)
         restored = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, **where
-        )
+            folder, dtype=torch.float32, **where)
         # transformers saves no model that remembers being quantized: take its numbers.
         config = restored.config
         delattr(config, "quantization_config")
@@ -98,13 +85,7 @@ def check(folder: Path, parameters: int, vocabulary: int) -> None:
 
 
 def count_parameters(file: Path) -> int:
-    """Count the numbers in a safetensors file from its header, and check its length.
-
-    Raises
-    ------
-    ValueError
-        If the header is not JSON or the file is shorter or longer than it says.
-    """
+    """Count the numbers in a safetensors file from its header, and check its length."""
     with open(file, "rb") as raw:
         (length,) = struct.unpack("<Q", raw.read(8))
         if length > 100_000_000:
@@ -114,13 +95,7 @@ def count_parameters(file: Path) -> int:
     end = max(tensor["data_offsets"][1] for tensor in header.values())
     if file.stat().st_size != 8 + length + end:
         raise ValueError(f"{file.name} is not as long as its header says")
-    total = 0
-    for tensor in header.values():
-        size = 1
-        for side in tensor["shape"]:
-            size *= side
-        total += size
-    return total
+    return sum(math.prod(tensor["shape"]) for tensor in header.values())
 
 
 @contextmanager
@@ -163,14 +138,8 @@ def from_tiktoken(folder: Path, result: str) -> None:
     tiktoken joins the pair whose bytes have the lowest rank; the merges of `tokenizers`
     are then, rank by rank, all pairs of pieces that spell a piece.
     """
-    from tokenizers import (
-        AddedToken,
-        Regex,
-        Tokenizer,
-        decoders,
-        models,
-        pre_tokenizers,
-    )
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models
+    from tokenizers import pre_tokenizers as pre
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     (file,) = folder.glob("*.tiktoken")
@@ -188,9 +157,9 @@ def from_tiktoken(folder: Path, result: str) -> None:
     ]
     vocab = {shown[piece]: rank for piece, rank in ranks.items()}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(pattern), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    tokenizer.pre_tokenizer = pre.Sequence([
+        pre.Split(Regex(pattern), "isolated"),
+        pre.ByteLevel(add_prefix_space=False, use_regex=False),
     ])
     tokenizer.decoder = decoders.ByteLevel()
     names = {index: name for name, index in signs.items()}

@@ -25,11 +25,6 @@ def load_tokenizer(file: Path | str, expect: Expect | None = None) -> Tokenizer:
     """Read a tokenizer file; a wrapping of it, `tokenizer_json`, is taken off.
 
     expect: may refuse the file by its settings, before a model is built of them.
-
-    Raises
-    ------
-    TokenizerFileError
-        If it is not there, damaged, or something else.
     """
     file = Path(file)
     try:
@@ -37,14 +32,16 @@ def load_tokenizer(file: Path | str, expect: Expect | None = None) -> Tokenizer:
     except FileNotFoundError:
         raise TokenizerFileError(f"{file} is not there; {OTHER}") from None
     except UnicodeDecodeError:
-        raise TokenizerFileError(
-            f"{file} holds no tokenizer: it is no text; {OTHER}"
-        ) from None
+        raise _no_tokenizer(file, "it is no text") from None
     except OSError as error:
         raise TokenizerFileError(
             f"{file} cannot be read ({error.strerror or error}); {OTHER}"
         ) from None
     return parse_tokenizer(text, str(file), expect)
+
+
+def _no_tokenizer(name: Path | str, why: str) -> TokenizerFileError:
+    return TokenizerFileError(f"{name} holds no tokenizer: {why}; {OTHER}")
 
 
 def parse_tokenizer(text: str, name: str = "the text",
@@ -60,15 +57,11 @@ def parse_tokenizer(text: str, name: str = "the text",
     try:
         parts = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise TokenizerFileError(
-            f"{name} holds no tokenizer: it is damaged, or no JSON ({error}); {OTHER}"
-        ) from None
+        raise _no_tokenizer(name, f"it is damaged, or no JSON ({error})") from None
     if isinstance(parts, dict) and isinstance(parts.get("tokenizer_json"), str):
         return parse_tokenizer(parts["tokenizer_json"], name, expect)
     if not isinstance(parts, dict) or not isinstance(parts.get("model"), dict):
-        raise TokenizerFileError(
-            f'{name} holds no tokenizer: it has no "model"; {OTHER}'
-        )
+        raise _no_tokenizer(name, 'it has no "model"')
     if expect:
         expect(parts)
     try:
@@ -76,20 +69,11 @@ def parse_tokenizer(text: str, name: str = "the text",
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001 - plain, or a panic of its Rust
-        raise TokenizerFileError(
-            f"{name} holds no tokenizer: {str(error)[:80]}; {OTHER}"
-        ) from None
+        raise _no_tokenizer(name, str(error)[:80]) from None
 
 
 def for_whole_texts(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer, which no longer cuts, fills up or draws by chance.
-
-    >>> from tokenizers import models
-    >>> tokenizer = Tokenizer(models.BPE({"a": 0}, []))
-    >>> tokenizer.enable_truncation(2)
-    >>> len(for_whole_texts(tokenizer).encode("aaaa").ids)
-    4
-    """
+    """The same tokenizer, which no longer cuts, fills up or draws by chance."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if getattr(tokenizer.model, "dropout", None):  # of BPE

@@ -28,14 +28,8 @@ TABLE_MIME = "application/vnd.agt.table+json"
 #: Light-theme colours; each is the fallback of a CSS variable `--c-<name>`.
 #: Told apart by readers with every common kind of colour blindness, and at least
 #: 4.5:1 against the paper.
-COLOURS = {
-    "attention": "#2f55c6",
-    "gravity": "#a64a0a",
-    "tokens": "#0b766b",
-    "plum": "#8a3f8c",
-    "olive": "#76690f",
-    "grey": "#5f687b",
-}
+COLOURS = {"attention": "#2f55c6", "gravity": "#a64a0a", "tokens": "#0b766b",
+           "plum": "#8a3f8c", "olive": "#76690f", "grey": "#5f687b"}
 INK, MUTED, LINE, PAPER = "#1d2433", "#5b6476", "#d9d5ca", "#fbfaf7"
 _PAGE = {"ink": INK, "muted": MUTED, "line": LINE, "paper": PAPER}
 
@@ -46,18 +40,12 @@ def _ramp(name: str, colour: str) -> LinearSegmentedColormap:
 
 
 #: Colour maps from nothing (the page shows through) to one colour.
-SEQUENTIAL = {
-    name: _ramp(name, colour)
-    for name, colour in {
-        "attention": "#4169e1", "gravity": "#d2691e", "tokens": "#159a8c"
-    }.items()
-}
+SEQUENTIAL = {name: _ramp(name, colour) for name, colour in {
+    "attention": "#4169e1", "gravity": "#d2691e", "tokens": "#159a8c"}.items()}
 #: From plum over nothing to teal, for values with a sign.
-DIVERGING = LinearSegmentedColormap.from_list(
-    "diverging",
-    [(0.66, 0.30, 0.67, 1), (0.66, 0.30, 0.67, 0), (0.08, 0.60, 0.55, 0),
-     (0.08, 0.60, 0.55, 1)],
-)
+DIVERGING = LinearSegmentedColormap.from_list("diverging", [
+    (0.66, 0.30, 0.67, 1), (0.66, 0.30, 0.67, 0), (0.08, 0.60, 0.55, 0),
+    (0.08, 0.60, 0.55, 1)])
 
 
 def use_style() -> None:
@@ -101,13 +89,8 @@ if "book" not in matplotlib.colormaps:
 def to_svg(figure: Figure, name: str = "figure") -> str:
     """Draw a figure as SVG with the page's colours as CSS variables.
 
-    Parameters
-    ----------
-    figure
-        The figure.
-    name
-        Salt of the ids inside, so that two figures of a page do not share any
-        and the same figure is the same bytes in every run.
+    name: salt of the ids inside, so that two figures of a page do not share any and the
+    same figure is the same bytes in every run.
     """
     out = io.StringIO()
     labels_as_written(figure)
@@ -118,11 +101,9 @@ def to_svg(figure: Figure, name: str = "figure") -> str:
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)
-    for variable, colour in [
-        *((f"--c-{key}", colour) for key, colour in COLOURS.items()),
-        *((f"--{key}", colour) for key, colour in _PAGE.items()),
-    ]:
-        svg = svg.replace(colour, f"var({variable}, {colour})")
+    variables = {f"c-{key}": colour for key, colour in COLOURS.items()} | _PAGE
+    for variable, colour in variables.items():
+        svg = svg.replace(colour, f"var(--{variable}, {colour})")
     # plain text takes the page's own font
     svg = svg.replace("'DejaVu Sans', sans-serif",
                       "var(--font-ui, system-ui, sans-serif)")
@@ -146,34 +127,18 @@ def labels_as_written(figure: Figure) -> None:
 def table_payload(frame: pd.DataFrame, digits: int = 3) -> dict[str, Any]:
     """Turn a data frame into the JSON of a figure's table alternative."""
     def cell(value: Any) -> str:
-        if isinstance(value, float):
-            return f"{value:.{digits}g}"
-        return str(value)
+        return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
-    return {
-        "columns": ["", *map(str, frame.columns)],
-        "rows": [
-            [str(index), *map(cell, row)]
-            for index, row in zip(frame.index, frame.to_numpy(object), strict=True)
-        ],
-    }
+    rows = zip(frame.index, frame.to_numpy(object), strict=True)
+    return {"columns": ["", *map(str, frame.columns)],
+            "rows": [[str(index), *map(cell, row)] for index, row in rows]}
 
 
 def show(figure: Any, table: pd.DataFrame | None = None) -> None:
-    """Show a matplotlib or plotly figure the way the book prints it.
+    """Show a matplotlib figure (closed afterwards) or a plotly figure as the book does.
 
-    Parameters
-    ----------
-    figure
-        A matplotlib figure (closed afterwards) or a plotly figure.
-    table
-        The same content as a table, for readers who cannot see the figure;
-        heatmaps must bring one.
-
-    Raises
-    ------
-    TypeError
-        If the figure is of another kind.
+    table: the same content for readers who cannot see the figure; heatmaps must bring
+    one.
     """
     bundle: dict[str, Any]
     if isinstance(figure, Figure):
@@ -194,12 +159,8 @@ def show(figure: Any, table: pd.DataFrame | None = None) -> None:
 
 def _plotly_json(figure: Any) -> dict[str, Any]:
     figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK, "size": 13},
-        colorway=list(COLOURS.values()),
-    )
+        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": INK, "size": 13}, colorway=list(COLOURS.values()))
     content = json.loads(figure.to_json())
     return {"data": content["data"], "layout": content["layout"],
             "frames": content.get("frames", []), "config": {"displaylogo": False}}

@@ -15,89 +15,38 @@ DEVICES = get_args(Device)
 
 
 def profile_name(profile: str | None = None) -> str:
-    """Name the profile to use: the argument, else `BOOK_PROFILE`, else `book`.
-
-    Raises
-    ------
-    ValueError
-        If the name is none of `smoke`, `book` and `gpu`.
-
-    >>> profile_name("smoke")
-    'smoke'
-    """
+    """Name the profile to use: the argument, else `BOOK_PROFILE`, else `book`."""
     name = profile or os.environ.get("BOOK_PROFILE") or "book"
     return one_of("profile", name, PROFILES)
 
 
 def pick_device(device: str | None = "auto") -> "torch.device":
-    """Turn `auto`, `cpu`, `cuda` or `mps` into a device that this machine has.
-
-    `auto` takes CUDA, else Apple's MPS, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the name is not known, or names a device that is not there.
-
-    >>> pick_device("cpu")
-    device(type='cpu')
-    """
+    """A device of this machine; `auto` takes CUDA, else Apple's MPS, else the CPU."""
     name = one_of("device", device or "auto", DEVICES)
     import torch  # takes seconds: a wrong option is refused without it
 
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(kind for kind, found in there.items() if found)
-    if not there[name]:
-        found = ", ".join(kind for kind, here in there.items() if here)
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(),
+           "cpu": True}
+    mine = [kind for kind, here in has.items() if here]
+    if name != "auto" and name not in mine:
         raise ValueError(
-            f"device {name!r} was asked for and this machine has only {found}; "
-            "use device 'auto'."
+            f"device {name!r} was asked for and this machine has only "
+            f"{', '.join(mine)}; use device 'auto'."
         )
-    return torch.device(name)
+    return torch.device(mine[0] if name == "auto" else name)
 
 
 def settings(
-    profile: str | None,
-    *,
-    smoke: dict[str, Any],
-    book: dict[str, Any],
-    gpu: dict[str, Any],
-    given: dict[str, Any] | None = None,
-    device: str | None = "auto",
-    seed: int = 0,
+    profile: str | None, *,
+    smoke: dict[str, Any], book: dict[str, Any], gpu: dict[str, Any],
+    given: dict[str, Any] | None = None, device: str | None = "auto", seed: int = 0,
 ) -> SimpleNamespace:
-    """Join what the profile says with what the reader gave.
+    """Join what the profile says with what the reader gave: an attribute an option,
+    with `profile` and `device` beside them.
 
-    Parameters
-    ----------
-    profile
-        `smoke`, `book`, `gpu`, or `None` for the default (`profile_name`).
-    smoke, book, gpu
-        The options of each profile; the three hold the same names.
-    given
-        Options of the notebook's parameter cell; `None` leaves the choice to the
-        profile, any other value wins over it.
-    device
-        `auto`, `cpu`, `cuda` or `mps`.
-    seed
-        That of the notebook, if it has one; it is checked here, before anything runs.
-
-    Returns
-    -------
-    SimpleNamespace
-        One attribute an option, with `profile` and `device` beside them.
-
-    Raises
-    ------
-    ValueError
-        On an unknown profile or device, on profiles with different names, on an
-        option given as another kind of value than the profiles hold, or on a seed
-        that no generator takes.
+    smoke, book, gpu: the options of each profile, under the same names; given: those of
+    the notebook's parameter cell, where None leaves the choice to the profile; seed: of
+    the notebook, checked here, before anything runs.
 
     >>> cfg = settings("smoke", smoke={"steps": 2}, book={"steps": 900},
     ...                gpu={"steps": 9000}, given={"steps": None}, device="cpu")
@@ -105,47 +54,31 @@ def settings(
     (2, 'smoke')
     """
     by_profile = {"smoke": smoke, "book": book, "gpu": gpu}
-    if not smoke.keys() == book.keys() == gpu.keys():
-        odd = set(smoke) ^ set(book) | set(book) ^ set(gpu)
+    if odd := set(smoke) ^ set(book) | set(book) ^ set(gpu):
         raise ValueError(
             f"every profile must set the same options; {', '.join(sorted(odd))} "
             "is not in all three."
         )
     name = profile_name(profile)
     fitting("seed", seed, kind(Seed))
-    for option, value in (given or {}).items():
-        known = by_profile[name].get(option)
-        if None not in (value, known) and (
-            _kind(value) != _kind(known) or not _finite(value)
-        ):
+    options = by_profile[name]
+    given = {key: value for key, value in (given or {}).items() if value is not None}
+    for option, value in given.items():
+        usual = options.get(option)
+        if usual is not None and (_kind(value) != _kind(usual) or not _finite(value)):
             raise ValueError(
-                f"{option} is {_kind(known)} in the profiles (here {known!r}), "
+                f"{option} is {_kind(usual)} in the profiles (here {usual!r}), "
                 f"and {value!r} is not; give one."
             )
-    chosen = by_profile[name] | {
-        option: value for option, value in (given or {}).items() if value is not None
-    }
-    return SimpleNamespace(profile=name, device=pick_device(device), **chosen)
+    return SimpleNamespace(profile=name, device=pick_device(device), **options | given)
 
 
 def expect(kind: type | UnionType, **values: object) -> None:
     """Refuse parameters of another kind than a notebook needs, before it begins.
 
     `./setup_and_run.sh run` knows the kinds; papermill alone makes a number of any
-    value that reads as one.
-
-    Parameters
-    ----------
-    kind
-        `str`, `int`, `float`, `bool` or `list`; with `| None` where that is a value
-        too. A whole number is a `float` as well.
-    values
-        The parameters, by name.
-
-    Raises
-    ------
-    ValueError
-        One sentence: the name, what came, what works.
+    value that reads as one. kind: `str`, `int`, `float`, `bool` or `list`; with
+    `| None` where that is a value too. A whole number is a `float` as well.
 
     >>> expect(float, held_out=0, share=0.05)
     >>> expect(str | None, output=20260305)

@@ -42,23 +42,10 @@ def as_text(value: Any) -> str:
 def record(*pair: Any, text: str | None = None, **named: Any) -> None:
     """Record results under names, so that the prose can quote them as ⟨name⟩.
 
-    The value travels in the executed notebook as a display of its own media
-    type; the build fills each placeholder from there and fails on a missing one.
-
-    Parameters
-    ----------
-    pair, text
-        One result, its name and its value; `text` is how the prose prints it
-        (default: `as_text`).
-    named
-        Several results at once, printed by `as_text`.
-
-    Raises
-    ------
-    ValueError
-        If a name is not a lower-case identifier, or `text` has no result to print.
-    TypeError
-        If there is a name without a value, or more than these two.
+    The value travels in the executed notebook as a display of its own media type; the
+    build fills each placeholder from there and fails on a missing one. pair: a name and
+    a value, which the prose prints as `text`; named: several results at once, printed
+    by `as_text`.
     """
     if pair and len(pair) != 2:
         raise TypeError(
@@ -82,16 +69,16 @@ def record(*pair: Any, text: str | None = None, **named: Any) -> None:
             entry = entry.item()
         shown = text if text is not None and key == pair[0] else as_text(entry)
         payload[key] = {"value": _plain(entry), "text": shown}
-    lines = "\n".join(f"{key} = {entry['text']}" for key, entry in payload.items())
-    display({RECORD_MIME: payload, "text/plain": lines}, raw=True)
+    _travel(payload, "\n".join(f"{key} = {entry['text']}"
+                               for key, entry in payload.items()))
+
+
+def _travel(payload: dict[str, dict[str, Any]], text: str) -> None:
+    display({RECORD_MIME: payload, "text/plain": text}, raw=True)
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can hold; it has no number for what is not finite.
-
-    >>> _plain(3.5), _plain(float("inf")), _plain([1])
-    (3.5, None, '[1]')
-    """
+    """A value that JSON can hold; it has no number for what is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, (bool, int, float, str)) else str(value)
@@ -102,18 +89,8 @@ def wrote(files: Iterable[Path | str]) -> None:
 
     `./setup_and_run.sh run` does not execute again what has finished; it does when
     one of these files is gone since.
-
-    >>> import lib.page.record
-    >>> lib.page.record.FILES_WRITTEN
-    'files_written'
     """
-    names = sorted(str(file) for file in files)
-    display(
-        {RECORD_MIME: {FILES_WRITTEN: {"value": "\n".join(names),
-                                       "text": as_text(len(names))}},
-         "text/plain": f"{as_text(len(names))} files"},
-        raw=True,
-    )
+    _list(FILES_WRITTEN, sorted(str(file) for file in files))
 
 
 def used(paths: Iterable[Path | str | None]) -> None:
@@ -122,26 +99,20 @@ def used(paths: Iterable[Path | str | None]) -> None:
     Its stored result is no longer taken once one of these is not what it was. A folder
     stands for all files in it, None for nothing; a relative path counts from the root
     of the repository.
-
-    >>> import lib.page.record
-    >>> lib.page.record.FILES_USED
-    'files_used'
     """
-    files = [file for path in paths if path is not None
-             for file in _files_of(path_of(path))]
-    told = "\n".join(f"{state_of(file)} {_from_root(file)}" for file in sorted(files))
-    display(
-        {RECORD_MIME: {FILES_USED: {"value": told, "text": as_text(len(files))}},
-         "text/plain": f"{as_text(len(files))} files"},
-        raw=True,
-    )
+    files = sorted(file for path in paths if path is not None
+                   for file in _files_of(path_of(path)))
+    _list(FILES_USED, [f"{state_of(file)} {_from_root(file)}" for file in files])
+
+
+def _list(name: str, lines: list[str]) -> None:
+    count = as_text(len(lines))
+    _travel({name: {"value": "\n".join(lines), "text": count}}, f"{count} files")
 
 
 def state_of(file: Path) -> str:
     """The SHA-256 of a file, or `gone` where there is none."""
-    if not file.is_file():
-        return "gone"
-    return sha256_of(file)
+    return sha256_of(file) if file.is_file() else "gone"
 
 
 def _files_of(path: Path) -> Iterable[Path]:
