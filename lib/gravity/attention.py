@@ -32,9 +32,13 @@ from torch import Tensor
 
 from lib.options import one_of
 
-#: Coordinates of each head, and the values that are averaged.
+#: Coordinates of each head, and the values that are averaged …
 Points = Float[Tensor, "batch head seq coord"]
 Values = Float[Tensor, "batch head seq d_value"]
+#: … a table of queries and keys, the masses, a number of each head.
+Pairs = Float[Tensor, "*lead query seq"]
+Mass = Float[Tensor, "*#lead seq"]
+PerHead = Float[Tensor, "*#lead 1 1"]
 KERNELS = ("newton", "gaussian", "potential")
 CUTOFFS = ("none", "hard", "soft", "compact")
 
@@ -79,12 +83,9 @@ def log_mass(mass: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
 
 
 def newton(
-    r2: Float[Tensor, "*lead query seq"],
-    mass: Float[Tensor, "*#lead seq"],
-    strength: Float[Tensor, "*#lead 1 1"] | float,
-    beta: Float[Tensor, "*#lead 1 1"] | float = 1.0,
+    r2: Pairs, mass: Mass, strength: PerHead | float, beta: PerHead | float = 1.0,
     eps: float = 0.1,
-) -> Float[Tensor, "*lead query seq"]:
+) -> Pairs:
     """Logits β log m_j − p log(r²_ij + ε); p = β = 1 is the inverse-square law.
 
     r2: `squared_distances`; strength: p; eps: softening ε, in the unit of r². Bounded
@@ -99,11 +100,8 @@ def newton(
 
 
 def gaussian(
-    r2: Float[Tensor, "*lead query seq"],
-    mass: Float[Tensor, "*#lead seq"],
-    strength: Float[Tensor, "*#lead 1 1"] | float,
-    beta: Float[Tensor, "*#lead 1 1"] | float = 1.0,
-) -> Float[Tensor, "*lead query seq"]:
+    r2: Pairs, mass: Mass, strength: PerHead | float, beta: PerHead | float = 1.0
+) -> Pairs:
     """Logits β log m_j − γ r²_ij, with γ = `strength`.
 
     Expanding r² shows a dot product, a term of the key and a term of the query; the
@@ -118,13 +116,9 @@ def gaussian(
 
 
 def potential(
-    r2: Float[Tensor, "*lead query seq"],
-    mass: Float[Tensor, "*#lead seq"],
-    strength: Float[Tensor, "*#lead 1 1"] | float,
-    beta: Float[Tensor, "*#lead 1 1"] | float = 0.0,
-    eps: float = 0.1,
-    sign: int = 1,
-) -> Float[Tensor, "*lead query seq"]:
+    r2: Pairs, mass: Mass, strength: PerHead | float, beta: PerHead | float = 0.0,
+    eps: float = 0.1, sign: int = 1,
+) -> Pairs:
     """Logits m_i m_j (sign · γ / (r²_ij + ε) + β), with γ = `strength`.
 
     sign +1 attracts; sign −1 is the published Newtonian Gravity Transformer
@@ -142,11 +136,7 @@ def potential(
     return pair * (sign * strength / (r2 + eps) + beta)
 
 
-def cutoff_gate(
-    r2: Float[Tensor, "*lead query seq"],
-    radius: Float[Tensor, "*#lead 1 1"] | float,
-    cutoff: str,
-) -> Float[Tensor, "*lead query seq"]:
+def cutoff_gate(r2: Pairs, radius: PerHead | float, cutoff: str) -> Pairs:
     """Factor in [0, 1] on the unnormalised weight; exactly 0 for r ≥ R, 1 on i = j.
 
     With x = 1 − r²/R² (1 at the token, 0 on the sphere):
@@ -187,10 +177,9 @@ def causal(
 
 
 def gated_softmax(
-    logits: Float[Tensor, "*lead query seq"],
-    gate: Float[Tensor, "*lead query seq"] | None = None,
+    logits: Pairs, gate: Pairs | None = None,
     visible: Bool[Tensor, "query seq"] | None = None,
-) -> Float[Tensor, "*lead query seq"]:
+) -> Pairs:
     """Weights w_ij = g_ij exp(s_ij) / Σ_k g_ik exp(s_ik) over the visible k.
 
     Each row needs one visible key with a gate above zero; `cutoff_gate` and
@@ -220,12 +209,12 @@ class Pull:
     """
 
     kernel: str
-    strength: Float[Tensor, "*#lead 1 1"]
-    beta: Float[Tensor, "*#lead 1 1"]
+    strength: PerHead
+    beta: PerHead
     eps: float = 0.1
     sign: int = 1
     cutoff: str = "none"
-    radius: Float[Tensor, "*#lead 1 1"] | None = None
+    radius: PerHead | None = None
     mass_in_value: bool = False
 
     def __post_init__(self):
@@ -236,13 +225,11 @@ class Pull:
                 f"cutoff {self.cutoff!r} has no radius; give one, or cutoff 'none'"
             )
 
-    def bias(self, mass: Float[Tensor, "*#lead seq"]) -> Float[Tensor, "*lead seq"]:
+    def bias(self, mass: Mass) -> Float[Tensor, "*lead seq"]:
         """β log m_j, the part of a newton or gaussian logit that is the key's own."""
         return self.beta[..., 0] * log_mass(mass)
 
-    def logits(
-        self, r2: Float[Tensor, "*lead query seq"], mass: Float[Tensor, "*#lead seq"]
-    ) -> Float[Tensor, "*lead query seq"]:
+    def logits(self, r2: Pairs, mass: Mass) -> Pairs:
         """The kernel's logits."""
         if self.mass_in_value:
             mass = torch.ones_like(mass)

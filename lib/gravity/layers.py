@@ -12,6 +12,10 @@ from lib.gravity.attention import CUTOFFS, KERNELS, Pull, attend, causal
 from lib.gravity.fast import fast_attend
 from lib.options import one_of
 
+Ids = Int[Tensor, "batch seq"]
+Stream = Float[Tensor, "batch seq d_model"]
+Places = Float[Tensor, "batch seq d_coord"]
+Mass = Float[Tensor, "batch seq"]
 COORDINATES = ("token+position", "position")
 UNIT_MASS = math.log(math.e - 1)  # softplus of it is 1
 
@@ -44,7 +48,7 @@ class Masses(nn.Module):
         super().__init__()
         self.mu = nn.Parameter(torch.full((vocab,), UNIT_MASS))
 
-    def forward(self, ids: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch seq"]:
+    def forward(self, ids: Ids) -> Mass:
         return F.softplus(self.mu[ids])
 
 
@@ -64,9 +68,7 @@ class Coordinates(nn.Module):
         self.token = nn.Embedding(vocab, d_coord) if "token" in kind else None
         self.norm = nn.LayerNorm(d_coord)
 
-    def forward(
-        self, ids: Int[Tensor, "batch seq"]
-    ) -> Float[Tensor, "batch seq d_coord"]:
+    def forward(self, ids: Ids) -> Places:
         z = self.position.weight[: ids.shape[1]].expand(*ids.shape, -1)
         if self.token is not None:
             z = z + self.token(ids)
@@ -92,20 +94,10 @@ class GravityAttention(nn.Module):
     """
 
     def __init__(
-        self,
-        d_model: int,
-        n_heads: int,
-        d_coord: int,
-        kernel: str = "newton",
-        cutoff: str = "none",
-        radius: float = 2.0,
-        strength: float = 0.5,
-        eps: float = 0.1,
-        sign: int = 1,
-        place: int | None = None,
-        mass_in_value: bool = False,
-        looking: bool = False,
-        form: str = "auto",
+        self, d_model: int, n_heads: int, d_coord: int, kernel: str = "newton",
+        cutoff: str = "none", radius: float = 2.0, strength: float = 0.5,
+        eps: float = 0.1, sign: int = 1, place: int | None = None,
+        mass_in_value: bool = False, looking: bool = False, form: str = "auto",
     ):
         super().__init__()
         d_head = width_of_head(d_model, n_heads)
@@ -157,18 +149,12 @@ class GravityAttention(nn.Module):
         return Pull(self.kernel, strength, beta, self.eps, self.sign, self.cutoff,
                     radius, self.mass_in_value)
 
-    def heads(
-        self, x: Float[Tensor, "batch seq wide"]
-    ) -> Float[Tensor, "batch head seq d_head"]:
+    def heads(self, x: Float[Tensor, "batch seq wide"]) -> Tensor:
         return in_heads(x, self.n_heads)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch seq d_model"],
-        z: Float[Tensor, "batch seq d_coord"],
-        mass: Float[Tensor, "batch seq"],
-        traced: bool = True,
-    ) -> tuple[Float[Tensor, "batch seq d_model"], dict[str, Tensor | None]]:
+        self, x: Stream, z: Places, mass: Mass, traced: bool = True
+    ) -> tuple[Stream, dict[str, Tensor | None]]:
         given = self.heads(self.place(z)), mass, self.heads(self.value(x)), self.pull
         looking = None if self.look is None else self.heads(self.look(z))
         if traced:

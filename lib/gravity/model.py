@@ -11,7 +11,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lib.gravity.attention import CUTOFFS, KERNELS, causal, gated_softmax
@@ -19,12 +19,16 @@ from lib.gravity.layers import (
     COORDINATES,
     Coordinates,
     GravityAttention,
+    Ids,
     Masses,
+    Stream,
     in_heads,
     width_of_head,
 )
 from lib.options import one_of
 
+Logits = Float[Tensor, "batch seq vocab"]
+Layers = list[dict[str, Tensor | None]]  # what `trace` tells of each
 ATTENTIONS = ("dot", *KERNELS)
 
 
@@ -70,8 +74,8 @@ class DotAttention(nn.Module):
         )
 
     def forward(
-        self, x: Float[Tensor, "batch seq d_model"], z=None, mass=None, traced=True
-    ) -> tuple[Float[Tensor, "batch seq d_model"], dict[str, Tensor]]:
+        self, x: Stream, z=None, mass=None, traced: bool = True
+    ) -> tuple[Stream, dict[str, Tensor]]:
         q, k, v = (in_heads(part(x), self.n_heads)
                    for part in (self.query, self.key, self.value))
         seen = {}
@@ -99,8 +103,8 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch seq d_model"], z, mass, traced: bool = True
-    ) -> tuple[Float[Tensor, "batch seq d_model"], Tensor, dict[str, Tensor]]:
+        self, x: Stream, z, mass, traced: bool = True
+    ) -> tuple[Stream, Tensor, dict[str, Tensor]]:
         pulled, seen = self.attention(self.before_attention(x), z, mass, traced)
         x = x + self.dropout(pulled)
         fed = self.feed_forward(self.before_feed_forward(x))
@@ -146,9 +150,7 @@ class LanguageModel(nn.Module):
                 self.move.append(nn.Linear(config.d_model, config.d_coord, bias=False))
                 self.move_norm.append(nn.LayerNorm(config.d_coord))
 
-    def _run(
-        self, ids: Int[Tensor, "batch seq"], traced: bool
-    ) -> tuple[Float[Tensor, "batch seq vocab"], list[dict[str, Tensor | None]]]:
+    def _run(self, ids: Ids, traced: bool) -> tuple[Logits, Layers]:
         if ids.shape[1] > self.config.context:
             raise ValueError(
                 f"{ids.shape[1]} tokens came, the model was built for "
@@ -165,25 +167,17 @@ class LanguageModel(nn.Module):
                 z = self.move_norm[i](z + self.move[i](pulled))
         return self.head(self.norm(x)), layers
 
-    def trace(
-        self, ids: Int[Tensor, "batch seq"]
-    ) -> tuple[Float[Tensor, "batch seq vocab"], list[dict[str, Tensor | None]]]:
+    def trace(self, ids: Ids) -> tuple[Logits, Layers]:
         return self._run(ids, traced=True)
 
-    def places(
-        self, ids: Int[Tensor, "batch seq"]
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def places(self, ids: Ids) -> tuple[Logits, Tensor | None, Tensor | None]:
         logits, layers = self._run(ids, traced=False)
         return logits, layers[-1]["z"], layers[-1]["mass"]
 
-    def forward(
-        self, ids: Int[Tensor, "batch seq"]
-    ) -> Float[Tensor, "batch seq vocab"]:
+    def forward(self, ids: Ids) -> Logits:
         return self._run(ids, traced=False)[0]
 
-    def loss(
-        self, ids: Int[Tensor, "batch seq"], targets: Int[Tensor, "batch seq"]
-    ) -> Float[Tensor, ""]:
+    def loss(self, ids: Ids, targets: Ids) -> Float[Tensor, ""]:
         """Mean cross-entropy of the next token, in nats."""
         return F.cross_entropy(self(ids).flatten(0, 1), targets.flatten())
 

@@ -29,11 +29,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lib.gravity.attention import causal, squared_distances
-from lib.gravity.layers import in_heads
+from lib.gravity.layers import Ids, Mass, Places, Stream, in_heads
+from lib.gravity.model import Layers, Logits
 
 EPS = 1e-6  # beside d²
 FIRST_RADIUS = 4.0  # what a file without a radius stands for
@@ -82,9 +83,7 @@ class LegacyAttention(nn.Module):
         moving = config.d_coord if config.moved_by == "coordinates" else d_model
         self.coord_proj_next = nn.Linear(moving, config.d_coord)
 
-    def logits(
-        self, z: Float[Tensor, "batch seq d_coord"], mass: Float[Tensor, "batch seq"]
-    ) -> Float[Tensor, "batch head seq seq"]:
+    def logits(self, z: Places, mass: Mass) -> Float[Tensor, "batch head seq seq"]:
         """What the softmax is taken of, beside the future."""
         place = in_heads(self.coord_proj_attn(z), self.config.n_heads)
         d2 = squared_distances(place) * place.shape[-1]
@@ -108,9 +107,7 @@ class LegacyAttention(nn.Module):
         far = (back[..., None] == torch.tensor(FAR, device=device)).any(-1)
         return before & ((back <= NEAR) | far)
 
-    def forward(
-        self, x: Float[Tensor, "batch seq d_model"], z: Any, mass: Any
-    ) -> tuple[Float[Tensor, "batch seq d_model"], Float[Tensor, "..."] | None]:
+    def forward(self, x: Stream, z: Any, mass: Any) -> tuple[Stream, Places | None]:
         n_heads = self.config.n_heads
         value = in_heads(self.v_proj(x), n_heads)
         if z is None:
@@ -140,9 +137,7 @@ class LegacyBlock(nn.Module):
         if config.d_coord is not None:
             self.coord_norm = nn.LayerNorm(config.d_coord)
 
-    def forward(
-        self, x: Float[Tensor, "batch seq d_model"], z, mass
-    ) -> tuple[Float[Tensor, "batch seq d_model"], Float[Tensor, "..."] | None]:
+    def forward(self, x: Stream, z, mass) -> tuple[Stream, Places | None]:
         pulled, moved = self.attn(self.norm1(x), z, mass)
         x = x + pulled
         x = x + self.ffn(self.norm2(x))
@@ -175,9 +170,7 @@ class LegacyModel(nn.Module):
         self.norm = nn.LayerNorm(config.d_model)
         self.head = nn.Linear(config.d_model, config.vocab)
 
-    def trace(
-        self, ids: Int[Tensor, "batch seq"]
-    ) -> tuple[Float[Tensor, "batch seq vocab"], list[dict[str, Tensor | None]]]:
+    def trace(self, ids: Ids) -> tuple[Logits, Layers]:
         length, config = ids.shape[1], self.config
         if length > config.context:
             raise ValueError(
@@ -196,7 +189,5 @@ class LegacyModel(nn.Module):
             x, z = layer(x, z, mass)
         return self.head(self.norm(x)), layers
 
-    def forward(
-        self, ids: Int[Tensor, "batch seq"]
-    ) -> Float[Tensor, "batch seq vocab"]:
+    def forward(self, ids: Ids) -> Logits:
         return self.trace(ids)[0]

@@ -9,7 +9,6 @@ cannot see them.
 import io
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -164,12 +163,3 @@ def _plotly_json(figure: Any) -> dict[str, Any]:
     content = json.loads(figure.to_json())
     return {"data": content["data"], "layout": content["layout"],
             "frames": content.get("frames", []), "config": {"displaylogo": False}}
-
-
-def colours(names: Sequence[str]) -> dict[str, str]:
-    """Give each name a colour of the palette, in order.
-
-    >>> colours(["dot", "newton"])
-    {'dot': '#2f55c6', 'newton': '#a64a0a'}
-    """
-    return dict(zip(names, COLOURS.values(), strict=False))
