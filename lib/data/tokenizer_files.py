@@ -6,6 +6,7 @@ encoded from its first character to its last, the same each time.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tokenizers import Tokenizer
 #: Refuses settings with an error of its own.
 Expect = Callable[[Mapping[str, Any]], None]
 OTHER = "name a tokenizer.json of the tokenizers library"
+#: What `transformers` wants beside a tokenizer.json.
+BESIDE = ("tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 
 
 class TokenizerFileError(ValueError):
@@ -79,3 +82,22 @@ def for_whole_texts(tokenizer: Tokenizer) -> Tokenizer:
     if getattr(tokenizer.model, "dropout", None):  # of BPE
         tokenizer.model.dropout = None
     return tokenizer
+
+
+def write_beside(source: Path | None, folder: Path, **more: bool) -> None:
+    """Write what `transformers` wants beside a tokenizer.json, as another folder has it.
+
+    The class becomes the plain one: those of a model family build a BPE from the
+    vocabulary, whatever `tokenizer.json` says.
+
+    more: for ``tokenizer_config.json``.
+    """
+    for name in BESIDE:
+        if source and (source / name).is_file() and source != folder:
+            shutil.copyfile(source / name, folder / name)
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    for name in ("is_local", "local_files_only", "auto_map"):
+        config.pop(name, None)
+    config |= {"tokenizer_class": "PreTrainedTokenizerFast"} | more
+    file.write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -17,14 +17,18 @@ from lib import data
 from lib.commands import ROOT, say, stage_command
 from lib.data.download import Refused, expect_host
 from lib.data.pretrained import gpt2_tokenizer
-from lib.data.tokenizer_files import TokenizerFileError, load_tokenizer
+from lib.data.tokenizer_files import (
+    BESIDE,
+    TokenizerFileError,
+    load_tokenizer,
+    write_beside,
+)
 from lib.files import write_json
 from lib.tokens.sentencepiece import falls_back
 from lib.tokens.teachers import expect_settings, expect_teacher
 from lib.workbench.ivr.artifacts import TREE, Room, StageError, stage_errors
 
 GPT2 = "openai-community/gpt2"
-BESIDE = ("tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 PARTS = ("tokenizer.json", "vocab.json", "merges.txt", "config.json",
          "generation_config.json", *BESIDE)
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
@@ -67,24 +71,10 @@ def _made(root: Path, output: str, stage: str) -> Path:
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path, root: Path) -> None:
     """Write a tokenizer with what `transformers` wants beside it, as the original has.
-
-    The class becomes the plain one: those of a model family build a BPE from the
-    vocabulary, whatever `tokenizer.json` says.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    _beside(root / TREE.ORIGINAL, folder)
-
-
-def _beside(source: Path, folder: Path) -> None:
-    for name in BESIDE:
-        if (source / name).is_file() and source != folder:
-            shutil.copyfile(source / name, folder / name)
-    file = folder / "tokenizer_config.json"
-    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    for name in ("is_local", "local_files_only", "auto_map"):
-        config.pop(name, None)
-    write_json(file, config | {"tokenizer_class": "PreTrainedTokenizerFast"})
+    write_beside(root / TREE.ORIGINAL, folder)
 
 
 def model_files(model: str) -> list[Path]:
@@ -117,7 +107,7 @@ def gather_original(options: Any, room: Room) -> dict[str, Any]:
     tokenizer, config = _checked(model, folder, options.layer)
     if model == "tiny":
         _tiny(folder)
-    _beside(folder, folder)
+    write_beside(folder, folder)
     if told["weights"] == "none":
         say(f"The weights of {model} could not be had ({told['why']}): init to remap "
             "work without them, align and train do not.")
