@@ -29,7 +29,7 @@
 
 # %% tags=["parameters"]
 profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
-stages = "all"  # one stage, first..last, or all
+stages = "all"  # one stage, first..last, all, or export
 artifacts_dir = "artifacts"  # where everything is read and written
 seed = 0  # of learning, choosing, new rows and batches
 force = False  # make anew what holds
@@ -49,6 +49,7 @@ room = 1.0  # for rules: the file, as a multiple of the original's
 share = 0.05  # of the vocabulary that select gives up, at most
 least = 20  # times that a new piece occurs in the corpora
 general_mb = 12.0  # of other text: what it needs is not given up
+merge_list = False  # take in the pieces by way of which merges reach the new ones
 init_strategy = "constituents"  # mean, random, zeros, constituents or hidden_states: how new rows begin
 align_documents = 400  # that hidden_states reads
 untie = False  # rows of their own for the output head
@@ -66,6 +67,7 @@ baseline = "text"  # text, tokens or none: what the untouched model, tuned too, 
 replay_corpus = "mixture"  # mixture (code, prose and more), a text of the book, a file, or none
 replay_share = 0.25  # of each batch
 held_out_documents = 200  # that nothing learns from
+export_strings = 10_000  # that prove each form, id by id
 save_every = 50  # updates between two saves
 device = "auto"  # auto, cpu, cuda or mps
 

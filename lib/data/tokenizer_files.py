@@ -85,7 +85,7 @@ def for_whole_texts(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def write_beside(source: Path | None, folder: Path, **more: bool) -> None:
-    """Write what `transformers` wants beside a tokenizer.json, as another folder has it.
+    """Write what `transformers` wants beside a tokenizer.json, as another folder has.
 
     The class becomes the plain one: those of a model family build a BPE from the
     vocabulary, whatever `tokenizer.json` says.

@@ -5,7 +5,7 @@ every text. The same file is for browsers: it is written in what the two dialect
 regular expressions and the two sets of pre-tokenizers have in common. JavaScript has
 another `\s` (with U+FEFF, without U+0085) and digits of ASCII alone where a stage has
 its own pattern; so such stages become a `Split` with theirs written out, which the
-library for browsers translates right (`\z`, `\x{…}`, `\p{…}`, looks in both directions).
+library for browsers translates right (`\z`, `\x{…}`, `\p{…}`, looks both ways).
 
 **A Unigram in GGUF** keeps pieces, ids and scores. llama.cpp has no pre-tokenizer for
 it: the best cut is that of the whole text, without the words and rules of the
@@ -256,7 +256,8 @@ def _begun(file: Path, model: str, names: list[str], kinds: list[int],
     writer.add_tokenizer_model(model)
     writer.add_token_list(names)
     writer.add_token_types(kinds)
-    for role, add in (("bos", writer.add_bos_token_id), ("eos", writer.add_eos_token_id),
+    for role, add in (("bos", writer.add_bos_token_id),
+                      ("eos", writer.add_eos_token_id),
                       ("pad", writer.add_pad_token_id)):
         if role in frame.ids:
             add(frame.ids[role])

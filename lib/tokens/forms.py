@@ -149,7 +149,7 @@ def _compared(proof: Proof, texts: Sequence[str], gold: Sequence[list[int]],
         raise ExportError(
             f"{proof.reader} reads {proof.form} differently: {len(wrong)} of "
             f"{proof.texts} texts get other ids than here, such as "
-            f"{ascii(texts[wrong[0]][:60])}; nothing is exported: report it"
+            f"{texts[wrong[0]][:60]!a}; nothing is exported: report it"
         )
     return proof
 

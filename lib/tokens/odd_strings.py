@@ -25,7 +25,12 @@ _WORDS = ("the", "The", " THE", "don't", "DON'T", "it's", "''s", "'re", " 've", 
           "e\u0301", "각", "ㅋㅋㅋ", "ㅠㅠ", "안녕하세요", " 영화", "영화가", "제1조",
           "日本語", "مرحبا", "हिन्दी", "ไทย", "עברית", "Ελλάδα", "кот", "#include", "=>",
           "!=", "...", "…", "“”", "—", "\r\n", "\n\n", "    ", "\t\t", "0x7f")
-_HALVES = ("\ud800", "\udfff", "a\udc00b", "\ude00\ud83d", " \udbff", "가\ud83d", "\udcff")
+#: A character for each byte that one can begin with.
+_FIRST = [bytes([byte, {0xE0: 0xA4, 0xED: 0x80, 0xF0: 0x9F, 0xF4: 0x80}.get(byte, 0x98),
+                 *[0x85] * ((byte >= 0xE0) + (byte >= 0xF0))]).decode()
+          for byte in range(0xC2, 0xF5)]
+_HALVES = ("\ud800", "\udfff", "a\udc00b", "\ude00\ud83d", " \udbff", "가\ud83d",
+           "\udcff")
 
 
 def readable(text: str) -> str:
@@ -60,7 +65,8 @@ def odd_strings(count: int = 10_000, seed: int = 0,
     """
     rng = random.Random(seed)
     fixed = [*map(chr, range(256)), *(char * LONGEST_RUN for char in _RUNS), *_HALVES,
-             *_EMOJI, *_WORDS, *_BLANKS, "\0\0\0", *(f"a{blank}b" for blank in _BLANKS),
+             *_EMOJI, *_WORDS, *_FIRST, "\0\0\0", *_BLANKS,
+             *(f"a{blank}b" for blank in _BLANKS),
              *(f" x{chr(n)}y" for n in (*range(32), *range(127, 160))), ""]
     kinds = _kinds(rng, list(pieces))
     strings = dict.fromkeys(fixed)
@@ -88,8 +94,9 @@ def _kinds(rng: random.Random, pieces: Sequence[str]) -> list[Callable[[], str]]
     syllables = [chr(n) for n in range(0xAC00, 0xD7A4)]
     return [
         lambda: run(ascii_chars, 12), lambda: run(syllables, 6), lambda: run(_EMOJI, 3),
-        lambda: run(_BLANKS, 4), lambda: rng.choice((" ", "", "\n")) + rng.choice(_WORDS),
-        lambda: rng.choice(_WORDS) + " ", lambda: rng.choice(lines),
+        lambda: run(_BLANKS, 4), lambda: rng.choice(lines),
+        lambda: rng.choice((" ", "", "\n")) + rng.choice(_WORDS),
+        lambda: rng.choice(_WORDS) + " ",
         lambda: chr(rng.choice(points)) * rng.choice((1, 1, 2, 9)),
         lambda: run([chr(n) for n in rng.sample(points, 4)], 6),
         lambda: str(rng.randrange(10 ** rng.randint(1, 12))),

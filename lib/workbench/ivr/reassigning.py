@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer
 from lib.data.held_out import EVERY, HeldOut
 from lib.data.mixture import gather
 from lib.tokens.distill import count_words
+from lib.vocabulary.merge_list import with_steps
 from lib.vocabulary.reassign import (
     RuleError,
     kept_text,
@@ -53,6 +55,8 @@ def select(options: Any, room: Room) -> dict[str, Any]:
     with stage_errors(ValueError):
         chosen = select_pieces(unigram, domain, general, share=options.share,
                                least=options.least, seed=options.seed)
+    if options.merge_list:
+        chosen = _within_merges(chosen, original_tokenizer(room.root))
     if not chosen.rules:
         raise StageError(
             f"no piece that occurs {options.least} times would save a token; give "
@@ -65,6 +69,14 @@ def select(options: Any, room: Room) -> dict[str, Any]:
     room.make(LOG).write_text(_log(results, chosen), encoding="utf-8", newline="\n")
     write_rules(chosen.rules, room.make(RULES))
     return results
+
+
+def _within_merges(chosen: Selection, original: Tokenizer) -> Selection:
+    """The selection with the steps by way of which merges reach its pieces."""
+    new = with_steps(original, [rule.new for rule in chosen.rules], len(chosen.rules))
+    rules = tuple(replace(rule, new=piece)
+                  for rule, piece in zip(chosen.rules, new, strict=False))
+    return replace(chosen, rules=rules, given_up=chosen.given_up[:len(rules)])
 
 
 def _measured(chosen: Selection, original: Tokenizer, unigram: Tokenizer,

@@ -63,6 +63,24 @@ NAMES = {
                        "lines of the corpora left out, as they are held out",
     "replay_left_out": "따로 둔 글과 같아 섞는 글에서 뺀 줄 | "
                        "lines of the replay left out, as they are held out",
+    "export_strings": "형태를 증명한 문자열 | strings that prove the forms",
+    "export_readers": "번호를 견준 읽는 쪽 | readers compared, id by id",
+    "llama_pattern": "llama.cpp의 프리토크나이저 | pre-tokenizer in llama.cpp",
+    "unmade": "병합으로 못 만드는 새 조각 | new pieces that no merges make",
+    "lost": "병합으로 못 만들게 된 옛 조각 | old pieces that merges no longer make",
+    "bridges": "병합을 새로 얻은 옛 조각 | old pieces with a merge of their own",
+    "kept_texts": "새 조각도 내준 조각도 없는 글 | "
+                  "texts without new or given-up pieces",
+    "kept_same": "그 가운데 병합이 전과 같은 것 | "
+                 "of these, cut as before by the merges",
+    "export_documents": "형태를 견준 문서 | documents on which forms are compared",
+    "merges_same": "병합이 유니그램과 같은 문서(%) | "
+                   "documents, merges as the Unigram (%)",
+    "merges_longer": "병합에서 늘어난 토큰(%) | more tokens with the merges (%)",
+    "bare_same": "규칙 없는 유니그램이 같은 문서(%) | "
+                 "documents, Unigram without rules the same (%)",
+    "bare_longer": "규칙 없는 유니그램에서 늘어난 토큰(%) | "
+                   "more tokens without rules (%)",
     "general_left_out": "따로 둔 글과 같아 다른 글에서 뺀 줄 | "
                         "lines of other text left out, as they are held out",
 }
