@@ -2,6 +2,7 @@
 
     python -m benchmarks.export                       a JSON object a row
     python -m benchmarks.export --teachers gpt2 --documents 4000
+    python -m benchmarks.export --keep DIR            reads what is there already
 
 Each teacher is distilled from reviews and gathered text, its ids are reassigned to
 Korean pieces with and without the steps that merges need, and all forms are written and
@@ -17,19 +18,36 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from lib import data
 from lib.data.mixture import gather
+from lib.data.tokenizer_files import load_tokenizer
 from lib.tokens.distill import count_words, distill
 from lib.tokens.export import ExportError
 from lib.tokens.forms import prove, write_forms
 from lib.tokens.odd_strings import odd_strings
 from lib.tokens.runtimes import RuntimeRefusal
 from lib.vocabulary.merge_list import merge_list, with_steps
-from lib.vocabulary.reassign import Rules, kept_text, remap_tokenizer
+from lib.vocabulary.reassign import (
+    Rules,
+    kept_text,
+    read_rules,
+    remap_tokenizer,
+    write_rules,
+)
 from lib.vocabulary.select import lengths, select_pieces
 from lib.workbench.ivr.exporting import measured
 
-from .tokenizers import TEACHERS, teacher
+TEACHERS = ("smollm2", "gpt2", "qwen3", "llama3_1")
+
+
+def teacher(name: str) -> Tokenizer:
+    """A tokenizer by name, as its file has it."""
+    if name == "gpt2":
+        return data.gpt2_tokenizer()
+    place = data.path(name if name == "smollm2" else f"tokenizer_{name}")
+    return load_tokenizer(place / "tokenizer.json" if place.is_dir() else place)
 
 
 def rows(name: str, given: argparse.Namespace):
@@ -40,11 +58,18 @@ def rows(name: str, given: argparse.Namespace):
     parts = gather(int(given.general_mb * 1e6), 0.1)
     general, other = ([document.text for document in part] for part in parts)
     bpe = teacher(name)
-    student = distill(bpe, train + general, passes=given.passes, made_items=200,
-                      seed=given.seed, bar=False).tokenizer
-    chosen = select_pieces(student, count_words(student, train),
-                           count_words(student, general), share=0.05, least=10,
-                           seed=given.seed, bar=False).rules
+    kept = Path(given.keep or tempfile.mkdtemp())
+    files = kept / f"{name}_unigram.json", kept / f"{name}_rules.yaml"
+    if not all(file.is_file() for file in files):
+        kept.mkdir(parents=True, exist_ok=True)
+        made = distill(bpe, train + general, passes=given.passes, made_items=200,
+                       seed=given.seed, bar=False).tokenizer
+        made.save(str(files[0]))
+        write_rules(select_pieces(
+            made, count_words(made, train), count_words(made, general), share=0.05,
+            least=10, seed=given.seed, bar=False).rules, files[1])
+    student = load_tokenizer(files[0])
+    chosen = read_rules(files[1], student)
     stepped = with_steps(bpe, [rule.new for rule in chosen], len(chosen))
     every: dict[str, Rules] = {
         "distilled": (), "reassigned": chosen, "reassigned, with steps": tuple(
@@ -90,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--passes", type=int, default=12, help="of distilling")
     parser.add_argument("--strings", type=int, default=10_000,
                         help="that every reader has to read alike")
+    parser.add_argument("--keep", help="folder of the distilled tokenizers and the "
+                        "rules: made now, or read if they are there")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
     sizes = given.documents, given.general_mb, given.passes, given.strings - 999
