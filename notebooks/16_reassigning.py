@@ -872,6 +872,110 @@ pd.DataFrame([{
 ).set_index("id")
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-export -->
+# ## 남의 코드만으로 쓰기: 병합 목록
+#
+# 재할당한 토크나이저는 `tokenizer.json` 하나이고, `transformers`와 브라우저의 `@huggingface/tokenizers`가 그대로 읽습니다. llama.cpp는 유니그램에 낱말을 나누는 단계와 규칙을 두지 못합니다. 그래서 같은 번호를 쓰는 **병합 목록**(merge list)도 만듭니다. 보통의 BPE이므로 어디서나 읽습니다.
+#
+# 내놓은 조각이 든 병합을 빼고, 새 조각에서 끝나는 병합을 더합니다. 병합은 토큰 둘을 붙이므로, 앞선 병합이 새 조각을 셋 이상으로 남기면 그 조각은 만들어지지 않습니다. 번호 몇 개를 그런 조각으로 가는 **디딤돌**에 쓰면 만들 수 있습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-export -->
+# ## With other people's code alone: a merge list
+#
+# A reassigned tokenizer is one `tokenizer.json`, which `transformers` and, in a browser, `@huggingface/tokenizers` read as it is. llama.cpp gives a Unigram no words and no rules. So there is a **merge list** with the same ids as well: a plain BPE, which is read everywhere.
+#
+# The merges with given-up pieces are taken out, and merges that end in new pieces are put in. A merge joins two tokens; a new piece of which the merges before leave three or more is not made. A few ids spent on **steps** to such pieces help.
+
+# %%
+from dataclasses import replace
+
+from lib.vocabulary.merge_list import merge_list, with_steps
+
+bpe = teachers["SmolLM2"]
+stepping = with_steps(bpe, [r.new for r in rules], len(rules))
+stepped = [replace(r, new=piece)
+           for r, piece in zip(rules, stepping, strict=False)]
+lists = {"merges": merge_list(bpe, rules),
+         "merges, with steps": merge_list(bpe, stepped)}
+pd.DataFrame({name: {
+    "held-out tokens": lengths(tokenizer, held).sum(),
+    "new pieces not made": unmade,
+} for name, tokenizer, unmade in (
+    ("BPE, as it was", bpe, 0), ("Unigram, reassigned", after, 0),
+    *((name, made.tokenizer, len(made.unmade))
+      for name, made in lists.items()))}).T.map("{:,}".format)
+
+# %% [markdown] tags=["lang-ko"]
+# 병합 목록이 지키는 것은 이렇습니다.
+#
+# > 새 조각도 내놓은 조각도 들어 있지 않은 글은, 번호 하나 다르지 않게 본래의 BPE처럼 잘립니다.
+#
+# 본래 쓰던 병합은 같은 차례로 남아 있고, 새 병합에는 거기 없는 바이트가 필요하기 때문입니다. 다른 글에서는 유니그램과 달라질 수 있습니다. 병합은 토큰 수를 줄이려고 앞을 내다보지 않습니다. 앞 절의 줄로 확인합니다.
+# %% [markdown] tags=["lang-en"]
+# This is what a merge list keeps:
+#
+# > Text in which no new and no given-up piece stands is cut as the original BPE cuts it, the same in every id.
+#
+# The merges used there are still there, in the same order, and the new ones need bytes that are not. Other text may differ from the Unigram: merges do not look ahead for the fewest tokens. Checked on the lines of the section before:
+
+# %%
+gone_too = {to_chars(r.old) for r in rules}
+sizes_of_both = sorted({len(p) for p in news | gone_too})
+
+
+def has_either(line):
+    """Whether a new or a given-up piece stands in a word of the line."""
+    words = bpe.pre_tokenizer.pre_tokenize_str(line)
+    return any(word[i:i + n] in news | gone_too for word, _ in words
+               for n in sizes_of_both for i in range(len(word) - n + 1))
+
+
+plain = [line for line in some if not has_either(line)]
+cuts = [[e.ids for e in t.encode_batch(plain)]
+        for t in (bpe, lists["merges"].tokenizer)]
+pd.DataFrame({"lines": {
+    "without new and given-up pieces": len(plain),
+    "same ids": sum(a == b for a, b in zip(*cuts, strict=True))}}
+).map("{:,}".format)
+
+# %% tags=["remove-cell"]
+record(plain_lines=len(plain),
+       plain_same=sum(a == b for a, b in zip(*cuts, strict=True)),
+       merges_unmade=len(lists["merges"].unmade),
+       steps_unmade=len(lists["merges, with steps"].unmade))
+
+# %% [markdown] tags=["lang-ko"]
+# 명령 하나가 모든 형태를 쓰고, 저마다 문자열 만 개(한국어, 이모지, 코드, 제어 문자, 모든 바이트, 한 글자 만 번)로 증명합니다. 파이썬과 Node와 llama.cpp가 내는 번호를 하나하나 견주고, 다르면 아무것도 쓰지 않습니다. 디딤돌은 `select`의 옵션 `merge_list`가 들입니다.
+#
+# ```sh
+# ./setup_and_run.sh run select -p merge_list True
+# ./setup_and_run.sh run remap
+# ./setup_and_run.sh run export
+# ```
+#
+# | `artifacts/tokenizers/exported`의 형태 | 읽는 쪽 | 그대로 지키는 것 |
+# |---|---|---|
+# | `unigram/tokenizer.json` | `transformers`, 브라우저 | 모든 글의 모든 번호 |
+# | `unigram.gguf` | llama.cpp | 조각, 번호, 점수. 낱말을 나누지 않고 글 전체를 가장 좋게 자르며, 규칙은 없습니다. 이어진 U+0000은 하나가 되고, 되돌리면 바이트를 나타내는 글자가 나옵니다 |
+# | `merges/tokenizer.json` | `transformers`, 브라우저 | 새 조각도 내놓은 조각도 없는 글의 번호 |
+# | `merges.gguf` | llama.cpp | `merges/tokenizer.json`과 같은 번호. 정규화된 글이고 바이트마다 조각이 있을 때 |
+# %% [markdown] tags=["lang-en"]
+# One command writes all forms and proves each with ten thousand strings (Korean, emoji, code, control characters, every byte, one character ten thousand times). What Python, Node and llama.cpp make of them is compared id by id; where they differ, nothing is written. The option `merge_list` of `select` takes the steps in.
+#
+# ```sh
+# ./setup_and_run.sh run select -p merge_list True
+# ./setup_and_run.sh run remap
+# ./setup_and_run.sh run export
+# ```
+#
+# | form in `artifacts/tokenizers/exported` | read by | what it keeps |
+# |---|---|---|
+# | `unigram/tokenizer.json` | `transformers`, browsers | every id of every text |
+# | `unigram.gguf` | llama.cpp | pieces, ids and scores. No words are cut out: the best cut is that of the whole text, without rules. U+0000 several times in a row becomes one; it decodes to letters that stand for bytes |
+# | `merges/tokenizer.json` | `transformers`, browsers | the ids of text without new and given-up pieces |
+# | `merges.gguf` | llama.cpp | the ids of `merges/tokenizer.json`, for normalized text whose bytes all have pieces |
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-shakespeare -->
 # ## 분야가 영어라면: 셰익스피어
 #
@@ -1038,9 +1142,9 @@ check_paid(its_text, before, after)
 # <!-- label: reassign-measured -->
 # ## 무엇을 무엇으로 쟀는가
 #
-# ⟨profile⟩ 프로필에서 ⟨domain_ko⟩ 가운데 ⟨train⟩편으로 고르고 ⟨held⟩편을 떼어 두었습니다. SmolLM2는 번호 ⟨smol_new⟩개, GPT-2는 ⟨gpt_new⟩개를 넘겼고, 떼어 둔 글의 토큰이 각각 ⟨smol_ours⟩%와 ⟨gpt_ours⟩% 줄었습니다. 같은 글에서 병합을 이어서 배우면 ⟨smol_bpe⟩%와 ⟨gpt_bpe⟩%입니다. 길어진 문서는 두 토크나이저를 합해 ⟨longer⟩편입니다. 조건에 맞는 줄 ⟨free⟩개 가운데 번호가 그대로인 것은 ⟨same⟩개입니다. 토큰 수는 모두 `tokenizers`로 셌습니다. 모델이 새 조각을 얼마나 잘 쓰는지는 여기서 재지 않았습니다.
+# ⟨profile⟩ 프로필에서 ⟨domain_ko⟩ 가운데 ⟨train⟩편으로 고르고 ⟨held⟩편을 떼어 두었습니다. SmolLM2는 번호 ⟨smol_new⟩개, GPT-2는 ⟨gpt_new⟩개를 넘겼고, 떼어 둔 글의 토큰이 각각 ⟨smol_ours⟩%와 ⟨gpt_ours⟩% 줄었습니다. 같은 글에서 병합을 이어서 배우면 ⟨smol_bpe⟩%와 ⟨gpt_bpe⟩%입니다. 길어진 문서는 두 토크나이저를 합해 ⟨longer⟩편입니다. 조건에 맞는 줄 ⟨free⟩개 가운데 번호가 그대로인 것은 ⟨same⟩개입니다. 병합 목록은 새 조각도 내놓은 조각도 없는 줄 ⟨plain_lines⟩개 가운데 ⟨plain_same⟩개를 본래의 BPE처럼 잘랐고, 새 조각 ⟨merges_unmade⟩개를 만들지 못했습니다. 디딤돌이 있으면 ⟨steps_unmade⟩개입니다. 토큰 수는 모두 `tokenizers`로 셌습니다. 모델이 새 조각을 얼마나 잘 쓰는지는 여기서 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-measured -->
 # ## What was measured, and on what
 #
-# In the profile ⟨profile⟩, the choice was made on ⟨train⟩ documents of ⟨domain_en⟩, and ⟨held⟩ were kept aside. SmolLM2 gave ⟨smol_new⟩ ids to new pieces, GPT-2 ⟨gpt_new⟩; the held-out text takes ⟨smol_ours⟩% and ⟨gpt_ours⟩% fewer tokens. Merges continued on the same text save ⟨smol_bpe⟩% and ⟨gpt_bpe⟩%. Documents that became longer, for both tokenizers together: ⟨longer⟩. Of ⟨free⟩ lines that meet the condition, ⟨same⟩ have the same ids. All tokens were counted by `tokenizers`. How well a model uses the new pieces was not measured here.
+# In the profile ⟨profile⟩, the choice was made on ⟨train⟩ documents of ⟨domain_en⟩, and ⟨held⟩ were kept aside. SmolLM2 gave ⟨smol_new⟩ ids to new pieces, GPT-2 ⟨gpt_new⟩; the held-out text takes ⟨smol_ours⟩% and ⟨gpt_ours⟩% fewer tokens. Merges continued on the same text save ⟨smol_bpe⟩% and ⟨gpt_bpe⟩%. Documents that became longer, for both tokenizers together: ⟨longer⟩. Of ⟨free⟩ lines that meet the condition, ⟨same⟩ have the same ids. Of ⟨plain_lines⟩ lines without new and given-up pieces, the merge list cuts ⟨plain_same⟩ as the original BPE does; it does not make ⟨merges_unmade⟩ of the new pieces, with steps ⟨steps_unmade⟩. All tokens were counted by `tokenizers`. How well a model uses the new pieces was not measured here.

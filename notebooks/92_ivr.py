@@ -131,6 +131,8 @@ def stage(name):
 #
 # 모두 이 노트북 하나를 `stages`만 바꾸어 실행합니다. 나머지 옵션은 위의 매개변수(parameter) 셀에 있고, `./setup_and_run.sh run --list`로도 볼 수 있습니다. 자신의 글을 쓰려면 `artifacts/corpora/raw`에 파일을 넣거나 `raw_corpora_dir`에 폴더를 적습니다. `smoke` 프로필은 기본값으로 둔 크기만 시험용으로 줄이고, 아주 작은 모델로 `artifacts/smoke`에서 실행합니다.
 #
+# `./setup_and_run.sh run export`는 `all`에 들지 않는 단계입니다. 증류한 토크나이저와 재할당한 토크나이저를 `transformers`, 브라우저, llama.cpp가 읽는 형태로 `tokenizers/exported`에 쓰고, 저마다 문자열 `export_strings`개의 번호로 증명합니다. 형태마다 지키는 것은 [16장](#reassign-export)에 있습니다. Node의 `@huggingface/tokenizers`와 llama.cpp는 처음 쓸 때 npm에서 받습니다.
+#
 # 단계는 앞 단계가 끝나야 시작합니다. 앞 단계가 없으면 어떤 명령을 먼저 실행해야 하는지 알려 주고 멈춥니다. 예를 들어 `distill` 없이 `remap`을 실행하면 `./setup_and_run.sh run distill`을 먼저 하라고 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-running -->
@@ -152,6 +154,8 @@ def stage(name):
 # ```
 #
 # All of them run this one notebook and differ in `stages` alone. The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. For texts of your own, put files into `artifacts/corpora/raw`, or name a folder as `raw_corpora_dir`. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes a very small model, and works in `artifacts/smoke`.
+#
+# `./setup_and_run.sh run export` is a stage that `all` does not run. It writes the distilled and the reassigned tokenizer to `tokenizers/exported` as `transformers`, browsers and llama.cpp read them, and proves each form by the ids of `export_strings` strings. [Chapter 16](#reassign-export) says what each form keeps. `@huggingface/tokenizers` for Node and llama.cpp come from npm when they are first needed.
 #
 # A stage starts when the stages before it have ended. Where one is missing, it stops and says which command comes first: `remap` without `distill` asks for `./setup_and_run.sh run distill`.
 
