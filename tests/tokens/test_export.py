@@ -53,7 +53,7 @@ def unigram_of(bpe: Tokenizer) -> Tokenizer:
     counts = count_words(bpe, ["the cat", "영화"])
     start = closed_form_scores(bpe, counts, bpe_cuts(bpe, list(counts)))
     scores = whole_pieces(piece_bytes(bpe), start["-log(rank + 300)"])
-    rules = [Rule(" the", "ca"), Rule("ab", "cd", whole=True)]
+    rules = [Rule(" c", "at"), Rule("ab", "cd", whole=True)]
     return with_rules(unigram_tokenizer(bpe, scores), rules)
 
 
@@ -93,9 +93,9 @@ def test_every_reader_gives_the_ids_that_the_form_promises(forms):
 def test_another_tokenizer_than_the_one_written_is_found_out(forms):
     folder, _ = forms
     with pytest.raises(ExportError, match=(
-            r"transformers reads unigram differently: \d+ of 1200 texts get other ids "
-            r"than here, such as '.*; nothing is exported")):
-        list(prove(folder, small(), small(), SAMPLE))
+            "transformers reads unigram differently: 1 of 2 texts get other ids than "
+            "here, such as ' the cat'; nothing is exported")):
+        list(prove(folder, small(), small(), ["the", " the cat"]))
 
 
 def test_llama_reads_a_text_as_the_unigram_without_words_and_rules(forms):
