@@ -243,10 +243,11 @@ def _tokens(tokenizer: Tokenizer, rows: int) -> tuple[list[str], list[int]]:
     chars = {index: text for text, index in tokenizer.get_vocab().items()}
     size = max(rows, *(index + 1 for index in chars))
     names = [chars.get(index, f"[PAD{index}]") for index in range(size)]
-    kinds = [TokenType.CONTROL if index in added and added[index].special else
-             TokenType.USER_DEFINED if index in added else
-             TokenType.NORMAL if index in chars else TokenType.UNUSED
-             for index in range(size)]
+    kinds: list[int] = [
+        TokenType.CONTROL if index in added and added[index].special else
+        TokenType.USER_DEFINED if index in added else
+        TokenType.NORMAL if index in chars else TokenType.UNUSED
+        for index in range(size)]
     return names, kinds
 
 

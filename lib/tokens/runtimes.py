@@ -98,7 +98,7 @@ def _run(kind: str, library: Path, file: Path, texts: Sequence[str]) -> list[lis
         done = node(words, return_completed_process=True,
                     capture_output=True, text=True, encoding="utf-8")
         if done.returncode or not answer.exists():
-            said = [line for line in done.stderr.splitlines() if "rror" in line]
+            said = [line for line in str(done.stderr).splitlines() if "rror" in line]
             raise RuntimeRefusal(
                 f"{kind} does not read {file.name}: "
                 f"{(said or ['it ended without a word'])[0].strip()[:300]}; make the "
