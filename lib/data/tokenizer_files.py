@@ -13,6 +13,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from lib.files import write_json
+
 #: Refuses settings with an error of its own.
 Expect = Callable[[Mapping[str, Any]], None]
 OTHER = "name a tokenizer.json of the tokenizers library"
@@ -99,5 +101,4 @@ def write_beside(source: Path | None, folder: Path, **more: bool) -> None:
     config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     for name in ("is_local", "local_files_only", "auto_map"):
         config.pop(name, None)
-    config |= {"tokenizer_class": "PreTrainedTokenizerFast"} | more
-    file.write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_json(file, config | {"tokenizer_class": "PreTrainedTokenizerFast"} | more)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from runtimes import all_readers
-from small_vocabulary import TEXTS, model_folder, options, put
+from small_vocabulary import TEXTS, model_folder, options, put, run_all
 from tokenizers import Tokenizer
 
 from lib.commands import stage_command
 from lib.tokens.forms import KEEPS
 from lib.workbench.ivr.artifacts import TREE, StageError
-from lib.workbench.ivr.pipeline import chosen, main, run, run_all
+from lib.workbench.ivr.pipeline import chosen, main, run
 
 QUICK = {"share": 0.1, "least": 2, "general_mb": 0.0, "device": "cpu",
          "export_strings": 1000}
