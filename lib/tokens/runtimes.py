@@ -21,7 +21,39 @@ from lib.data import DataError
 
 __all__ = ["BUILDS", "RuntimeRefusal", "browser_ids", "fetched", "here", "llama_ids"]
 
-SCRIPT = Path(__file__).with_name("runtime.mjs")
+#: node SCRIPT browser|llama LIBRARY FILE TEXTS IDS
+#: TEXTS is a JSON list of strings, IDS the file to write: a JSON list of lists.
+SCRIPT = """\
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [kind, library, file, texts, ids] = process.argv.slice(2);
+const read = (path) => JSON.parse(readFileSync(path, "utf8"));
+
+async function browser() {
+  const { Tokenizer } = await import(pathToFileURL(library));
+  const config = read(join(dirname(file), "tokenizer_config.json"));
+  const tokenizer = new Tokenizer(read(file), config);
+  return (text) => tokenizer.encode(text, { add_special_tokens: false }).ids;
+}
+
+async function llama() {
+  const addon = createRequire(import.meta.url)(library);
+  addon.setLogger((level, line) => level < 3 && process.stderr.write(line));
+  await addon.init();
+  const model = new addon.AddonModel(file, {
+    addonExports: addon, vocabOnly: true, gpuLayers: 0, useMmap: false,
+  });
+  if (!(await model.init())) throw new Error(`llama.cpp does not load ${file}`);
+  return (text) => Array.from(model.tokenize(text, true));
+}
+
+const encode = await { browser, llama }[kind]();
+writeFileSync(ids, JSON.stringify(read(texts).map(encode)));
+process.exit(0); // llama.cpp's threads would keep the process waiting
+"""
 #: The builds of llama.cpp that `data/sources.toml` names, by system and machine.
 BUILDS = {("linux", "x86_64"): "linux_x64", ("linux", "aarch64"): "linux_arm64",
           ("darwin", "arm64"): "mac_arm64", ("win32", "AMD64"): "windows_x64"}
@@ -93,7 +125,9 @@ def _run(kind: str, library: Path, file: Path, texts: Sequence[str]) -> list[lis
     with tempfile.TemporaryDirectory() as folder:
         asked, answer = Path(folder, "texts.json"), Path(folder, "ids.json")
         asked.write_text(json.dumps(list(texts)), "ascii")
-        words = [str(SCRIPT), kind, str(library.resolve()), str(file.resolve()),
+        script = Path(folder, "runtime.mjs")
+        script.write_text(SCRIPT, "ascii")
+        words = [str(script), kind, str(library.resolve()), str(file.resolve()),
                  str(asked), str(answer)]
         done = node(words, return_completed_process=True,
                     capture_output=True, text=True, encoding="utf-8")
