@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", action="store_true",
                         help="distill and keep, measure later")
     parser.add_argument("--lexicon", type=int, default=0,
-                        help="most frequent words of each of ten languages to learn")
+                        help="most frequent words of each of eleven languages to learn")
     parser.add_argument("--room", type=float, default=1.0,
                         help="size of the file, as a multiple of BPE's")
     parser.add_argument("--made", type=int, default=60_000, help="made items a kind")

@@ -131,14 +131,14 @@ LEXICON = 300_000  # words a language, the most frequent first
 def lexicon(folder: Path, result: str) -> None:
     """Write the words of wordfreq's lists, a line each: language, centibels, word.
 
-    `large_xx.msgpack.gz` holds the words of `xx` by frequency, in steps of a centibel
-    ("cB") below all occurrences; its head says so and is checked.
+    `large_xx.msgpack.gz`, or `small_xx`, holds the words of `xx` by frequency, in steps
+    of a centibel ("cB") below all occurrences; its head says so and is checked.
     """
     import msgpack
 
     lines = []
-    for file in sorted(folder.glob("large_*.msgpack.gz")):
-        language = file.name.removeprefix("large_").partition(".")[0]
+    for file in sorted(folder.glob("*_*.msgpack.gz")):
+        language = file.name.partition("_")[2].partition(".")[0]
         try:
             head, *steps = msgpack.unpackb(gzip.decompress(file.read_bytes()))
         except (OSError, ValueError, TypeError) as error:

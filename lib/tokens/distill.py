@@ -53,7 +53,7 @@ __all__ = ["LONGEST", "QUANTUM", "STAGES",
 
 LONGEST = 128  # bytes of the longest word that takes part in learning
 _AT_ONCE = 100_000  # words whose encodings are held at once
-_FORESEEN = 250_000  # words outside the texts for which rules are looked for
+_FORESEEN = 100_000  # words outside the texts for which rules are looked for
 _LEARNED = 2_000_000  # words of lists that take part in learning
 
 

@@ -69,7 +69,7 @@ class Options:
         CountOrNone, "made words and numbers of each kind, for distill"] = 20_000
     layer: Annotated[bool, "the exactness layer of distill"] = True
     lexicon: Annotated[
-        CountOrNone, "words of each of ten languages, for distill"
+        CountOrNone, "words of each of eleven languages, for distill"
     ] = 20_000
     room: Annotated[
         float, Range(least=0), "for rules: the file, as a multiple of the original's"
