@@ -42,7 +42,7 @@ from lib.tokens.scores import (
     learn_scores,
     whole_pieces,
 )
-from lib.tokens.sound_cuts import with_rules
+from lib.tokens.sound_cuts import Rule, with_rules
 from lib.tokens.teachers import expect_teacher
 
 __all__ = ["LONGEST", "QUANTUM", "STAGES",
@@ -156,12 +156,14 @@ class Distillation:
     """A student, the scores behind it and what was measured on the way.
 
     ``tokenizer`` is a `tokenizers.Tokenizer` whose model is a Unigram; ``scores`` has
-    one number a piece, in the order of ids; ``report`` maps names to numbers.
+    one number a piece, in the order of ids; ``report`` maps names to numbers; ``rules``
+    are those in its pre-tokenizer.
     """
 
     tokenizer: Tokenizer
     scores: np.ndarray
     report: dict[str, float | int]
+    rules: tuple[Rule, ...] = ()
 
 
 def distill(
@@ -241,6 +243,7 @@ def distill(
         "wrong_occurrences": sum(counts[word] for word in ours),
         "wrong_listed": sum(word in listed for word in wrong),
     }
+    both: list[Rule] = []
     if layer:
         kept = {*pieces} if reading.whole else set()  # no rule may break these
         rules, left = mend(core, student, [w.decode() for w in wrong if w in asked
@@ -260,7 +263,7 @@ def distill(
             split |= differing(core, student, filter(_text, asked))
         report |= {"rules": len(both), "foreseen": len(both) - len(rules),
                    "unmended": len(split.union(word.encode() for word in left))}
-    return Distillation(reading.tokenizer(student), scores, report)
+    return Distillation(reading.tokenizer(student), scores, report, tuple(both))
 
 
 def _otherwise(reading: Reading, student: Tokenizer, words: Sequence[bytes]

@@ -147,20 +147,15 @@ def _holes(tokenizer: Tokenizer) -> Iterator[str]:
 def _no_bytes(tokenizer: Tokenizer, model: Mapping[str, Any]) -> str:
     """Why a BPE is of neither kind; empty where its pieces are bytes."""
     special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    for piece in model["vocab"].keys() - special:
-        try:
-            to_bytes(piece)
-        except KeyError:
-            break
-    else:
+    strange = next((piece for piece in model["vocab"] if piece not in special
+                    and not _spells(piece)), None)
+    if strange is None:
         return ""
-    piece = next(piece for piece in model["vocab"] if piece not in special
-                 and not _spells(piece))
     missing = [name for name in BYTES if name not in model["vocab"]]
     why = ("its byte_fallback is off" if not model.get("byte_fallback") else
            f"{len(missing)} of the pieces <0x00> to <0xFF> are missing, such as "
-           f"{(missing or BYTES)[0]}")
-    return f"a BPE came whose pieces are no bytes, such as {piece!r}, and {why}"
+           f"{missing[0]}")
+    return f"a BPE came whose pieces are no bytes, such as {strange!r}, and {why}"
 
 
 def _spells(piece: str) -> bool:

@@ -16,7 +16,8 @@ from lib.data import cache
 from lib.data.tokenizer_files import load_tokenizer
 from lib.tokens.bytelevel import count_words, piece_bytes, to_bytes, to_chars
 from lib.tokens.distill import distill as distilled
-from lib.tokens.teachers import expect_teacher, reasons
+from lib.tokens.sentencepiece import BYTES
+from lib.tokens.teachers import expect_settings, expect_teacher, reasons
 from lib.vocabulary.reassign import Rule, RuleError, check_rules
 from lib.vocabulary.select import select_pieces
 from tests.real_data import gpt2, real
@@ -63,6 +64,15 @@ def holes() -> Tokenizer:
     return Tokenizer.from_str(json.dumps(spec))
 
 
+def falling_back(*more: str, without: int = 0, merges=(), **settings) -> Tokenizer:
+    """A BPE of characters with pieces for all bytes but the first few."""
+    vocab = {piece: n for n, piece in enumerate((*BYTES[without:], "▁", "a", "▁a"))}
+    for piece in more or settings.pop("more", ()):
+        vocab[piece] = len(vocab)
+    return Tokenizer(models.BPE(vocab, [("▁", "a"), *merges],
+                                **({"byte_fallback": True} | settings)))
+
+
 UNIGRAM = Tokenizer(models.Unigram([("a", -1.0)], None, False))
 SENTENCEPIECE = Tokenizer(models.BPE({"a": 0, "▁a": 1, "▁": 2}, [("▁", "a")]))
 
@@ -94,6 +104,21 @@ SENTENCEPIECE = Tokenizer(models.BPE({"a": 0, "▁a": 1, "▁": 2}, [("▁", "a"
      "its Split takes text away"),
     (with_parts(bpe(), pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)),
      "puts a blank in front"),
+    (with_parts(bpe(), pre_tokenizer=pre_tokenizers.Sequence([
+        pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits()])),
+     r"\(ByteLevel, Digits\) cuts words once more behind ByteLevel"),
+    (with_parts(bpe(), normalizer=normalizers.Sequence([
+        normalizers.NFC(), normalizers.ByteLevel()])),
+     "its normalizer ByteLevel does to texts what is not known"),
+    (falling_back(byte_fallback=False), "'▁', and its byte_fallback is off"),
+    (falling_back(without=3), "3 of the pieces .* are missing, such as <0x00>"),
+    (falling_back("ax"), "its piece 'ax' holds 'x', which has no piece alone"),
+    (falling_back(merges=[("<0xE2>", "a")], more=["<0xE2>a"]),
+     "it merges bytes, such as <0xE2> and a"),
+    (falling_back(dropout=0.5), "its dropout 0.5"),
+    (falling_back(ignore_merges=True), "its ignore_merges keeps a whole text"),
+    (with_parts(falling_back(), pre_tokenizer=pre_tokenizers.ByteLevel()),
+     "its ByteLevel writes text in bytes"),
 ])
 def test_a_teacher_that_cannot_be_got_right_is_refused_before_any_text_is_read(
         teacher, says):
@@ -103,7 +128,21 @@ def test_a_teacher_that_cannot_be_got_right_is_refused_before_any_text_is_read(
 
     with pytest.raises(ValueError, match=says) as refused:
         distilled(teacher, texts())
-    assert "byte-level BPE" in str(refused.value)
+    assert "starts from a byte-level BPE" in str(refused.value)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"normalizer": {"type": "Thaumaturge"}}, "its normalizer Thaumaturge does to"),
+    ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Digits"}, {"type": "Sequence", "pretokenizers": [
+            {"type": "Shredder"}]}]}}, "its pre-tokenizer Shredder does to words"),
+    ({"model": {"type": "Diffusion"}}, "a Diffusion tokenizer came"),
+    ({"model": {}}, "a nameless tokenizer came"),
+])
+def test_settings_that_nobody_here_knows_are_refused_by_their_name(change, says):
+    with pytest.raises(ValueError, match=says):
+        expect_settings(json.loads(bpe().to_str()) | change)
+    expect_settings(json.loads(bpe().to_str()))
 
 
 @pytest.mark.parametrize("teacher", [

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from lib import commands, data
 from lib.files import sha256_of
+from lib.tokens.sentencepiece import BYTES
 from lib.workbench.ivr import artifacts as stages
 from lib.workbench.ivr import corpora as vocabulary_corpus
 from lib.workbench.ivr import raw_documents as raw_corpora
@@ -321,6 +322,16 @@ def test_a_hidden_file_is_no_corpus(tmp_path):
         "decoder": None, "model": {"type": "WordLevel", "vocab": {"a": 0},
                                    "unk_token": "a"}})},
      "a WordLevel tokenizer came"),
+    *(({"tokenizer.json": json.dumps({"model": model})}, sentence)
+      for model, sentence in (  # none of these could be built
+          ({"type": "WordPiece"}, "a WordPiece tokenizer came"),
+          ({"type": "Unigram", "vocab": []}, "a Unigram tokenizer came"),
+          ({"type": "BPE", "dropout": 0.1}, "its dropout 0.1 draws the cuts by chance"),
+          ({"merges": [], "end_of_word_suffix": "</w>"}, "end_of_word_suffix '</w>'"),
+          ({"type": "BPE", "continuing_subword_prefix": "##"},
+           "its continuing_subword_prefix '##'"),
+          ({"type": "BPE", "byte_fallback": True, "vocab": dict.fromkeys(BYTES, 0)},
+           "whose vocabulary select and remap cannot change yet"))),
 ])
 def test_a_model_that_does_not_fit_is_refused(tmp_path, spoil, sentence):
     chosen = options(tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from lib.data.tokenizer_files import (
     write_beside,
 )
 from lib.files import write_json
-from lib.tokens.sentencepiece import falls_back
+from lib.tokens.sentencepiece import BYTES
 from lib.tokens.teachers import expect_settings, expect_teacher
 from lib.workbench.ivr.artifacts import TREE, Room, StageError, stage_errors
 
@@ -179,6 +180,17 @@ def _snapshot(name: str, weights: bool = False) -> Path:
         raise Refused(first[:200]) from None
 
 
+def _expect_settings(spec: Mapping[str, Any]) -> None:
+    """Refuse at once what the settings tell; a large model takes seconds to be built.
+    """
+    expect_settings(spec)
+    if spec["model"].get("byte_fallback") and {*BYTES} <= spec["model"]["vocab"].keys():
+        raise ValueError(
+            "it is a SentencePiece BPE, which lib.tokens.distill.distill can distill, "
+            "but whose vocabulary select and remap cannot change yet"
+        )
+
+
 def _checked(model: str, folder: Path,
              layer: bool) -> tuple[Tokenizer, dict[str, Any]]:
     """Read back what was gathered: a byte-level BPE and a configuration that fits."""
@@ -190,12 +202,8 @@ def _checked(model: str, folder: Path,
         if missing := [part.name for part in (file, config) if not part.exists()]:
             raise StageError(f"model {model!r} has no {missing[0]}; name one that has "
                              "tokenizer.json and config.json")
-        tokenizer = load_tokenizer(file, expect_settings)
+        tokenizer = load_tokenizer(file, _expect_settings)
         expect_teacher(tokenizer, layer, keeps=True)
-        if falls_back(tokenizer):
-            raise ValueError(
-                "it is a SentencePiece BPE, which lib.tokens.distill.distill can "
-                "distill, but whose vocabulary select and remap cannot change yet")
         told = json.loads(config.read_text("utf-8"))
         rows = told["vocab_size"]
     except StageError:
