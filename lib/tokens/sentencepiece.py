@@ -111,6 +111,18 @@ def units_pattern(pieces: Iterable[str]) -> str:
     return f"{run}{more}|{BLANK}+|[\\s\\S]"
 
 
+def _any_of(added: Iterable[Mapping[str, Any]]) -> str:
+    """An expression for the added tokens, longer ones first; thousands of them are
+    tried by their first character only."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for token in sorted(added, key=lambda token: -len(token["content"])):
+        before = (r"\s*" if token["lstrip"] else "") + re.escape(token["content"][0])
+        after = r"\s*" if token["rstrip"] else ""
+        groups[before].append(re.escape(token["content"][1:]) + after)
+    return "|".join(f"{before}(?:{'|'.join(rests)})"
+                    for before, rests in groups.items()) or "(?!)"
+
+
 class SentencePiece:
     """What a SentencePiece BPE reads, spells and merges, and its units.
 
@@ -201,12 +213,7 @@ class SentencePiece:
         What is between two added tokens is a text of its own to normalizer and
         pre-tokenizer.
         """
-        added = self._spec["added_tokens"]
-        within = re.compile("|".join(
-            (r"\s*" if token["lstrip"] else "") + re.escape(token["content"])
-            + (r"\s*" if token["rstrip"] else "")
-            for token in sorted(added, key=lambda token: -len(token["content"]))
-        ) or r"(?!)")
+        within = re.compile(_any_of(self._spec["added_tokens"]))
         normal, cut = normalizer_of(self.teacher), self.teacher.pre_tokenizer
         counts: Counter[str] = Counter()
         for text in texts:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 
 import numpy as np
 import pytest
@@ -18,11 +18,13 @@ from tokenizers import (
     pre_tokenizers,
 )
 
+from benchmarks.soundness import off, strings, with_merges
 from lib import data
 from lib.data.tokenizer_files import load_tokenizer
 from lib.tokens.bytelevel import merging
 from lib.tokens.distill import distill, unigram_tokenizer
 from lib.tokens.mending import mend
+from lib.tokens.readings import reading_of
 from lib.tokens.sentencepiece import (
     BLANK,
     BYTES,
@@ -33,7 +35,7 @@ from lib.tokens.sentencepiece import (
 from lib.tokens.sound_cuts import Rule, breaks, with_rules
 from lib.tokens.teachers import reasons
 from tests.real_data import real
-from tests.tokens.test_teachers import TEXTS
+from tests.tokens.test_teachers import TEXTS, bpe
 
 MERGES = (("a", "b"), ("▁", "a"), ("▁", "▁"), ("b", "가"), ("▁a", "b"), ("ab", "가"),
           (".", "."), ("1", "."), (">", "▁"), (">▁", "a"), ("a", "a"), ("▁", "aa"))
@@ -253,3 +255,22 @@ def test_bytes_are_a_units_own_business():
     for left, right in pairwise(["a", "é", "b"]):
         ids = reading.core.encode(left + right).ids
         assert ids == reading.core.encode(left).ids + reading.core.encode(right).ids
+
+
+@pytest.mark.parametrize("teacher", [characters(), blanks_only(), bpe()],
+                         ids=["llama", "gemma", "bytes"])
+def test_no_string_made_to_break_rules_is_cut_within_a_token(teacher):
+    made = distill(teacher, [*LEARNED, "abc ab= == =a", "a==b cab"], passes=2,
+                   made_items=5, bar=False)
+    reading, some = reading_of(teacher), strings(
+        made.rules, [piece.decode() for piece in reading_of(teacher).pieces
+                     if piece.isascii() and piece], 1)
+    cutting = with_merges(teacher, made.tokenizer)
+    texts = [*(text.replace(BLANK, " ") for text in islice(some, 1500)), *LEARNED]
+    for text in texts:
+        assert cutting.encode(text).ids == teacher.encode(text).ids, text
+        assert not off(reading, cutting, text)
+    student = reading.student(-np.ones(len(reading.pieces)))
+    unsound = with_rules(student, [Rule("a", "b")])
+    cutting = with_merges(teacher, reading.tokenizer(unsound))
+    assert off(reading, cutting, "1ab1" if teacher.normalizer else "ab")
