@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import regex
 from tokenizers import Tokenizer
 
 __all__ = ["count_words", "dropped_bytes", "keeps_whole", "merge_ranks",
-           "merge_table", "merging", "normalizer_of", "piece_bytes", "to_bytes",
-           "to_chars"]
+           "merge_table", "merging", "normalizer_of", "piece_bytes", "stages_in",
+           "to_bytes", "to_chars"]
 
 
 def _byte_alphabet() -> list[str]:
@@ -26,7 +27,8 @@ def _byte_alphabet() -> list[str]:
 
 _CHARS = _byte_alphabet()
 _TO_CHARS = dict(enumerate(_CHARS))
-_TO_BYTE = {ord(char): byte for byte, char in enumerate(_CHARS)}
+_ALPHABET = frozenset(_CHARS)
+_TO_LATIN = {ord(char): chr(byte) for byte, char in enumerate(_CHARS)}
 
 
 def to_chars(word: bytes) -> str:
@@ -49,7 +51,9 @@ def to_bytes(chars: str) -> bytes:
     KeyError
         If a character is not in the alphabet.
     """
-    return bytes(_TO_BYTE[ord(char)] for char in chars)
+    if not _ALPHABET.issuperset(chars):
+        raise KeyError(next(ord(char) for char in chars if char not in _ALPHABET))
+    return chars.translate(_TO_LATIN).encode("latin-1")
 
 
 def piece_bytes(teacher: Tokenizer) -> list[bytes]:
@@ -137,6 +141,14 @@ def normalizer_of(tokenizer: Tokenizer) -> Callable[[str], str]:
     return tokenizer.normalizer.normalize_str
 
 
+def stages_in(tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """The stages of a tokenizer's pre-tokenizer; none where it has no pre-tokenizer."""
+    if tokenizer.pre_tokenizer is None:
+        return []
+    spec = json.loads(tokenizer.pre_tokenizer.__getstate__())
+    return spec["pretokenizers"] if spec["type"] == "Sequence" else [spec]
+
+
 #: What `pre_tokenizers.ByteLevel` cuts by, for the `regex` package.
 _WORDS = regex.compile(r"'(?:s|t|re|ve|m|ll|d)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+"
                        r"|\s+(?!\S)|\s+")
@@ -156,14 +168,13 @@ def count_words(teacher: Tokenizer, texts: Iterable[str]) -> Counter[bytes]:
     ValueError
         If the tokenizer has no pre-tokenizer.
     """
-    spec = json.loads(teacher.to_str())["pre_tokenizer"]
-    if spec is None:
+    stages = stages_in(teacher)
+    if not stages:
         raise ValueError(
             "the tokenizer has no pre-tokenizer, which cuts text into words; pass one "
             "that has"
         )
     texts = map(normalizer_of(teacher), texts)
-    stages = spec["pretokenizers"] if spec["type"] == "Sequence" else [spec]
     *before, last = stages
     known = (last["type"] == "ByteLevel" and last["use_regex"]
              and not last["add_prefix_space"]

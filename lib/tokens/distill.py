@@ -167,7 +167,7 @@ class Distillation:
 
 
 def distill(
-    teacher: Tokenizer, texts: Iterable[str], *, passes: int = 60,
+    teacher: Tokenizer, texts: Iterable[str] | Counter[bytes], *, passes: int = 60,
     made_items: int = 20_000, seed: int = 0, bar: bool = True, layer: bool = True,
     new_words: int | None = None, threads: int | None = None,
     lists: Iterable[tuple[str, float]] = (), room: float = 1.0,
@@ -180,7 +180,8 @@ def distill(
         A byte-level or SentencePiece BPE; see `lib.tokens.teachers` for what it may
         hold.
     texts
-        Documents to learn from; they are read once, in order.
+        Documents to learn from; they are read once, in order. Or the counts of their
+        words, as of `lib.tokens.counting`.
     passes
         Passes over the words while learning.
     made_items
@@ -216,7 +217,7 @@ def distill(
     expect_teacher(teacher, layer)
     reading = reading_of(teacher)
     pieces, never, core = reading.pieces, reading.never, reading.core
-    counts = reading.count(texts)
+    counts = texts if isinstance(texts, Counter) else reading.count(texts)
     if not counts:
         raise ValueError("the texts hold no words; pass at least one document.")
     listed = _listed(reading, lists)

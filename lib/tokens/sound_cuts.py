@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 from lib.tokens.neighbours import Neighbours
 from lib.tokens.word_patterns import GPT2, KNOWN, WordPattern
 
-__all__ = ["CONTEXT", "Rule", "breaks", "fits", "rule_for", "rules_for",
+__all__ = ["CONTEXT", "Rule", "alternatives", "breaks", "fits", "rule_for", "rules_for",
            "rules_pattern", "stages_of", "with_rules", "words_of"]
 
 CONTEXT = 512  # characters that a rule asks for behind its place, at most
@@ -147,7 +147,7 @@ def _choose(branches: Sequence[_Branch]) -> str:
     return f"(?:{_ask(low)}{_choose(low)}|{other}{_choose(high)})"
 
 
-def _alternatives(node: dict) -> tuple[str, int]:
+def alternatives(node: dict) -> tuple[str, int]:
     """A trie of rules as a regular expression, longer prefixes first; and their count.
     """
     chain = ""  # a stretch without a choice, of which a long word has hundreds
@@ -156,12 +156,12 @@ def _alternatives(node: dict) -> tuple[str, int]:
     ends = node.get("", set())
     if "" in ends:  # holds whatever follows: nothing deeper can add to it
         return chain, 1
-    branches = [(step, *_alternatives(child)) for step, child in sorted(
+    branches = [(step, *alternatives(child)) for step, child in sorted(
         (step, child) for step, child in node.items() if step not in ("", _CUT))]
     parts = [_choose(branches)] if branches else []
     count = sum(count for *_, count in branches) + len(ends)
     if _CUT in node:
-        cut, more = _alternatives(node[_CUT])
+        cut, more = alternatives(node[_CUT])
         parts, count = [*parts, f"(?={cut})"], count + more
     parts += sorted(ends)
     text = parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
@@ -191,7 +191,7 @@ def rules_pattern(rules: Iterable[Rule], words: WordPattern | None = GPT2) -> st
 
 def _written(rules: Iterable[tuple[Rule, str]]) -> list[str]:
     trie = _trie(rules)
-    return [_alternatives(trie)[0]] if trie else []
+    return [alternatives(trie)[0]] if trie else []
 
 
 def fits(rule: Rule, words: WordPattern) -> bool:

@@ -2,24 +2,29 @@
 
 Training goes on where it ended: the words are cut as the tokenizer cuts them, the most
 frequent pair of neighbours becomes a piece, and so on. Every step on the way to a long
-piece is a piece too, and takes an id.
+piece is a piece too, and takes an id. Room is made by giving up leaves, the pieces of
+which no other one is made (Purason et al., 2025, arXiv:2512.03989).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from itertools import chain, pairwise
+from math import inf
 
 import numpy as np
 from numba import types
 from numba.typed import Dict
 from tokenizers import Tokenizer
 
-from lib.tokens.distill import bpe_cuts, piece_bytes, to_chars
+from lib.tokens.distill import bpe_cuts, merge_table, piece_bytes, to_chars
 from lib.tokens.lattice import compiled
 
-__all__ = ["continued_bpe", "continued_merges", "tokens_of"]
+__all__ = ["continued_bpe", "continued_merges", "halves", "leaves", "tokens_of",
+           "without"]
 
 
 def continued_merges(teacher: Tokenizer, words: Mapping[bytes, int], size: int
@@ -42,16 +47,87 @@ def continued_merges(teacher: Tokenizer, words: Mapping[bytes, int], size: int
     return merges
 
 
-def continued_bpe(teacher: Tokenizer, merges: list[tuple[bytes, bytes]]) -> Tokenizer:
-    """The tokenizer with more merges, their pieces past the end of its vocabulary."""
+def continued_bpe(teacher: Tokenizer, merges: list[tuple[bytes, bytes]],
+                  ids: Sequence[int] | None = None) -> Tokenizer:
+    """The tokenizer with more merges.
+
+    ids: of their pieces, one for each merge; None: past the end of the vocabulary.
+    """
     spec = json.loads(teacher.to_str())
     model = spec["model"]
     size = teacher.get_vocab_size(with_added_tokens=True)
     pairs = bool(model["merges"]) and isinstance(model["merges"][0], list)
     for n, (left, right) in enumerate(merges):
-        model["vocab"].setdefault(to_chars(left + right), size + n)
+        model["vocab"].setdefault(to_chars(left + right), ids[n] if ids else size + n)
         pair = [to_chars(left), to_chars(right)]
         model["merges"].append(pair if pairs else " ".join(pair))
+    return Tokenizer.from_str(json.dumps(spec))
+
+
+def halves(teacher: Tokenizer) -> list[list[int]]:
+    """For every id the two ids of its piece's last merge; none where there is none."""
+    pieces, ranks = piece_bytes(teacher), merge_table(teacher)
+    ids = {piece: index for index, piece in enumerate(pieces) if piece}
+    return [[ids[part] for part in _last_merge(piece, ranks)] if len(piece) > 1 else []
+            for piece in pieces]
+
+
+def leaves(teacher: Tokenizer, words: Mapping[bytes, int], size: int,
+           parts: Sequence[Sequence[int]] | None = None) -> list[int]:
+    """The ids of so many pieces that merges can do without, the least used first.
+
+    A leaf is a piece of which no other one is made. One that goes hands its uses to the
+    two pieces of its last merge, which may be leaves then. Of equals the highest id
+    goes first. Single bytes and special tokens stay. parts: see `halves`.
+    """
+    pieces, parts = piece_bytes(teacher), parts or halves(teacher)
+    made_of = Counter(chain.from_iterable(parts))
+    uses = [0] * len(pieces)
+    for n, cut in zip(words.values(), bpe_cuts(teacher, list(words)), strict=True):
+        for index in cut:
+            uses[index] += n
+    queue = [(uses[index], -index) for index, piece in enumerate(pieces)
+             if len(piece) > 1 and not made_of[index]]
+    heapify(queue)
+    gone: list[int] = []
+    while queue and len(gone) < size:
+        n, index = heappop(queue)
+        gone.append(-index)
+        for part in parts[-index]:
+            uses[part] += n
+            made_of[part] -= 1
+            if not made_of[part] and len(pieces[part]) > 1:
+                heappush(queue, (uses[part], -part))
+    return gone
+
+
+def _last_merge(piece: bytes, ranks: Mapping[tuple[bytes, bytes], int]
+                ) -> tuple[bytes, ...]:
+    """The two parts of which merges make a piece; none where they do not make it."""
+    parts = [piece[i:i + 1] for i in range(len(piece))]
+    while len(parts) > 2:
+        pair = min(pairwise(parts), key=lambda pair: ranks.get(pair, inf))
+        if pair not in ranks:
+            return ()
+        at, joined = 0, []
+        while at < len(parts):
+            two = (*parts[at:at + 2],) == pair
+            joined.append(b"".join(pair) if two else parts[at])
+            at += 1 + two
+        parts = joined
+    return (*parts,) if (*parts,) in ranks else ()
+
+
+def without(teacher: Tokenizer, gone: Collection[int]) -> Tokenizer:
+    """The tokenizer without some pieces, and without the merges that need them."""
+    spec = json.loads(teacher.to_str())
+    model, away = spec["model"], {*gone}
+    model["vocab"] = {chars: index for chars, index in model["vocab"].items()
+                      if index not in away}
+    model["merges"] = [
+        pair for pair in model["merges"]
+        if {*(both := pair if isinstance(pair, list) else pair.split(" ")),
+            "".join(both)} <= model["vocab"].keys()]
     return Tokenizer.from_str(json.dumps(spec))
 
 

@@ -31,12 +31,12 @@ import yaml
 from tokenizers import Tokenizer, pre_tokenizers
 
 from lib.commands import stage_command
-from lib.tokens.bytelevel import normalizer_of
+from lib.tokens.bytelevel import normalizer_of, stages_in
 from lib.tokens.distill import QUANTUM, dropped_bytes, to_bytes, to_chars
 from lib.tokens.lattice import build_lattices, build_trie, margins
 
 __all__ = ["Rule", "RuleError", "Rules", "check_rules", "kept_text", "left_whole",
-           "read_rules", "reassigned_scores", "remap_tokenizer",
+           "made_of", "pieces_in", "read_rules", "reassigned_scores", "remap_tokenizer",
            "shown_piece", "unigram_pieces", "unigram_scores", "words_of",
            "write_rules"]
 
@@ -152,6 +152,23 @@ def read_rules(path: Path, tokenizer: Tokenizer, most: int | None = None) -> Rul
     RuleError
         With the line of the first thing that cannot be carried out.
     """
+    rules = _read(path)
+    check_rules(rules, tokenizer, path.name, most)
+    return rules
+
+
+def pieces_in(path: Path) -> list[bytes]:
+    """The new pieces of a file of rules, of which only the form has been checked.
+
+    Raises
+    ------
+    RuleError
+        With the line of the first thing that is no rule.
+    """
+    return [rule.new for rule in _read(path)]
+
+
+def _read(path: Path) -> Rules:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -166,9 +183,7 @@ def read_rules(path: Path, tokenizer: Tokenizer, most: int | None = None) -> Rul
             f"{path.name}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; "
             "save the file as UTF-8"
         ) from None
-    rules = tuple(_parsed(text, path.name))
-    check_rules(rules, tokenizer, path.name, most)
-    return rules
+    return tuple(_parsed(text, path.name))
 
 
 def _parsed(text: str, name: str) -> Iterable[Rule]:
@@ -261,15 +276,13 @@ def _piece(node: yaml.Node, key: str, name: str) -> bytes:
 # --- checking --------------------------------------------------------------------
 
 
-def _before_bytes(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with its pre-tokenizer up to where text becomes bytes."""
-    spec = json.loads(tokenizer.to_str())["pre_tokenizer"]
-    if spec and spec["type"] == "Sequence":
-        steps = spec["pretokenizers"]
-        kinds = [step["type"] for step in steps]
-        spec = spec | {"pretokenizers": steps[:kinds.index("ByteLevel") + 1]}
-    bare = json.loads(tokenizer.to_str()) | {"pre_tokenizer": spec}
-    return Tokenizer.from_str(json.dumps(bare))
+def _before_bytes(tokenizer: Tokenizer) -> pre_tokenizers.PreTokenizer:
+    """Its pre-tokenizer up to where text becomes bytes."""
+    stages = stages_in(tokenizer)
+    kinds = [stage["type"] for stage in stages]
+    if "ByteLevel" in kinds:
+        stages = stages[:kinds.index("ByteLevel") + 1]
+    return made_of(stages)
 
 
 def words_of(tokenizer: Tokenizer) -> Callable[[str], list[str]]:
@@ -277,7 +290,7 @@ def words_of(tokenizer: Tokenizer) -> Callable[[str], list[str]]:
 
     A new piece of which this makes more than one word would never be used.
     """
-    cut = _before_bytes(tokenizer).pre_tokenizer.pre_tokenize_str
+    cut = _before_bytes(tokenizer).pre_tokenize_str
     return lambda text: [to_bytes(chars).decode(errors="replace")
                          for chars, _ in cut(text)]
 
@@ -429,16 +442,16 @@ def remap_tokenizer(unigram: Tokenizer, rules: Sequence[Rule]) -> Tokenizer:
                                            float(scores[rule.id]) / QUANTUM]
     made = Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
     if before != dropped_bytes(pieces):
-        made.pre_tokenizer = _leave_out(spec["pre_tokenizer"], before,
+        made.pre_tokenizer = _leave_out(stages_in(unigram), before,
                                         dropped_bytes(pieces))
     return made
 
 
-def _leave_out(spec: dict[str, Any], before: bytes, now: bytes
+def _leave_out(stages: list[dict[str, Any]], before: bytes, now: bytes
                ) -> pre_tokenizers.PreTokenizer:
     """The pre-tokenizer that leaves out the bytes ``now`` where it did ``before``."""
     steps = []
-    for step in spec["pretokenizers"] if spec["type"] == "Sequence" else [spec]:
+    for step in stages:
         if step["type"] == "Split" and step["behavior"] == "Removed" and (
             step["pattern"] == {"Regex": _any_of(before)}
         ):
@@ -446,18 +459,20 @@ def _leave_out(spec: dict[str, Any], before: bytes, now: bytes
                 continue
             step = step | {"pattern": {"Regex": _any_of(now)}}
         steps.append(step)
-    whole = steps[0] if len(steps) == 1 else {"type": "Sequence",
-                                              "pretokenizers": steps}
-    return _pre_tokenizer(whole)
+    return made_of(steps)
 
 
 def _any_of(dropped: bytes) -> str:
     return "[" + "".join(f"\\x{{{ord(c):x}}}" for c in to_chars(dropped)) + "]"
 
 
-def _pre_tokenizer(spec: dict[str, Any]) -> pre_tokenizers.PreTokenizer:
+def made_of(stages: list[dict[str, Any]]) -> pre_tokenizers.PreTokenizer:
+    """The pre-tokenizer that has these stages."""
+    whole = stages[0] if len(stages) == 1 else {"type": "Sequence",
+                                                "pretokenizers": stages}
     shell = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
-             "normalizer": None, "pre_tokenizer": spec, "post_processor": None,
-             "decoder": None, "model": {"type": "Unigram", "unk_id": None,
-                                        "vocab": [["a", 0.0]], "byte_fallback": False}}
+             "normalizer": None, "post_processor": None, "decoder": None,
+             "pre_tokenizer": whole,
+             "model": {"type": "Unigram", "unk_id": None, "vocab": [["a", 0.0]],
+                       "byte_fallback": False}}
     return Tokenizer.from_str(json.dumps(shell)).pre_tokenizer

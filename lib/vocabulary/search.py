@@ -12,11 +12,12 @@ saves less. So nothing is summed piece by piece; for each word is known, exactly
 - the *gain* of one outside: the tokens fewer if it alone came in (a piece that stands
   twice in one word is counted once there).
 
-First all candidates are in, and the pieces of the smallest loss go, a few per cent at
-a time. Then pieces are exchanged, the best outside against the worst inside; what has
-been moved stays where it is for some steps (tabu search, after Glover, 1989), and the
-best set met is the result. Finding the very best set is NP-hard (Whittington et al.,
-2024, arXiv:2412.15210; Kozma and Voderholzer, 2024, arXiv:2411.12483).
+First the candidates of the highest gain are in, many times as many as are wanted, and
+the pieces of the smallest loss go, a few per cent at a time. Then pieces are exchanged,
+the best outside against the worst inside; what has been moved stays where it is for
+some steps (tabu search, after Glover, 1989), and the best set met is the result.
+Finding the very best set is NP-hard (Whittington et al., 2024, arXiv:2412.15210; Kozma
+and Voderholzer, 2024, arXiv:2411.12483).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from lib.tokens.lattice import (
 __all__ = ["Found", "fewest_tokens", "find_candidates", "most_used", "search_pieces"]
 
 _FAR = 1 << 40
+REACH, FEW = 8, 2000  # of the candidates: times as many as are wanted, and some more
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,17 @@ def search_pieces(
     bar
         Show a progress bar.
     """
-    old = len(pieces)
-    lattices = build_lattices(build_trie([*pieces, *candidates]), list(words))
+    old, offered = len(pieces), len(candidates)
+    most = REACH * size + FEW
     weight = np.fromiter(words.values(), np.int64, len(words))
+    lattices = build_lattices(build_trie([*pieces, *candidates]), list(words))
+    if offered > most:
+        state = _State(lattices, weight, old, old + offered)
+        state.alive[old:] = False
+        state.survey()
+        best = np.sort(np.argsort(-state.gain[old:], kind="stable")[:most])
+        candidates = [candidates[i] for i in best]
+        lattices = build_lattices(build_trie([*pieces, *candidates]), list(words))
     state = _State(lattices, weight, old, old + len(candidates))
     history = [(len(candidates), state.survey())]
     with tqdm(total=max(len(candidates) - size, 0), desc="select",
@@ -296,6 +306,8 @@ def _exchange(length, first, start, end, piece, weight, old, alive, gain, loss, 
     least, since = total, 0
     best[:] = alive
     held = np.zeros(len(alive), np.int64)
+    inside = alive[old:].sum()  # half of a side is free to move, however small it is
+    most = (len(alive) - old - inside) // 2 + 1, inside // 2 + 1
     for step in range(steps):
         for way_in in (True, False):
             p = -1
@@ -314,7 +326,7 @@ def _exchange(length, first, start, end, piece, weight, old, alive, gain, loss, 
                         alive, gain, loss, use, room, marks)
                 if sign < 0:
                     alive[p] = way_in
-            held[p] = step + 20 + np.random.randint(20)
+            held[p] = step + min(20 + np.random.randint(20), most[int(way_in)])
         history[step] = total
         since += 1
         if total < least:

@@ -14,25 +14,34 @@ so are needed more. Special tokens and the pieces of one byte are never given up
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from lib.tokens.distill import LONGEST, dropped_bytes, viterbi
 from lib.tokens.lattice import best_paths, build_lattices, build_trie
+from lib.vocabulary.phrases import (
+    count_documents,
+    count_runs,
+    find_phrases,
+    usable,
+)
 from lib.vocabulary.reassign import (
     Rule,
     Rules,
+    kept_text,
     left_whole,
     reassigned_scores,
     unigram_pieces,
     unigram_scores,
 )
-from lib.vocabulary.search import Found, find_candidates, search_pieces
+from lib.vocabulary.search import FEW, REACH, Found, find_candidates, search_pieces
 
-__all__ = ["Selection", "Spare", "lengths", "missing_bytes",
+__all__ = ["Selection", "Spare", "familiar", "lengths", "missing_bytes",
            "select_pieces", "spare_tokens", "uses_of"]
 
 @dataclass(frozen=True)
@@ -86,11 +95,12 @@ def uses_of(pieces: Sequence[bytes], scores: np.ndarray, words: Mapping[bytes, i
 
 
 def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
-                 size: int) -> list[Spare]:
+                 size: int, words: Mapping[bytes, int] | None = None) -> list[Spare]:
     """The ``size`` tokens that cost least to give up, one after another.
 
-    Of tokens of the same cost the one with the highest id goes first: the latest
-    merge, the rarest when the vocabulary was made.
+    Of tokens of the same cost those go first whose characters are the farthest from
+    what is written in ``words``, see `familiar`; of these the one with the highest id,
+    the latest merge, the rarest when the vocabulary was made.
 
     Parameters
     ----------
@@ -117,12 +127,13 @@ def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
     table = {piece: float(scores[i]) for i, piece in enumerate(pieces) if piece}
     ids = {piece: i for i, piece in enumerate(pieces) if piece}
     now = [int(n) for n in uses]
-    queue = [(now[i], -i) for i, piece in enumerate(pieces)
+    near = familiar(pieces, words or {})
+    queue = [(now[i], near[i], -i) for i, piece in enumerate(pieces)
              if len(piece) > 1]
     heapq.heapify(queue)
     found: list[Spare] = []
     while queue and len(found) < size:
-        told, last = heapq.heappop(queue)
+        told, _, last = heapq.heappop(queue)
         i = -last
         cost, cut = 0, []
         if now[i]:
@@ -131,7 +142,7 @@ def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
             table[pieces[i]] = whole
             cost = now[i] * (len(cut) - 1)
         if cost > told:  # it was a lower bound, or its parts are needed more by now
-            heapq.heappush(queue, (cost, last))
+            heapq.heappush(queue, (cost, near[i], last))
             continue
         del table[pieces[i]]
         for part in cut:
@@ -140,10 +151,31 @@ def spare_tokens(pieces: Sequence[bytes], scores: np.ndarray, uses: np.ndarray,
     return found
 
 
+def familiar(pieces: Sequence[bytes], words: Mapping[bytes, int]) -> list[int]:
+    """How often words have characters near those of each piece: of its strangest one.
+
+    Near is what lies in the same 256 code points, mostly one script. A text may bring a
+    character of its own script that no text had before, but hardly a strange script.
+    Pieces that are no whole characters count as the most familiar.
+
+    >>> familiar([b"a", "가".encode(), "각!".encode()], {b"bc": 2, "갃".encode(): 1})
+    [4, 1, 1]
+    """
+    counts: Counter[int] = Counter()
+    for word, n in words.items():
+        for char in word.decode(errors="ignore"):
+            counts[ord(char) >> 8] += n
+    most = counts.total()
+    texts = (kept_text(piece) for piece in pieces)
+    return [most if text is None else
+            min((counts[ord(char) >> 8] for char in text), default=most)
+            for text in texts]
+
+
 def select_pieces(
     unigram: Tokenizer, domain: Mapping[bytes, int], general: Mapping[bytes, int], *,
     share: float = 0.05, least: int = 20, longest: int = 12, seed: int = 0,
-    bar: bool = True,
+    bar: bool = True, texts: Sequence[str] | None = None,
 ) -> Selection:
     """Choose new pieces for a domain, and the tokens that make room for them.
 
@@ -163,6 +195,9 @@ def select_pieces(
         Of the search.
     bar
         Show a progress bar.
+    texts
+        The domain's documents, where pieces of several words are wanted as well; see
+        `lib.vocabulary.phrases`. A new piece is then in ``least`` documents at least.
 
     Raises
     ------
@@ -179,7 +214,17 @@ def select_pieces(
     missing = missing_bytes(pieces)[:size]
     words = {word: n for word, n in domain.items() if 0 < len(word) <= LONGEST}
     known = {*pieces, *missing}
-    candidates = left_whole(unigram, find_candidates(words, known, least, longest))
+    often: Mapping[bytes, int] = words
+    phrases: dict[str, str] = {}
+    if texts is not None:
+        often = count_documents(unigram, texts)
+        most = find_phrases(unigram, texts, least)
+        phrases = usable(unigram, islice(most, REACH * size + FEW))
+        words = {run: n for run, n in count_runs(unigram, texts, phrases).items()
+                 if 0 < len(run) <= LONGEST}
+    candidates = [*left_whole(unigram, find_candidates(often, known, least, longest)),
+                  *(piece for phrase in phrases
+                    if (piece := phrase.encode()) not in known)]
     found = search_pieces(words, pieces, candidates, size - len(missing), seed=seed,
                           bar=bar)
     new = [*missing, *(piece for piece, saved in
@@ -188,7 +233,7 @@ def select_pieces(
     grown = np.append(scores, np.zeros(len(new)))
     grown = reassigned_scores(whole, grown, range(len(pieces), len(whole)))
     uses = uses_of(whole, grown, words) + uses_of(whole, grown, general)
-    spare = spare_tokens(pieces, scores, uses[:len(pieces)], len(new))
+    spare = spare_tokens(pieces, scores, uses[:len(pieces)], len(new), words)
     rules = tuple(Rule(token.id, token.piece, piece)
                   for token, piece in zip(spare, new, strict=False))
     return Selection(rules, spare, found, missing, len(candidates))
