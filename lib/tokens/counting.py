@@ -79,7 +79,8 @@ def count_rows(teacher: Tokenizer, dataset: Any, column: str = "text", *,
     """
     from datasets import Dataset
 
-    shared = {"num_proc": processes} if isinstance(dataset, Dataset) else {}
+    shared: dict[str, Any] = (
+        {"num_proc": processes} if isinstance(dataset, Dataset) else {})
     counted = dataset.map(partial(_row, reading_of(teacher), column, most),
                           batched=True, batch_size=BATCH,
                           remove_columns=dataset.column_names, **shared)
