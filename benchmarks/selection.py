@@ -31,6 +31,7 @@ from benchmarks.competitors import adaptivocab, never_longer
 from lib import data
 from lib.data.mixture import documents
 from lib.data.tokenizer_files import load_tokenizer
+from lib.tokens.counting import count_texts
 from lib.tokens.distill import count_words, distill
 from lib.vocabulary.baselines import (
     continued_bpe,
@@ -109,7 +110,7 @@ class Case:
     @cached_property
     def words(self) -> Counter[bytes]:
         """The domain's words, as the teacher cuts them."""
-        return count_words(self.teacher, self.train)
+        return count_texts(self.teacher, self.train).counts
 
     @cached_property
     def all_words(self) -> Counter[bytes]:
