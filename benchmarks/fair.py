@@ -145,7 +145,7 @@ class Bench:
             more: list[str] = []
             if given.model == "smollm2":
                 more = [d.text for d in gather(int(20e6))[0] if d.kind != "korean"]
-                more += [d.text for d in lexicon(20_000)]
+                more += [text for text, _ in lexicon(20_000)]
             both = small_swap(self.original, self.reviews[:20_000], self.replay,
                               given.pieces, general=more, layer=True)
             for file, tokenizer in zip(files, both, strict=True):

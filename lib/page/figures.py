@@ -116,7 +116,8 @@ def labels_as_written(figure: Figure) -> None:
     `\\$` is a dollar sign for it anyway.
     """
     for axes in figure.axes:  # makes the ticks, whose texts are then there to be set
-        axes.get_xticklabels(which="both"), axes.get_yticklabels(which="both")
+        axes.get_xticklabels(which="both")
+        axes.get_yticklabels(which="both")
     for text in figure.findobj(Text):
         written = text.get_text()
         dollars = re.search(r"(?<!\\)\$", written)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, compress
 from operator import ne
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -217,7 +218,8 @@ def distill(
     expect_teacher(teacher, layer)
     reading = reading_of(teacher)
     pieces, never, core = reading.pieces, reading.never, reading.core
-    counts = texts if isinstance(texts, Counter) else reading.count(texts)
+    counts = (cast("Counter[bytes]", texts) if isinstance(texts, Counter)
+              else reading.count(texts))
     if not counts:
         raise ValueError("the texts hold no words; pass at least one document.")
     listed = _listed(reading, lists)

@@ -177,14 +177,14 @@ def interval(
     >>> interval([math.log(2)] * 3, [4, 4, 4])
     (0.25, 0.25, 0.25)
     """
-    told = torch.tensor([list(nats), list(sizes)], dtype=torch.float64)
+    totals = torch.tensor([list(nats), list(sizes)], dtype=torch.float64)
     draw = torch.Generator().manual_seed(seed)
     picked = torch.randint(len(sizes), (draws, len(sizes)), generator=draw)
-    upper, lower = told[:, picked].sum(2)
-    ends = (upper / lower / math.log(2)).quantile(
-        torch.tensor([0.025, 0.975], dtype=torch.float64))
-    mean = told[0].sum() / told[1].sum() / math.log(2)
-    return round(float(mean), 9), *(round(float(end), 9) for end in ends)
+    upper, lower = totals[:, picked].sum(2)
+    low, high = (upper / lower / math.log(2)).quantile(
+        torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    mean = (totals[0].sum() / totals[1].sum()).item() / math.log(2)
+    return round(mean, 9), round(low, 9), round(high, 9)
 
 
 def _whole(tokenizer: Tokenizer, documents: Sequence[str]) -> list[list[int]]:
