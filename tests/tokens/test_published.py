@@ -32,13 +32,18 @@ def test_the_readmes_count_what_reaches_the_aim_as_the_rows_do(readme, says):
     every = cells(rows())
     met = sum(wrong <= WRONG and same >= SAME for wrong, same in every)
     judged = {row["tokenizer"] for row in rows() if "wrong_random_bytes" in row}
-    sentence = says.format(met=met, every=len(every), teachers=len(judged))
-    assert sentence in (ROOT / readme).read_text("utf-8")
+    text = (ROOT / readme).read_text("utf-8")
+    assert says.format(met=met, every=len(every), teachers=len(judged)) in text
+    ruled = [row for row in rows() if row["form"] == "rules"]
+    for field in ("train_documents_same", "train_documents"):
+        assert f"{sum(row[field] for row in ruled):,}" in text
 
 
-def test_all_documents_that_were_learned_from_are_the_same():
+def test_documents_learned_from_differ_only_by_words_that_no_rule_reaches():
     ruled = [row for row in rows() if row["form"] == "rules"]
     assert ruled
     for row in ruled:
-        assert row["train_documents_same"] == row["train_documents"] > 100
-        assert row["same_vocabulary"] and row["train_decoded_same"]
+        missed = row["train_documents"] - row["train_documents_same"]
+        assert row["same_vocabulary"] and (row["train_decoded_same"] or missed)
+        assert (missed == 0) == (row["unmended"] == 0)
+        assert missed < row["train_documents"] / 500
