@@ -196,10 +196,11 @@ ONE_SIDE: dict[str, tuple[Edit, set[str]]] = {
     ),
     "a quote": (_replace(r"^> ", lambda *_: ""), {"structure"}),
     "a bold passage": (
-        _replace(r"\*\*([^*\n]+)\*\*", lambda m, _: m[1]), {"bold passages"},
+        _replace(r"\*\*(?=\S)([^*`\n]+)(?<=\S)\*\*", lambda m, _: m[1]),
+        {"bold passages"},
     ),
     "a bold mark glued to a particle": (
-        lambda text, rng: (m := _one(r"\*\*[^*\n]+\*\*", rng, text))
+        lambda text, rng: (m := _one(r"\*\*(?=\S)[^*`\n]+(?<=\S)\*\*", rng, text))
         and _swap(text, m.span(), m[0][:-2] + "(x)**가"),
         {"bold passages"},
     ),
