@@ -1464,7 +1464,7 @@ table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
 # ### 크게 돌린 결과
 #
 # 이 장은 작은 말뭉치로 실행합니다. 더 크게 돌린 결과는 `benchmarks/tokenizers.py`의 기록에 있습니다. 글 말고도
-# 열한 언어의 낱말 목록(휠 wordfreq)을 자주 쓰이는 것부터 배웁니다. 한 컴퓨터에 있는 글은 어느 언어의 낱말이든 일부만
+# 많게는 열한 언어의 낱말 목록(휠 wordfreq)을 자주 쓰이는 것부터 배웁니다. 한 컴퓨터에 있는 글은 어느 언어의 낱말이든 일부만
 # 담고 있지만, 목록에는 대부분이 있기 때문입니다. 배운 글에서 틀리는 낱말은 모두 규칙으로 고치고, 목록의 낱말은 자주 쓰이고
 # 짧은 규칙으로 고쳐지는 것부터 파일에 자리가 있는 만큼 고칩니다. `cl100k`, Llama 3, Qwen, `o200k`의 정규식에도 GPT-2의 것처럼 규칙이
 # 바로 들어갑니다. Gemma 3과 Llama 2는 바이트가 아니라 글자를 자르는 SentencePiece BPE입니다.
@@ -1480,7 +1480,7 @@ table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
 # ### At a larger size
 #
 # This page works with a small corpus. The record of `benchmarks/tokenizers.py` is larger. Besides text it
-# learns from word lists of eleven languages (the wheel wordfreq), the most frequent words first: the text
+# learns from word lists of up to eleven languages (the wheel wordfreq), the most frequent words first: the text
 # of one machine has some of the words of a language, a list has most. All words of the training text
 # that come out wrong are mended by rules; of the lists, those that are frequent and take a short rule, while the file
 # has room. Rules go into the patterns of `cl100k`, Llama 3, Qwen and `o200k` as they go into GPT-2's. Gemma 3
