@@ -50,36 +50,43 @@ def original(z: Tensor, mass: Tensor, value: Tensor, gamma: Tensor) -> Tensor:
     d2 = apart.square().sum(-1)
     pair = mass[:, None, :, None] * mass[:, None, None, :]
     score = -gamma * pair / (d2 + 1e-6)
-    later = torch.ones(d2.shape[-2:], dtype=torch.bool).triu(1)
+    later = torch.ones_like(d2[0, 0], dtype=torch.bool).triu(1)
     return score.masked_fill(later, -1e9).softmax(-1) @ value
 
 
-def work(form: str, n: int) -> Callable[[], None]:
-    """What one form does forward and backward on `n` tokens."""
+def work(form: str, n: int, batch: int = 1, device: str = "cpu",
+         kind: torch.dtype = torch.float32, learn: bool = True
+         ) -> Callable[[], None]:
+    """What one form does forward and backward on `batch` texts of `n` tokens.
+
+    kind: of everything but masses, strengths and exponents, which have 32 bits.
+    learn: whether there is a backward pass.
+    """
     generator = torch.Generator().manual_seed(n)
 
-    def some(*shape):
-        return torch.randn(*shape, generator=generator).requires_grad_()
+    def some(wide):
+        x = torch.randn(batch, HEADS, n, wide, generator=generator)
+        return x.to(device, kind).requires_grad_()
 
-    value, ask = some(1, HEADS, n, WIDE), torch.randn(1, HEADS, n, WIDE)
+    value, ask = some(WIDE), some(WIDE).detach()
     if form == "sdpa":
-        query, key = some(1, HEADS, n, WIDE), some(1, HEADS, n, WIDE)
+        query, key = some(WIDE), some(WIDE)
         learned = [query, key, value]
 
         def run():
             return F.scaled_dot_product_attention(query, key, value, is_causal=True)
     else:
         coord = {"newton_62": 62, "original": 16}.get(form, WIDE // 2 - 2)
-        z = some(1, HEADS, n, coord)
-        mass = (torch.rand(1, n, generator=generator) + 0.5).requires_grad_()
-        strength = (torch.rand(HEADS, 1, 1, generator=generator) + 0.5).requires_grad_()
-        beta = torch.ones(HEADS, 1, 1).requires_grad_()
+        z = some(coord)
+        mass, strength = ((torch.rand(*shape, generator=generator) + 0.5).to(device)
+                          .requires_grad_() for shape in ((batch, n), (HEADS, 1, 1)))
+        beta = torch.ones(HEADS, 1, 1, device=device).requires_grad_()
         learned = [z, mass, value, strength]
         pull = Pull("gaussian" if form == "gaussian" else "newton", strength, beta)
         if form == "newton_compact":
-            radius = torch.full((HEADS, 1, 1), 2.0)
+            radius = torch.full((HEADS, 1, 1), 2.0, device=device)
             pull = replace(pull, cutoff="compact", radius=radius)
-        how = "reference" if form == "tables" else "auto"
+        how = {"tables": "reference", "newton_flex": "flex"}.get(form, "auto")
 
         def run():
             if form == "original":
@@ -89,14 +96,33 @@ def work(form: str, n: int) -> Callable[[], None]:
     def both():
         torch.autograd.grad(run(), learned, ask)
 
-    return both
+    return both if learn else torch.no_grad()(run)
 
 
 def seconds(do: Callable[[], None]) -> float:
-    """How long one call takes."""
+    """How long one call takes, a GPU's work with it."""
+    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
+    wait()
     begin = time.perf_counter()
     do()
+    wait()
     return time.perf_counter() - begin
+
+
+def paired(peer: Callable[[], None], do: Callable[[], None], pairs: int, than: str,
+           bar) -> dict:
+    """Median time of `do`, and of its ratio to the run of `peer` just before."""
+    times, ratios = [], []
+    for _ in range(pairs):
+        other, own = seconds(peer), seconds(do)
+        times.append(own)
+        ratios.append(own / other)
+        bar.update()
+    return {
+        "forward_backward_ms": round(1e3 * statistics.median(times), 2),
+        f"ratio_to_{than}": round(statistics.median(ratios), 3),
+        "ratio_low": round(min(ratios), 3), "ratio_high": round(max(ratios), 3),
+    }
 
 
 def peak(form: str, n: int) -> float:
@@ -143,35 +169,29 @@ def attention_rows(
             bar.set_description(f"{form} {n}")
             do = work(form, n)
             do()
-            times, ratios = [], []
-            for _ in range(pairs):
-                other, own = seconds(peer), seconds(do)
-                times.append(own)
-                ratios.append(own / other)
-                bar.update()
+            timed = paired(peer, do, pairs, "sdpa", bar)
             extra = peak(form, n) if sys.platform == "linux" else None
             yield {
-                "form": form, "n": n,
-                "forward_backward_ms": round(1e3 * statistics.median(times), 2),
-                "ratio_to_sdpa": round(statistics.median(ratios), 3),
-                "ratio_low": round(min(ratios), 3),
-                "ratio_high": round(max(ratios), 3),
+                "form": form, "n": n, **timed,
                 "extra_mb": extra and round(extra, 1),
                 "extra_to_sdpa": extra and round(extra / plain, 2),
                 "pairs": pairs,
             }
 
 
-def step_rows(pairs: int, batch: int, bar) -> Iterator[dict]:
+def step_rows(pairs: int, batch: int, bar, config: LMConfig = MODEL,
+              device: str = "cpu", kind: torch.dtype = torch.float32) -> Iterator[dict]:
     """A training step (forward, backward, AdamW) of NGT beside that of its twin."""
     def stepper(attention):
-        model = build(replace(MODEL, attention=attention), seed=0)
+        model = build(replace(config, attention=attention), seed=0).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
-        ids = torch.randint(MODEL.vocab, (batch, MODEL.context + 1))
+        ids = torch.randint(config.vocab, (batch, config.context + 1), device=device)
 
         def step():
             optimizer.zero_grad(set_to_none=True)
-            model.loss(ids[:, :-1], ids[:, 1:]).backward()
+            with torch.autocast(device, kind, enabled=kind != torch.float32):
+                loss = model.loss(ids[:, :-1], ids[:, 1:])
+            loss.backward()
             optimizer.step()
 
         step()
@@ -181,18 +201,9 @@ def step_rows(pairs: int, batch: int, bar) -> Iterator[dict]:
     for attention in ("dot", "gaussian", "newton"):
         bar.set_description(f"step {attention}")
         step, count = stepper(attention)
-        times, ratios = [], []
-        for _ in range(pairs):
-            other, own = seconds(vanilla), seconds(step)
-            times.append(own)
-            ratios.append(own / other)
-            bar.update()
         yield {
-            "form": f"step_{attention}", "n": MODEL.context, "batch": batch,
-            "parameters": count,
-            "forward_backward_ms": round(1e3 * statistics.median(times), 2),
-            "ratio_to_vanilla": round(statistics.median(ratios), 3),
-            "ratio_low": round(min(ratios), 3), "ratio_high": round(max(ratios), 3),
+            "form": f"step_{attention}", "n": config.context, "batch": batch,
+            "parameters": count, **paired(vanilla, step, pairs, "vanilla", bar),
             "pairs": pairs,
         }
 
