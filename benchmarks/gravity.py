@@ -56,7 +56,7 @@ def original(z: Tensor, mass: Tensor, value: Tensor, gamma: Tensor) -> Tensor:
 
 def work(form: str, n: int, batch: int = 1, device: str = "cpu",
          kind: torch.dtype = torch.float32, learn: bool = True
-         ) -> Callable[[], None]:
+         ) -> Callable[[], object]:
     """What one form does forward and backward on `batch` texts of `n` tokens.
 
     kind: of everything but masses, strengths and exponents, which have 32 bits.
@@ -99,7 +99,7 @@ def work(form: str, n: int, batch: int = 1, device: str = "cpu",
     return both if learn else torch.no_grad()(run)
 
 
-def seconds(do: Callable[[], None]) -> float:
+def seconds(do: Callable[[], object]) -> float:
     """How long one call takes, a GPU's work with it."""
     wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
     wait()
@@ -109,8 +109,8 @@ def seconds(do: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
-def paired(peer: Callable[[], None], do: Callable[[], None], pairs: int, than: str,
-           bar) -> dict:
+def paired(peer: Callable[[], object], do: Callable[[], object], pairs: int,
+           than: str, bar) -> dict:
     """Median time of `do`, and of its ratio to the run of `peer` just before."""
     times, ratios = [], []
     for _ in range(pairs):

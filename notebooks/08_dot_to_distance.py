@@ -714,23 +714,30 @@ show(fig, table=sheet)
 #
 # 거리로 바꾸면 덤으로 따라오는 성질이 하나 있습니다. 입력을 조금 흔들 때 출력이 얼마나 흔들리는지를 재는 수, 곧 야코비 행렬(Jacobian)의 가장 큰 특잇값에 한계가 생깁니다. 어떤 입력에서든 이 값이 일정한 수를 넘지 않는 함수를 립시츠(Lipschitz) 함수라고 합니다. [Kim 등](#references-gravity)은 내적 셀프 어텐션(self-attention)이 립시츠가 아니며, 쿼리와 키가 같은 투영(projection)을 쓰는 L2 어텐션은 립시츠라는 것을 증명했습니다.
 #
-# 난수 토큰 8개를 평면에 두고, 하나는 원점에 놓습니다. 나머지를 점점 크게 벌리면서 $f(X)=\mathrm{softmax}(S)\,X$의 야코비 행렬에서 가장 큰 특잇값을 찾습니다.
+# 난수 토큰 8개를 평면에 두고, 하나는 원점에 놓습니다. 나머지를 점점 크게 벌리면서 $f(X)=\mathrm{softmax}(S)\,X$의 야코비 행렬에서 가장 큰 특잇값을 찾습니다. 두 커널은 쿼리가 키와 다른 투영을 쓰는 경우로도 잽니다. 여기서는 쿼리만 90도 돌립니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-lipschitz -->
 # ## How much it shakes: the Lipschitz property
 #
 # Distances bring one thing for free: a bound on how much the output shakes when the input is shaken a little, which is the largest singular value of the Jacobian. A function for which it never exceeds some number, whatever the input, is called Lipschitz. [Kim et al.](#references-gravity) proved that dot-product self-attention is not, and that L2 attention is when query and key share one projection.
 #
-# Put eight random tokens in a plane, one of them at the origin, spread the others further and further, and look for the largest singular value of the Jacobian of $f(X)=\mathrm{softmax}(S)\,X$.
+# Put eight random tokens in a plane, one of them at the origin, spread the others further and further, and look for the largest singular value of the Jacobian of $f(X)=\mathrm{softmax}(S)\,X$. Both kernels are measured once more with queries that have a projection of their own: here, queries alone are turned by 90 degrees.
 
 # %%
-def square(x):
-    return (x[:, None] - x[None]).square().mean(-1)
+def square(query, key):
+    return (query[:, None] - key[None]).square().mean(-1)
 
 
-rules = {"dot product": lambda x: x @ x.T / math.sqrt(2),
-         "Gaussian": lambda x: -strength * square(x),
-         "newton": lambda x: -power * torch.log(square(x) + eps)}
+turn = torch.tensor([[0.0, 1.0], [-1.0, 0.0]]).double()
+rules = {
+    "dot product": lambda x: x @ x.T / math.sqrt(2),
+    "Gaussian": lambda x: -strength * square(x, x),
+    "newton": lambda x: -power * torch.log(square(x, x) + eps),
+    "Gaussian, untied": lambda x: -strength * square(x @ turn, x),
+    "newton, untied":
+        lambda x: -power * torch.log(square(x @ turn, x) + eps)}
+
+# %%
 scales = [2.0**e for e in range(-2, 7)]
 cloud = torch.randn(cfg.draws, 8, 2, generator=draw, dtype=torch.float64)
 cloud[:, 0] = 0
@@ -745,42 +752,56 @@ for name, rule in rules.items():
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots()
-for (name, sizes), style in zip(steepest.items(), ("o-", "s--", "D-."),
-                                strict=True):
+for (name, sizes), style in zip(
+        steepest.items(), ("o-", "s--", "D-.", "s:", "D:"), strict=True):
+    kind = name.split(",")[0]
     ax.loglog(scales, sizes, style, color=COLOURS[dict(zip(
-        names, ("attention", "tokens", "gravity"), strict=False))[name]],
+        rules, ("attention", "tokens", "gravity"), strict=False))[kind]],
         label=name, markersize=4)
 ax.set(xlabel="scale of the input", ylabel="largest singular value")
 ax.legend()
 show(fig)
 top = {name: max(sizes) for name, sizes in steepest.items()}
+one, sixteen = scales.index(1), scales.index(16)
 record(steep_dot=steepest["dot product"][-1], steep_gaussian=top["Gaussian"],
-       steep_newton=top["newton"], steep_scale=scales[-1], n_draws=cfg.draws)
+       steep_newton=top["newton"], steep_scale=scales[-1], n_draws=cfg.draws,
+       steep_one=scales[one], steep_sixteen=scales[sixteen])
+for key, name in (("gaussian", "Gaussian"), ("newton", "newton")):
+    sizes = steepest[f"{name}, untied"]
+    record(**{f"free_{key}_one": sizes[one], f"free_{key}": sizes[sixteen]})
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 입력을 크게 할 때 가장 큰 특잇값(난수 입력 ⟨n_draws⟩개 가운데 가장 큰 것). 내적은 입력 크기의 제곱으로 자라고, 거리로 만든 둘은 멈춥니다.
+# 입력을 크게 할 때 가장 큰 특잇값(난수 입력 ⟨n_draws⟩개 가운데 가장 큰 것). 내적은 입력 크기의 제곱으로 자라고, 쿼리와 키가 같은 투영을 쓰는 두 커널은 멈춥니다. 점으로 이은 선은 투영이 다른 경우(`untied`)입니다.
 #
-# <!-- alt: 두 축이 모두 로그인 그래프. 내적의 선은 입력이 커질수록 곧게 올라가고, 가우스와 뉴턴의 선은 처음에 조금 오른 뒤 다시 1 가까이에 머문다. -->
+# <!-- alt: 두 축이 모두 로그인 그래프. 내적의 선은 입력이 커질수록 곧게 올라가고, 가우스와 뉴턴의 선은 처음에 조금 오른 뒤 다시 1 가까이에 머문다. 투영이 다른 가우스의 점선은 내적의 선을 따라 올라가고, 투영이 다른 뉴턴의 점선은 조금 오른 곳에서 멈춘다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Largest singular value as the input grows (the largest of ⟨n_draws⟩ random inputs). The dot product grows with the square of the input; the two made of distances stop.
+# Largest singular value as the input grows (the largest of ⟨n_draws⟩ random inputs). The dot product grows with the square of the input; the two made of distances with one projection for both sides stop. Dotted lines: two projections (`untied`).
 #
-# <!-- alt: A plot with both axes logarithmic. The dot product rises as a straight line as the input grows; Gaussian and newton rise a little at first and then stay near 1. -->
+# <!-- alt: A plot with both axes logarithmic. The dot product rises as a straight line as the input grows; Gaussian and newton rise a little at first and then stay near 1. The dotted line of the untied Gaussian climbs along with the dot product, that of the untied newton rises a little and then stops. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 크기 ⟨steep_scale⟩에서 내적은 ⟨steep_dot⟩에 이릅니다. 거리로 만든 어텐션에서는 모든 크기를 통틀어 가장 큰 값이 가우스 ⟨steep_gaussian⟩, 역제곱 ⟨steep_newton⟩에 그쳤습니다. 멀리 있는 토큰일수록 가중치가 작아져서, 큰 값이 출력을 흔들 힘을 잃기 때문입니다. 난수로 찾은 것이므로 한계를 증명하지는 못합니다. 적어도 이만큼은 된다는 것만 알려 줍니다. 또 실제 트랜스포머(Transformer)에서는 층 정규화(layer normalization)가 입력의 크기를 묶어 두므로, 이 성질만으로 학습이 나아진다고 말할 수는 없습니다.
+# 크기 ⟨steep_scale⟩에서 내적은 ⟨steep_dot⟩에 이릅니다. 쿼리와 키가 같은 투영을 쓰는 거리 어텐션에서는 모든 크기를 통틀어 가장 큰 값이 가우스 ⟨steep_gaussian⟩, 역제곱 ⟨steep_newton⟩에 그쳤습니다. 멀리 있는 토큰일수록 가중치가 작아져서, 큰 값이 출력을 흔들 힘을 잃기 때문입니다. 난수로 찾은 것이므로 한계를 증명하지는 못합니다. 적어도 이만큼은 된다는 것만 알려 줍니다. 또 실제 트랜스포머(Transformer)에서는 층 정규화(layer normalization)가 입력의 크기를 묶어 두므로, 이 성질만으로 학습이 나아진다고 말할 수는 없습니다.
+#
+# **투영을 묶어야 성립합니다.** Kim 등의 증명은 쿼리와 키의 투영이 같고 값도 그 투영을 거칠 때의 것입니다. 쿼리만 돌려 놓으면 크기 ⟨steep_one⟩에서 ⟨steep_sixteen⟩까지 가는 동안 가우스는 ⟨free_gaussian_one⟩에서 ⟨free_gaussian⟩, 역제곱은 ⟨free_newton_one⟩에서 ⟨free_newton⟩이 됩니다. 멀리 떨어진 두 토큰이 한 쿼리에서 같은 거리에 놓일 수 있게 되고, 그러면 쿼리가 조금만 움직여도 가중치가 한쪽으로 쏠리기 때문입니다. 로짓이 거리의 제곱인 가우스에서는 입력이 클수록 심하고, 로그를 취하는 역제곱은 덜합니다. [10장의 `looking`](#ngt-looking)이 바로 투영을 나누는 일이고, 이 책의 모델은 값에 늘 따로 투영을 씁니다. 그러니 이 한계를 책의 모델이 물려받는다고는 말할 수 없습니다.
 # %% [markdown] tags=["lang-en"]
-# At scale ⟨steep_scale⟩ the dot product reaches ⟨steep_dot⟩. With distances the largest values over all scales are ⟨steep_gaussian⟩ for the Gaussian and ⟨steep_newton⟩ for the inverse square, for distant tokens weigh less, and large values lose the power to shake the output. A search among random inputs is no proof of a bound, only a value it cannot be below. And in a real Transformer layer normalization ties the size of the input down, so this property alone does not mean better training.
+# At scale ⟨steep_scale⟩ the dot product reaches ⟨steep_dot⟩. With distances and one projection for query and key, the largest values over all scales are ⟨steep_gaussian⟩ for the Gaussian and ⟨steep_newton⟩ for the inverse square, for distant tokens weigh less, and large values lose the power to shake the output. A search among random inputs is no proof of a bound, only a value it cannot be below. And in a real Transformer layer normalization ties the size of the input down, so this property alone does not mean better training.
+#
+# **It takes tied projections.** The proof of Kim et al. is for queries and keys that share a projection, through which the values go too. With only the queries turned, from scale ⟨steep_one⟩ to scale ⟨steep_sixteen⟩ the Gaussian goes from ⟨free_gaussian_one⟩ to ⟨free_gaussian⟩ and the inverse square from ⟨free_newton_one⟩ to ⟨free_newton⟩. Two tokens far apart may now be at the same distance from one query, and the slightest move of it sends the weight to one of them. The Gaussian, whose logit is a squared distance, suffers more the larger the input; the inverse square, whose logit is a logarithm, suffers less. The [`looking` of chapter 10](#ngt-looking) is just such a parting of projections, and the models of this book always give the values a projection of their own. So nothing says that they inherit this bound.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distance-related -->
 # ### 앞선 작업
 #
-# 거리로 어텐션을 만든 것은 이 책이 처음이 아닙니다. Kim 등의 L2 어텐션은 위의 립시츠 성질을 얻으려고 거리를 썼습니다. 내적 어텐션을 커널 회귀로 보고 키마다 가우스를 여럿 두거나(MGK), 다른 적분 커널로 바꾸거나(FourierFormer), 축마다 다른 자로 거리를 재는(Elliptical attention) 작업은 언어 모델(language model)에서 소프트맥스 어텐션과 비슷하거나 나은 결과를 보고했습니다. Geshkovski 등은 층을 시간으로 보고 토큰을 서로 끌리는 입자로 다루어, 시간이 지나면 무리를 짓는다는 것을 보였습니다. 가까운 것은 정확히, 먼 것은 뭉뚱그려 계산하는 FMMformer와 Fast Multipole Attention은 중력 계산에서 온 생각입니다. 모두 [참고 문헌](#references-gravity)에 있습니다.
+# 거리로 어텐션을 만든 것은 이 책이 처음이 아닙니다. Kim 등의 L2 어텐션은 위의 립시츠 성질을 얻으려고 거리를 썼습니다. 내적 어텐션을 커널 회귀로 보고 키마다 가우스를 여럿 두거나(MGK), 다른 적분 커널로 바꾸거나(FourierFormer), 축마다 다른 자로 거리를 재는(Elliptical attention) 작업은 언어 모델(language model)에서 소프트맥스 어텐션과 비슷하거나 나은 결과를 보고했습니다. Geshkovski 등은 층을 시간으로 보고 토큰을 서로 끌리는 입자로 다루어, 시간이 지나면 무리를 짓는다는 것을 보였습니다. 가까운 것은 정확히, 먼 것은 뭉뚱그려 계산하는 FMMformer와 Fast Multipole Attention은 중력 계산에서 온 생각입니다.
+#
+# 이 책의 두 커널도 새것이 아닙니다. 가우스는 Pisoni의 scaled RBF attention과 같은 식이고, 소프트맥스를 지나면 내적 어텐션에 키의 편향 하나를 더한 것이라는 점도 거기에 나옵니다. 역제곱($p=1$)은 ZETA의 코시 소프트맥스와 같은 꼴입니다. ZETA는 축이 몇 안 되는 공간에서 가까운 토큰 몇 개만 골라 $O(N\log N)$에 계산합니다. Yat 곱은 내적의 제곱을 거리의 제곱으로 나누어, 방향과 거리를 함께 봅니다. MuSe는 쿼리와 키를 따로 무리 짓고 먼 무리를 다중극으로 뭉뚱그립니다. 토큰마다 배우는 질량과, 은닉 상태(hidden state)와 따로 흐르는 좌표(coordinates)는 [공개된 원본](#distance-defects)에서 왔습니다. 그 값어치는 [10장](#ngt-verdict)에서 잽니다. 모두 [참고 문헌](#references-gravity)에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-related -->
 # ### Earlier work
 #
-# This book is not the first to make attention out of distances. The L2 attention of Kim et al. uses them for the Lipschitz property above. Others see dot-product attention as kernel regression and give every key several Gaussians (MGK), another integral kernel (FourierFormer), or a ruler that differs by axis (Elliptical attention); on language models they report results on a par with softmax attention or better. Geshkovski et al. take layers for time and tokens for particles that attract each other, and show that they gather in clusters. FMMformer and Fast Multipole Attention compute what is near exactly and summarise what is far, an idea from the computation of gravity. All are in the [references](#references-gravity).
+# This book is not the first to make attention out of distances. The L2 attention of Kim et al. uses them for the Lipschitz property above. Others see dot-product attention as kernel regression and give every key several Gaussians (MGK), another integral kernel (FourierFormer), or a ruler that differs by axis (Elliptical attention); on language models they report results on a par with softmax attention or better. Geshkovski et al. take layers for time and tokens for particles that attract each other, and show that they gather in clusters. FMMformer and Fast Multipole Attention compute what is near exactly and summarise what is far, an idea from the computation of gravity.
+#
+# Nor are the two kernels of this book new. The Gaussian is the formula of Pisoni's scaled RBF attention, where it is also shown that after the softmax it is dot-product attention with one more bias for each key. The inverse square with $p=1$ has the form of ZETA's Cauchy softmax; ZETA looks in a space of few axes for the few nearest tokens only, and needs $O(N\log N)$. The Yat product divides a squared dot product by a squared distance and so sees direction and distance together. MuSe clusters queries and keys apart and sums up far clusters by multipoles. A mass learned for each token, and coordinates that flow apart from the hidden state, come from the [public original](#distance-defects). What they are worth is measured in [chapter 10](#ngt-verdict). All are in the [references](#references-gravity).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distance-defects -->

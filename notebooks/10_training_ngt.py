@@ -850,12 +850,23 @@ for key, value in zip(("look_first", "look_other"), share.values(), strict=True)
 # The weights of the layer by hand and of `lib`'s differ by no more than ⟨look_gap⟩. Before training, ⟨look_first⟩ of the queries give their largest weight to themselves; with some other matrix for $W_\text{look}$ it is ⟨look_other⟩. There is one projection more, so that its share in the equation above doubles and the width of the coordinates shrinks to ⟨look_width⟩.
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: ngt-related -->
+# ### 앞선 작업: 위치를 따로 두기
+#
+# 위치를 토큰과 섞지 않고 따로 흐르게 하는 것은 중력이 처음 한 일이 아닙니다. TUPE는 낱말끼리의 어울림과 위치끼리의 어울림을 다른 투영으로 구해 더하고, DeBERTa는 토큰마다 내용의 벡터와 위치의 벡터를 둡니다. ALiBi와 KERPLE은 로짓(logit)에서 위치의 차이에 따른 값을 뺍니다. KERPLE의 로그 꼴은 $-r_1\log(1+r_2|i-j|)$여서, 좌표가 위치뿐일 때의 `newton`과 닮았습니다. 이 책의 좌표가 이들과 다른 점은 어텐션의 출력을 따라 층마다 움직인다는 것입니다. 모두 [참고 문헌](#references-attention)에 있습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: ngt-related -->
+# ### Earlier work: positions on their own
+#
+# Gravity is not the first to let positions flow apart from tokens. TUPE takes the match of words and the match of positions through projections of their own and adds them; DeBERTa gives each token one vector for its content and one for its position. ALiBi and KERPLE subtract from the logits something that depends on the difference of positions. The logarithmic form of KERPLE, $-r_1\log(1+r_2|i-j|)$, resembles `newton` with coordinates that are the position alone. What sets the coordinates of this book apart is that they move from layer to layer with the attention output. All are in the [references](#references-attention).
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-limits -->
 # ### 이 실험이 말하지 못하는 것
 #
 # - **`looking`은 결과를 보고 찾은 것입니다.** 시드 0 하나로 여러 가지를 시험해 고른 뒤, 다른 시드로 다시 재었습니다. 시험했으나 듣지 않은 것은 [실험 일지](../book/lab_log.md)에 있습니다. 구간에는 시드 0도 들어 있어 그만큼은 중력에 후합니다. 같은 생각을 내적에 되돌려 줄 길은 없습니다. 내적은 처음부터 쿼리와 키를 따로 투영합니다.
 # - **맞춘 것은 학습률만이 아닙니다.** `newton`의 $\varepsilon$과 첫 세기는 첫 실행을 보고 0.1과 0.5에서 둘 다 1로 바꾸었습니다. 바꾸기 전의 줄(`newton, eps 0.1`)도 표에 남겨 두었습니다. 내적에는 그런 손질을 하지 않았으니, 그만큼은 중력의 편을 든 셈입니다. 웜업과 가중치 감쇠는 모두에게 한 번 정한 대로 두었습니다.
-# - **글 하나, 문자 단위, 짧은 학습입니다.** 큰 모델이 긴 글에서 어떤지는 [WikiText-103 장](13_wikitext103.ipynb)의 몫입니다.
+# - **글 하나, 문자 단위, 짧은 학습입니다.** 큰 모델이 긴 글에서 어떤지는 [WikiText-103 장](13_wikitext103.ipynb)의 몫입니다. 매개변수 12억 개와 30억 개에서 스무 가지 변형을 다시 잰 [Zhao 등](#references-evidence)은 대부분이 이득을 잃었다고 하고, [Verma](#references-evidence)는 글이 적을 때의 이득이 글이 많아지면 손해로 바뀌는 변형을 보였습니다. 이 장의 크기에서 나온 차이도 그럴 수 있습니다.
 # - **시간은 같게 두지 않았습니다.** 같은 것은 스텝의 수입니다. 한 스텝이 얼마나 느린지는 [빠른 중력](12_fast_gravity.ipynb)에서 잽니다.
 # - **어텐션마다 구간을 하나씩 그렸습니다.** 여럿을 한꺼번에 보면 하나쯤은 우연히 0을 비켜 갑니다. 미리 정해 둔 물음은 `newton`과 내적의 차이 하나였습니다.
 # %% [markdown] tags=["lang-en"]
@@ -864,7 +875,7 @@ for key, value in zip(("look_first", "look_other"), share.values(), strict=True)
 #
 # - **`looking` was found by looking at results.** Several things were tried on seed 0 alone, this one was kept and then measured on other seeds; what was tried and did not help is in the [lab log](../book/lab_log.md). The intervals hold seed 0 too, and to that extent are kind to gravity. The dot product cannot be given the same idea in return: it has projected queries and keys apart from the start.
 # - **The learning rate is not all that was tuned.** The $\varepsilon$ and the first strength of `newton` were moved from 0.1 and 0.5 to 1, both of them, after the first run was seen; the row from before (`newton, eps 0.1`) stays in the table. The dot product got no such care, and to that extent gravity is favoured. Warm-up and weight decay stayed as they were set once, for all.
-# - **One text, character by character, a short training.** Larger models on longer text are for the [chapter on WikiText-103](13_wikitext103.ipynb).
+# - **One text, character by character, a short training.** Larger models on longer text are for the [chapter on WikiText-103](13_wikitext103.ipynb). [Zhao et al.](#references-evidence), who measured twenty modifications again at 1.2 billion and 3 billion parameters, found that most of them had lost their gain, and [Verma](#references-evidence) shows one that gains on little text and loses on more. The differences at the size of this chapter may go the same way.
 # - **Time was not kept equal.** The number of steps was. How much slower a step is gets measured in [fast gravity](12_fast_gravity.ipynb).
 # - **There is one interval for each attention.** Look at many at once, and some will miss 0 by chance. The question asked beforehand was a single one, `newton` against the dot product.
 
