@@ -2,13 +2,15 @@
 
 import copy
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lib.gravity.attention import CUTOFFS, KERNELS, Pull, attend, causal
+from lib.attention.rotary import apply_rotary, rotary_angles
+from lib.gravity.attention import CUTOFFS, KERNELS, Points, Pull, attend, causal
 from lib.gravity.fast import fast_attend
 from lib.options import one_of
 
@@ -16,7 +18,7 @@ Ids = Int[Tensor, "batch seq"]
 Stream = Float[Tensor, "batch seq d_model"]
 Places = Float[Tensor, "batch seq d_coord"]
 Mass = Float[Tensor, "batch seq"]
-COORDINATES = ("token+position", "position")
+COORDINATES = ("token+position", "position", "token")
 UNIT_MASS = math.log(math.e - 1)  # softplus of it is 1
 
 
@@ -37,6 +39,20 @@ def in_heads(
     return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
 
 
+def turned(x: Points) -> Points:
+    """Vectors of every head turned by their tokens' positions, counted from 0.
+
+    A dot product or a distance of two of them depends on how far apart the tokens
+    stand and not on where (`lib.attention.rotary`).
+
+    >>> x = turned(torch.tensor([1.0, 0.0]).expand(1, 1, 3, 2))
+    >>> (x @ x.mT)[0, 0, 0].round(decimals=4)  # the cosines of 0, 1 and 2
+    tensor([ 1.0000,  0.5403, -0.4161])
+    """
+    seq, axes = x.shape[-2:]
+    return apply_rotary(x, *rotary_angles(torch.arange(seq, device=x.device), axes))
+
+
 class Masses(nn.Module):
     """One learned mass a vocabulary entry: m = softplus(μ[token]) > 0, first 1.
 
@@ -53,7 +69,8 @@ class Masses(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """z⁰ = LN(token[id] + position[t]), or LN(position[t]) as in the original.
+    """z⁰ = LN(token[id] + position[t]), LN(position[t]) as in the original, or
+    LN(token[id]).
 
     >>> Coordinates(vocab=5, context=8, d_coord=3)(torch.tensor([[0, 4]])).shape
     torch.Size([1, 2, 3])
@@ -64,11 +81,13 @@ class Coordinates(nn.Module):
     ):
         super().__init__()
         one_of("coordinates", kind, COORDINATES)
-        self.position = nn.Embedding(context, d_coord)
+        self.position = nn.Embedding(context, d_coord) if "position" in kind else None
         self.token = nn.Embedding(vocab, d_coord) if "token" in kind else None
         self.norm = nn.LayerNorm(d_coord)
 
     def forward(self, ids: Ids) -> Places:
+        if self.position is None:
+            return self.norm(cast(nn.Embedding, self.token)(ids))
         z = self.position.weight[: ids.shape[1]].expand(*ids.shape, -1)
         if self.token is not None:
             z = z + self.token(ids)
@@ -85,6 +104,8 @@ class GravityAttention(nn.Module):
 
     looking: whether each head also projects the place from which a token looks, which
     starts as the place where it lies: the nearest thing to a token need not be itself.
+    rotary: whether both places are turned by the token's position before distances are
+    taken (`turned`). massive: whether masses have a say.
     place: C; None takes d_head/2 − 2, so that the exact 16-bit form of the Gaussian
     kernel, 2C + 3 wide, fits into a head.
 
@@ -98,13 +119,14 @@ class GravityAttention(nn.Module):
         cutoff: str = "none", radius: float = 2.0, strength: float = 0.5,
         eps: float = 0.1, sign: int = 1, place: int | None = None,
         mass_in_value: bool = False, looking: bool = False, form: str = "auto",
+        rotary: bool = False, massive: bool = True,
     ):
         super().__init__()
         d_head = width_of_head(d_model, n_heads)
         self.kernel = one_of("kernel", kernel, KERNELS)
         self.cutoff = one_of("cutoff", cutoff, CUTOFFS)
         self.n_heads, self.eps, self.sign = n_heads, eps, sign
-        self.mass_in_value, self.form = mass_in_value, form
+        self.mass_in_value, self.form, self.rotary = mass_in_value, form, rotary
         axes = place or max(2, d_head // 2 - 2)
         self.place = nn.Linear(d_coord, n_heads * axes, bias=False)
         self.look = copy.deepcopy(self.place) if looking else None
@@ -118,7 +140,8 @@ class GravityAttention(nn.Module):
         self.rho = nn.Parameter(torch.full((n_heads,), raw))
         if cutoff == "none":
             self.rho.requires_grad_(False)
-        if mass_in_value:  # it would be one constant a row, which softmax does not see
+        # it would be one constant a row, which softmax does not see, or nothing
+        if mass_in_value or not massive:
             self.beta.requires_grad_(False)
 
     @property
@@ -155,8 +178,13 @@ class GravityAttention(nn.Module):
     def forward(
         self, x: Stream, z: Places, mass: Mass, traced: bool = True
     ) -> tuple[Stream, dict[str, Tensor | None]]:
-        given = self.heads(self.place(z)), mass, self.heads(self.value(x)), self.pull
-        looking = None if self.look is None else self.heads(self.look(z))
+        place, looking = self.heads(self.place(z)), None
+        if self.look is not None:
+            looking = self.heads(self.look(z))
+        if self.rotary:
+            place = turned(place)
+            looking = None if looking is None else turned(looking)
+        given = place, mass, self.heads(self.value(x)), self.pull
         if traced:
             mixed, seen = attend(*given, looking=looking)
         else:

@@ -6,15 +6,16 @@ the same model with masses and coordinates in place of queries and keys.
 
 import math
 import zlib
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lib.gravity.attention import CUTOFFS, KERNELS, causal, gated_softmax
+from lib.gravity.attention import CUTOFFS, KERNELS
+from lib.gravity.dot import KEY_BIASES, STREAMS, DotAttention
 from lib.gravity.layers import (
     COORDINATES,
     Coordinates,
@@ -22,7 +23,6 @@ from lib.gravity.layers import (
     Ids,
     Masses,
     Stream,
-    in_heads,
     width_of_head,
 )
 from lib.options import one_of
@@ -30,11 +30,18 @@ from lib.options import one_of
 Logits = Float[Tensor, "batch seq vocab"]
 Layers = list[dict[str, Tensor | None]]  # what `trace` tells of each
 ATTENTIONS = ("dot", *KERNELS)
+POSITIONS = ("learned", "rotary", "learned+rotary", "alibi", "none")
 
 
 @dataclass(frozen=True)
 class LMConfig:
-    """Everything that defines a model; `d_coord`, `kernel` options: gravity only."""
+    """Everything that defines a model.
+
+    `d_coord`, `coordinates`, `place`, `looking` and `moves` belong to gravity, and to
+    the dot product where its `stream` has coordinates; `sign`, `strength`, `eps`,
+    `cutoff`, `radius`, `mass`, `mass_in_value` and `form` to gravity alone; `stream`,
+    `qk_norm`, `key_bias`, `tied` and ALiBi to the dot product alone.
+    """
 
     vocab: int
     context: int = 64
@@ -44,7 +51,7 @@ class LMConfig:
     d_ff: int | None = None  # None: 4 · d_model
     attention: str = "newton"  # dot, newton, gaussian or potential
     d_coord: int = 64
-    coordinates: str = "token+position"  # or position
+    coordinates: str = "token+position"  # position or token
     sign: int = 1  # potential only: 1 attracts, −1 repels
     strength: float = 0.5  # first p or γ of every head
     eps: float = 0.1  # softening, in the unit of r²
@@ -55,37 +62,61 @@ class LMConfig:
     mass_in_value: bool = False  # mass multiplies the value and leaves the logit
     dropout: float = 0.0  # of embeddings, attention outputs and feed-forward outputs
     form: str = "auto"  # of `lib.gravity.fast`, where nothing is traced
+    positions: str = "learned"  # of hidden states, or turned queries and keys (places)
+    moves: bool = True  # whether coordinates move between layers
+    mass: bool = True  # whether tokens have masses
+    stream: str = "content"  # of queries and keys: content, coordinates or both with +
+    qk_norm: bool = False  # queries and keys of each head are normalised
+    key_bias: str = "none"  # none, content or mass: a logit of the key's own
+    tied: bool = False  # queries and keys from content share one projection
 
     def __post_init__(self):
         one_of("attention", self.attention, ATTENTIONS)
         one_of("cutoff", self.cutoff, CUTOFFS)
         one_of("coordinates", self.coordinates, COORDINATES)
-        width_of_head(self.d_model, self.n_heads)
+        one_of("positions", self.positions, POSITIONS)
+        one_of("stream", self.stream, STREAMS)
+        one_of("key_bias", self.key_bias, KEY_BIASES)
+        d_head = width_of_head(self.d_model, self.n_heads)
+        only_dot = {"stream": "content", "qk_norm": False, "key_bias": "none",
+                    "tied": False}
+        if self.attention != "dot":
+            for name, value in only_dot.items():
+                if getattr(self, name) != value:
+                    raise ValueError(
+                        f"{name} {getattr(self, name)!r} is for attention 'dot' and "
+                        f"attention is {self.attention!r}; leave {name} at {value!r}")
+            if self.positions == "alibi":
+                raise ValueError(
+                    f"positions 'alibi' is for attention 'dot' and attention is "
+                    f"{self.attention!r}; use learned, rotary or learned+rotary")
+        if self.tied and "content" not in self.stream:
+            raise ValueError(
+                "tied is for queries and keys from content and stream is "
+                f"{self.stream!r}; there, looking=False has them share a projection")
+        widths = [d_head] * (self.attention == "dot" and "content" in self.stream)
+        widths += [self.axes] * self.has_coordinates
+        if "rotary" in self.positions and any(width % 2 for width in widths):
+            raise ValueError(
+                f"rotary positions turn pairs of numbers and a head has "
+                f"{' and '.join(map(str, widths))}; use an even "
+                "d_model / n_heads, and an even place")
 
+    @property
+    def has_coordinates(self) -> bool:
+        """Whether tokens have coordinates."""
+        return self.attention != "dot" or "coordinates" in self.stream
 
-class DotAttention(nn.Module):
-    """Causal scaled dot-product attention with the interface of GravityAttention."""
+    @property
+    def axes(self) -> int:
+        """How wide the coordinates of a head are."""
+        return self.place or max(2, self.d_model // self.n_heads // 2 - 2)
 
-    def __init__(self, d_model: int, n_heads: int):
-        super().__init__()
-        self.n_heads = n_heads
-        self.query, self.key, self.value, self.output = (
-            nn.Linear(d_model, d_model, bias=False) for _ in range(4)
-        )
-
-    def forward(
-        self, x: Stream, z=None, mass=None, traced: bool = True
-    ) -> tuple[Stream, dict[str, Tensor]]:
-        q, k, v = (in_heads(part(x), self.n_heads)
-                   for part in (self.query, self.key, self.value))
-        seen = {}
-        if traced:
-            logits = q @ k.mT / math.sqrt(q.shape[-1])
-            weights = gated_softmax(logits, None, causal(x.shape[1], x.device))
-            mixed, seen = weights @ v, {"logits": logits, "weights": weights}
-        else:
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.output(mixed.transpose(1, 2).flatten(2)), seen
+    @property
+    def any_length(self) -> bool:
+        """Whether no table of positions ends the texts that a model can read."""
+        return not ("learned" in self.positions
+                    or (self.has_coordinates and "position" in self.coordinates))
 
 
 class Block(nn.Module):
@@ -115,7 +146,8 @@ class LanguageModel(nn.Module):
     """Token and position embeddings, blocks, norm, logits over the vocabulary.
 
     With gravity, coordinates start at z⁰ = LN(token + position) and move between
-    layers, z ← LN(z + W a), where a is the layer's attention output.
+    layers, z ← LN(z + W a), where a is the layer's attention output. A model without a
+    table of positions (`LMConfig.any_length`) reads texts longer than its context.
 
     model.trace(ids) returns the logits with what every layer did: `z` (its input
     coordinates), `mass`, `r2`, `logits`, `gate`, `weights`; model.places(ids) returns
@@ -132,7 +164,8 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.token = nn.Embedding(config.vocab, config.d_model)
-        self.position = nn.Embedding(config.context, config.d_model)
+        self.position = (nn.Embedding(config.context, config.d_model)
+                         if "learned" in config.positions else None)
         self.blocks = nn.ModuleList(
             Block(config, attention_of(config)) for _ in range(config.n_layers)
         )
@@ -141,23 +174,30 @@ class LanguageModel(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.masses = self.coordinates = None
         self.move, self.move_norm = nn.ModuleList(), nn.ModuleList()
-        if config.attention != "dot":
+        gravity = config.attention != "dot"
+        if config.mass if gravity else config.key_bias == "mass":
             self.masses = Masses(config.vocab)
+        if config.has_coordinates:
             self.coordinates = Coordinates(
                 config.vocab, config.context, config.d_coord, config.coordinates
             )
-            for _ in range(config.n_layers - 1):
+            for _ in range(config.n_layers - 1 if config.moves else 0):
                 self.move.append(nn.Linear(config.d_model, config.d_coord, bias=False))
                 self.move_norm.append(nn.LayerNorm(config.d_coord))
 
     def _run(self, ids: Ids, traced: bool) -> tuple[Logits, Layers]:
-        if ids.shape[1] > self.config.context:
+        if ids.shape[1] > self.config.context and not self.config.any_length:
             raise ValueError(
                 f"{ids.shape[1]} tokens came, the model was built for "
                 f"{self.config.context}; pass fewer or build it with a larger context"
             )
-        x = self.dropout(self.token(ids) + self.position.weight[: ids.shape[1]])
+        x = self.token(ids)
+        if self.position is not None:
+            x = x + self.position.weight[: ids.shape[1]]
+        x = self.dropout(x)
         mass = self.masses(ids) if self.masses is not None else None
+        if mass is None and self.config.attention != "dot":
+            mass = x.new_ones(ids.shape)
         z = self.coordinates(ids) if self.coordinates is not None else None
         layers = []
         for i, block in enumerate(self.blocks):
@@ -185,11 +225,17 @@ class LanguageModel(nn.Module):
 def attention_of(config: LMConfig) -> nn.Module:
     """The attention layer that a configuration asks for."""
     if config.attention == "dot":
-        return DotAttention(config.d_model, config.n_heads)
+        options = ("axes", "stream", "positions", "qk_norm", "key_bias", "tied")
+        return DotAttention(
+            config.d_model, config.n_heads, config.d_coord,
+            looking=config.looking and config.has_coordinates,
+            **{name: getattr(config, name) for name in options},
+        )
     options = ("cutoff", "radius", "strength", "eps", "sign", "place", "mass_in_value",
                "looking", "form")
     return GravityAttention(
         config.d_model, config.n_heads, config.d_coord, config.attention,
+        rotary="rotary" in config.positions, massive=config.mass,
         **{name: getattr(config, name) for name in options},
     )
 
@@ -200,7 +246,8 @@ def build(config: LMConfig, seed: int) -> LanguageModel:
 
     Two models of one seed agree in every weight they share, whatever their
     attention: matrices N(0, 1/√fan_in)/√3, embeddings N(0, 0.02),
-    output projections smaller by √(2 n_layers). Tokens look from where they lie.
+    output projections smaller by √(2 n_layers). Tokens look from where they lie, and
+    keys have no bias of their own.
     """
     model = LanguageModel(config)
     for name, weight in model.named_parameters():
@@ -214,13 +261,33 @@ def build(config: LMConfig, seed: int) -> LanguageModel:
             std /= math.sqrt(2 * config.n_layers)
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)
     for block in model.blocks:
-        attention = cast(Block, block).attention
-        if isinstance(attention, GravityAttention) and attention.look is not None:
+        attention = cast(Any, block).attention
+        if attention.look is not None:
             attention.look.weight.copy_(attention.place.weight)
+        if isinstance(attention, DotAttention) and attention.key_bias is not None:
+            attention.key_bias.weight.zero_()
     for name, bias in model.named_parameters():
         if name.endswith(("feed_forward.0.bias", "feed_forward.2.bias")):
             bias.zero_()
     return model
+
+
+def matched_width(config: LMConfig) -> int:
+    """The `d_coord` with which a model has as many parameters as the plain twin.
+
+    The twin: the dot product with learned positions, its options at their defaults. A
+    model grows by the same number with each axis of its coordinates, so that two widths
+    tell all.
+
+    >>> matched_width(LMConfig(vocab=65, d_model=128, looking=True))
+    135
+    """
+    shared = ("vocab", "context", "d_model", "n_layers", "n_heads", "d_ff")
+    twin = LMConfig(**{name: getattr(config, name) for name in shared}, attention="dot")
+    with torch.device("meta"):
+        target, two, three = (parameters(LanguageModel(c)) for c in (
+            twin, replace(config, d_coord=2), replace(config, d_coord=3)))
+    return max(2, 2 + round((target - two) / (three - two)))
 
 
 def parameters(model: nn.Module) -> int:
