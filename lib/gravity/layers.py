@@ -19,6 +19,7 @@ Stream = Float[Tensor, "batch seq d_model"]
 Places = Float[Tensor, "batch seq d_coord"]
 Mass = Float[Tensor, "batch seq"]
 COORDINATES = ("token+position", "position", "token")
+THETA = 10_000.0  # of `turned`
 UNIT_MASS = math.log(math.e - 1)  # softplus of it is 1
 
 
@@ -39,18 +40,22 @@ def in_heads(
     return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
 
 
-def turned(x: Points) -> Points:
-    """Vectors of every head turned by their tokens' positions, counted from 0.
+def turned(x: Points, first: int = 0) -> Points:
+    """Vectors of every head turned by their tokens' positions, counted from `first`.
 
     A dot product or a distance of two of them depends on how far apart the tokens
-    stand and not on where (`lib.attention.rotary`).
+    stand and not on where (`lib.attention.rotary`): angles are taken in 64 bits, so
+    that this holds far from the first token too.
 
     >>> x = turned(torch.tensor([1.0, 0.0]).expand(1, 1, 3, 2))
     >>> (x @ x.mT)[0, 0, 0].round(decimals=4)  # the cosines of 0, 1 and 2
     tensor([ 1.0000,  0.5403, -0.4161])
     """
     seq, axes = x.shape[-2:]
-    return apply_rotary(x, *rotary_angles(torch.arange(seq, device=x.device), axes))
+    pairs = torch.arange(0, axes, 2, dtype=torch.float64)
+    cos, sin = rotary_angles(
+        torch.arange(first, first + seq), axes, frequencies=THETA ** (-pairs / axes))
+    return apply_rotary(x, cos.to(x.device, x.dtype), sin.to(x.device, x.dtype))
 
 
 class Masses(nn.Module):
