@@ -31,7 +31,7 @@ from lib.options import one_of
 
 STREAMS = ("content", "coordinates", "content+coordinates")
 KEY_BIASES = ("none", "content", "mass")
-Heads = Float[Tensor, "batch head seq axes"]
+Heads = Float[Tensor, "batch head seq _"]  # parts have widths of their own
 
 
 def alibi_slopes(n_heads: int) -> Float[Tensor, " head"]:

@@ -1,7 +1,8 @@
 """Which of two ways of training is better, and how sure one may be: paired runs.
 
 A row is one run: a dictionary with at least `name`, `size`, `seed`, `learning_rate` and
-`valid` (a loss, lower is better), as benchmarks/quality.py writes them.
+`valid` (a loss, lower is better), as benchmarks/quality.py writes them. One without
+`text` is of TinyShakespeare.
 """
 
 import json
@@ -17,6 +18,7 @@ from scipy import stats
 from lib.commands import module_command
 
 Row = dict[str, Any]
+TEXT = "tinyshakespeare"  # of rows that name none
 
 
 @dataclass(frozen=True)
@@ -126,14 +128,19 @@ class Standing:
 
 
 def standings(rows: Iterable[Row], size: str, against: str = "dot",
-              level: float = 0.95) -> list[Standing]:
-    """Each name of one size at its best learning rate, in the order of the file.
+              level: float = 0.95, text: str = TEXT) -> list[Standing]:
+    """Each name of one size and text at its best learning rate, in the file's order.
 
     Candidates are the rates with which both it and `against` were run, so that neither
     has more chances; both then take their own best of these. Raises ValueError if the
-    size is not in the rows, or `against` was not run at this size.
+    text or the size is not in the rows, or `against` was not run at this size.
     """
-    rows = list(rows)
+    rows = [{"text": TEXT, **row} for row in rows]
+    texts = sorted({row["text"] for row in rows})
+    rows = [row for row in rows if row["text"] == text]
+    if not rows and texts:
+        raise ValueError(
+            f"text {text!r} is not in the rows; there is {', '.join(texts)}")
     here = [row for row in rows if row["size"] == size]
     if not here:
         sizes = sorted({row["size"] for row in rows})

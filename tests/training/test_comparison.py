@@ -91,6 +91,18 @@ def test_a_size_or_a_partner_that_was_not_run_is_named():
         standings([row("newton", 1e-3, 0, 2.0)], "small")
 
 
+def test_only_runs_on_one_text_are_compared_and_the_first_rows_name_none():
+    rows = [row("dot", 1e-3, 0, 2.0), row("newton", 1e-3, 0, 1.9)]
+    rows += [{**row("dot", 1e-3, 0, 5.0), "text": "wikipedia"},
+             {**row("newton", 1e-3, 0, 5.5), "text": "wikipedia"},
+             {**row("newton", 1e-3, 1, 5.5), "text": "python"}]
+    assert standings(rows, "small")[1].difference.mean == pytest.approx(-0.1)
+    found = standings(rows, "small", text="wikipedia")
+    assert found[1].difference.mean == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="there is python, tinyshakespeare, wikipedia"):
+        standings(rows, "small", text="korean")
+
+
 def test_rows_come_from_the_file_and_a_missing_file_says_how_to_make_it(tmp_path):
     file = tmp_path / "quality.jsonl"
     with pytest.raises(FileNotFoundError, match=r"benchmarks\.quality small"):
