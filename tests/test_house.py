@@ -25,7 +25,8 @@ PARTS = {"attention": "I", "trace": "I", "gravity": "II", "tokens": "III",
 BORROWED = {
     "I": {"lib/tokens/__init__.py", "lib/tokens/bytelevel.py", "lib/tokens/labels.py"},
     "II": {"lib/attention/__init__.py", "lib/attention/generate.py",
-           "lib/tokens/__init__.py", "lib/tokens/bytelevel.py", "lib/tokens/labels.py"},
+           "lib/attention/rotary.py", "lib/tokens/__init__.py",
+           "lib/tokens/bytelevel.py", "lib/tokens/labels.py"},
     "III": set(),
 }
 
