@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.characters import TEXTS, characters
 from lib.data import DataError
@@ -137,16 +138,26 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def model_of(size: str, arm: str, vocab: int) -> LMConfig:
+    """The model of an arm at one of the sizes.
+
+    Kernels with one projection keep the `d_coord` that they were first measured with.
+    """
+    plain = replace(SIZES[size][0], vocab=vocab)
+    config = matched(plain, arm)
+    if config.attention == "dot" or config.looking:
+        return config
+    return replace(config, d_coord=plain.d_coord)
+
+
+def matched(plain: LMConfig, arm: str) -> LMConfig:
     """The model of an arm, with the parameters of the plain twin within 2 %.
 
     A tied projection leaves d_model² numbers a layer over: the feed-forward takes them.
     """
-    config = replace(SIZES[size][0], vocab=vocab, **ARMS[arm])
+    config = replace(plain, **ARMS[arm])
     if config.tied:
         config = replace(config, d_ff=4 * config.d_model + config.d_model // 2)
-    first = (config.attention != "dot" and not config.looking
-             and config.positions == "learned")  # d_coord as it was first measured
-    if config.has_coordinates and not first:
+    if config.has_coordinates:
         config = replace(config, d_coord=matched_width(config))
     return config
 
@@ -157,15 +168,12 @@ def run(
 ) -> dict[str, Any]:
     """Train one model and give its row; keep: a folder for its checkpoint."""
     written, described = characters(text)
-    letters = sorted(set(written))
-    place = {letter: i for i, letter in enumerate(letters)}
-    ids = torch.tensor([place[c] for c in written])
-    cut = int(0.9 * len(ids))
-    config = model_of(size, arm, len(letters))
+    learned, judged, vocab = ids_of(written)
+    config = model_of(size, arm, vocab)
     recipe = replace(SIZES[size][1], seed=seed, learning_rate=rate)
     model = build(config, seed).to(device)
     began = time.perf_counter()
-    train(model, ids[:cut], ids[cut:], recipe, name=f"{size} {arm} {rate:g} s{seed}")
+    train(model, learned, judged, recipe, name=f"{size} {arm} {rate:g} s{seed}")
     spent = time.perf_counter() - began
     row = {
         "text": text, "data": described,
@@ -178,7 +186,7 @@ def run(
         "mass": model.masses is not None, "d_coord": config.d_coord,
         "parameters": parameters(model), "steps": recipe.steps,
         "tokens": recipe.steps * recipe.batch * recipe.context,
-        "valid": evaluate(model, ids[cut:], config.context),
+        "valid": evaluate(model, judged, config.context),
         "seconds": round(spent, 1), "threads": torch.get_num_threads(),
         "device": device, "torch": torch.__version__,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -194,6 +202,15 @@ def keep_model(folder: Path, model: LanguageModel, row: dict[str, Any]) -> None:
         "text", "size", "name", "seed", "learning_rate"))
     save(folder / name, whole(model=model.state_dict()),
          {"step": row["steps"], "model": asdict(model.config), "row": row})
+
+
+def ids_of(text: str) -> tuple[Tensor, Tensor, int]:
+    """What is learned, what is judged on (the last tenth), and how many letters."""
+    letters = sorted(set(text))
+    place = {letter: i for i, letter in enumerate(letters)}
+    ids = torch.tensor([place[c] for c in text])
+    cut = int(0.9 * len(ids))
+    return ids[:cut], ids[cut:], len(letters)
 
 
 def finished() -> list[dict]:
