@@ -23,6 +23,7 @@ from torch import Tensor
 
 from benchmarks.characters import characters
 from benchmarks.quality import ids_of
+from lib.commands import module_command
 from lib.data import DataError
 from lib.gravity.model import LanguageModel, LMConfig
 from lib.training.checkpoint import INDEX, load, part
@@ -83,8 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     places = sorted(file.parent for file in asked.folder.glob(f"*/{INDEX}"))
     if not places:
-        print(f"{asked.folder} holds no models; train some with python -m "
-              f"benchmarks.quality small128 --keep {asked.folder}", file=sys.stderr)
+        command = module_command("benchmarks.quality", "small128", "--keep",
+                                 str(asked.folder))
+        print(f"{asked.folder} holds no models; train some with {command}",
+              file=sys.stderr)
         return 1
     for place in places:
         tensors, about = load(place)
