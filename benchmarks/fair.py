@@ -29,7 +29,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.ivr import code, paragraphs, replayed, texts
+from benchmarks.ivr import code, paragraphs, parted, replayed, texts
 from lib import data
 from lib.data.mixture import gather, lexicon
 from lib.data.tokenizer_files import load_tokenizer
@@ -107,7 +107,7 @@ def small(given: argparse.Namespace) -> tuple[str, Tokenizer]:
         model = LlamaForCausalLM(config)
         recipe = Recipe(steps=given.pretraining, batch=16, learning_rate=3e-3,
                         warmup=100, evaluations=1)
-        korean = data.text("korean").splitlines()[-4000:]
+        korean = parted(data.text("korean").splitlines())[1]
         need = recipe.steps * recipe.batch
         batches = Mixed(windows(tokenizer, english, given.context, need),
                         windows(tokenizer, korean, given.context, need), 16, 1 / 16)
@@ -128,12 +128,13 @@ class Bench:
         else:
             self.place = str(data.path("smollm2"))
             self.original = load_tokenizer(f"{self.place}/tokenizer.json")
-        self.reviews = data.text("korean").splitlines()[:-4000]
+        self.reviews = parted(data.text("korean").splitlines())[0]
         self.replay = replayed()
         self.unigram, self.remapped = self._swap()
         self.ids = reassigned(self.original, self.remapped).ids
-        self.texts = texts(given.documents, False)
-        self.texts["choosing"] = texts(given.documents // 2, True)["domain"]
+        self.texts = texts(given.documents, False, given.judged)
+        self.texts["choosing"] = texts(given.documents // 2, True,
+                                       given.judged)["domain"]
         self.ledger = Ledger(given.out)
 
     def _swap(self) -> tuple[Tokenizer, Tokenizer]:
@@ -196,6 +197,8 @@ def settings(bench: Bench, arm: str, rate: float, seed: int) -> dict[str, Any]:
     names = ("model", "pieces", "documents", "batch", "context", "rank", "share",
              "precision", "strategy", "pretraining", "times")
     plain = {name: getattr(given, name) for name in names}
+    if given.judged != "nsmc_valid":
+        plain["judged"] = given.judged
     steps = given.steps
     if arm == ARMS[2]:
         size = [sum(len(e.ids) for e in t.encode_batch(bench.reviews[:2000]))
@@ -375,7 +378,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark: 0 measured, 2 wrong use."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fair", description=str(__doc__).splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["grid"])
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=["grid"],
+                        help="none: make what is made once, and no more")
     parser.add_argument("--model", choices=SIZES, default="small")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--pieces", type=int, help="reassigned ids")
@@ -392,6 +396,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--context", type=int, default=64)
     parser.add_argument("--share", type=float, default=0.25, help="of replay")
     parser.add_argument("--documents", type=int, default=200, help="to measure on")
+    parser.add_argument("--judged", choices=("nsmc_valid", "korean"),
+                        default="nsmc_valid", help="where those of the domain are from")
     parser.add_argument("--compared", type=int, default=300,
                         help="documents of each text that `distilled` cuts")
     parser.add_argument("--kinds", nargs="+", help="of text for `distilled`; else all")

@@ -79,13 +79,24 @@ def code(modules, count: int, size: int) -> list[str]:
     return found[::max(1, len(found) // count)][:count]
 
 
-def texts(documents: int, validate: bool) -> dict[str, list[str]]:
+def parted(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Korean text to learn from, and the lines at its end that are kept from it."""
+    cut = len(lines) - min(4000, len(lines) // 3)
+    return lines[:cut], lines[cut:]
+
+
+def texts(documents: int, validate: bool, judged: str = "nsmc_valid"
+          ) -> dict[str, list[str]]:
     """The documents of the measurement, by kind; none of them is trained on.
 
-    Prose and code are kinds that are replayed; the plays are not.
+    Prose and code are kinds that are replayed; the plays are not. judged: where the
+    documents of the domain come from, `nsmc_valid` or the end of `korean`.
     """
-    lines = data.path("nsmc_valid").read_text("utf-8").splitlines()
-    reviews = [json.loads(line)["review"] for line in lines]
+    if judged == "korean":
+        reviews = parted(data.text("korean").splitlines())[1]
+    else:
+        lines = data.path("nsmc_valid").read_text("utf-8").splitlines()
+        reviews = [json.loads(line)["review"] for line in lines]
     reviews = [review for review in reviews if review.strip()]
     prose = paragraphs("wikitext2_valid", 600)
     plays = data.text("tinyshakespeare")
