@@ -32,7 +32,8 @@ from lib.training.loop import Recipe, evaluate, train
 RESULTS = Path(__file__).parent / "results" / "quality.jsonl"
 #: The sizes. d_coord gives the gravity models the twin's parameters within 2 %; those
 #: that look from a place of their own have another projection, and fewer axes. At
-#: small128 as many tokens are seen as at small, in windows twice as long.
+#: small128 as many tokens are seen as at small, in windows twice as long. nanogpt is
+#: that project's configuration for characters: dropout, many passes, wants a GPU.
 SIZES = {
     "small": (
         LMConfig(vocab=65, context=64, d_model=128, n_layers=4, n_heads=4, d_coord=176),
@@ -47,6 +48,12 @@ SIZES = {
         LMConfig(vocab=65, context=128, d_model=256, n_layers=6, n_heads=8,
                  d_coord=352),
         Recipe(steps=800, batch=16, context=128, evaluations=1, evaluation_windows=8),
+    ),
+    "nanogpt": (
+        LMConfig(vocab=65, context=256, d_model=384, n_layers=6, n_heads=6, d_coord=531,
+                 dropout=0.2),
+        Recipe(steps=5000, batch=64, context=256, warmup=100, betas=(0.9, 0.99),
+               precision="bf16", evaluations=10, evaluation_windows=None),
     ),
 }
 _WINNER = {"coordinates": "position", "looking": True}
@@ -164,16 +171,22 @@ def matched(plain: LMConfig, arm: str) -> LMConfig:
 
 def run(
     size: str, arm: str, seed: int, rate: float, text: str, device: str,
-    keep: Path | None = None,
+    keep: Path | None = None, steps: int | None = None,
 ) -> dict[str, Any]:
-    """Train one model and give its row; keep: a folder for its checkpoint."""
+    """Train one model and give its row.
+
+    keep: a folder for its checkpoint; steps: how many, None: those of the size.
+    """
     written, described = characters(text)
     learned, judged, vocab = ids_of(written)
     config = model_of(size, arm, vocab)
-    recipe = replace(SIZES[size][1], seed=seed, learning_rate=rate)
+    recipe = SIZES[size][1]
+    recipe = replace(recipe, seed=seed, learning_rate=rate,
+                     steps=steps or recipe.steps)
     model = build(config, seed).to(device)
     began = time.perf_counter()
-    train(model, learned, judged, recipe, name=f"{size} {arm} {rate:g} s{seed}")
+    history = train(model, learned, judged, recipe,
+                    name=f"{size} {arm} {rate:g} s{seed}")
     spent = time.perf_counter() - began
     row = {
         "text": text, "data": described,
@@ -191,6 +204,8 @@ def run(
         "device": device, "torch": torch.__version__,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+    if recipe.evaluation_windows is None:  # each was over the whole validation part
+        row["lowest"] = min(loss for loss in history.valid if loss is not None)
     if keep is not None:
         keep_model(keep, model, row)
     return row
