@@ -517,31 +517,49 @@ record(leak_bf16=leak.iloc[0, 0], leak_f64=leak.iloc[3, 0],
 # 평균을 빼면 bf16에서 과거의 출력이 ⟨leak_bf16⟩까지 움직입니다. float64에서는 ⟨leak_f64⟩입니다. 첫 토큰을 빼면 어느 정밀도에서나 ⟨leak_first⟩입니다. 첫 토큰은 누구에게나 과거이기 때문입니다. 새어 나온 것은 반올림만큼이어서 답을 훔쳐볼 정도는 아닙니다. 그래도 같은 앞글에 다른 답을 내는 모델은 검사할 수가 없습니다. 글자를 하나씩 써 내려갈 때는 평균이 토큰마다 움직여서, 간직해 둔 키를 모두 다시 만들어야 합니다.
 #
 # <!-- label: fast-mass-ahead -->
-# ### 질량도 첫 토큰을 단위로
+# ### 단위도, 계산법도 과거에서만
 #
-# 질량(mass)에도 같은 함정이 있습니다. 넘침을 막으려고 글 전체에서 가장 무거운 질량으로 나누면, 수학적으로는 지워지는 그 수가 반올림에 남습니다. 그래서 뉴턴 커널의 블록 계산은 첫 토큰의 질량을 단위로 삼습니다. 마지막 토큰의 질량만 열 배로 바꾸어 과거가 얼마나 변하는지 잽니다.
+# 질량(mass)에도 같은 함정이 있습니다. 넘침을 막으려고 글 전체에서 가장 무거운 질량으로 나누면, 수학적으로는 지워지는 그 수가 반올림에 남습니다. 그래서 뉴턴 커널의 블록 계산은 행마다 그때까지 나온 가장 무거운 질량을 단위로 삼습니다. 더 숨은 함정은 계산법을 고르는 일입니다. 수의 폭이 넓으면 느린 길로 간다는 규칙은 안전해 보이지만, 그 폭을 글 전체에서 재면 뒤의 토큰 하나가 앞의 토큰까지 다른 길로 보냅니다. 이 책의 코드도 한때 그랬습니다. 그래서 어려운 글로 검사합니다. $p$는 0.1이고, 글의 뒤쪽 절반은 순서를 섞어 백 배 멀리, 백 배 무겁게 합니다. 앞쪽 절반의 출력이 얼마나 변하는지 꼴마다 잽니다.
 # %% [markdown] tags=["lang-en"]
 # With the mean taken off, past outputs move by up to ⟨leak_bf16⟩ in bf16, and by ⟨leak_f64⟩ in float64. With the first token taken off it is ⟨leak_first⟩ in every precision: the first token is everybody's past. What leaks is no more than rounding, hardly enough to cheat with; yet a model that answers differently to the same beginning cannot be tested. And when a text is written token by token the mean moves each time, so that all stored keys would have to be made again.
 #
 # <!-- label: fast-mass-ahead -->
-# ### Masses from the first token as well
+# ### The unit and the way too come from the past
 #
-# Masses hold the same trap. Divide by the largest mass of the whole text, to keep numbers from overflowing, and what cancels in mathematics stays in the rounding. So the walk by blocks for the Newton kernel takes the first token's mass as its unit. Make the last mass ten times heavier and see how far the past moves.
+# Masses hold the same trap. Divide by the largest mass of the whole text, to keep numbers from overflowing, and what cancels in mathematics stays in the rounding. So the walk by blocks for the Newton kernel takes as the unit of each row the heaviest mass that has come so far. Choosing the way is a trap that hides better. A rule that takes a slower way where numbers spread too far looks safe; but if the spread is that of the whole text, one later token sends all the earlier ones another way. The code of this book once did that. So the test is a hard text: $p$ is 0.1, and the second half is put in another order, a hundred times as far away and a hundred times as heavy. How far do outputs of the first half move, form by form?
 
 # %%
-z, mass, value = (x.detach() for x in scene(64))
-heavier = mass.clone()
-heavier[:, -1] *= 10
-out = [fast_attend(z, m, value, pull_of("newton"), "fused")
-       for m in (mass, heavier)]
+def moved_first_half(kernel, form, kind):
+    z, mass, value = (x.detach() for x in scene(64, kind=kind))
+    late = torch.arange(64) >= 32
+    order = torch.cat((torch.arange(32), torch.arange(63, 31, -1)))
+    other = [torch.where(late[:, None], 100 * x[..., order, :] + 30, x)
+             for x in (z, value)]
+    heavy = torch.where(late, 100 * mass[:, order], mass)
+    pull = Pull(kernel, torch.full((n_heads, 1, 1), 0.1),
+                torch.ones(n_heads, 1, 1))
+    before = fast_attend(z, mass, value, pull, form)
+    after = fast_attend(other[0], heavy, other[1], pull, form)
+    return (after - before)[..., :32, :].abs().max().item()
+
+# %%
+every = {"newton": ("auto", "fused", "chunked", "reference"),
+         "gaussian": ("auto", "sdpa", "chunked", "reference"),
+         "potential": ("auto", "chunked", "reference")}
+hard = pd.DataFrame({
+    f"{kernel}, {form}": [moved_first_half(kernel, form, kind)
+                          for kind in kinds]
+    for kernel, those in every.items() for form in those},
+    index=leak.index).T
+hard.style.format("{:.1e}")
 
 # %% tags=["remove-cell"]
-record(leak_mass=(out[1] - out[0])[..., :-1, :].abs().max())
+record(leak_hard=hard.to_numpy().max(), n_hard=hard.size)
 
 # %% [markdown] tags=["lang-ko"]
-# float32에서 과거의 출력이 변한 크기는 ⟨leak_mass⟩입니다.
+# 꼴과 정밀도의 조합 ⟨n_hard⟩가지에서 가장 크게 변한 값은 ⟨leak_hard⟩입니다. 0이 아니라면 어느 꼴이 앞을 내다본 것입니다.
 # %% [markdown] tags=["lang-en"]
-# In float32 past outputs move by ⟨leak_mass⟩.
+# Over ⟨n_hard⟩ combinations of form and precision the largest change is ⟨leak_hard⟩. Anything but 0 would mean that a form looks ahead.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-exercise-ahead -->
@@ -596,9 +614,9 @@ check_looks_ahead(detector_solution)
 #
 # $$q_i=\tfrac1\varepsilon\Big[-\tfrac2C z_i,\;\tfrac{\|z_i\|^2}{C}+\varepsilon,\;1\Big],\quad k_j=\Big[z_j,\;1,\;\tfrac{\|z_j\|^2}{C}\Big],\quad u_{ij}=q_i\cdot k_j=\frac{r_{ij}^2+\varepsilon}{\varepsilon}\ge 1$$
 #
-# 질량은 키에 접어 넣습니다. 키에 $m_j^{-\beta/p}$를 곱하면 $-p$제곱을 할 때 $m_j^\beta$가 됩니다. 가중치는 $w_{ij}=u_{ij}^{-p}$, 출력은 $\sum_j w_{ij}v_j/\sum_j w_{ij}$입니다.
+# 질량은 로짓에 더합니다. $b_j=\beta\log m_j$라 하면 가중치는 $w_{ij}=e^{b_j-t_i}\,u_{ij}^{-p}$, 출력은 $\sum_j w_{ij}v_j/\sum_j w_{ij}$입니다. $t_i$는 행마다 고른 단위이고 나누면서 지워집니다.
 #
-# $u\ge1$이므로 $w\le1$입니다. 이것이 내적 어텐션과 다른 점입니다. $e^{q\cdot k}$에는 상한이 없어서 FlashAttention은 온라인 소프트맥스(online softmax)를 씁니다. 지금까지 본 가장 큰 로짓을 들고 다니다가, 더 큰 것이 나오면 모아 둔 합을 모두 다시 줄입니다. 뉴턴 커널에는 그럴 일이 없습니다. 질량은 첫 토큰의 질량을 단위로 접고, 질량의 차이가 너무 벌어지면 `chunked` 꼴이 대신합니다. 아래는 쿼리 하나의 계산입니다.
+# $u\ge1$이므로 $u^{-p}\le1$입니다. 이것이 내적 어텐션과 다른 점입니다. $e^{q\cdot k}$에는 상한이 없어서 FlashAttention은 온라인 소프트맥스(online softmax)를 씁니다. 지금까지 본 가장 큰 로짓을 들고 다니다가, 더 큰 것이 나오면 모아 둔 합을 모두 다시 줄입니다. 뉴턴 커널에는 그럴 일이 없습니다. $t_i$를 그때까지의 가장 큰 $b_j$로 두면, 거리를 하나도 재지 않고도 모든 $w_{ij}\le1$임을 압니다. 아래는 질량이 모두 같을 때 쿼리 하나의 계산입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-power -->
 # ## The Newton kernel is a power of a dot product
@@ -607,9 +625,9 @@ check_looks_ahead(detector_solution)
 #
 # $$q_i=\tfrac1\varepsilon\Big[-\tfrac2C z_i,\;\tfrac{\|z_i\|^2}{C}+\varepsilon,\;1\Big],\quad k_j=\Big[z_j,\;1,\;\tfrac{\|z_j\|^2}{C}\Big],\quad u_{ij}=q_i\cdot k_j=\frac{r_{ij}^2+\varepsilon}{\varepsilon}\ge 1$$
 #
-# The mass is folded into the key: multiplied by $m_j^{-\beta/p}$ it turns into $m_j^\beta$ under the power $-p$. Weights are $w_{ij}=u_{ij}^{-p}$, the output is $\sum_j w_{ij}v_j/\sum_j w_{ij}$.
+# The mass is added to the logit. With $b_j=\beta\log m_j$, weights are $w_{ij}=e^{b_j-t_i}\,u_{ij}^{-p}$ and the output is $\sum_j w_{ij}v_j/\sum_j w_{ij}$; $t_i$ is a unit chosen for each row, which the division cancels.
 #
-# Since $u\ge1$, $w\le1$. Here lies a difference from dot-product attention: $e^{q\cdot k}$ has no upper bound, so FlashAttention uses an online softmax. It carries the largest logit so far, and whenever a larger one comes, scales down all that it has added up. The Newton kernel has no such need. Masses are folded in with the first token's as their unit, and where they lie too far apart the form `chunked` takes over. This is the work for one query:
+# Since $u\ge1$, $u^{-p}\le1$. Here lies a difference from dot-product attention: $e^{q\cdot k}$ has no upper bound, so FlashAttention uses an online softmax. It carries the largest logit so far, and whenever a larger one comes, scales down all that it has added up. The Newton kernel has no such need. Let $t_i$ be the largest $b_j$ so far, and every $w_{ij}\le1$ before a single distance is known. This is the work for one query, with equal masses:
 
 # %%
 def online(logits, value, size=16):
@@ -629,6 +647,8 @@ def bounded(u, value, p, size=16):
     return out / total
 
 # %%
+from lib.gravity.fused import FAINT
+
 z, _, value = (x[0].detach() for x in scene(64))
 value = value[0]
 logits = z[0] @ z[0, 0] / 3 + 100  # dot products, all of them large
@@ -640,27 +660,27 @@ record(plain_result="NaN" if plain.isnan().any() else "finite",
        top_logit=logits.max(),
        off_online=gap(online(logits, value), logits.softmax(0) @ value),
        off_bounded=gap(bounded(u, value, 1.0),
-                       (-u.log()).softmax(0) @ value))
+                       (-u.log()).softmax(0) @ value), faint=FAINT)
 
 # %% [markdown] tags=["lang-ko"]
 # 가장 큰 로짓이 ⟨top_logit⟩일 때 최댓값을 빼지 않은 $e^{\text{logit}}$은 float32를 넘칩니다. 출력은 ⟨plain_result⟩입니다. 온라인 소프트맥스는 한 번에 구한 값과 ⟨off_online⟩만큼, 상한이 있는 계산은 ⟨off_bounded⟩만큼 다릅니다. 둘째 함수에는 들고 다닐 최댓값도, 다시 줄이는 일도 없습니다.
 #
-# 상한만으로는 모자랍니다. 분모가 0으로 사라지지 않아야 합니다. 자기 자신은 $u=1$이므로, 질량의 차이 때문에 줄어드는 것만 막으면 됩니다. `newton_fused`는 $\beta\log m$의 폭이 $40\cdot\min(1,p)$를 넘으면 스스로 물러나고, `fast_attend`는 최댓값을 빼는 느린 길(`chunked`)을 고릅니다.
+# 상한만으로는 모자랍니다. 분모가 0으로 사라지지 않아야 합니다. 아주 무거운 토큰이 아주 멀리 있으면, 그것을 단위로 한 나머지 가중치가 모두 희미해질 수 있습니다. `newton_fused`는 행의 합이 ⟨faint⟩보다 작으면 그 행만 실제로 가장 큰 로짓을 단위로 삼아 다시 구합니다. 다시 구할지 말지를 그 행의 합만 보고 정하므로, 뒤의 토큰은 끼어들지 못합니다.
 # %% [markdown] tags=["lang-en"]
 # With ⟨top_logit⟩ as the largest logit, $e^{\text{logit}}$ without a maximum taken off overflows float32; the output is ⟨plain_result⟩. The online softmax is ⟨off_online⟩ away from the one taken at once, the bounded sum ⟨off_bounded⟩. The second function carries no maximum and scales nothing down.
 #
-# An upper bound is not enough: the denominator must not fall to 0 either. For a token and itself $u=1$, so only the spread of the masses can shrink its weight. Where $\beta\log m$ spreads over more than $40\cdot\min(1,p)$, `fast_attend` leaves `newton_fused` and takes the slower way that subtracts a maximum (`chunked`).
+# An upper bound is not enough: the denominator must not fall to 0 either. Where a very heavy token lies very far away, all other weights may be faint in its unit. A row whose sum is below ⟨faint⟩ is computed again by `newton_fused`, with its true largest logit as the unit. Whether it is depends on the sum of that row alone, so that later tokens have no part in it.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-exercise-power -->
 # ### 연습 3. 질량을 접은 벡터 (★★, 15분)
 #
-# 점 (n, C), 질량 (n), $p$, $\beta$, $\varepsilon$을 받아 `query`와 `key`를 돌려주십시오. `(query @ key.T) ** -p`를 행의 합이 1이 되게 나누면 `newton`의 가중치가 되어야 합니다. 마스크(mask)는 쓰지 않습니다. 전체를 $\varepsilon$으로 나누는 것은 해도 되고 하지 않아도 됩니다.
+# $b_j$를 더하는 대신 질량을 키에 접어 넣을 수도 있습니다. 키에 무엇을 곱하면 $-p$제곱을 할 때 $m_j^\beta$가 될까요? (`lib`은 이렇게 하지 않습니다. $p$가 작으면 곱할 수가 float32를 넘칩니다.) 점 (n, C), 질량 (n), $p$, $\beta$, $\varepsilon$을 받아 `query`와 `key`를 돌려주십시오. `(query @ key.T) ** -p`를 행의 합이 1이 되게 나누면 `newton`의 가중치가 되어야 합니다. 마스크(mask)는 쓰지 않습니다. 전체를 $\varepsilon$으로 나누는 것은 해도 되고 하지 않아도 됩니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-exercise-power -->
 # ### Exercise 3. Vectors with the mass folded in (★★, 15 minutes)
 #
-# Given points (n, C), masses (n), $p$, $\beta$ and $\varepsilon$, return `query` and `key` such that `(query @ key.T) ** -p`, with rows scaled to sum to one, are the weights of `newton`. No mask. Dividing everything by $\varepsilon$ is optional.
+# Instead of adding $b_j$, the mass can be folded into the key: by what must it be multiplied to turn into $m_j^\beta$ under the power $-p$? (`lib` does not do so, since for a small $p$ that factor overflows float32.) Given points (n, C), masses (n), $p$, $\beta$ and $\varepsilon$, return `query` and `key` such that `(query @ key.T) ** -p`, with rows scaled to sum to one, are the weights of `newton`. No mask. Dividing everything by $\varepsilon$ is optional.
 
 # %% tags=["exercise"]
 def my_vectors(z, mass, p, beta, eps):
@@ -687,25 +707,25 @@ check_power_vectors(vectors_solution)
 # <!-- label: fast-walk -->
 # ## 표를 블록씩 훑기
 #
-# 이제 표를 통째로 둘 까닭이 없습니다. 헤드 ⟨tile_heads⟩개씩, 쿼리 ⟨tile_rows⟩개와 키 ⟨tile_keys⟩개의 블록 하나만큼 자리를 잡아 두고 그 자리를 계속 다시 씁니다. 블록마다 하는 일은 넷입니다.
+# 이제 표를 통째로 둘 까닭이 없습니다. 헤드 많아야 ⟨tile_heads⟩개씩, 쿼리 ⟨tile_rows⟩개와 키 ⟨tile_keys⟩개의 블록 하나만큼 자리를 잡아 두고 그 자리를 계속 다시 씁니다. 블록마다 하는 일은 넷입니다.
 #
 # 1. 행렬곱 한 번으로 $u$를 채웁니다.
-# 2. 그 자리에서 로그를 구하고, $-p$를 곱하고, 지수를 구합니다. $w$가 됩니다. PyTorch의 연산으로 하나씩 하면 블록을 세 번 훑지만, `lib.gravity.compiled`는 numba로 컴파일한 반복문에서 수 하나를 읽어 셋을 다 하고 씁니다. 메모리를 오가는 일이 계산보다 비싸기 때문입니다.
+# 2. 그 자리에서 로그를 구하고, $-p$를 곱하고, $b_j-t_i$를 더하고, 지수를 구합니다. $w$가 됩니다. PyTorch의 연산으로 하나씩 하면 블록을 그만큼 여러 번 훑지만, `lib.gravity.compiled`는 numba로 컴파일한 반복문에서 수 하나를 읽어 다 하고 씁니다. 메모리를 오가는 일이 계산보다 비싸기 때문입니다.
 # 3. 대각선에 걸린 블록에서는 미래를 0으로 지웁니다. 완전히 미래인 블록은 들르지 않습니다.
 # 4. $Z$에 행의 합을, 출력에 $w\,v$를 더합니다. 나누기는 맨 끝에 한 번 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-walk -->
 # ## Walking over the table
 #
-# Nothing now calls for the whole table. Room is set aside for one block of ⟨tile_rows⟩ queries by ⟨tile_keys⟩ keys, ⟨tile_heads⟩ heads deep, and used over and over. Each block takes four steps.
+# Nothing now calls for the whole table. Room is set aside for one block of ⟨tile_rows⟩ queries by ⟨tile_keys⟩ keys, at most ⟨tile_heads⟩ heads deep, and used over and over. Each block takes four steps.
 #
 # 1. One matrix product fills it with $u$.
-# 2. In place, take the logarithm, multiply by $-p$, take the exponential. That is $w$. PyTorch's operations would go over the block three times; the loop that numba compiles in `lib.gravity.compiled` reads a number, does all three and writes it, because the way to memory and back costs more than the arithmetic.
+# 2. In place, take the logarithm, multiply by $-p$, add $b_j-t_i$, take the exponential. That is $w$. PyTorch's operations would go over the block once for each; the loop that numba compiles in `lib.gravity.compiled` reads a number, does it all and writes it, because the way to memory and back costs more than the arithmetic.
 # 3. In a block on the diagonal, set what is later to 0. Blocks that are later altogether are never visited.
 # 4. Add the row sums to $Z$ and $w\,v$ to the output. Division comes once, at the end.
 
 # %%
-from lib.gravity.fused import HEADS, KEYS, QUERIES, parts
+from lib.gravity.fused import CELLS, KEYS, QUERIES, parts
 
 n = max(cfg.lengths)
 cells = [(at.stop - at.start) * (to.stop - to.start)
@@ -713,15 +733,19 @@ cells = [(at.stop - at.start) * (to.stop - to.start)
 
 # %% tags=["remove-cell"]
 record("visited", sum(cells) / n**2, text=f"{sum(cells) / n**2:.0%}")
-record(tile_heads=HEADS, tile_rows=QUERIES, tile_keys=KEYS,
-       n_tiles=len(cells), tile_mb=4 * HEADS * QUERIES * KEYS / 2**20)
+record(tile_heads=CELLS // (QUERIES * KEYS), tile_rows=QUERIES,
+       tile_keys=KEYS, n_tiles=len(cells), tile_mb=4 * CELLS / 2**20)
 
 # %% [markdown] tags=["lang-ko"]
 # float32로 블록 하나는 많아야 ⟨tile_mb⟩ MiB이고, CPU 코어들의 캐시에 나누어 들어갈 만한 크기입니다. $n=$ ⟨longest⟩에서는 블록 ⟨n_tiles⟩개를 들르고, 계산하는 칸은 표의 ⟨visited⟩뿐입니다. 미래의 칸을 만들었다가 가리는 표와 다른 점입니다.
 #
+# 코어가 여럿이면 누가 무엇을 하는지도 정해야 합니다. 처음에는 연산 하나하나를 모든 코어가 나누어 했습니다. 행렬곱은 PyTorch의 스레드가, 반복문은 numba의 스레드가 맡았고, 서로 기다리는 동안 쉬지 않고 제자리를 돌았습니다. 옆에서 다른 프로그램이 하나만 돌아도 몇 배로 느려졌습니다. 지금은 코어마다 행의 블록 하나를 처음부터 끝까지 혼자 하고, 끝나면 다음 것을 가져가고, 남은 것이 없으면 잠듭니다(`lib.gravity.cores`).
+#
 # 이것이 전부라면 직접 쓸 수 있습니다.
 # %% [markdown] tags=["lang-en"]
 # One block is at most ⟨tile_mb⟩ MiB in float32, about what the caches of the CPU's cores hold between them. At $n=$ ⟨longest⟩ the walk visits ⟨n_tiles⟩ block(s) and computes ⟨visited⟩ of the table, unlike the table itself, whose later cells are made and then hidden.
+#
+# With several cores, who does what? At first all cores shared out every single operation: PyTorch's threads the matrix product, numba's the loop, each pool turning on the spot while it waited for the other. One other busy program was enough to make it several times slower. Now a core does a whole block of rows by itself, takes the next one when it is done, and sleeps when none is left (`lib.gravity.cores`).
 #
 # If that is all, you can write it yourself.
 

@@ -1,7 +1,7 @@
 """One pass over a block of Newton's table: compiled for 32-bit numbers on a CPU.
 
-A block u of shape (head, query, key) becomes the weights u^(−p) in place, or what the
-gradients need of them. PyTorch would take four passes for the one and eight for the
+A block u of shape (head, query, key) becomes the weights m_j^β u^(−p) in place, or what
+the gradients need of them. PyTorch would take four passes for the one and eight for the
 other, each through memory. Other numbers and devices take those passes.
 """
 
@@ -14,14 +14,14 @@ from typing import Any, cast
 import numba
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from llvmlite import ir
-from numba.core import config, types
+from numba.core import types
 from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 from torch import Tensor
 
-__all__ = ["weigh", "weigh_back"]
+__all__ = ["prepare", "takes", "weigh", "weigh_back"]
 
 Block = Float[Tensor, "head query key"]
 Rows = Float[Tensor, "head query"]
@@ -42,6 +42,7 @@ _LOG = _fitted(lambda t: np.log2(1 + t) / t, math.sqrt(0.5) - 1, math.sqrt(2) - 
 _EXP = _fitted(np.exp2, -0.5, 0.5, 5)
 _HALF = _I(np.array(math.sqrt(0.5), _F).view(_I))  # the bits of √½
 _MANTISSA = _I(23)  # bits
+_BITS = _F(1 / math.log(2))  # of a power of e
 
 
 # numba gives the first argument itself, which its types do not say
@@ -119,49 +120,51 @@ _log2 = _compiled(_log2_of, inline="always")
 _exp2 = _compiled(_exp2_of, inline="always")
 
 
-def _weigh_rows(u, least, p, past, same, mass):
+def _weigh_rows(u, bias, p, top, past, same, mass):
     heads, queries, keys = u.shape
-    for h in numba.prange(heads):
-        _widest()
-        floor, power = least[h].copy(), -p[h]  # a copy's numbers are neighbours
+    _widest()
+    for h in range(heads):
+        own, power = bias[h] * _BITS, -p[h]
         for i in range(queries):
-            row, seen, total = u[h, i], min(keys, past + i + 1), _F(0)
-            if same and past + i < keys:
-                row[past + i] = floor[past + i]
+            row, place, total = u[h, i], past + i, _F(0)
+            seen, down = min(keys, max(0, place + 1)), top[h, i] * _BITS
+            if same and 0 <= place < keys:
+                row[place] = _F(1)
             for j in range(seen):
-                x = _at_least(row[j], floor[j])
-                w = _exp2(power * _log2(x))
+                x = _at_least(row[j], _F(1))
+                w = _exp2(own[j] - down + power * _log2(x))
                 row[j] = w
                 total += w
             row[seen:] = _F(0)
             mass[h, i] += total
 
 
-def _weigh_rows_back(u, g, least, p, past, same, scale, mean, db, dp):
+def _weigh_rows_back(u, g, bias, p, top, past, same, mean, db, dp):
     heads, queries, keys = u.shape
-    for h in numba.prange(heads):
-        _widest()
-        floor, power = least[h].copy(), -p[h]
+    _widest()
+    for h in range(heads):
+        own, power = bias[h] * _BITS, -p[h]
         column, slope = np.zeros(keys, _F), _F(0)
         for i in range(queries):
-            row, back, seen = u[h, i], g[h, i], min(keys, past + i + 1)
-            size, middle, part = scale[h, i], mean[h, i], _F(0)
-            if same and past + i < keys:
-                row[past + i] = floor[past + i]
+            row, back, place = u[h, i], g[h, i], past + i
+            seen, down = min(keys, max(0, place + 1)), top[h, i] * _BITS
+            middle, part = mean[h, i], _F(0)
+            if same and 0 <= place < keys:
+                row[place] = _F(1)
             for j in range(seen):
-                x = _at_least(row[j], floor[j])
+                x = _at_least(row[j], _F(1))
                 log = _log2(x)
-                w = _exp2(power * log) * size
+                w = _exp2(own[j] - down + power * log)
                 s = w * (back[j] - middle)
                 part += s * log
                 column[j] += s
                 row[j] = w
-                back[j] = _F(0) if x <= floor[j] else s / x
+                back[j] = _F(0) if x <= _F(1) else s / x
             row[seen:] = _F(0)
             back[seen:] = _F(0)
             slope += part
         db[h] += column
-        dp[h] += slope * _F(math.log(2))
+        dp[h] += slope / _BITS
 
 
 _TABLE, _ROWS, _ONE = (types.Array(types.float32, n, layout)
@@ -172,83 +175,73 @@ _TABLE, _ROWS, _ONE = (types.Array(types.float32, n, layout)
 def _kernel(back: bool) -> Callable:
     """The compiled pass for all shapes and strides; made when first called for."""
     function = _weigh_rows_back if back else _weigh_rows
-    given = (_TABLE, *(_TABLE,) * back, _ROWS, _ONE, types.int64, types.boolean, _ROWS)
-    if back:
-        given += (_ROWS, _ROWS, _ONE)
-    return _compiled(function, given, parallel=True)
+    given = (_TABLE, *(_TABLE,) * back, _ROWS, _ONE, _ROWS, types.int64, types.boolean)
+    given += (_ROWS, _ROWS, _ONE) if back else (_ROWS,)
+    return _compiled(function, given, nogil=True)
 
 
-def _takes(block: Tensor) -> bool:
-    """Whether the compiled pass is for such a block; sets how many cores it takes.
-
-    The first call starts numba's OpenMP layer, which sets the number of threads of
-    the whole process to the machine's, PyTorch's with it: that one is put back.
-    """
-    if block.dtype != torch.float32 or block.device.type != "cpu":
+def takes(kind: torch.dtype, device: torch.device) -> bool:
+    """Whether the compiled pass is for such numbers; if so it is there afterwards."""
+    if kind != torch.float32 or device.type != "cpu":
         return False
-    threads = torch.get_num_threads()
-    # numba sets it when it is imported
-    most = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
-    numba.set_num_threads(min(threads, most))
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
-    return True
+    return all(map(_kernel, (False, True)))
 
 
 def weigh(
-    u: Block, least: Columns, p: Heads, past: int, same: bool, mass: Rows
+    u: Block, bias: Columns, p: Heads, top: Rows, past: int, same: bool, mass: Rows
 ) -> None:
-    """Put max(u, least)^(−p) into u, 0 where a key is later, and add rows to `mass`.
+    """Put exp(bias − top) max(u, 1)^(−p) into u and add the sum of a row to `mass`.
 
-    past: how many keys of the block come before its first query; query i sees
-    `past + i + 1` keys. same: whether a token is at distance 0 from itself, so that
-    its own u is `least`.
+    A key that is later than its query weighs 0. past: how many keys of the block come
+    before its first query; query i sees `past + i + 1` keys. same: whether a token is
+    at distance 0 from itself, so that its own u is 1.
 
     >>> u, mass = torch.tensor([[[2.0, 9.0], [4.0, 3.0]]]), torch.zeros(1, 2)
-    >>> weigh(u, torch.ones(1, 2), torch.ones(1), 0, False, mass)
+    >>> weigh(u, torch.zeros(1, 2), torch.ones(1), torch.zeros(1, 2), 0, False, mass)
     >>> u.mul(12).round(), mass.mul(12).round()
     (tensor([[[6., 0.],
              [3., 4.]]]), tensor([[6., 7.]]))
     """
-    if _takes(u):
-        _kernel(back=False)(*map(_array, (u, least, p)), past, same, _array(mass))
+    if takes(u.dtype, u.device):
+        _kernel(back=False)(
+            *map(_array, (u, bias, p, top)), past, same, _array(mass))
         return
-    hidden = _prepare(u, least, past, same)
-    u.log_().mul_(-p[:, None, None]).exp_().masked_fill_(hidden, 0)
-    mass += u.sum(-1)
+    hidden = prepare(u, past, same)
+    u.log_().mul_(-p[:, None, None]).add_(bias[:, None]).sub_(top[..., None])
+    mass += u.exp_().masked_fill_(hidden, 0).sum(-1)
 
 
 def weigh_back(
-    u: Block, g: Block, least: Columns, p: Heads, past: int, same: bool,
-    scale: Rows, mean: Rows, db: Columns, dp: Heads,
+    u: Block, g: Block, bias: Columns, p: Heads, top: Rows, past: int, same: bool,
+    mean: Rows, db: Columns, dp: Heads,
 ) -> None:
-    """Put w = u^(−p) · scale into u and S / u into g, S = w (g − mean).
+    """Put w = exp(bias − top) u^(−p) into u and S / u into g, S = w (g − mean).
 
-    Σ_i S_ij is added to `db`, Σ_ij S_ij log u_ij to `dp`. Where u is `least`, g is 0:
-    there it does not depend on the distance. The rest as in `weigh`.
+    Σ_i S_ij is added to `db`, Σ_ij S_ij log u_ij to `dp`. Where u is 1, g is 0: there
+    it does not depend on the distance. The rest as in `weigh`.
     """
-    if _takes(u):
-        _kernel(back=True)(*map(_array, (u, g, least, p)), past, same,
-                           *map(_array, (scale, mean, db, dp)))
+    if takes(u.dtype, u.device):
+        _kernel(back=True)(*map(_array, (u, g, bias, p, top)), past, same,
+                           *map(_array, (mean, db, dp)))
         return
-    hidden = _prepare(u, least, past, same)
+    hidden = prepare(u, past, same)
     log = u.log()
-    w = log.mul(-p[:, None, None]).exp_().mul_(scale[..., None])
+    w = log.mul(-p[:, None, None]).add_(bias[:, None]).sub_(top[..., None]).exp_()
     w.masked_fill_(hidden, 0)
     g.sub_(mean[..., None]).mul_(w)
     db += g.sum(1)
     dp += (g * log).sum((1, 2))
-    g.div_(u).masked_fill_(u <= least[:, None], 0)
+    g.div_(u).masked_fill_(u <= 1, 0)
     u.copy_(w)
 
 
-def _prepare(u: Tensor, least: Tensor, past: int, same: bool) -> Tensor:
-    """Hold u at its least values; tell which keys are later than their query."""
+def prepare(u: Block, past: int, same: bool) -> Bool[Tensor, "query key"]:
+    """Hold u at 1 or more; tell which keys are later than their query."""
     query, key = (torch.arange(n, device=u.device) for n in u.shape[1:])
     query = query[:, None] + past
     if same:
-        torch.where(key == query, least[:, None], u, out=u)
-    torch.maximum(u, least[:, None], out=u)
+        u.masked_fill_(key == query, 1)
+    u.clamp_min_(1)
     return key > query
 
 

@@ -8,7 +8,8 @@ that grows with the length of the text and not with its square:
     chunked         any kernel and cutoff, a block of queries at a time
     newton_flex     newton for FlexAttention (a CUDA GPU)
 
-All are causal and never look ahead, not even for a mean that centres the points.
+All are causal, to the last bit: what comes later changes no result before it, not even
+by a mean that centres the points, or by the choice of a way to compute.
 """
 
 import math
@@ -22,7 +23,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from lib.gravity.attention import Points, Pull, Values, attend
-from lib.gravity.fused import augmented, newton_fused, too_wide
+from lib.gravity.fused import augmented, newton_fused
 from lib.options import one_of
 
 FORMS = ("auto", "reference", "sdpa", "fused", "chunked", "flex")
@@ -63,8 +64,6 @@ def fast_attend(
         return gaussian_sdpa(z, bias, strength, value, looking=looking)
     if form == "flex":
         return newton_flex(z, bias, strength, value, pull.eps, looking)
-    if too_wide(z, bias, strength, pull.eps, looking):
-        return chunked(z, mass, value, pull, looking=looking)
     return newton_fused(z, bias, strength, value, pull.eps, looking)
 
 
@@ -103,24 +102,32 @@ def gaussian_sdpa(
             z.to(kind), None if looking is None else looking.to(kind),
             bias.to(kind), wide.to(kind), max(width, d_value),
         )
-    else:
-        key = z.to(kind)
-        exact = key.float()
-        norm = wide[..., 0] / 2 * exact.square().sum(-1)
-        if norm.detach().amax() > 0.5 * torch.finfo(kind).max:  # of float16
-            looking = None if looking is None else looking.float()
-            return gaussian_sdpa(
-                exact, bias, strength, value.float(), looking=looking
-            ).to(kind)
-        bias = bias - norm
-        width = 2 * coord + 3
-        ones = torch.ones_like(key[..., :3])
-        pad = key.new_zeros(*key.shape[:-1], max(0, d_value - width))
-        here = exact if looking is None else looking.to(kind).float()
-        query = torch.cat((*split(wide * here, kind, 2), ones, pad), -1)
-        key = torch.cat((key, key, *split(bias[..., None], kind, 3), pad), -1)
-    if width > d_value:
-        value = F.pad(value, (0, width - d_value))
+        return _dot_product(query, key, value)
+    key = z.to(kind)
+    exact = key.float()
+    norm = wide[..., 0] / 2 * exact.square().sum(-1)
+    here = exact if looking is None else looking.to(kind).float()
+    query, limit = wide * here, 0.5 * torch.finfo(kind).max
+    beyond = norm.detach().cummax(-1).values > limit  # what 16 bits do not hold
+    beyond |= query.detach().abs().amax(-1) > limit
+    ones = torch.ones_like(key[..., :3])
+    pad = key.new_zeros(*key.shape[:-1], max(0, d_value - 2 * coord - 3))
+    query = torch.cat((*split(query.clamp(-limit, limit), kind, 2), ones, pad), -1)
+    last = (bias - norm).clamp(-limit, limit)[..., None]
+    key = torch.cat((key, key, *split(last, kind, 3), pad), -1)
+    mixed = _dot_product(query, key, value)
+    if not beyond.any():
+        return mixed
+    wider = gaussian_sdpa(exact, bias, strength, value.float(),
+                          looking=None if looking is None else here)
+    return torch.where(beyond[..., None], wider.to(kind), mixed)
+
+
+def _dot_product(query: Tensor, key: Tensor, value: Values) -> Values:
+    """Causal softmax of q·k over values, which get the width of the keys."""
+    d_value = value.shape[-1]
+    if key.shape[-1] > d_value:
+        value = F.pad(value, (0, key.shape[-1] - d_value))
     mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
     return mixed[..., :d_value]
 
