@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, compress
+from itertools import accumulate, chain, compress, repeat
 from operator import ne
 from pathlib import Path
 from typing import cast
@@ -56,6 +56,7 @@ LONGEST = 128  # bytes of the longest word that takes part in learning
 _AT_ONCE = 100_000  # words whose encodings are held at once
 _FORESEEN = 100_000  # words outside the texts for which rules are looked for
 _LEARNED = 2_000_000  # words of lists that take part in learning
+_COMMON = 3_000  # words that the pattern matches on the way through the rules
 
 
 def _cuts(tokenizer: Tokenizer, words: Sequence[bytes],
@@ -231,10 +232,13 @@ def distill(
     often = sorted(listed, key=lambda word: -listed[word])
     words = _words(reading, counts, made_items, new_words, seed,
                    chain(drawn, _stretches(long, labels, pieces), often[:_LEARNED]))
-    lattices = build_lattices(build_trie(pieces), words,
-                              _cuts(core, words, reading.chars))
+    labels = _cuts(core, words, reading.chars)
+    lattices = build_lattices(build_trie(pieces), words, labels)
+    firm = np.fromiter(map(_beyond_rules, words, labels, repeat(pieces)), np.bool_,
+                       len(words))
     start = -np.log(reading.ranks() + 300)
-    learned = learn_scores(lattices, start, passes, seed, bar=bar, threads=threads)
+    learned = learn_scores(lattices, start, passes, seed, bar=bar, threads=threads,
+                           firm=firm)
     scores = whole_pieces(pieces, learned.scores)
     wrong = dict.fromkeys(compress(words, wrong_words(lattices, scores)))
     student = reading.student(scores)
@@ -251,8 +255,9 @@ def distill(
         kept = {*pieces} if reading.whole else set()  # no rule may break these
         rules, left = mend(core, student, [w.decode() for w in wrong if w in asked
                                            and w not in kept], reading)
+        common = _common(reading, counts, listed)
         free = int(room * _size(teacher)) - _size(
-            reading.tokenizer(with_rules(student, rules)))
+            reading.tokenizer(with_rules(student, rules, common)))
         rare = min(listed.values(), default=1.0)
         others = {word: listed.get(word, rare) for word in wrong
                   if word not in asked and word not in kept and _text(word)}
@@ -260,7 +265,7 @@ def distill(
         more = foreseen(core, student, {_text(word): others[word] for word in first},
                         rules, free, reading)
         both = list(dict.fromkeys([*rules, *more]))
-        student = with_rules(student, both)
+        student = with_rules(student, both, common)
         split = _split_by_dropped(core, student, asked, never)
         if kept:  # a part that a rule leaves may be a piece no merges make
             split |= differing(core, student, filter(_text, asked))
@@ -286,6 +291,25 @@ def _listed(reading: Reading, lists: Iterable[tuple[str, float]]) -> dict[bytes,
         for word, count in reading.count([text]).items():
             often[word] = often.get(word, 0.0) + count * share
     return {word: share for word, share in often.items() if len(word) <= LONGEST}
+
+
+def _common(reading: Reading, counts: Counter[bytes], listed: Mapping[bytes, float]
+            ) -> dict[str, float]:
+    """The most frequent words, and how often each comes up."""
+    every = counts.total()
+    often = {word: n / every for word, n in counts.items()}
+    for word in listed:
+        often[word] = often.get(word, 0.0) + listed[word]
+    first = sorted(often, key=lambda word: -often[word])[:_COMMON]
+    return {reading.text(word): often[word] for word in first}
+
+
+def _beyond_rules(word: bytes, label: Sequence[int], pieces: Sequence[bytes]) -> bool:
+    """Whether the word breaks inside characters only, where no rule reaches."""
+    if len(label) < 2 or word.isascii():
+        return False
+    ends = accumulate(len(pieces[index]) for index in label[:-1])
+    return all(word[end] & 0xC0 == 0x80 for end in ends)
 
 
 def _split_by_dropped(teacher: Tokenizer, student: Tokenizer, words: Iterable[bytes],

@@ -32,6 +32,7 @@ from gguf import GGUFWriter, TokenType
 from tokenizers import Regex, Tokenizer, normalizers
 
 from lib.tokens.bytelevel import dropped_bytes, keeps_whole, to_bytes, to_chars
+from lib.tokens.sound_cuts import written_out
 
 __all__ = ["ExportError", "Frame", "bare_unigram", "charsmap", "for_every_reader",
            "frame_of", "llama_pattern", "write_merges_gguf", "write_unigram_gguf"]
@@ -115,6 +116,8 @@ def _common(stage: dict[str, Any]) -> list[dict[str, Any]]:
             "the library for browsers reads differently; use a tokenizer of ByteLevel, "
             "Digits and Split stages"
         )
+    if "Regex" in stage.get("pattern", {}):
+        stage = stage | {"pattern": {"Regex": written_out(stage["pattern"]["Regex"])}}
     return [stage]
 
 

@@ -69,8 +69,8 @@ def _meet(order, length, first, start, end, piece, gold, scores, seen):
 
 
 def _pass(words: Lattices, order: np.ndarray, scores: np.ndarray, margin: float,
-          rate: float, give_up: float, seen: np.ndarray, pool: ThreadPoolExecutor,
-          threads: int) -> int:
+          rate: float, give_up: float, firm: np.ndarray, seen: np.ndarray,
+          pool: ThreadPoolExecutor, threads: int) -> int:
     """One pass over ``words[order]`` in blocks; how many words moved the scores."""
     arrays = (words.length, words.first, words.start, words.end, words.piece,
               words.gold)
@@ -80,7 +80,8 @@ def _pass(words: Lattices, order: np.ndarray, scores: np.ndarray, margin: float,
         list(pool.map(lambda part: _meet(part, *arrays, scores, seen),
                       np.array_split(block, 4 * threads)))
         near = block[seen[block] < margin]
-        moved += sweep(words, near, scores, margin, rate, give_up, seen)
+        for some, limit in ((near[~firm[near]], give_up), (near[firm[near]], np.inf)):
+            moved += sweep(words, some, scores, margin, rate, limit, seen)
     return moved
 
 
@@ -94,6 +95,7 @@ def learn_scores(
     watch: Callable[[np.ndarray], float] | None = None,
     bar: bool = True,
     threads: int | None = None,
+    firm: np.ndarray | None = None,
 ) -> Distilled:
     """Learn scores for which the best path of each word is its gold path.
 
@@ -124,11 +126,15 @@ def learn_scores(
     threads
         How many threads; the result is the same for any number. None: `cores`.
 
+    firm
+        Words that are never left alone, since nothing else can mend them.
+
     Raises
     ------
     ValueError
         If there are no words, no passes or no threads.
     """
+    firm = np.zeros(len(words), np.bool_) if firm is None else firm
     threads = cores() if threads is None else threads
     if not len(words) or passes < 1 or threads < 1:
         raise ValueError(
@@ -152,7 +158,7 @@ def learn_scores(
                 active = np.flatnonzero(seen < 10 * margin + 0.1)
             off = give_up if 2 * n >= passes else np.inf
             moved = _pass(words, rng.permutation(active), scores, margin, rate, off,
-                          seen, pool, threads)
+                          firm, seen, pool, threads)
             history.append({"pass": n + 1, "margin": margin, "step": rate,
                             "moved": moved, "wrong": int((seen <= 0).sum())})
             if watch is not None and n % 4 == 3:

@@ -15,18 +15,21 @@ a token across the place, no word has one. That is a finite check
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import regex
 from tokenizers import Tokenizer
 
 from lib.tokens.neighbours import Neighbours
 from lib.tokens.word_patterns import GPT2, KNOWN, WordPattern
 
 __all__ = ["CONTEXT", "Rule", "alternatives", "breaks", "fits", "rule_for", "rules_for",
-           "rules_pattern", "stages_of", "with_rules", "words_of"]
+           "rules_pattern", "stages_of", "with_rules", "words_of", "written_out"]
 
 CONTEXT = 512  # characters that a rule asks for behind its place, at most
 
@@ -90,14 +93,15 @@ def rules_for(cases: Sequence[tuple[str, int]], known: Neighbours) -> list[Rule 
 _CUT = "cut"
 
 
-def _trie(rules: Iterable[tuple[Rule, str]]) -> dict:
-    """The rules by their characters, each with what has to follow its context."""
+def _trie(entries: Iterable[tuple[Rule, str, float]]) -> dict:
+    """The rules by their characters, each with what has to follow its context, and how
+    often it is thought to be met. Where there is no context the word stays whole."""
     root: dict = {}
-    for rule, after in rules:
+    for rule, after, weight in entries:
         node = root
-        for step in (*rule.prefix, _CUT, *rule.context):
+        for step in (*rule.prefix, *((_CUT, *rule.context) if rule.context else ())):
             node = node.setdefault(step, {})
-        node.setdefault("", set()).add(after)
+        node.setdefault("", {})[after] = weight
     return root
 
 
@@ -113,9 +117,9 @@ def _edge(char: str) -> str:
     return char if plain else f"\\x{{{ord(char):x}}}"
 
 
-#: A branch of the trie: its character, the expression of what follows, and how many
-#: rules lie that way.
-_Branch = tuple[str, str, int]
+#: A branch of the trie: its character, the expression of what follows, and how often
+#: the rules that lie that way are met.
+_Branch = tuple[str, str, float]
 
 
 def _ask(branches: Sequence[_Branch]) -> str:
@@ -125,73 +129,106 @@ def _ask(branches: Sequence[_Branch]) -> str:
 
 
 _FEW = 4  # branches that are tried one after another
-_MANY = 16  # rules on the one side: it pays to ask before the other side, too
+_MANY = 4  # rules on the one side: it pays to ask before the other side, too
 
 
 def _choose(branches: Sequence[_Branch]) -> str:
     """Alternatives by their first character, halved until few are left to try.
 
     An engine tries alternatives one after another; asking first on which side of the
-    alphabet the next character lies takes the logarithm of that. The sides have about
-    as many rules each, so what begins many words is reached in few steps. Most words
+    alphabet the next character lies takes the logarithm of that. The sides are met
+    about as often, so what begins many words is reached in few steps. Most words
     meet no rule and leave the trie as they came, past every other side on the way:
     where that is often, the other side is asked for as well, and costs one look.
     """
     if len(branches) <= _FEW:
-        texts = [_literal(step) + rest for step, rest, _ in branches]
+        first = sorted(branches, key=lambda branch: -branch[2])
+        texts = [_literal(step) + rest for step, rest, _ in first]
         return texts[0] if len(texts) == 1 else f"(?:{'|'.join(texts)})"
-    upto = list(accumulate(count for *_, count in branches))
+    upto = list(accumulate(weight for *_, weight in branches))
     half = min(range(1, len(branches)), key=lambda n: abs(upto[-1] - 2 * upto[n - 1]))
     low, high = branches[:half], branches[half:]
     other = _ask(high) if upto[half - 1] >= _MANY else ""
     return f"(?:{_ask(low)}{_choose(low)}|{other}{_choose(high)})"
 
 
-def alternatives(node: dict) -> tuple[str, int]:
-    """A trie of rules as a regular expression, longer prefixes first; and their count.
-    """
+def alternatives(node: dict) -> tuple[str, float]:
+    """A trie of rules as a regular expression, longer prefixes first; and the sum of
+    their weights."""
     chain = ""  # a stretch without a choice, of which a long word has hundreds
     while len(node) == 1 and (step := next(iter(node))) not in ("", _CUT):
         chain, node = chain + _literal(step), node[step]
-    ends = node.get("", set())
+    ends: dict[str, float] = node.get("", {})
     if "" in ends:  # holds whatever follows: nothing deeper can add to it
-        return chain, 1
+        return chain, ends[""]
     branches = [(step, *alternatives(child)) for step, child in sorted(
         (step, child) for step, child in node.items() if step not in ("", _CUT))]
     parts = [_choose(branches)] if branches else []
-    count = sum(count for *_, count in branches) + len(ends)
+    weight = sum(some for *_, some in branches) + sum(ends.values())
     if _CUT in node:
         cut, more = alternatives(node[_CUT])
-        parts, count = [*parts, f"(?={cut})"], count + more
+        parts, weight = [*parts, f"(?={cut})"], weight + more
     parts += sorted(ends)
     text = parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
-    return chain + text, count
+    return chain + text, weight
 
 
-def rules_pattern(rules: Iterable[Rule], words: WordPattern | None = GPT2) -> str:
+def rules_pattern(rules: Iterable[Rule], words: WordPattern | None = GPT2,
+                  common: Mapping[str, float] | None = None) -> str:
     """The pattern that cuts words, with the rules built in.
 
     words: None for a pattern for words that another stage has cut out already. Each is
     matched from its beginning to its end, so a rule meets what the rules before have
     left.
+
+    common: frequent words, and how often each comes up. Those that no rule cuts are
+    matched on the way through the rules; other words leave these again as they came.
     """
+    rules = list(rules)
     if words is None:
-        ends = [(rule, r"\z" if rule.whole else "") for rule in rules]
+        ends = [(rule, r"\z" if rule.whole else "", 1.0) for rule in rules]
         return "|".join([*_written(ends), r"[\s\S]+"])
-    plain: list[tuple[Rule, str]] = []
-    lent: list[tuple[Rule, str]] = []
-    for rule in rules:
-        after = words.after(rule.prefix, rule.context, rule.whole)
-        if after is not None:
+    after = {rule: words.after(rule.prefix, rule.context, rule.whole)
+             for rule in [*rules, *_uncut(rules, common or {})]}
+    every = Counter(end for end in after.values() if end)
+    names = {end: f"e{n}" for n, (end, often) in enumerate(every.items())
+             if often > 1 and len(end) > len(r"\g<e0>")}
+    share = len(rules) / max(sum((common or {}).values()), 1e-9)
+    plain: list[tuple[Rule, str, float]] = []
+    lent: list[tuple[Rule, str, float]] = []
+    for rule, end in after.items():
+        if end is not None:
             group = lent if words.behind_sign(rule.prefix + rule.context) else plain
-            group.append((rule, after))
+            weight = 1.0 if rule.context else share * (common or {})[rule.prefix]
+            group.append((rule, rf"\g<{names[end]}>" if end in names else end, weight))
     behind = [f"{words.no_sign}(?:{text})" for text in _written(lent)]
-    return "|".join(filter(None, [words.first, *_written(plain), *behind, words.last]))
+    shared = "".join(f"(?<{name}>{end}){{0}}" for end, name in names.items())
+    return "|".join(filter(None, [words.first, *_written(plain), *behind, words.last,
+                                  shared and f"(?!){shared}"]))
 
 
-def _written(rules: Iterable[tuple[Rule, str]]) -> list[str]:
-    trie = _trie(rules)
-    return [alternatives(trie)[0]] if trie else []
+def written_out(pattern: str) -> str:
+    """The same pattern for engines that cannot call a group by its name."""
+    head, _, shared = pattern.rpartition("|(?!)(?<e")
+    for name, end in re.findall(r"(\d+)>(.*?)\)\{0\}", shared):
+        head = head.replace(rf"\g<e{name}>", end)
+    return head or pattern
+
+
+_WORD = regex.compile(r" ?\p{L}+")
+
+
+def _uncut(rules: Iterable[Rule], words: Iterable[str]) -> list[Rule]:
+    """The words of letters that none of the rules cuts, as rules that cut nothing."""
+    begins = {rule.prefix + rule.context for rule in rules if not rule.whole}
+    wholes = {rule.prefix + rule.context for rule in rules if rule.whole}
+    return [Rule(word, "", whole=True) for word in words
+            if _WORD.fullmatch(word) and word not in wholes
+            and not any(begin in begins for begin in accumulate(word))]
+
+
+def _written(rules: Sequence[tuple[Rule, str, float]]) -> list[str]:
+    return [alternatives(_trie(rules))[0]] if rules else []
 
 
 def fits(rule: Rule, words: WordPattern) -> bool:
@@ -246,8 +283,9 @@ def _split(pattern: str) -> dict[str, Any]:
             "invert": False}
 
 
-def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
-    """The tokenizer with the rules in its pre-tokenizer.
+def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule],
+               common: Mapping[str, float] | None = None) -> Tokenizer:
+    """The tokenizer with the rules in its pre-tokenizer; common: see `rules_pattern`.
 
     The stage that cuts words, a `ByteLevel` or a `Split` with a pattern of
     `lib.tokens.word_patterns`, takes the rules in, where they fit: no stage more that
@@ -265,7 +303,7 @@ def with_rules(tokenizer: Tokenizer, rules: Iterable[Rule]) -> Tokenizer:
         return tokenizer
     inside = [rule for rule in rules if words and fits(rule, words)]
     others = [rule for rule in rules if not (words and fits(rule, words))]
-    new = [_split(rules_pattern(inside, words))] if words and (
+    new = [_split(rules_pattern(inside, words, common))] if words and (
         inside or words is GPT2) else []
     at = n if not new or words is GPT2 else n - 1
     if others:

@@ -168,6 +168,14 @@ def test_words_that_lose_by_more_than_give_up_are_left_alone():
         assert (scores.tolist() != [-1.0, -1.5]) == bool(moves)
 
 
+def test_firm_words_are_never_left_alone():
+    lattices = build_lattices(build_trie([b"a", b"aa"]), [b"aa"], [[0, 0]])
+    got = [margins(lattices, learn_scores(
+        lattices, np.array([-1.0, 20.0]), passes=8, bar=False, threads=1,
+        firm=np.array([firm])).scores)[0] for firm in (False, True)]
+    assert got[0] < got[1]
+
+
 def test_all_cuts_of_a_word_are_all_compositions_when_every_span_is_a_piece():
     word = b"abcde"
     spans = {word[i:j] for i in range(5) for j in range(i + 1, 6)}
