@@ -145,8 +145,8 @@ def _after_o200k(prefix: str, context: str, whole: bool) -> str | None:
     if _WHITE.fullmatch(text):
         return _after_blanks(prefix, context, whole)
     # Of letters the rest has to begin among those of the first case, or in lower case.
-    if not _CASED.fullmatch(text) or context and not (
-            _CAPITALS.fullmatch(prefix) or _IS_LOWER.match(context)):
+    if not _CASED.fullmatch(text) or (context and not (
+            _CAPITALS.fullmatch(prefix) or _IS_LOWER.match(context))):
         return None
     alone = regex.match(_O200K, text)
     if not alone or alone.group() != text:
