@@ -190,7 +190,7 @@ def _numerals() -> Iterator[tuple[list[str], float]]:
     yield [number + ending for number in roman for ending in ("", "e", "th")], 1e-6
 
 
-_RARE = 7e-10  # a form that comes up less often is left out
+_RARE = 1e-9  # a form that comes up less often is left out
 
 #: What stands before a word, its case, and the share of its occurrences in that form.
 _FORMS: tuple[tuple[str, Callable[[str], str], float], ...] = (

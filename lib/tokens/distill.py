@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, compress, repeat
-from operator import ne
 from pathlib import Path
 from typing import cast
 
@@ -33,7 +32,7 @@ from lib.tokens.bytelevel import (
     to_chars,
 )
 from lib.tokens.fidelity import differing
-from lib.tokens.lattice import build_lattices, build_trie, wrong_words
+from lib.tokens.lattice import Trie, build_lattices, build_trie, wrong_words
 from lib.tokens.mending import foreseen, mend
 from lib.tokens.readings import Reading, reading_of
 from lib.tokens.scores import (
@@ -54,8 +53,8 @@ __all__ = ["LONGEST", "QUANTUM", "STAGES",
 
 LONGEST = 128  # bytes of the longest word that takes part in learning
 _AT_ONCE = 100_000  # words whose encodings are held at once
-_FORESEEN = 100_000  # words outside the texts for which rules are looked for
-_LEARNED = 2_000_000  # words of lists that take part in learning
+_FORESEEN = 300_000  # words outside the texts for which rules are looked for
+_LEARNED = 4_000_000  # words of lists that take part in learning
 _COMMON = 3_000  # words that the pattern matches on the way through the rules
 
 
@@ -233,7 +232,8 @@ def distill(
     words = _words(reading, counts, made_items, new_words, seed,
                    chain(drawn, _stretches(long, labels, pieces), often[:_LEARNED]))
     labels = _cuts(core, words, reading.chars)
-    lattices = build_lattices(build_trie(pieces), words, labels)
+    trie = build_trie(pieces)
+    lattices = build_lattices(trie, words, labels)
     firm = np.fromiter(map(_beyond_rules, words, labels, repeat(pieces)), np.bool_,
                        len(words))
     start = -np.log(reading.ranks() + 300)
@@ -242,7 +242,8 @@ def distill(
     scores = whole_pieces(pieces, learned.scores)
     wrong = dict.fromkeys(compress(words, wrong_words(lattices, scores)))
     student = reading.student(scores)
-    wrong |= dict.fromkeys(_otherwise(reading, student, [*long, *often[_LEARNED:]]))
+    wrong |= dict.fromkeys(_otherwise(reading, trie, scores,
+                                      [*long, *often[_LEARNED:]]))
     ours = [word for word in wrong if word in counts]
     report: dict[str, float | int] = {
         "types": len(counts), "occurrences": counts.total(), "words": len(words),
@@ -274,13 +275,13 @@ def distill(
     return Distillation(reading.tokenizer(student), scores, report, tuple(both))
 
 
-def _otherwise(reading: Reading, student: Tokenizer, words: Sequence[bytes]
-               ) -> Iterator[bytes]:
-    """The words that the student's scores cut otherwise than the teacher's merges."""
+def _otherwise(reading: Reading, trie: Trie, scores: np.ndarray,
+               words: Sequence[bytes]) -> Iterator[bytes]:
+    """The words that the scores cut otherwise than the teacher's merges."""
     for low in range(0, len(words), _AT_ONCE):
         some = words[low:low + _AT_ONCE]
-        yield from compress(some, map(ne, _cuts(reading.core, some, reading.chars),
-                                      _cuts(student, some, reading.chars)))
+        lattices = build_lattices(trie, some, _cuts(reading.core, some, reading.chars))
+        yield from compress(some, wrong_words(lattices, scores))
 
 
 def _listed(reading: Reading, lists: Iterable[tuple[str, float]]) -> dict[bytes, float]:
