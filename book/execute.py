@@ -97,6 +97,13 @@ def records(nb: NotebookNode) -> dict[str, dict]:
     return found
 
 
+def listed(nb: NotebookNode, name: str) -> list[str]:
+    """The lines of a list that several cells may have recorded, all of them."""
+    return [line for cell in code_cells(nb) for output in cell.get("outputs", [])
+            for line in output.get("data", {}).get(RECORD_MIME, {}).get(
+                name, {}).get("value", "").splitlines()]
+
+
 def merge(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
     """Put the outputs of an executed notebook onto the cells of the source.
 
@@ -279,13 +286,11 @@ class Run:
         """Whether what the notebook wrote is there still; a page needs none of it."""
         if self.job.out is None:
             return True
-        names = records(nb).get(FILES_WRITTEN, {}).get("value", "").splitlines()
-        return all((ROOT / name).is_file() for name in names)
+        return all((ROOT / name).is_file() for name in listed(nb, FILES_WRITTEN))
 
     def _files_are_as_read(self, nb: NotebookNode) -> bool:
         """Whether the files that the notebook read are what they were."""
-        lines = records(nb).get(FILES_USED, {}).get("value", "").splitlines()
-        told = (line.partition(" ") for line in lines)
+        told = (line.partition(" ") for line in listed(nb, FILES_USED))
         return all(state_of(ROOT / name) == state for state, _, name in told)
 
     def start(self, events: queue.Queue) -> None:

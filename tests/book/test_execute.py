@@ -334,6 +334,7 @@ def test_a_run_or_a_page_whose_input_is_not_what_it_was_runs_again(ran, tmp_path
         f"# %%\nfrom pathlib import Path\nfrom lib.page.record import record, used\n"
         f"folder = Path({str(rules.parent)!r})\nused([folder, None])\n"
         'record(seen="".join(f.read_text() for f in folder.iterdir()))\n'
+        "# %%\nused([folder.parent / 'another that is not there'])\n"
     )
     jobs = [Job(file, "smoke"), Job(file, "smoke", out=tmp_path / "out.ipynb")]
     for job in jobs:
