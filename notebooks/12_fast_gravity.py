@@ -62,7 +62,7 @@ from matplotlib import pyplot as plt
 
 from lib.page.figures import COLOURS, show, use_style
 from lib.page.profile import expect, settings
-from lib.page.record import record
+from lib.page.record import record, used
 
 use_style()
 
@@ -924,12 +924,12 @@ ratio.rename_axis("n").style.format("{:.2f}", na_rep="–").set_caption(
 # <!-- label: fast-flex -->
 # ## GPU에서는: FlexAttention
 #
-# GPU에서 표를 블록씩 훑는 코드를 손으로 쓰려면 CUDA나 Triton이 필요합니다. PyTorch의 FlexAttention은 내적 다음에 할 일만 함수로 받아 그런 코드를 만들어 줍니다. $u_{ij}$가 내적이므로 할 일은 한 줄, $b_j-p\log u_{ij}$입니다. 아래 셀은 CPU에서 컴파일하지 않고 작은 크기로 돌려 답이 같은지만 봅니다. **GPU에서의 속도는 이 장에서 재지 않았습니다.**
+# GPU에서 표를 블록씩 훑는 코드를 손으로 쓰려면 CUDA나 Triton이 필요합니다. PyTorch의 FlexAttention은 내적 다음에 할 일만 함수로 받아 그런 코드를 만들어 줍니다. $u_{ij}$가 내적이므로 할 일은 한 줄, $b_j-p\log u_{ij}$입니다. 아래 셀은 CPU에서 컴파일하지 않고 작은 크기로 돌려 답이 같은지만 봅니다. GPU에서의 속도는 [아래](#fast-gpu)에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-flex -->
 # ## On a GPU: FlexAttention
 #
-# To walk over the table by blocks on a GPU, one would write CUDA or Triton. PyTorch's FlexAttention makes such code from a function that says what happens after the dot product. Since $u_{ij}$ is a dot product, that is one line, $b_j-p\log u_{ij}$. The cell below runs it at a small size on the CPU, without compiling, only to see that the answer is the same. **Its speed on a GPU was not measured for this chapter.**
+# To walk over the table by blocks on a GPU, one would write CUDA or Triton. PyTorch's FlexAttention makes such code from a function that says what happens after the dot product. Since $u_{ij}$ is a dot product, that is one line, $b_j-p\log u_{ij}$. The cell below runs it at a small size on the CPU, without compiling, only to see that the answer is the same. Its speed on a GPU is [below](#fast-gpu).
 
 # %%
 import warnings
@@ -964,6 +964,31 @@ record(off_flex=gap(mixed, exact))
 # float64 기준과의 상대 거리는 ⟨off_flex⟩입니다. `lib.gravity.fast.newton_flex`가 같은 일을 하고, CUDA에서는 컴파일합니다. 알아 둘 것이 둘 있습니다. 함수 밖에서 가져다 쓴 텐서 $b$, $p$의 기울기는 GPU에서 순서 없이 더해지므로 실행할 때마다 마지막 자리가 다를 수 있습니다. 그리고 헤드의 폭은 16의 배수여야 해서 `newton_flex`가 0을 채워 넣습니다.
 # %% [markdown] tags=["lang-en"]
 # It lies ⟨off_flex⟩ from the float64 reference. `lib.gravity.fast.newton_flex` does the same and compiles it on CUDA. Two things to know: gradients of the tensors that the function takes from outside, $b$ and $p$, are added up in no fixed order on a GPU, so last digits may differ from run to run; and the width of a head must be a multiple of 16, which `newton_flex` reaches by padding with zeros.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: fast-gpu -->
+# ### GPU에서 잰 시간
+#
+# `.venv/bin/python -m benchmarks.on_gpu`는 GPU 하나에서 10분 안에 여러 가지를 재어 파일 하나로 남깁니다. 아래 표는 그 파일에서 읽은 것이고, bf16으로 순전파와 역전파를 하는 시간이 같은 길이의 플래시 어텐션(flash attention)의 몇 배인지를 적었습니다. 토큰은 모두 합쳐 어디서나 16384개여서, 글이 길어지면 글의 수가 줄어듭니다. `newton_flex`는 32비트로 계산합니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: fast-gpu -->
+# ### Time on a GPU
+#
+# `.venv/bin/python -m benchmarks.on_gpu` measures a number of things on one GPU in 10 minutes and leaves one file. The table below is read from it: how many times as long as flash attention a form takes at the same length, forward and backward in bf16. There are 16384 tokens in all at every length, so that longer texts are fewer. `newton_flex` computes in 32 bits.
+
+# %% tags=["hide-input"]
+from lib.page.gpu import (
+    GPU_RESULTS,
+    gpu_device,
+    gpu_table,
+    in_each_language,
+)
+
+gpu_table(["attention", "flex"], "form", "n", "ratio_to_sdpa")
+
+# %% tags=["remove-cell"]
+used([GPU_RESULTS])
+record(**in_each_language(gpu=gpu_device("attention")))
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-cutoff -->
@@ -1250,12 +1275,12 @@ errors.style.format("{:.1e}")
 # <!-- label: fast-measured -->
 # ## 무엇을 무엇으로 쟀는가
 #
-# 시간과 메모리는 배치 1, 헤드 ⟨heads⟩개, 축 ⟨axes⟩개, 값의 폭 ⟨d_value⟩, float32, CPU에서 순전파와 역전파를 함께 잰 것입니다. 점과 값은 정규 분포, 질량은 0.2에서 2.2 사이의 균등 분포에서 뽑았습니다. 시간은 SDPA와 번갈아 잰 ⟨n_pairs⟩쌍의 가운데 값, 메모리는 `torch.profiler`가 적은 할당에서 구한 최고점입니다. GPU에서는 아무것도 재지 않았습니다.
+# 시간과 메모리는 배치 1, 헤드 ⟨heads⟩개, 축 ⟨axes⟩개, 값의 폭 ⟨d_value⟩, float32, CPU에서 순전파와 역전파를 함께 잰 것입니다. 점과 값은 정규 분포, 질량은 0.2에서 2.2 사이의 균등 분포에서 뽑았습니다. 시간은 SDPA와 번갈아 잰 ⟨n_pairs⟩쌍의 가운데 값, 메모리는 `torch.profiler`가 적은 할당에서 구한 최고점입니다. GPU에서: ⟨gpu_ko⟩.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-measured -->
 # ## What was measured, and on what
 #
-# Time and memory: batch 1, ⟨heads⟩ heads, ⟨axes⟩ axes, values ⟨d_value⟩ wide, float32, forward and backward together, on the CPU. Points and values come from a normal distribution, masses uniformly from between 0.2 and 2.2. Times are medians of ⟨n_pairs⟩ pairs taken in turn with SDPA; memory is the highest point of the allocations that `torch.profiler` wrote down. Nothing was measured on a GPU.
+# Time and memory: batch 1, ⟨heads⟩ heads, ⟨axes⟩ axes, values ⟨d_value⟩ wide, float32, forward and backward together, on the CPU. Points and values come from a normal distribution, masses uniformly from between 0.2 and 2.2. Times are medians of ⟨n_pairs⟩ pairs taken in turn with SDPA; memory is the highest point of the allocations that `torch.profiler` wrote down. On a GPU: ⟨gpu_en⟩.
 
 # %% tags=["hide-input"]
 names = [data.describe("tinyshakespeare", side) for side in ("ko", "en")]

@@ -667,6 +667,25 @@ pd.DataFrame([beside(REPORTED, name) + beside(ours, name)
 # The original's `default` lay ⟨reported_gap⟩ nats above its own `vanilla` and ran at ⟨reported_speed⟩ times its speed. Likely causes (a flipped sign, coordinates that know position only, distances spread out in full) are taken one by one in [gravity coordinates](09_gravity_coordinates.ipynb#gravity-sign) and [fast gravity](12_fast_gravity.ipynb). But we have not run the original's variants again at that size, so whether these causes explain all of the difference is not known.
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: wikitext-gpu -->
+# ### `full` 크기의 한 스텝, GPU에서
+#
+# `.venv/bin/python -m benchmarks.on_gpu`는 `full` 크기의 모델로 학습 한 스텝(bf16, 창 512토큰이 배치에 32개)에 걸리는 시간도 잽니다. 반지름이 없는 변형(`no_radius`)의 크기에서 커널(kernel)만 바꾸었습니다. 아래는 초당 스텝 수이고, 옆의 `tinyshakespeare`는 원본이 셰익스피어를 배울 때의 크기입니다. 원본의 속도는 다른 기계의 것이니, 서로 견줄 것은 한 열 안의 비입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: wikitext-gpu -->
+# ### A step at the `full` size, on a GPU
+#
+# `.venv/bin/python -m benchmarks.on_gpu` also times a training step at the `full` size (bf16, 32 windows of 512 tokens to a batch). It has the size of the variant without a radius (`no_radius`), and only the kernel changes. Below are steps per second; `tinyshakespeare` beside it is the size at which the original learned Shakespeare. The original's speeds are those of another machine, so compare ratios within a column.
+
+# %% tags=["hide-input"]
+from lib.page.gpu import GPU_RESULTS, gpu_table
+
+gpu_table(["step"], "form", "size", "steps_per_second")
+
+# %% tags=["remove-cell"]
+used([GPU_RESULTS])
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: wikitext-survive -->
 # ## 끊겨도, 하나가 실패해도
 #

@@ -947,6 +947,25 @@ told.sort_values(told.columns[1]).map(
 # With ⟨small_budget⟩ tokens even the best strategy is ⟨small_gap⟩ bits behind. The larger the budget, the smaller the difference: ⟨large_gap⟩ bits for the largest (below zero, the swap is better). By and large, strategies that make better first rows are still ahead after training. There is one seed.
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: tune-gpu -->
+# ### GPU에서
+#
+# `.venv/bin/python -m benchmarks.on_gpu`는 같은 두 모델을 GPU 하나에서 스텝을 늘려 가며 다시 학습합니다. 학습률(learning rate)은 둘 가운데 고르는 글에서 나은 것이고, 시드는 하나입니다. 아래는 영화평의 바이트당 비트입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: tune-gpu -->
+# ### On a GPU
+#
+# `.venv/bin/python -m benchmarks.on_gpu` trains the same two models on one GPU again, with more and more steps. Of two learning rates each has the one that is better on the text for choosing; there is one seed. Below are the bits per byte of film reviews.
+
+# %% tags=["hide-input"]
+from lib.page.gpu import GPU_RESULTS, gpu_table
+
+gpu_table(["tuning"], "arm", "steps", "domain")
+
+# %% tags=["remove-cell"]
+used([GPU_RESULTS])
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-processes -->
 # ## 두 프로세스, 같은 손실
 #

@@ -5,6 +5,8 @@ A page that asks it changes by itself once the program has run on a GPU.
 """
 
 import json
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def gpu_figure(part: str, column: str, file: Path = GPU_RESULTS, **settings: Any
     '재지 못함 | not measured'
     """
     values = [row[column] for row in gpu_rows(part, file, **settings)]
-    return as_text(sum(values) / len(values)) if values else NOT_MEASURED
+    return as_text(statistics.mean(values)) if values else NOT_MEASURED
 
 
 def gpu_device(part: str, file: Path = GPU_RESULTS) -> str:
@@ -46,18 +48,19 @@ def gpu_device(part: str, file: Path = GPU_RESULTS) -> str:
     return f"{entry['device']}, PyTorch {entry['torch']}, {entry['date']}"
 
 
-def gpu_table(part: str, index: str, columns: str, value: str,
+def gpu_table(parts: Sequence[str], index: str, columns: str, value: str,
               file: Path = GPU_RESULTS) -> pd.DataFrame:
-    """A column of a part by two others, and below it on what it was measured."""
-    rows = gpu_rows(part, file)
+    """A column of some parts by two others, with the device at the head."""
+    rows = [row for part in parts for row in gpu_rows(part, file)]
     if not rows:
-        return pd.DataFrame({value: [NOT_MEASURED]}, index=["GPU"])
+        return pd.DataFrame({"": [NOT_MEASURED]}, index=["GPU"])
     table = pd.DataFrame(rows).pivot_table(
         value, index, columns, sort=False).map(as_text).astype(object)
     table = table.replace("nan", "–")
     table.columns = [f"{columns} = {name:,}" if isinstance(name, int) else str(name)
                      for name in table.columns]
-    return table.rename_axis(gpu_device(part, file))
+    devices = (gpu_device(part, file) for part in parts if gpu_rows(part, file))
+    return table.rename_axis("; ".join(dict.fromkeys(devices)))
 
 
 def in_each_language(**texts: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ def test_a_figure_is_the_mean_of_the_rows_with_these_settings(file):
     assert gpu_figure("attention", "ratio", path, form="newton", n=1024) == "3"
     assert gpu_figure("attention", "ratio", path, form="gaussian") == "1.38"
     assert gpu_rows("attention", path, n=2048) == [ROWS[1]]
+    assert gpu_figure("attention", "n", path, form="newton") == "1,024"
     assert gpu_device("attention", path) == "A GPU, PyTorch 2.13.0, 2026-12-01"
 
 
@@ -46,12 +47,12 @@ def test_what_is_not_there_was_not_measured(file, missing):
     assert gpu_figure(part, "ratio", path, **wanted) == NOT_MEASURED
     if missing != "row":
         assert gpu_device(part, path) == NOT_MEASURED
-        assert gpu_table(part, "form", "n", "ratio", path).to_numpy() == [
+        assert gpu_table([part], "form", "n", "ratio", path).to_numpy() == [
             [NOT_MEASURED]]
 
 
 def test_a_table_has_a_cell_for_each_row_and_names_the_device(file):
-    table = gpu_table("attention", "form", "n", "ratio", file())
+    table = gpu_table(["flex", "attention"], "form", "n", "ratio", file())
     assert table.columns.tolist() == ["n = 1,024", "n = 2,048"]
     assert table.loc["gaussian"].tolist() == ["1.25", "1.5"]
     assert table.loc["newton"].tolist() == ["3", "–"]
