@@ -17,6 +17,7 @@ file stay. A part that fails leaves the others. See benchmarks/README.md.
 
 import argparse
 import datetime
+import itertools
 import json
 import sys
 import time
@@ -85,23 +86,23 @@ def flex(run: Run) -> Rows:
 
 
 def _beside_flash(run: Run, forms: tuple[str, ...]) -> Rows:
-    for n in (64, 128) if run.smoke else LENGTHS:
+    lengths = (64, 128) if run.smoke else LENGTHS
+    for form, n in itertools.product(forms, lengths):
+        if run.left < 0:
+            return
         batch = 1 if run.smoke else TOKENS // n
-        work = partial(gravity.work, n=n, batch=batch, device=run.device,
-                       kind=torch.bfloat16)
-        for form in forms:
-            if run.left < 0:
-                return
-            learn = run.device == "cuda" or form != "newton_flex"
-            with (sdpa_kernel(SDPBackend.FLASH_ATTENTION),
-                  tqdm(desc=f"{form} {n:,}", unit="pair") as bar):
-                peer, do = work("sdpa", learn=learn), work(form, learn=learn)
-                for warm in (peer, do, peer, do):
-                    warm()
-                extra = _extra_mb(do)
-                yield {"form": form, "n": n, "batch": batch, "backward": learn,
-                       **gravity.paired(peer, do, 2 if run.smoke else 7, "sdpa", bar),
-                       "extra_mb": extra}
+        learn = run.device == "cuda" or form != "newton_flex"
+        peer, do = (gravity.work(name, n, batch, run.device, torch.bfloat16, learn)
+                    for name in ("sdpa", form))
+        with (sdpa_kernel(SDPBackend.FLASH_ATTENTION),
+              tqdm(desc=f"{form} {n:,}", unit="pair") as bar):
+            for warm in (peer, do, peer, do):
+                warm()
+            extra, once = _extra_mb(do), gravity.seconds(do)
+            pairs = 2 if run.smoke else max(1, min(9, int(4 / once)))  # some seconds
+            yield {"form": form, "n": n, "batch": batch, "backward": learn,
+                   **gravity.paired(peer, do, pairs, "sdpa", bar), "pairs": pairs,
+                   "extra_mb": extra}
 
 
 def _extra_mb(do: Callable[[], object]) -> float | None:
@@ -122,7 +123,7 @@ def step(run: Run) -> Rows:
         "wikitext103": (model_config(options, options.bpe_vocab_size),
                         options.batch_size)}
     for size, (config, batch) in sizes.items():
-        pairs = 1 if run.smoke else 9
+        pairs = 1 if run.smoke else 5
         with tqdm(desc=size, unit="pair") as bar:
             for row in gravity.step_rows(pairs, 2 if run.smoke else batch, bar, config,
                                          run.device, torch.bfloat16):
