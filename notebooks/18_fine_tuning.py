@@ -960,7 +960,7 @@ told.sort_values(told.columns[1]).map(
 # %% tags=["hide-input"]
 from lib.page.gpu import GPU_RESULTS, gpu_table
 
-gpu_table(["tuning"], "arm", "steps", "domain")
+gpu_table(["tuning"], "arm", "steps", "domain", write="{:.3f}".format)
 
 # %% tags=["remove-cell"]
 used([GPU_RESULTS])

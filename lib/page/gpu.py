@@ -6,7 +6,7 @@ A page that asks it changes by itself once the program has run on a GPU.
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,14 @@ def gpu_device(part: str, file: Path = GPU_RESULTS) -> str:
 
 
 def gpu_table(parts: Sequence[str], index: str, columns: str, value: str,
-              file: Path = GPU_RESULTS) -> pd.DataFrame:
+              file: Path = GPU_RESULTS, write: Callable[[float], str] = as_text
+              ) -> pd.DataFrame:
     """A column of some parts by two others, with the device at the head."""
     rows = [row for part in parts for row in gpu_rows(part, file)]
     if not rows:
         return pd.DataFrame({"": [NOT_MEASURED]}, index=["GPU"])
-    table = pd.DataFrame(rows).pivot_table(
-        value, index, columns, sort=False).map(as_text).astype(object)
-    table = table.replace("nan", "–")
+    table = pd.DataFrame(rows).pivot_table(value, index, columns, sort=False)
+    table = table.map(lambda number: "–" if pd.isna(number) else write(number))
     table.columns = [f"{columns} = {name:,}" if isinstance(name, int) else str(name)
                      for name in table.columns]
     devices = (gpu_device(part, file) for part in parts if gpu_rows(part, file))

@@ -56,6 +56,8 @@ def test_a_table_has_a_cell_for_each_row_and_names_the_device(file):
     assert table.columns.tolist() == ["n = 1,024", "n = 2,048"]
     assert table.loc["gaussian"].tolist() == ["1.25", "1.5"]
     assert table.loc["newton"].tolist() == ["3", "–"]
+    exact = gpu_table(["attention"], "form", "n", "ratio", file(), "{:.4f}".format)
+    assert exact.loc["newton"].tolist() == ["3.0000", "–"]
     assert table.index.name == "A GPU, PyTorch 2.13.0, 2026-12-01"
 
 
