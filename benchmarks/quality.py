@@ -184,10 +184,10 @@ def run(
     recipe = replace(recipe, seed=seed, learning_rate=rate,
                      steps=steps or recipe.steps)
     model = build(config, seed).to(device)
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     history = train(model, learned, judged, recipe,
                     name=f"{size} {arm} {rate:g} s{seed}")
-    spent = time.perf_counter() - began
+    spent, spent_cpu = time.perf_counter() - began, time.process_time() - began_cpu
     row = {
         "text": text, "data": described,
         "sha256": hashlib.sha256(written.encode()).hexdigest(),
@@ -200,7 +200,8 @@ def run(
         "parameters": parameters(model), "steps": recipe.steps,
         "tokens": recipe.steps * recipe.batch * recipe.context,
         "valid": evaluate(model, judged, config.context),
-        "seconds": round(spent, 1), "threads": torch.get_num_threads(),
+        "seconds": round(spent, 1), "cpu_seconds": round(spent_cpu, 1),
+        "threads": torch.get_num_threads(),
         "device": device, "torch": torch.__version__,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
