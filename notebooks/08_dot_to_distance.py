@@ -914,14 +914,14 @@ record(half_newton=halves["newton −log(r² + ε)"][0])
 #
 # 학습 결과를 저장하는 방식도 여기에 덧붙입니다. 원본의 체크포인트는 피클이고, 안의 코드를 실행할 수 있는 설정으로 엽니다. 이 책은 그런 파일을 열 때 텐서만 읽습니다.
 #
-# 이 결함들이 있다고 해서 생각까지 틀린 것은 아닙니다. 부호 하나, 곱하는 자리 하나를 고치면 되는 것들입니다. 고친 중력이 정말로 더 잘 배우는지는 [다음 장](09_gravity_coordinates.ipynb)에서 학습시켜 봅니다.
+# 이 결함들이 있다고 해서 생각까지 틀린 것은 아닙니다. 부호 하나, 곱하는 자리 하나를 고치면 되는 것들입니다. 고친 중력이 어떻게 배우는지는 [다음 장](09_gravity_coordinates.ipynb)에서, 내적보다 정말로 더 잘 배우는지는 [10장](#ngt-verdict)에서 잽니다.
 # %% [markdown] tags=["lang-en"]
 # 5. **A tensor of five axes.** For 1,024 tokens it takes ⟨five_mib⟩ MiB. Computed by dot products, as on the second rung, it takes one table a head, ⟨table_mib⟩ MiB in all. `lib.gravity.fast` makes do without even that table, with memory the size of the coordinates (⟨points_mib⟩ MiB).
 # 6. **10⁶ at $d=0$.** 16-bit floating point (fp16) ends at 65,504. The score of a coinciding token becomes `⟨half_zero⟩`, infinite, and past the softmax its whole row is not a number. Since every token is at distance 0 from itself, this happens in every row. The logit of the Newton kernel, which takes a logarithm, stays at ⟨half_newton⟩.
 #
 # To which one may add how results are saved. The original's checkpoints are pickles, opened in the way that may run the code inside; this book reads nothing but tensors from such a file.
 #
-# None of this means that the idea is wrong. One sign, one place to multiply: these are things one can put right. Whether gravity put right really learns better is what [the next chapter](09_gravity_coordinates.ipynb) trains models to find out.
+# None of this means that the idea is wrong. One sign, one place to multiply: these are things one can put right. How gravity put right learns is for [the next chapter](09_gravity_coordinates.ipynb), whether it really learns better than the dot product for [chapter 10](#ngt-verdict) to measure.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: distance-measured -->

@@ -352,7 +352,7 @@ record("newton_self", sign_table.iloc[0, 3].item())
 # <!-- label: gravity-training -->
 # ## 같은 모델, 다른 힘
 #
-# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 넷을 만드는데, 어텐션 말고는 모두 같습니다. 좌표의 폭(⟨d_coord⟩)은 중력 모델의 매개변수(parameter) 수가 내적 모델과 비슷해지도록 골랐습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
+# 표만으로는 모델이 밀어내는 힘으로 무엇을 배울지 알 수 없습니다. 그래서 학습시켜 봅니다. 문자 단위 언어 모델(language model) 넷을 만드는데, 어텐션 말고는 모두 같습니다. 그 가운데 셋은 커널과 부호만 다릅니다. 나머지 하나인 `dot`은 커널만 다른 것이 아니어서, 쿼리와 키를 은닉 상태(hidden state)에서 얻습니다. 다른 셋은 좌표에서 얻습니다. 좌표의 폭(⟨d_coord⟩)은 중력 모델의 매개변수(parameter) 수가 내적 모델과 비슷해지도록 골랐습니다. 함께 쓰는 가중치는 처음 값까지 같고, 배치의 순서도 같습니다.
 #
 # 좌표는 $z^0=\mathrm{LN}(\text{token}+\text{position})$에서 출발하고, 층(layer)을 지날 때마다 어텐션 출력 $a$를 따라 움직입니다.
 #
@@ -363,7 +363,7 @@ record("newton_self", sign_table.iloc[0, 3].item())
 # <!-- label: gravity-training -->
 # ## One model, different forces
 #
-# A table is only a table; a model may well learn something from a force that pushes. So we train. Four character-level language models are alike in all but their attention. The width of the coordinates, ⟨d_coord⟩, was chosen so that the gravity models have about as many parameters as the dot-product one. The weights they share start from the same values, and the batches come in the same order.
+# A table is only a table; a model may well learn something from a force that pushes. So we train. Four character-level language models are alike in all but their attention. Three of them differ in kernel and sign alone. The fourth, `dot`, differs in more than the kernel: it takes queries and keys from the hidden state, and the others take theirs from coordinates. The width of the coordinates, ⟨d_coord⟩, was chosen so that the gravity models have about as many parameters as the dot-product one. The weights they share start from the same values, and the batches come in the same order.
 #
 # Coordinates start at $z^0=\mathrm{LN}(\text{token}+\text{position})$ and move with the attention output $a$ at every layer:
 #
@@ -571,12 +571,12 @@ record(layer_gap=layer_gap, exact_gap=exact_gap,
 # <!-- label: gravity-runs -->
 # ### 넷을 학습하기
 #
-# 모델마다 같은 배치를 같은 순서로 읽습니다. 움직이는 것은 어텐션의 종류 하나입니다.
+# 모델마다 같은 배치를 같은 순서로 읽습니다. 바뀌는 것은 어텐션뿐입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-runs -->
 # ### Train the four
 #
-# Each model reads the same batches in the same order. The kind of attention is all that changes.
+# Each model reads the same batches in the same order. The attention is all that changes.
 
 # %%
 runs = {}
@@ -650,11 +650,11 @@ pd.DataFrame({
 }).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1의 손실에서 +1의 손실을 뺀 값)는 ⟨sign_gap⟩내트이고, 내적의 손실에서 `⟨kernel⟩`의 손실을 뺀 차이는 ⟨dot_gap⟩내트입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 쪽이 이번 실행에서 나았다는 뜻입니다.
+# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1의 손실에서 +1의 손실을 뺀 값)는 ⟨sign_gap⟩내트이고, 내적의 손실에서 `⟨kernel⟩`의 손실을 뺀 차이는 ⟨dot_gap⟩내트입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 모델이 이번 실행에서 나았다는 뜻입니다. 뒤의 차이는 중력만의 것이 아닙니다. `dot`과 중력 모델 사이에서는 커널뿐 아니라 쿼리와 키를 얻는 곳도 다르고, `dot`에는 학습한 위치 표밖에 없습니다. 무엇이 얼마나 도움이 되는지는 [다음 장의 사다리](#ngt-ladder)가 하나씩 가립니다.
 #
 # 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩스텝, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 시드가 하나뿐이면 시드에 따라 손실이 얼마나 흔들리는지도 알 수 없습니다. 그러니 이 표만으로 순위를 가려서는 안 됩니다. 시드 셋으로 따로 잰 값은 [실험 일지](#lab-log-sign)에 있습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
 # %% [markdown] tags=["lang-en"]
-# In this run the losses, lowest first, come out as ⟨ranking⟩. The two models that differ in nothing but the sign lie ⟨sign_gap⟩ nats apart (−1 minus +1); the dot product minus `⟨kernel⟩` is ⟨dot_gap⟩ nats. Where the first is positive, attraction did better in this run; where the second is, gravity did.
+# In this run the losses, lowest first, come out as ⟨ranking⟩. The two models that differ in nothing but the sign lie ⟨sign_gap⟩ nats apart (−1 minus +1); the dot product minus `⟨kernel⟩` is ⟨dot_gap⟩ nats. Where the first is positive, attraction did better in this run; where the second is, the gravity model did. The second is not due to gravity alone: `dot` and the gravity model differ in where queries and keys come from as well as in the kernel, and `dot` has nothing but a learned table of positions. What each of these is worth, [the ladder of the next chapter](#ngt-ladder) takes one at a time.
 #
 # What this table can say, and what it cannot: each model had ⟨n_steps⟩ steps and ⟨n_seeds⟩ seed(s), with one learning rate given to all and tuned for none. With a single seed it does not even show how much a loss moves from seed to seed, so this table alone settles no ranking. Values measured separately with three seeds are in the [lab log](#lab-log-sign). Whether it stays so with longer training or larger models, this table does not answer. The `gpu` profile trains a larger model for longer, with three seeds.
 

@@ -104,11 +104,11 @@ for row, part in (("wikitext2_test", "learn"), ("wikitext2_valid", "judge")):
 # <!-- label: wikitext-plan -->
 # ## 무엇을 바꾸어 보는가
 #
-# 기준은 둘입니다. `vanilla`는 내적(dot product) 어텐션(attention)을 쓰는 쌍둥이이고, `default`는 반발(repulsion)과 반지름(radius)을 갖춘 NGT입니다. 나머지는 `default`에서 한 가지씩만 바꿉니다. 그래야 차이가 생겼을 때 무엇 때문인지 말할 수 있습니다.
+# 기준은 둘입니다. `vanilla`는 내적(dot product) 어텐션(attention)을 쓰는 쌍둥이이고, `default`는 반발(repulsion)과 반지름(radius)을 갖춘 NGT입니다. 나머지는 `default`에서 한 가지씩만 바꿉니다. 그래야 차이가 생겼을 때 무엇 때문인지 말할 수 있습니다. `vanilla`만은 그렇지 않습니다. 여러 가지가 한꺼번에 바뀌므로 이 차이는 중력만의 것이 아닙니다. 그것을 하나씩 나눈 것이 [10장의 사다리](#ngt-ladder)입니다.
 #
 # | 변형 | 바꾼 것 | 묻는 것 |
 # |---|---|---|
-# | `vanilla` | 중력 대신 내적 | 중력이 도움이 되는가 |
+# | `vanilla` | 중력 대신 보통의 내적 | 바뀐 것이 모두 합쳐 도움이 되는가 |
 # | `default` | 그대로 | 기준 |
 # | `mass_in_value` | 질량(mass)을 로짓(logit)에서 빼고 값에 곱함 | 질량은 끄는 힘인가, 실린 짐인가 |
 # | `no_repulsion` | 손실(loss)에 반발을 더하지 않음 | 점들을 벌려 놓아야 하는가 |
@@ -120,11 +120,11 @@ for row, part in (("wikitext2_test", "learn"), ("wikitext2_valid", "judge")):
 # <!-- label: wikitext-plan -->
 # ## What gets changed
 #
-# There are two to compare with: `vanilla`, the twin with dot-product attention, and `default`, the NGT with repulsion and a radius. Each of the others changes one thing about `default`, so that a difference can be laid to its cause.
+# There are two to compare with: `vanilla`, the twin with dot-product attention, and `default`, the NGT with repulsion and a radius. Each of the others changes one thing about `default`, so that a difference can be laid to its cause. `vanilla` is the exception: several things change at once, and its difference is not due to gravity alone. The [ladder of chapter 10](#ngt-ladder) takes these one at a time.
 #
 # | variant | what changes | what it asks |
 # |---|---|---|
-# | `vanilla` | dot product instead of gravity | does gravity help |
+# | `vanilla` | an ordinary dot product instead of gravity | do all the changes together help |
 # | `default` | nothing | to compare with |
 # | `mass_in_value` | mass leaves the logit and multiplies the value | is mass a pull, or a load |
 # | `no_repulsion` | no repulsion in the loss | must points be kept apart |
