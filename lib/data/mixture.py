@@ -9,12 +9,14 @@ system, and the hash also says on which side a document falls.
 
 import gettext
 import hashlib
+import math
 import random
 import string
 import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import permutations, takewhile
 from pathlib import Path
 
 __all__ = ["FOUND", "KINDS", "MADE", "Document", "documents", "gather", "lexicon",
@@ -149,30 +151,32 @@ def gather(size: int, held_out: float = 0.15) -> tuple[list[Document], list[Docu
 
 def lexicon(words: int) -> Iterator[tuple[str, float]]:
     """The most frequent words of eleven languages, each language with the same weight,
-    and numbers up to four digits.
+    numbers up to four digits, and signs again and again.
 
     A text that its makers chose has few of the words of a language; a list has most of
     them. They come in the forms of running text: after a blank, behind an apostrophe or
     a bracket, capitalised, in capitals. The list of Korean has stems and endings apart,
-    so the stems come with the commonest particles. words: how many of each language.
+    so they are put together. words: how many of each language.
     Yields texts of words of about the same frequency, and the share of all occurrences
     that each of these has.
     """
     from lib import data
 
     for between, _, share in (_FORMS[0], _FORMS[2]):  # after a blank, and without one
-        for numbers, often in _numerals():
-            yield between + between.join(numbers), share * often
+        for items, often in (*_numerals(), *_repeated()):
+            yield between + between.join(items), share * often
     steps: dict[int, list[str]] = {}
+    korean: list[tuple[str, float]] = []
     found: Counter[str] = Counter()
     for line in data.path("lexicon").read_text("utf-8").splitlines():
         language, centibels, word = line.split("\t")
         found[language] += 1
         if found[language] <= words:
             steps.setdefault(int(centibels) // 10, []).append(word)
-            if language == "ko" and len(word) > 1:  # a twentieth of it, 13 dB less
-                steps.setdefault(int(centibels) // 10 + 13, []).extend(
-                    word + particle for particle in _PARTICLES)
+            if language == "ko":
+                korean.append((word, 10 ** (-int(centibels) / 100)))
+    for word, often in _put_together(korean):
+        steps.setdefault(int(-10 * math.log10(often)), []).append(word)
     for step, every in sorted(steps.items()):
         for between, form, share in _FORMS:
             often = share * 10 ** (-step / 10) / len(found)
@@ -198,8 +202,35 @@ _FORMS: tuple[tuple[str, Callable[[str], str], float], ...] = (
     ("\n", str.capitalize, 0.03), ("'", str, 0.03), ("'", str.capitalize, 0.006),
     ("’", str, 0.02), ("’", str.capitalize, 0.004), ("-", str, 0.015),
     ("-", str.capitalize, 0.01), ("(", str.capitalize, 0.01), (" ", str.upper, 0.015))
-_PARTICLES = [*"이가은는을를에의도로와과만한", "으로", "에서", "하고", "하는", "했다",
-              "입니다"]
+_ENDINGS = 300  # of Korean: the most frequent words of three syllables at most
+_SELDOM = 1e-7  # what is put together and comes up less often is left out
+
+
+def _put_together(words: list[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """Korean words with one ending and with two, as if endings stood by chance.
+
+    words: the most frequent first. What two ways make comes twice.
+    """
+    stems = [(word, often) for word, often in words
+             if all("가" <= char <= "힣" for char in word)]
+    endings = [pair for pair in stems if len(pair[0]) <= 3][:_ENDINGS]
+    for _ in range(2):
+        stems = [(word + ending, often * share) for word, often in stems
+                 for ending, share in takewhile(
+                     lambda pair, often=often: often * pair[1] >= _SELDOM,
+                     endings)]
+        yield from stems
+
+
+def _repeated() -> Iterator[tuple[list[str], float]]:
+    """Signs again and again, and two of them one after the other."""
+    for n in range(2, 25):
+        yield [sign * n for sign in _SIGNS], 2e-5 * 0.7 ** n
+    yield [one * n + other * m for one, other in permutations(_SIGNS, 2)
+           for n in range(1, 4) for m in range(1, 4)], 1e-8
+
+
+_SIGNS = "~!?.,;:^-=*_+#…★☆♥♡ㅋㅎㅠㅜㅡㅇㄷ"
 
 
 def made(kind: str, count: int, seed: int, words: list[str] | None = None) -> Document:
