@@ -163,7 +163,7 @@ def with_phrases(tokenizer: Tokenizer, phrases: Mapping[str, str]) -> Tokenizer:
         node = trie
         for char in phrase:
             node = node.setdefault(char, {})
-        node.setdefault("", {})[end] = 1
+        node.setdefault("", {})[end] = 1.0
     stages, at = _cutting(tokenizer)
     stage = stages[at]
     cuts = stage["type"] == "ByteLevel"
