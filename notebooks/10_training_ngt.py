@@ -767,7 +767,9 @@ if fewer < cfg.steps:
         evaluate=quick_loss, name=f"{slow}, {fewer} steps")
     timed[slow] = evaluate(model, valid_ids, cfg.context)
 spread = timed[kernel] - timed["stream dot"]
-record(timings=cfg.timings, slow=slow, fewer=fewer, kernel_time=slower)
+record(timings=cfg.timings, slow=slow, fewer=fewer, kernel_time=slower,
+       stream_time=ratio["stream dot"] / ratio["dot, rotary, qk-norm"],
+       twin_time=ratio["dot, rotary, qk-norm"])
 record("timed_gap", spread, text=f"{spread:+.3f}".replace("-", "−"))
 pd.DataFrame({
     "스텝 | steps": [fewer if name == slow else cfg.steps for name in timed],
@@ -1013,7 +1015,9 @@ show(figure, table=pd.DataFrame({
 # - ⟨turn_ko⟩ ⟨turned_kernel_ko⟩ ⟨tables_kernel_ko⟩
 # - ⟨whole_ko⟩
 #
-# ⟨aim_ko⟩ 문장마다 구간이 0 아래에 있을 때, 위에 있을 때, 0을 품을 때, 구간이 없을 때의 것이 [lib/gravity/verdict.toml](../lib/gravity/verdict.toml)에 미리 적혀 있고, 구간이 그 가운데 하나를 고릅니다. 이 장을 쓰면서 바란 대답에 맞추어 쓴 것이 아닙니다. 장 첫머리의 ‘가장 나은’ 모델은 모든 모델이 함께 가진 시드에서 손실이 가장 낮은 것입니다. 둘의 좌표가 서로 다를 수 있으니, 그 차이가 모두 거리와 질량의 덕은 아닙니다.
+# ⟨aim_ko⟩ 문장마다 구간이 0 아래에 있을 때, 위에 있을 때, 0을 품을 때, 구간이 없을 때의 것이 `lib/gravity/verdict.toml`에 미리 적혀 있고, 구간이 그 가운데 하나를 고릅니다. 이 장을 쓰면서 바란 대답에 맞추어 쓴 것이 아닙니다. 장 첫머리의 ‘가장 나은’ 모델은 시드 3개 이상으로 잰 모델 가운데 평균 손실이 가장 낮은 것입니다. 시드 하나로만 잰 모델이 더 나을 수도 있습니다. 둘의 좌표가 서로 다를 수 있으니, 그 차이가 모두 거리와 질량의 덕은 아닙니다.
+#
+# **같은 시간으로 보면.** 여기의 실행은 스텝의 수가 같습니다. [앞에서 잰](#ngt-time) 한 스텝의 시간은 좌표 스트림의 내적이 2번 칸의 ⟨stream_time⟩배, 중력이 같은 좌표의 내적의 ⟨kernel_time⟩배입니다. 이 수가 1보다 작으면 같은 시간에 더 많은 스텝을 배우므로 그쪽에 유리해지고, 1보다 크면 불리해집니다.
 #
 # 돌린 좌표에서 잰 차이는 조심해서 읽어야 합니다. 5번 칸의 내적은 글자에서 얻은 좌표를 돌린 것이 아는 전부여서, 위치를 따로 아는 3번 칸보다 나쁠 수도 있습니다. 약한 쌍둥이와 견준 이득은 커 보입니다. 그래서 첫머리의 판정은 가장 나은 내적 모델과 견줍니다.
 # %% [markdown] tags=["lang-en"]
@@ -1025,7 +1029,9 @@ show(figure, table=pd.DataFrame({
 # - ⟨turn_en⟩ ⟨turned_kernel_en⟩ ⟨tables_kernel_en⟩
 # - ⟨whole_en⟩
 #
-# ⟨aim_en⟩ For each sentence [lib/gravity/verdict.toml](../lib/gravity/verdict.toml) holds one for an interval below 0, above it, around 0, and for none; the interval picks one of them, not the answer that the author hoped for. The “best” models at the head of the chapter are those with the lowest loss on the seeds that all models have. Their coordinates may differ, so that not all of that difference need be due to distance and mass.
+# ⟨aim_en⟩ For each sentence `lib/gravity/verdict.toml` holds one for an interval below 0, above it, around 0, and for none; the interval picks one of them, not the answer that the author hoped for. The “best” models at the head of the chapter are those with the lowest mean loss among the models that were run with 3 seeds or more. One that was run with a single seed may be better still. Their coordinates may differ, so that not all of that difference need be due to distance and mass.
+#
+# **In equal time.** These runs have equal numbers of steps. By the [measurement above](#ngt-time) a step takes ⟨stream_time⟩ times as long for the dot product on the stream of coordinates as on rung 2, and ⟨kernel_time⟩ times as long for gravity as for a dot product on the same coordinates. A number below 1 means more steps in equal time and speaks for that side, one above 1 against it.
 #
 # Read the differences on turned coordinates with care. All that the dot product of rung 5 knows of positions is the turning of coordinates that come from characters, and it may do worse than rung 3, which knows positions apart. A gain over a weak twin looks large. That is why the verdict at the head of the chapter takes the best model with a dot product.
 

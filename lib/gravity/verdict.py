@@ -30,6 +30,7 @@ from lib.training.comparison import (
 LEVEL = 0.95
 AIM = 0.02  # nats below the strongest dot product, set before the runs
 WANTED = {"small": 5, "small128": 5, "medium": 3}  # seeds
+FEW = 3  # seeds without which no arm is called the strongest
 LANGUAGES = ("ko", "en")
 VERDICT = ("verdict_stream", "verdict_kernel", "verdict_strongest")
 NONE = Interval(float("nan"), float("-inf"), float("inf"), 0)
@@ -61,9 +62,8 @@ def strongest(rows: Iterable[Row], dot: bool, size: str = "small",
               text: str = TEXT) -> str:
     """The arm with the lowest loss, of the dot products or of the others.
 
-    Each arm stands at its best rate, and the seeds that all of them have count: an arm
-    run once may well be the strongest, and then nothing is settled yet. Empty where
-    there is none.
+    Arms with at least `FEW` seeds at their best rate take part, and the seeds that all
+    of these have count. Empty where there is none.
     """
     losses: dict[str, dict[int, float]] = {}
     here = [row for row in rows if row["size"] == size
@@ -71,6 +71,7 @@ def strongest(rows: Iterable[Row], dot: bool, size: str = "small",
     for name in {row["name"]: None for row in here}:
         part = [row for row in here if row["name"] == name]
         losses[name] = by_rate(part)[best_rate(part)]
+    losses = {name: found for name, found in losses.items() if len(found) >= FEW}
     if not losses:
         return ""
     shared = set.intersection(*(set(found) for found in losses.values()))
