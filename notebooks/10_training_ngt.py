@@ -777,9 +777,9 @@ pd.DataFrame({
         f"{loss:.4f}" for loss in timed.values()]}, index=list(timed))
 
 # %% [markdown] tags=["lang-ko"]
-# 중력의 한 스텝은 같은 좌표의 내적에 견주어 ⟨kernel_time⟩배의 시간이 걸립니다. 느린 쪽(`⟨slow⟩`)이 ⟨fewer⟩스텝만 배우면, 중력에서 내적을 뺀 손실은 ⟨pair_gap⟩에서 ⟨timed_gap⟩이 됩니다. 이것도 한 쌍입니다. 아래에서 읽을 실행들은 스텝의 수만 같습니다. 적힌 시간은 다른 일을 하던 컴퓨터의 것이어서 서로 견줄 수 없으므로, 그 차이를 읽을 때는 위의 비를 함께 보십시오.
+# 중력의 한 스텝은 같은 좌표의 내적에 견주어 ⟨kernel_time⟩배의 시간이 걸립니다. 느린 쪽(`⟨slow⟩`)이 ⟨fewer⟩스텝만 배우면, 중력에서 내적을 뺀 손실은 ⟨pair_gap⟩에서 ⟨timed_gap⟩이 됩니다. 이것도 한 쌍이고, ⟨n_steps⟩스텝은 짧은 학습입니다. 아래의 긴 학습에서 차이가 줄어든다면, 한쪽이 더 빨리 배웠을 뿐 끝내 더 잘 배운 것은 아닙니다. 아래에서 읽을 실행들은 스텝의 수만 같습니다. 적힌 시간은 다른 일을 하던 컴퓨터의 것이어서 서로 견줄 수 없으므로, 그 차이를 읽을 때는 위의 비를 함께 보십시오.
 # %% [markdown] tags=["lang-en"]
-# A step of gravity takes ⟨kernel_time⟩ times as long as a dot product on the same coordinates. With ⟨fewer⟩ steps for the slower of the two (`⟨slow⟩`), gravity minus dot product goes from ⟨pair_gap⟩ to ⟨timed_gap⟩. This is one pair, too. The runs read below have equal steps only; the times written there are of a computer that did other work and cannot be compared, so read their differences with the ratios above beside them.
+# A step of gravity takes ⟨kernel_time⟩ times as long as a dot product on the same coordinates. With ⟨fewer⟩ steps for the slower of the two (`⟨slow⟩`), gravity minus dot product goes from ⟨pair_gap⟩ to ⟨timed_gap⟩. This is one pair, too, and ⟨n_steps⟩ steps are a short training: where the difference shrinks in the longer ones below, one side learned sooner and not better in the end. The runs read below have equal steps only; the times written there are of a computer that did other work and cannot be compared, so read their differences with the ratios above beside them.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-experiment -->
