@@ -22,6 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,28 @@ class Bench:
             self.original = load_tokenizer(f"{self.place}/tokenizer.json")
         self.reviews = parted(data.text("korean").splitlines())[0]
         self.replay = replayed()
-        self.unigram, self.remapped = self._swap()
-        self.ids = reassigned(self.original, self.remapped).ids
         self.texts = texts(given.documents, False, given.judged)
         self.texts["choosing"] = texts(given.documents // 2, True,
                                        given.judged)["domain"]
         self.ledger = Ledger(given.out)
 
+    @cached_property
+    def unigram(self) -> Tokenizer:
+        """The Unigram before the swap: distilled here, or the file that was named."""
+        given = self.given
+        return load_tokenizer(given.unigram) if given.unigram else self._swap[0]
+
+    @cached_property
+    def remapped(self) -> Tokenizer:
+        """The Unigram after the swap."""
+        return self._swap[1]
+
+    @cached_property
+    def ids(self) -> Sequence[int]:
+        """The reassigned ids."""
+        return reassigned(self.original, self.remapped).ids
+
+    @cached_property
     def _swap(self) -> tuple[Tokenizer, Tokenizer]:
         """The Unigram before and after; made once and kept."""
         given = self.given
@@ -349,8 +365,8 @@ def distilled(bench: Bench) -> None:
         if given.kinds and kind not in given.kinds:
             continue
         about = {"part": "distilled", "model": given.model, "kind": kind,
-                 "precision": given.precision, "pieces": given.pieces,
-                 "compared": given.compared}
+                 "precision": given.precision, "compared": given.compared,
+                 "recipe": "tokenizers.jsonl" if given.unigram else "short"}
         if bench.ledger.row(**about):
             continue
         every = max(1, len(documents) // given.compared)
@@ -401,6 +417,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--compared", type=int, default=300,
                         help="documents of each text that `distilled` cuts")
     parser.add_argument("--kinds", nargs="+", help="of text for `distilled`; else all")
+    parser.add_argument("--unigram", type=Path, help="for `distilled`: the file that "
+                        "`benchmarks.tokenizers --keep` left, instead of a Unigram "
+                        "learned briefly")
     parser.add_argument("--pretraining", type=int, default=600,
                         help="updates of the small model")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -408,6 +427,11 @@ def main(arguments: list[str] | None = None) -> int:
                         help="folder for what is made once")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args(arguments)
+    if given.unigram and not given.unigram.is_file():
+        parser.error(f"--unigram {given.unigram} is no file; benchmarks.tokenizers "
+                     "--keep DIR leaves DIR/smollm2/rules.json")
+    if given.unigram and (given.model != "smollm2" or given.parts != ["distilled"]):
+        parser.error("--unigram is for --model smollm2 --parts distilled")
     for name, value in SIZES[given.model].items():
         if getattr(given, name) is None:
             setattr(given, name, value)

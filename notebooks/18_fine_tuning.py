@@ -802,12 +802,12 @@ show(figure, table=pd.concat(means, names=["model"]).reset_index().round(3))
 # <!-- label: tune-distilled -->
 # ### 토크나이저만 바꾸면
 #
-# 조각을 바꾸기 전에 BPE를 유니그램(Unigram)으로 옮기는 일에도 값이 듭니다. 유니그램이 BPE와 다르게 자르는 문서에서는 모델이 배운 적 없는 나누기를 읽기 때문입니다. 글마다 문서를 ⟨compared⟩편까지 두 토크나이저로 자르고, 다르게 잘린 문서의 비트를 견주었습니다. 이 유니그램은 컴퓨터에 있는 글 20 MB와 열 언어의 낱말 목록을 열두 번 돌며 짧게 배웠습니다.
+# 조각을 바꾸기 전에 BPE를 유니그램(Unigram)으로 옮기는 일에도 값이 듭니다. 유니그램이 BPE와 다르게 자르는 문서에서는 모델이 배운 적 없는 나누기를 읽기 때문입니다. 글마다 문서를 ⟨compared⟩편까지 두 토크나이저로 자르고, 다르게 잘린 문서의 비트를 견주었습니다. 이 유니그램은 [15장의 기록](15_tokenizer_distillation.ipynb#distill-published)에 있는 것으로, 글과 열한 언어의 낱말 목록에서 배우고 규칙을 갖추었습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-distilled -->
 # ### The tokenizer alone
 #
-# Before any piece is swapped, going from BPE to Unigram has its price too: where the Unigram cuts a document otherwise than the BPE, the model reads a cut that it never learned. Of each text up to ⟨compared⟩ documents were cut by both tokenizers, and the bits of those that differ compared. This Unigram learned briefly, in twelve passes over 20 MB of text of the machine and word lists of ten languages.
+# Before any piece is swapped, going from BPE to Unigram has its price too: where the Unigram cuts a document otherwise than the BPE, the model reads a cut that it never learned. Of each text up to ⟨compared⟩ documents were cut by both tokenizers, and the bits of those that differ compared. This Unigram is the one in [the record of chapter 15](15_tokenizer_distillation.ipynb#distill-published); it learned from text and word lists of eleven languages, and has its rules.
 
 # %% tags=["hide-input"]
 alone = fair[fair["part"] == "distilled"].set_index("kind")
