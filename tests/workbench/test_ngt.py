@@ -1,22 +1,26 @@
 """Training with gravity: options, batches, repulsion, resume, TensorBoard, refusals."""
 
+import json
 import math
 import shutil
 from dataclasses import asdict, replace
+from statistics import mean
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
+from benchmarks.quality import ARMS
+from book.jobs import catalogue
 from lib import data
 from lib.gravity.load import load_model
 from lib.gravity.model import LanguageModel, build, parameters
 from lib.training.checkpoint import CheckpointError, describe, save
-from lib.training.loop import evaluate
+from lib.training.loop import Recipe, evaluate
 from lib.workbench.ngt import training as ngt
 from lib.workbench.ngt.log import scalars
-from lib.workbench.ngt.options import for_profile
+from lib.workbench.ngt.options import ORIGINAL, for_profile
 from lib.workbench.ngt.training import (
     Options,
     Windows,
@@ -24,13 +28,16 @@ from lib.workbench.ngt.training import (
     model_config,
     objective,
     prepare,
+    recipe_of,
     train,
 )
 
 TINY = Options(
     hidden_dim=32, num_layers=2, num_heads=4, mlp_dim=64, block_size=16, batch_size=4,
     max_steps=3, eval_interval=2, eval_iters=3, vis_interval=0, bpe_vocab_size=300,
-    learning_rate=1e-2, dropout=0.0, device="cpu",
+    learning_rate=1e-2, use_cosine_schedule=False, warmup_steps=0, dropout=0.0,
+    kernel="newton", coordinates="token+position", looking=False, lambda_repulsion=0.05,
+    device="cpu",
 )
 
 
@@ -105,7 +112,7 @@ def test_the_two_flags_of_the_original_mean_a_cutoff():
     assert Options(cutoff="hard").gate == "hard"
 
 
-def test_options_of_the_original_have_its_defaults():
+def test_the_group_original_has_the_defaults_of_the_original():
     theirs = {
         "hidden_dim": 256, "num_layers": 6, "num_heads": 8, "mlp_dim": 1024,
         "block_size": 256, "batch_size": 64, "max_steps": 5000, "learning_rate": 3e-4,
@@ -114,12 +121,40 @@ def test_options_of_the_original_have_its_defaults():
         "gradient_accumulation_steps": 1, "warmup_steps": 0, "lambda_repulsion": 0.05,
         "repulsion_interval": 1, "no_repulsion": False, "use_soft_cutoff": False,
         "use_rsqrt": False, "mass_in_value": False, "resume": False, "run_name": None,
-        "tokenizer": "char", "bpe_vocab_size": 4000,
+        "tokenizer": "char", "bpe_vocab_size": 4000, "coord_dim": 32, "cutoff": "hard",
+        "coordinates": "position", "kernel": "potential", "sign": -1, "looking": False,
     }
-    ours = asdict(Options())
-    assert {name: ours[name] for name in theirs} == theirs
+    preset = catalogue().presets["original"]
+    folder = preset.pop("checkpoint_path")
+    assert preset == ORIGINAL
+    given = asdict(check(Options(**ORIGINAL, checkpoint_path=folder)))
+    assert {name: given[name] for name in theirs} == theirs
     assert Options().folder.parts[-2:] == ("checkpoints", "ngt")
     assert Options(model="vanilla").folder.parts[-2:] == ("checkpoints", "vanilla")
+
+
+def test_defaults_are_the_best_of_the_record():
+    """Of the arms that these options can name, over seeds, on the book's own text."""
+    lines = (data.ROOT / "benchmarks" / "results" / "quality.jsonl").read_text("utf-8")
+    rows = [json.loads(line) for line in lines.splitlines()]
+    losses = {}
+    for row in rows:
+        if row["size"] == "small" and row.get("text", "tinyshakespeare") == rows[0].get(
+                "text", "tinyshakespeare"):
+            losses.setdefault((row["name"], row["learning_rate"]), []).append(row)
+    named = {
+        key: {"kernel": found[0]["attention"], "coordinates": found[0]["coordinates"],
+              "looking": found[0].get("looking", False), "learning_rate": key[1]}
+        for key, found in losses.items()
+        if len(found) >= 3 and set(ARMS[key[0]]) <= {
+            "attention", "coordinates", "looking", "sign", "eps", "strength"}
+        and found[0]["attention"] != "dot"}
+    best = min(named, key=lambda key: mean(row["valid"] for row in losses[key]))
+    ours = asdict(Options())
+    assert {name: ours[name] for name in named[best]} == named[best]
+    recipe = recipe_of(Options())
+    assert (recipe.schedule, recipe.warmup) == ("cosine", Recipe().warmup)
+    assert not Options().repels  # no arm of the record does
 
 
 @pytest.mark.parametrize("vocab", [65, 4000])

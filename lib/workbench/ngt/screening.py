@@ -46,7 +46,10 @@ VARIANTS: dict[str, dict[str, Any]] = {"vanilla": {"model": "vanilla"},
                                        "no_radius": {"no_radius_cutoff": True}}
 #: The options in which variants differ.
 VARYING = frozenset().union(*VARIANTS.values())
-_SHARED = {"tokenizer": "bpe", "no_radius_cutoff": False, "use_cosine_schedule": True}
+_SHARED: dict[str, Any] = {
+    "tokenizer": "bpe", "no_radius_cutoff": False, "use_cosine_schedule": True,
+    "kernel": "newton", "coordinates": "token+position", "looking": False,
+    "lambda_repulsion": 0.05}
 #: The sizes. `full` is that of the original, where vanilla had mlp 1536; here the
 #: width of the coordinates gives every variant vanilla's parameters instead.
 BUDGETS: dict[str, Options] = {
