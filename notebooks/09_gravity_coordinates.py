@@ -358,7 +358,7 @@ record("newton_self", sign_table.iloc[0, 3].item())
 #
 # $$z\leftarrow\mathrm{LN}(z+W a)$$
 #
-# $\mathrm{LN}$은 벡터의 평균을 0으로, 크기를 일정하게 맞추는 층 정규화(layer normalization)입니다. 헤드마다 이 좌표를 축 ⟨place⟩개로 투영(projection)해서 거리를 잽니다. 쿼리와 키가 따로 없고, 둘 다 같은 점입니다. 좌표가 토큰과 위치를 함께 안다는 점이 원본과 다릅니다. 원본의 좌표는 위치에서만 나옵니다. 그 차이는 [조금 뒤에](#gravity-knowledge) 잽니다. 중력 모델에서는 모두 $\varepsilon=0.1$입니다.
+# $\mathrm{LN}$은 벡터의 평균을 0으로, 크기를 일정하게 맞추는 층 정규화(layer normalization)입니다. 헤드마다 이 좌표를 축 ⟨place⟩개로 투영(projection)해서 거리를 잽니다. 쿼리와 키가 따로 없고, 둘 다 같은 점입니다. 좌표가 토큰과 위치를 함께 안다는 점이 원본과 다릅니다. 원본의 좌표는 위치에서만 나옵니다. 그 차이는 [조금 뒤에](#gravity-knowledge) 잽니다. `newton`은 $\varepsilon=1$로 부드럽게 하고 $p$를 1에서 시작합니다. $\varepsilon$이 작으면 처음에는 자기 자신만 보게 되어 [손실(loss)이 더 높았습니다](#lab-log-softening). `potential`에서는 $\varepsilon=0.1$입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-training -->
 # ## One model, different forces
@@ -369,7 +369,7 @@ record("newton_self", sign_table.iloc[0, 3].item())
 #
 # $$z\leftarrow\mathrm{LN}(z+W a)$$
 #
-# $\mathrm{LN}$ is layer normalization, which brings a vector to mean 0 and a fixed size. Each head projects these coordinates to ⟨place⟩ axes of its own and measures distances there. There is no separate query and key; both are the same point. Here the coordinates know both token and position, unlike the original's, which come from position alone; that difference is measured [further below](#gravity-knowledge). All gravity models use $\varepsilon=0.1$.
+# $\mathrm{LN}$ is layer normalization, which brings a vector to mean 0 and a fixed size. Each head projects these coordinates to ⟨place⟩ axes of its own and measures distances there. There is no separate query and key; both are the same point. Here the coordinates know both token and position, unlike the original's, which come from position alone; that difference is measured [further below](#gravity-knowledge). `newton` is softened with $\varepsilon=1$, and $p$ starts at 1: with a small $\varepsilon$ a token at first sees itself alone, which [cost some loss](#lab-log-softening). `potential` has $\varepsilon=0.1$.
 
 # %% tags=["hide-input"]
 from lib.gravity.model import LMConfig, build, parameters
@@ -388,6 +388,8 @@ base = LMConfig(
     vocab=len(chars), context=cfg.context, d_model=cfg.d_model,
     n_layers=cfg.n_layers, n_heads=cfg.n_heads, d_coord=cfg.d_coord)
 gravity = replace(base, attention=kernel)
+if kernel == "newton":  # soft, so that a token sees others from the start
+    gravity = replace(gravity, strength=1.0, eps=1.0)
 original = replace(base, attention="potential", form="reference")
 twins = {
     "dot": replace(base, attention="dot"),
@@ -457,7 +459,11 @@ def each(x):  # one number a head, beside a table of query and key
     return x[:, None, None]
 
 
-force = {"newton": newton, "gaussian": gaussian}[kernel]
+def soft_newton(r2, mass, p, beta):
+    return newton(r2, mass, p, beta, eps=1.0)
+
+
+force = {"newton": soft_newton, "gaussian": gaussian}[kernel]
 
 # %%
 class GravityAttention(nn.Module):
@@ -650,7 +656,7 @@ pd.DataFrame({
 }).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# 이번 실행에서 손실(loss)이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1의 손실에서 +1의 손실을 뺀 값)는 ⟨sign_gap⟩내트이고, 내적의 손실에서 `⟨kernel⟩`의 손실을 뺀 차이는 ⟨dot_gap⟩내트입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 모델이 이번 실행에서 나았다는 뜻입니다. 뒤의 차이는 중력만의 것이 아닙니다. `dot`과 중력 모델 사이에서는 커널뿐 아니라 쿼리와 키를 얻는 곳도 다르고, `dot`에는 학습한 위치 표밖에 없습니다. 무엇이 얼마나 도움이 되는지는 [다음 장의 사다리](#ngt-ladder)가 하나씩 가립니다.
+# 이번 실행에서 손실이 낮은 순서는 ⟨ranking⟩입니다. 부호만 다른 두 모델의 차이(−1의 손실에서 +1의 손실을 뺀 값)는 ⟨sign_gap⟩내트이고, 내적의 손실에서 `⟨kernel⟩`의 손실을 뺀 차이는 ⟨dot_gap⟩내트입니다. 앞의 수가 양수이면 당기는 쪽이, 뒤의 수가 양수이면 중력 모델이 이번 실행에서 나았다는 뜻입니다. 뒤의 차이는 중력만의 것이 아닙니다. `dot`과 중력 모델 사이에서는 커널뿐 아니라 쿼리와 키를 얻는 곳도 다르고, `dot`에는 학습한 위치 표밖에 없습니다. 무엇이 얼마나 도움이 되는지는 [다음 장의 사다리](#ngt-ladder)가 하나씩 가립니다.
 #
 # 이 표가 말할 수 있는 것과 없는 것을 나누어 둡니다. 모델마다 ⟨n_steps⟩스텝, 시드 ⟨n_seeds⟩개뿐이고 학습률(learning rate)은 모두에게 같은 값을 주었을 뿐 따로 맞추지 않았습니다. 시드가 하나뿐이면 시드에 따라 손실이 얼마나 흔들리는지도 알 수 없습니다. 그러니 이 표만으로 순위를 가려서는 안 됩니다. 시드 셋으로 따로 잰 값은 [실험 일지](#lab-log-sign)에 있습니다. 더 오래 학습하거나 모델이 커졌을 때도 같은지는 이 표가 답하지 못합니다. `gpu` 프로필은 더 큰 모델을 시드 셋으로 더 오래 학습합니다.
 # %% [markdown] tags=["lang-en"]
