@@ -4,10 +4,13 @@
     python -m benchmarks.gravity --json                one JSON object a row
     python -m benchmarks.gravity --n 1024 --pairs 3 --forms gaussian newton
     python -m benchmarks.gravity --step                a whole training step as well
+    python -m benchmarks.gravity --beside              while another process is busy
 
 Every form runs forward and backward on inputs of one shape, causal. In each pair SDPA
 runs just before the form it is compared with, and the ratio is taken inside the pair.
-Memory is measured in a process of its own. See benchmarks/README.md.
+Memory is measured in a process of its own. A row says how many cores other processes
+kept busy meanwhile (`others`): on a machine that others share no row is quiet. See
+benchmarks/README.md.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -125,6 +129,39 @@ def paired(peer: Callable[[], object], do: Callable[[], object], pairs: int,
     }
 
 
+@contextmanager
+def busy(wanted: bool) -> Iterator[None]:
+    """Beside one process that counts and never waits, if it is wanted."""
+    if not wanted:
+        yield
+        return
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            yield
+        finally:
+            other.kill()
+
+
+def cores_of_others() -> Callable[[], float | None]:
+    """How many cores other processes have kept busy since this was called (Linux)."""
+    if sys.platform != "linux":
+        return lambda: None
+
+    def counted() -> tuple[float, float, float]:
+        with open("/proc/stat", encoding="ascii") as lines:
+            user, nice, system, _, _, irq, soft, *_ = map(int, next(lines).split()[1:])
+        ticks = (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
+        return ticks, time.process_time(), time.perf_counter()
+
+    first = counted()
+
+    def since() -> float:
+        all_, own, wall = (b - a for a, b in zip(first, counted(), strict=True))
+        return round(max(0.0, (all_ - own) / wall), 2)
+
+    return since
+
+
 def peak(form: str, n: int) -> float:
     """Megabytes above what the inputs take, at the peak of forward and backward.
 
@@ -169,7 +206,8 @@ def attention_rows(
             bar.set_description(f"{form} {n}")
             do = work(form, n)
             do()
-            timed = paired(peer, do, pairs, "sdpa", bar)
+            others = cores_of_others()
+            timed = paired(peer, do, pairs, "sdpa", bar) | {"others": others()}
             extra = peak(form, n) if sys.platform == "linux" else None
             yield {
                 "form": form, "n": n, **timed,
@@ -218,6 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
     parser.add_argument("--step", action="store_true", help="a training step as well")
     parser.add_argument("--batch", type=int, default=BATCH, help="of the step")
+    parser.add_argument("--beside", action="store_true",
+                        help="beside one busy process, started and ended here")
     parser.add_argument("--threads", type=int, help="threads of PyTorch; else its own")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     parser.add_argument("--peak-of", nargs=2, help=argparse.SUPPRESS)
@@ -229,11 +269,12 @@ def main(arguments: list[str] | None = None) -> int:
     if given.peak_of:
         print(own_peak(given.peak_of[0], int(given.peak_of[1])))
         return 0
-    about = {"device": "cpu", "threads": torch.get_num_threads(),
-             "torch": torch.__version__, "heads": HEADS, "d_value": WIDE,
+    about = {"beside": int(given.beside), "device": "cpu",
+             "threads": torch.get_num_threads(), "torch": torch.__version__,
+             "heads": HEADS, "d_value": WIDE,
              "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     total = given.pairs * (len(given.forms) * len(given.n) + 3 * given.step)
-    with tqdm(total=total, unit="pair") as bar:
+    with tqdm(total=total, unit="pair") as bar, busy(given.beside):
         table = list(attention_rows(given.forms, given.n, given.pairs, bar))
         if given.step:
             table += step_rows(given.pairs, given.batch, bar)

@@ -23,10 +23,14 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from lib.gravity.attention import Points, Pull, Values, attend
-from lib.gravity.fused import augmented, newton_fused
+from lib.gravity.cores import share_out
+from lib.gravity.fused import augmented, newton_fused, parts
 from lib.options import one_of
 
 FORMS = ("auto", "reference", "sdpa", "fused", "chunked", "flex")
+#: What `scaled_dot_product_attention` calls on a CPU, and its backward.
+_FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_FLASH_BACK = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 def fast_attend(
@@ -97,12 +101,12 @@ def gaussian_sdpa(
             ).to(kind)
     wide = (2 / coord) * strength
     if not narrow:
-        width = coord + 1
-        query, key = _Lifted.apply(
-            z.to(kind), None if looking is None else looking.to(kind),
-            bias.to(kind), wide.to(kind), max(width, d_value),
-        )
-        return _dot_product(query, key, value)
+        g, y = wide.to(kind), None if looking is None else looking.to(kind)
+        given = z.to(kind), y, bias.to(kind), g, value
+        if z.is_cpu:
+            return _OnCores.apply(*(x if x is None else x.flatten(0, 1) for x in given)
+                                  ).unflatten(0, z.shape[:2])
+        return _dot_product(*_lifted(*given[:4], max(coord + 1, d_value)), value)
     key = z.to(kind)
     exact = key.float()
     norm = wide[..., 0] / 2 * exact.square().sum(-1)
@@ -125,51 +129,83 @@ def gaussian_sdpa(
 
 def _dot_product(query: Tensor, key: Tensor, value: Values) -> Values:
     """Causal softmax of q·k over values, which get the width of the keys."""
-    d_value = value.shape[-1]
-    if key.shape[-1] > d_value:
-        value = F.pad(value, (0, key.shape[-1] - d_value))
-    mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
-    return mixed[..., :d_value]
+    mixed = F.scaled_dot_product_attention(
+        query, key, _wide(value, key.shape[-1]), is_causal=True, scale=1.0)
+    return mixed[..., : value.shape[-1]]
 
 
-class _Lifted(torch.autograd.Function):
-    """q_i = [g y_i, 1, 0…], k_j = [z_j, b_j − g‖z_j‖²/2, 0…], from the first token on.
+def _lifted(z, y, bias, g, width: int) -> tuple[Tensor, Tensor]:
+    """q_i = [g y_i, 1, 0…], k_j = [z_j, b_j − g‖z_j‖²/2, 0…], from the first token."""
+    origin, coord = z[..., :1, :], z.shape[-1]
+    query, key = (z.new_zeros(*z.shape[:-1], width) for _ in range(2))
+    z, y = z - origin, None if y is None else y - origin
+    query[..., :coord] = g * (z if y is None else y)
+    query[..., coord] = 1
+    key[..., :coord] = z
+    key[..., coord] = bias - g[..., 0] * z.square().sum(-1) / 2
+    return query, key
 
-    With h_j the gradient of k_j's last number: dy = g dq, dz = dk − g h z, db = h and
-    dg = Σ y·dq − Σ h‖z‖²/2. In one step, since many small ones would cost more.
+
+def _wide(x: Tensor, width: int) -> Tensor:
+    """`x` with zeros up to a width."""
+    return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
+
+
+class _OnCores(torch.autograd.Function):
+    """Attention with the q_i and k_j of `_lifted`, some heads at a time on each core.
+
+    With dq and dk their gradients and h_j that of k_j's last number: dy = g dq,
+    dz = dk − g h z, db = h and dg = Σ y·dq − Σ h‖z‖²/2.
     """
 
     @staticmethod
-    def forward(ctx, z, y, bias, g, width):
-        ctx.coord = coord = z.shape[-1]
-        # the zeros that fill up q_i meet whatever fills up k_j: part of q_i, in fact
-        step = coord + 1 + -(coord + 1) % 16
-        both = z.new_empty(*z.shape[:-1], step + width)
-        key, query = both[..., :width], both[..., step:]
-        both[..., coord + 1 : step] = 0
-        query[..., coord + 1 :] = 0
-        origin = z[..., :1, :]
-        z = torch.sub(z, origin, out=key[..., :coord])
-        half = z.square().sum(-1) / 2
-        y = None if y is None else y - origin
-        torch.mul(z if y is None else y, g, out=query[..., :coord])
-        query[..., coord] = 1
-        torch.addcmul(bias, half, g[..., 0], value=-1, out=key[..., coord])
-        ctx.save_for_backward(key, y, half, g)
-        return query, key
+    def forward(ctx, z, y, bias, g, value):
+        out, ctx.d_value, coord = torch.empty_like(value), value.shape[-1], z.shape[-1]
+        ctx.pieces = parts(len(z), -(-len(z) // 16))
+        ctx.kept = [None] * len(ctx.pieces)
+        width = max(coord + 1, ctx.d_value)
+
+        def mix(i: int) -> None:
+            own = ctx.pieces[i]
+            looking = None if y is None else y[own]
+            query, key = _lifted(z[own], looking, bias[own], g[own], width)
+            given = query[None], key[None], _wide(value[None, own], width)
+            mixed, norm = _FLASH(*given, 0.0, True, attn_mask=None, scale=1.0)
+            ctx.kept[i] = *given, mixed, norm
+            out[own] = mixed[0, ..., : ctx.d_value]
+
+        share_out(mix, range(len(ctx.pieces)))
+        ctx.save_for_backward(z, y, g)
+        return out
 
     # the backward of torch takes any number of gradients
     @staticmethod
     @once_differentiable
-    def backward(ctx, dq, dk):  # pyright: ignore[reportIncompatibleMethodOverride]
-        key, y, half, g = ctx.saved_tensors
-        coord = ctx.coord
-        z, dq, h = key[..., :coord], dq[..., :coord], dk[..., coord]
-        dg = ((z if y is None else y) * dq).sum((-2, -1)) - (h * half).sum(-1)
-        dz = torch.addcmul(dk[..., :coord], z, h[..., None] * g, value=-1)
-        if y is None:
-            return dz.addcmul_(dq, g), None, h, dg[..., None, None], None
-        return dz, g * dq, h, dg[..., None, None], None
+    def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
+        z, y, g = ctx.saved_tensors
+        dz, dy = torch.empty_like(z), None if y is None else torch.empty_like(y)
+        dv, db, dg = torch.empty_like(grad), z.new_empty(z.shape[:-1]), g.clone()
+        coord = z.shape[-1]
+
+        def back(i: int) -> None:
+            own, kept = ctx.pieces[i], ctx.kept[i]
+            asked = _wide(grad[None, own], kept[2].shape[-1])
+            dq, dk, dv_ = (x[0] for x in _FLASH_BACK(
+                asked, *kept, 0.0, True, attn_mask=None, scale=1.0))
+            place, h, h_ = kept[1][0, ..., :coord], dk[..., coord], g[own]
+            seat = place if y is None else y[own] - z[own, :1]
+            dq = dq[..., :coord]
+            dz[own] = torch.addcmul(dk[..., :coord], place, h[..., None] * h_, value=-1)
+            if dy is None:
+                dz[own] += dq * h_
+            else:
+                dy[own] = dq * h_
+            dg[own] = (seat * dq).sum((-2, -1), keepdim=True) - (
+                h[..., None] * place.square()).sum((-2, -1), keepdim=True) / 2
+            db[own], dv[own] = h, dv_[..., : ctx.d_value]
+
+        share_out(back, range(len(ctx.pieces)))
+        return dz, dy, db, dg, dv
 
 
 def split(x: Float[Tensor, "*any"], kind: torch.dtype, parts: int) -> list[Tensor]:

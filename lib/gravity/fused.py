@@ -96,9 +96,14 @@ class _Powers(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, z, b, p, v, y, eps):
-        q, k = augmented(z, eps, y)
-        same, largest = y is None, b.cummax(-1).values
+        q, k = z.new_empty(2, *z.shape[:-1], z.shape[-1] + 2)
+        same, largest = y is None, torch.empty_like(b)
         out, norm = torch.empty_like(v), torch.empty_like(b)
+
+        def vectors(own: slice) -> None:
+            looking = None if y is None else y[own]
+            q[own], k[own] = augmented(z[own], eps, looking)
+            largest[own] = b[own].cummax(-1).values
 
         def summed(walk, own: slice, at: slice, top: Tensor) -> tuple[Tensor, Tensor]:
             mixed, mass = torch.zeros_like(v[own, at]), torch.zeros_like(top)
@@ -118,6 +123,7 @@ class _Powers(torch.autograd.Function):
             torch.add(top, mass.log_(), out=norm[own, at])
 
         takes(q.dtype, q.device)  # one compiles, and no core waits for another
+        share_out(vectors, _heads(q))
         share_out(rows, [(own, at) for at in reversed(parts(q.shape[1], QUERIES))
                          for own in _heads(q)])
         ctx.save_for_backward(q, k, b, p, v, norm, out)
@@ -129,11 +135,12 @@ class _Powers(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
         q, k, b, p, v, norm, out = ctx.saved_tensors
-        mean = torch.linalg.vecdot(grad, out)
-        dq, dp = torch.zeros_like(q), torch.zeros_like(p)
-        dk, dv, db = map(torch.zeros_like, (k, v, b))
+        dq, dk, dv, db, dp, mean = map(torch.empty_like, (q, k, v, b, p, norm))
 
         def columns(own: slice) -> None:
+            torch.linalg.vecdot(grad[own], out[own], out=mean[own])
+            for sums in (dq, dk, dv, db, dp):
+                sums[own].zero_()
             for at in parts(q.shape[1], QUERIES):
                 walk = _Blocks(q[own, at], k[own], at.start)
                 g_ = torch.empty_like(walk.room)
@@ -145,12 +152,13 @@ class _Powers(torch.autograd.Function):
                     dv[own, to].baddbmm_(u.mT, grad[own, at])
                     dk[own, to].baddbmm_(g.mT, q[own, at])
                     dq[own, at].baddbmm_(g, k[own, to])
+            dz, dy = _unaugmented(q[own], k[own], dq[own], dk[own], p[own], ctx.eps)
+            if ctx.same:
+                dz += dy
 
         share_out(columns, _heads(q))
-        dz, dy = _unaugmented(q, k, dq, dk, p, ctx.eps)
-        if ctx.same:
-            dz, dy = dz.add_(dy), None
-        return dz, db, -dp, dv, dy, None
+        dz, dy = dk[..., :-2], None if ctx.same else dq[..., :-2]
+        return dz, db, dp.neg_(), dv, dy, None
 
 
 def _unaugmented(
