@@ -70,6 +70,7 @@ cutoff: str = None  # none, hard, soft or compact; None: by the two flags
 coordinates = "position"  # token+position, position or token
 sign = 1  # of potential: 1 attracts, -1 repels as the original
 place: int = None  # axes of a head's coordinates; None: half a head less 2
+form = "auto"  # auto, reference, sdpa, fused, chunked or flex
 looking = True  # whether tokens look from a place of their own
 device = "auto"  # auto, cpu, cuda or mps
 prompt: str = None  # the model goes on with it; None: validation text

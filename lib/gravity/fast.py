@@ -13,6 +13,8 @@ by a mean that centres the points, or by the choice of a way to compute.
 """
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -24,10 +26,10 @@ from torch.utils.checkpoint import checkpoint
 
 from lib.gravity.attention import Points, Pull, Values, attend
 from lib.gravity.cores import share_out
+from lib.gravity.forms import FORMS, automatic, expect_form
 from lib.gravity.fused import augmented, newton_fused, parts
 from lib.options import one_of
 
-FORMS = ("auto", "reference", "sdpa", "fused", "chunked", "flex")
 #: What `scaled_dot_product_attention` calls on a CPU, and its backward.
 _FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _FLASH_BACK = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -39,21 +41,16 @@ def fast_attend(
 ) -> Values:
     """Gravity attention by the form that fits, or by the one named.
 
-    `auto` takes sdpa for gaussian and fused for newton where there is no cutoff, and
-    chunked otherwise. looking: from where tokens look, None: z. ValueError: a form that
-    is unknown or cannot compute this kernel.
+    What `auto` takes, and which form can compute what: `lib.gravity.forms`. looking:
+    from where tokens look, None: z. ValueError: a form that is unknown or cannot
+    compute this kernel.
     """
     one_of("form", form, FORMS)
-    own = {"gaussian": ("sdpa",), "newton": ("fused", "flex")}.get(pull.kernel, ())
-    own = own if pull.cutoff == "none" else ()
-    can = ("reference", "chunked", *own)
+    expect_form(form, pull.kernel, pull.cutoff)
     if form == "auto":
-        form = own[0] if own else "chunked"
-    if form not in can:
-        raise ValueError(
-            f"form {form!r} cannot compute kernel {pull.kernel!r} with cutoff "
-            f"{pull.cutoff!r}; use one of auto, {', '.join(can)}"
-        )
+        form = automatic(
+            pull.kernel, pull.cutoff, z.device.type, z.dtype == torch.float64,
+            torch.are_deterministic_algorithms_enabled())
     if form == "reference":
         return attend(z, mass, value, pull, looking=looking)[0]
     if form == "chunked":
@@ -242,12 +239,19 @@ def newton_flex(
     p, seq = strength[..., 0, 0], z.shape[-2]
     mask = create_block_mask(
         lambda batch, head, i, j: j <= i, None, None, seq, seq, device=z.device)
-    attend_flex = torch.compile(flex_attention) if z.is_cuda else flex_attention
-    mixed = attend_flex(
+    mixed = (_compiled_flex() if z.is_cuda else flex_attention)(
         query, key, value.to(query.dtype), block_mask=mask, scale=1.0,
         score_mod=lambda u, batch, head, i, j: (
             bias[batch, head, j] - p[batch, head] * torch.log(u.clamp_min(1.0))))
     return mixed.to(value.dtype)
+
+
+@cache
+def _compiled_flex() -> Callable[..., Tensor]:
+    """FlexAttention for a GPU, made when it is first called for."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention)
 
 
 def chunked(

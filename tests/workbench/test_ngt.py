@@ -327,6 +327,8 @@ def test_a_run_goes_on_with_the_tokenizer_of_its_checkpoint(tiny, tmp_path):
     ({"tokenizer": "word"}, "tokenizer 'word' is not known; use one of char, bpe"),
     ({"dataset": "ptb", "data_path": None}, "dataset 'ptb' is not known; use one of"),
     ({"coordinates": "x"}, "coordinates 'x' is not known; use one of token+position"),
+    ({"form": "quick"}, "form 'quick' is not known; use one of auto, reference, sdpa"),
+    ({"form": "sdpa"}, "form 'sdpa' cannot compute kernel 'newton' with cutoff 'none'"),
     ({"sign": 2}, "sign 2 is not known; use one of 1, -1"),
     ({"sign": -1}, "sign -1 belongs to kernel potential and kernel is newton"),
     ({"max_steps": 0}, "max_steps is 0; use 1 or more"),

@@ -14,6 +14,7 @@ from lib.gravity import attention as gravity
 from lib.gravity import layers as gravity_layers
 from lib.gravity import texts
 from lib.gravity import tokenizers as text_tokenizers
+from lib.gravity.forms import FORMS
 from lib.options import given_by, kinds
 from lib.training import loop as train
 from lib.training.schedules import SCHEDULES
@@ -117,7 +118,7 @@ def test_the_word_of_the_vocabulary_for_the_plays_is_taken_as_it_is_meant():
 
 
 def test_the_choices_are_those_of_the_modules_that_know_them():
-    known = {"kernel": gravity.KERNELS, "cutoff": gravity.CUTOFFS,
+    known = {"kernel": gravity.KERNELS, "cutoff": gravity.CUTOFFS, "form": FORMS,
              "coordinates": gravity_layers.COORDINATES,
              "tokenizer": text_tokenizers.KINDS, "dataset": texts.DATASETS}
     ngt = kinds(ngt_options.Options)

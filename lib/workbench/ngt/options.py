@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, no_type_check
 
 from lib.commands import ROOT, path_of
+from lib.gravity.forms import expect_form
 from lib.options import (
     Count,
     CountOrNone,
@@ -32,7 +33,7 @@ from lib.workbench.options import among, expect_heads, expect_start
 #: What may differ between a run and the one that goes on with it.
 FREE = ("max_steps", "eval_interval", "eval_iters", "vis_interval", "use_rsqrt",
         "gradient_accumulation_steps", "checkpoint_path", "resume", "force", "run_name",
-        "tokenizer_path", "device")
+        "tokenizer_path", "device", "form")
 
 
 @no_type_check  # `expect` does, and not while testing alone
@@ -104,6 +105,8 @@ class Options:
         Literal[1, -1], "of potential: 1 attracts, -1 repels as the original"] = 1
     place: Annotated[
         Count | None, "axes of a head's coordinates; None: half a head less 2"] = None
+    #: of `lib.gravity.fast`; auto: what fits the kernel, the cutoff and the device
+    form: Literal["auto", "reference", "sdpa", "fused", "chunked", "flex"] = "auto"
     looking: Annotated[bool, "whether tokens look from a place of their own"] = True
     device: Device = "auto"
 
@@ -221,6 +224,8 @@ def check(options: Options) -> Options:
         if given and options.cutoff not in (None, meant[name]):
             raise ValueError(
                 f"{name} and cutoff {options.cutoff} exclude each other; leave one out")
+    if options.model == "ngt":
+        expect_form(options.form, options.kernel, options.gate)
     expect_start(options)
     return options
 

@@ -101,7 +101,7 @@ def model_config(options: Options, vocab: int) -> LMConfig:
         n_layers=options.num_layers, n_heads=options.num_heads, d_ff=options.mlp_dim,
         attention=options.kernel if ngt else "dot", coordinates=options.coordinates,
         sign=options.sign, cutoff=options.gate, place=options.place,
-        looking=options.looking, mass_in_value=options.mass_in_value,
+        looking=options.looking, form=options.form, mass_in_value=options.mass_in_value,
         dropout=options.dropout, d_coord=options.coord_dim or 1,
         **(SOFT if options.kernel == "newton" else {}))
     if ngt and options.coord_dim is None:
