@@ -38,9 +38,12 @@ corpus = "korean"  # for an empty raw folder: korean, shakespeare or none
 corpus_documents: int = None  # of it, from its beginning; None: all
 raw_corpora_dir: str = None  # None: corpora/raw in artifacts_dir
 cleaned_corpora_dir: str = None  # None: corpora/cleaned in artifacts_dir
-text_key = "text"  # where the text stands in .json and .jsonl
+text_key = "text"  # the key or column of the text, but in .txt
 encoding = "utf-8"  # of the raw files
 normalize_force = False  # clean again what is clean already
+engine = "local"  # local or dask: where the corpora are counted
+workers = 1  # processes that count on this machine
+most_words = 5_000_000  # different words that are held; beyond, the rarest are lost
 passes = 60  # of distill over the words
 made_items = 20_000  # made words and numbers of each kind, for distill
 layer = True  # the exactness layer of distill
@@ -120,7 +123,7 @@ def stage(name):
 # ./setup_and_run.sh run ivr
 # ./setup_and_run.sh run ivr -p corpus shakespeare -p share 0.02
 # ./setup_and_run.sh run init -p raw_corpora_dir my_texts -p text_key review
-# ./setup_and_run.sh run analyze
+# ./setup_and_run.sh run analyze -p workers 4
 # ./setup_and_run.sh run distill -p passes 100
 # ./setup_and_run.sh run select
 # ./setup_and_run.sh run remap
@@ -144,7 +147,7 @@ def stage(name):
 # ./setup_and_run.sh run ivr
 # ./setup_and_run.sh run ivr -p corpus shakespeare -p share 0.02
 # ./setup_and_run.sh run init -p raw_corpora_dir my_texts -p text_key review
-# ./setup_and_run.sh run analyze
+# ./setup_and_run.sh run analyze -p workers 4
 # ./setup_and_run.sh run distill -p passes 100
 # ./setup_and_run.sh run select
 # ./setup_and_run.sh run remap
@@ -198,12 +201,12 @@ def stage(name):
 # <!-- label: ivr-init -->
 # ## init
 #
-# `.txt`는 한 줄이 문서 하나, `.jsonl`은 한 줄이 객체 하나, `.json`은 객체의 배열입니다. 다듬은 파일은 한 줄이 문서 하나이고, 유니코드 NFC로 맞추고, 제어 문자를 빼고, 문서 안의 줄바꿈은 U+2028로 적습니다. 파일은 조금씩 읽으므로 크기가 커도 메모리는 늘지 않습니다. 인코딩이 다르거나 JSON이 틀렸거나 `text_key`가 없으면 어느 파일의 몇 번째 줄인지 알려 줍니다.
+# `.txt`는 한 줄이 문서 하나, `.jsonl`은 한 줄이 객체 하나, `.json`은 객체의 배열이고, `.parquet`에서는 `text_key`라는 열의 한 칸이 문서 하나입니다. 다듬은 파일은 한 줄이 문서 하나이고, 유니코드 NFC로 맞추고, 제어 문자를 빼고, 문서 안의 줄바꿈은 U+2028로 적습니다. 파일은 조금씩 읽으므로 크기가 커도 메모리는 늘지 않습니다. 인코딩이 다르거나 JSON이 틀렸거나 `text_key`가 없으면 어느 파일의 어디인지 알려 줍니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-init -->
 # ## init
 #
-# A `.txt` file has one document a line, a `.jsonl` file one object a line, a `.json` file an array of objects. A cleaned file has one document a line, in Unicode NFC and without control characters; a newline inside a document is written as U+2028. Files are read piece by piece, so a large one takes no more memory. Another encoding, broken JSON or a missing `text_key` is told with file and line.
+# A `.txt` file has one document a line, a `.jsonl` file one object a line, a `.json` file an array of objects, and a `.parquet` file one document a row, in the column `text_key`. A cleaned file has one document a line, in Unicode NFC and without control characters; a newline inside a document is written as U+2028. Files are read piece by piece, so a large one takes no more memory. Another encoding, broken JSON or a missing `text_key` is told with the file and the place.
 
 # %%
 stage("init")
@@ -213,11 +216,15 @@ stage("init")
 # ## analyze
 #
 # 코어를 모두 써서 말뭉치를 자르고, 문서마다 토큰의 번호를 한 줄에 적습니다. 표에는 한 번도 쓰이지 않은 토큰까지 모두 들어 있습니다. 말뭉치에서 어휘의 얼마나 많은 부분이 놀고 있는지 여기서 보입니다. 내줄 토큰은 다른 글까지 보고 `select`가 고릅니다.
+#
+# `analyze`와 `distill`은 말뭉치를 여러 부분으로 나누어 세고, 센 것을 더합니다. `workers`가 둘 이상이면 `datasets`가 그만큼의 프로세스에 나누어 맡깁니다. `engine`이 `dask`이면 Dask가 맡는데, 환경 변수 `DASK_SCHEDULER_ADDRESS`에 클러스터의 주소가 있으면 그곳의 컴퓨터들이 셉니다. 그때 `artifacts_dir`는 모든 컴퓨터가 같은 이름으로 읽고 쓰는 폴더여야 합니다. Dask는 `pip install 'dask[distributed]'`로 따로 설치합니다. 어떻게 나누어 세어도 결과는 같습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-analyze -->
 # ## analyze
 #
 # All cores cut the corpora; the ids of each document go on one line. The table has every token of the vocabulary, those that never occur too, which shows how much of it lies idle here. The tokens to give up are chosen by `select`, which looks at other text as well.
+#
+# `analyze` and `distill` count the corpora in parts and add the counts. With two or more `workers`, `datasets` shares the parts among as many processes. With `engine` set to `dask`, Dask does; if the environment variable `DASK_SCHEDULER_ADDRESS` holds the address of a cluster, its machines count. Then `artifacts_dir` must be a folder that all of them read and write under the same name. Dask is installed apart, by `pip install 'dask[distributed]'`. However the work is shared, the result is the same.
 
 # %%
 stage("analyze")
@@ -227,11 +234,15 @@ stage("analyze")
 # ## distill
 #
 # 병합(merge) 규칙 없이도 같은 번호를 내는 유니그램을 배웁니다. 병합이 없어야 조각 하나를 바꾸어도 다른 조각이 무너지지 않습니다. 조각마다의 점수만으로 BPE와 똑같이 자를 수 없는 프리토큰(pre-token)이 조금 남는데, **정확 층**(exactness layer)의 규칙이 그런 것을 미리 끊어 바로잡습니다([15장](15_tokenizer_distillation.ipynb)).
+#
+# 세는 동안 서로 다른 프리토큰은 프로세스마다 `most_words`개까지만 기억하므로, 말뭉치가 아무리 커도 메모리에는 한도가 있습니다. 그보다 많으면 드문 것부터 버리고, 프리토큰 하나가 많아야 몇 번 덜 세어졌는지를 `words_lost`로 보고합니다. 그보다 자주 나온 프리토큰은 모두 남아 있고, 버린 것은 배우지도 고치지도 않습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ivr-distill -->
 # ## distill
 #
 # Scores are learned for a Unigram model that gives the same ids without merges. Without merges a piece can be replaced and no other falls with it. For a few pre-tokens no scores can do it; the rules of the **exactness layer** cut these beforehand where BPE would ([chapter 15](15_tokenizer_distillation.ipynb)).
+#
+# While counting, each process holds `most_words` different pre-tokens at most, so memory is bounded however large the corpora are. If there are more, the rarest are dropped, and `words_lost` reports by how much the count of a pre-token can be too low. Every pre-token that occurs more often than that is still there; the dropped ones are neither learned nor mended.
 
 # %%
 stage("distill")

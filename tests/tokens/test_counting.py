@@ -1,5 +1,7 @@
 """Counting words in parts: the same sums, and a bound on what a cap loses."""
 
+import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +12,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from lib.tokens.bytelevel import to_chars
-from lib.tokens.counting import Words, count_parts, count_rows, count_texts
+from lib.tokens.counting import (
+    TokenizerFile,
+    Words,
+    count_parts,
+    count_rows,
+    count_texts,
+)
 from lib.tokens.distill import count_words, distill
 
 TEXTS = [f"the ban of {'na' * (n % 7)} and {n % 13} cans" for n in range(300)]
@@ -30,6 +38,13 @@ def parts_of(part: list[str]) -> list[str]:
     if part == ["broken"]:
         raise ValueError("part.txt, line 3: is broken")
     return part
+
+
+def parts_on_a_cluster(part: list[str]) -> list[str]:
+    """The same, and no other process can."""
+    from dask.distributed import get_worker
+
+    return part if get_worker().address else []
 
 
 @settings(deadline=None, max_examples=50)
@@ -80,6 +95,48 @@ def test_a_student_learns_the_same_from_counts_as_from_texts():
     assert (texts.scores == counts.scores).all()
 
 
+def test_processes_count_as_one_in_the_same_order_and_their_errors_come_back(
+        tmp_path: Path):
+    file = tmp_path / "tokenizer.json"
+    toy().save(str(file))
+    parts = [TEXTS[n:n + 50] for n in range(0, 300, 50)]
+    for workers in (1, 2):
+        how = {"engine": "local", "workers": workers}
+        counts = count_parts(file, parts, parts_of, **how).counts
+        assert [*counts.items()] == [*count_words(toy(), TEXTS).items()]
+        few = count_parts(file, parts, parts_of, most=4, **how)
+        assert few.lost <= counts.total() / 5 and len(few.counts) <= 4
+        with pytest.raises(ValueError, match=r"part\.txt, line 3"):
+            count_parts(file, [*parts, ["broken"]], parts_of, **how)
+
+
+def test_engines_that_are_unknown_or_not_installed_and_no_workers_are_refused(
+        tmp_path: Path, monkeypatch):
+    toy().save(str(tmp_path / "tokenizer.json"))
+    monkeypatch.setitem(sys.modules, "dask", None)
+    for how, sentence in (
+            ({"engine": "ray"}, "engine 'ray' is not known; use one of local, dask"),
+            ({"engine": "dask"}, "Dask is not installed, which counts on a cluster"),
+            ({"workers": 0}, "workers is 0; use 1 or more")):
+        with pytest.raises(ValueError, match=f"^{sentence}"):
+            count_parts(tmp_path / "tokenizer.json", [TEXTS], parts_of, **how)
+
+
+def test_a_tokenizer_that_took_the_place_of_another_is_the_one_that_counts(
+        tmp_path: Path):
+    file = tmp_path / "tokenizer.json"
+    for n, isolated in enumerate((False, True)):
+        made = toy()
+        if isolated:
+            made.pre_tokenizer = pre_tokenizers.Sequence([
+                pre_tokenizers.Digits(True), made.pre_tokenizer])
+        made.save(str(file))
+        os.utime(file, (n, n))
+        counts = count_parts(file, [TEXTS], parts_of, engine="local").counts
+        assert counts == count_words(made, TEXTS)
+        assert TokenizerFile(file).tokenizer().to_str() == made.to_str()
+
+
 def test_two_machines_count_as_one_and_their_errors_come_back(tmp_path: Path):
     distributed = pytest.importorskip("dask.distributed")  # an optional extra
     toy().save(str(tmp_path / "tokenizer.json"))
@@ -94,3 +151,16 @@ def test_two_machines_count_as_one_and_their_errors_come_back(tmp_path: Path):
         assert few.lost <= whole.total() / 5 and len(few.counts) <= 4
         with pytest.raises(ValueError, match=r"part\.txt, line 3"):
             count_parts(file, [*parts, ["broken"]], parts_of)
+
+
+@pytest.mark.slow
+def test_the_cluster_that_the_environment_names_is_the_one_that_counts(tmp_path: Path):
+    distributed = pytest.importorskip("dask.distributed")  # an optional extra
+    config = pytest.importorskip("dask.config")
+    toy().save(str(tmp_path / "tokenizer.json"))
+    parts = [TEXTS[n:n + 150] for n in range(0, 300, 150)]
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1,
+                                  dashboard_address=None) as cluster, \
+            config.set({"scheduler-address": cluster.scheduler_address}):
+        words = count_parts(tmp_path / "tokenizer.json", parts, parts_on_a_cluster)
+    assert words.counts == count_words(toy(), TEXTS)

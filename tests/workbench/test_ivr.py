@@ -82,7 +82,7 @@ def test_smoke_lowers_options_that_there_are():
 def test_every_option_that_decides_a_result_belongs_to_a_stage():
     decide = {name for step in STEPS.values() for name in step.options}
     assert set(NAMES) - decide == {"artifacts_dir", "force", "normalize_force",
-                                   "save_every", "device"}
+                                   "engine", "workers", "save_every", "device"}
 
 
 @pytest.mark.parametrize("word, meant", [

@@ -22,7 +22,8 @@ from lib.workbench.ivr import artifacts as stages
 from lib.workbench.ivr import corpora as vocabulary_corpus
 from lib.workbench.ivr import raw_documents as raw_corpora
 from lib.workbench.ivr.artifacts import TREE, Room, StageError
-from lib.workbench.ivr.corpora import FILLED, INDEX, analyze, cleaned
+from lib.workbench.ivr.corpora import FILLED, INDEX, cleaned
+from lib.workbench.ivr.counts import analyze
 from lib.workbench.ivr.original import original_model, write_tokenizer
 from lib.workbench.ivr.pipeline import run
 from lib.workbench.ivr.raw_documents import BLOCK, DOCUMENT, clean, documents, pieces
@@ -177,7 +178,8 @@ REFUSED = {
     "an encoding of no text": (
         "a.txt", b"x", {"encoding": "hex"}, "encoding 'hex' is not known; use "),
     "unknown kind": (
-        "a.csv", b"x", {}, "a.csv is not read; turn it into .txt, .jsonl, .json or "),
+        "a.csv", b"x", {},
+        "a.csv is not read; turn it into .txt, .jsonl, .json, .parquet or "),
     "JSONL cut off": (
         "a.jsonl", b'{"text": "a"}\n{"text": "b"\n', {},
         ("a.jsonl is no JSON at line 2, column 13 (Expecting ',' delimiter); mend it "
@@ -277,15 +279,16 @@ def test_an_init_that_is_refused_leaves_everything_as_it_was(tmp_path, case):
         sentence = "byte 0xBF at offset 0 (line 1)"
     elif case == "no folder":
         chosen = replace(chosen, raw_corpora_dir=str(tmp_path / "nowhere"))
-        sentence = "nowhere is not there; name a folder that holds .txt, .jsonl, .json"
+        sentence = ("nowhere is not there; name a folder that holds .txt, .jsonl, "
+                    ".json, .parquet")
     elif case == "an empty folder":
         (tmp_path / "none").mkdir()
         chosen = replace(chosen, raw_corpora_dir=str(tmp_path / "none"),
                          cleaned_corpora_dir=str(tmp_path / "clean"))
-        sentence = "none holds no corpus; put .txt, .jsonl, .json there, or write"
+        sentence = "none holds no corpus; put .txt, .jsonl, .json, .parquet there, or"
     elif case == "empty files":
         kept.write_text(" \n\n")
-        sentence = "raw holds no text; put .txt, .jsonl, .json there"
+        sentence = "raw holds no text; put .txt, .jsonl, .json, .parquet there"
     elif case == "one name twice":
         put(chosen, "A.jsonl", '"x"')
         sentence = "would both be cleaned into"
@@ -369,7 +372,7 @@ def test_what_is_no_corpus_among_the_raw_ones_is_named_and_passed_over(
     (chosen.root / TREE.RAW / "more").mkdir()
     assert run("init", chosen)["results"]["files"] == 1
     assert ("corpora/raw holds b.csv, the folder more, passed over: .txt, .jsonl, "
-            ".json are read") in capsys.readouterr().err
+            ".json, .parquet are read") in capsys.readouterr().err
     assert list(cleaned(chosen.root)) == ["ein Text"]
     put(chosen, "a.txt", "").unlink()
     with pytest.raises(StageError, match=r"no corpus \(b\.csv, the folder more not re"):

@@ -1,7 +1,6 @@
-"""The first stages of the vocabulary pipeline: `init`, `analyze` and `distill`.
+"""The first stage of the vocabulary pipeline: `init`.
 
-`init` gathers the tokenizer, the configuration of its model and the corpora, cleaned;
-`analyze` encodes the corpora and counts; `distill` calls `lib.tokens.distill`.
+It gathers the tokenizer, the configuration of its model and the corpora, cleaned.
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ import shutil
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from tqdm import tqdm  # text on stderr: no widget stays behind on the page
 
 from lib.commands import ROOT, path_of, say, stage_command
-from lib.data.download import DataError
 from lib.files import sha256_of, write_json, write_text
 from lib.options import one_of
 from lib.workbench.ivr import original
@@ -28,8 +25,7 @@ from lib.workbench.ivr.raw_documents import ENDINGS, NEWLINE, clean, documents, 
 INDEX = "corpora/cleaned.json"  # where the cleaned files lie, and what they are of
 FILLED = "corpora/filled.json"  # what was put into the raw folder, and not by a reader
 CLEAN = "UTF-8, NFC, one document a line, no empty line"
-#: Characters of one batch of documents to encode.
-BATCH = 1 << 19
+PART = 1 << 23  # bytes of a cleaned file that are counted as one
 
 
 def cleaned(root: Path) -> Iterator[str]:
@@ -38,10 +34,37 @@ def cleaned(root: Path) -> Iterator[str]:
     A cleaned file holds one document a line; a newline inside a document is written
     as U+2028, the line separator, and comes back as a newline here.
     """
-    for file in cleaned_files(root):
-        with open(file, encoding="utf-8", newline="\n") as lines:
-            for line in lines:
-                yield line.removesuffix("\n").replace(NEWLINE, "\n")
+    return chain.from_iterable(map(texts_of, parts(root)))
+
+
+class Part(NamedTuple):
+    """The lines of a cleaned file that begin at these of its bytes."""
+
+    file: Path
+    begin: int
+    end: int
+
+
+def parts(root: Path) -> list[Part]:
+    """The cleaned corpora, cut in parts that can be read one without another."""
+    return [Part(file, begin, begin + PART) for file in cleaned_files(root)
+            for begin in range(0, file.stat().st_size, PART)]
+
+
+def texts_of(part: Part) -> Iterator[str]:
+    """The documents of a part."""
+    try:
+        lines = open(part.file, "rb")  # noqa: SIM115
+    except FileNotFoundError:
+        raise StageError(
+            f"{part.file} is not on the machine that is to count it; put artifacts_dir "
+            "into a folder that every machine reads under the same name") from None
+    with lines:
+        lines.seek(max(part.begin - 1, 0))
+        at = part.begin and lines.tell() + len(lines.readline())
+        while at < part.end and (line := lines.readline()):
+            at += len(line)
+            yield line.decode().removesuffix("\n").replace(NEWLINE, "\n")
 
 
 def cleaned_files(root: Path) -> list[Path]:
@@ -309,7 +332,8 @@ def _described(target: Path) -> dict | None:
             "sha256": sha256_of(target)}
 
 
-def _bar(total: int, label: str) -> tqdm:
+def bar_of(total: int, label: str) -> tqdm:
+    """A bar of so many bytes."""
     return tqdm(total=total, desc=label, unit="B", unit_scale=True, leave=False)
 
 
@@ -319,7 +343,7 @@ def _clean_file(file: Path, target: Path, options: Any, room: Room) -> dict[str,
     count = dropped = cut = 0
     with (open(file, "rb") as raw,
           open(draft, "w", encoding="utf-8", newline="\n") as out,
-          _bar(file.stat().st_size, file.name) as progress):
+          bar_of(file.stat().st_size, file.name) as progress):
         for text in documents(raw, file, options.text_key, options.encoding):
             before = count
             for piece in pieces(clean(text)):
@@ -333,87 +357,3 @@ def _clean_file(file: Path, target: Path, options: Any, room: Room) -> dict[str,
         say(f"{file.name} holds no text and adds no document.")
     return {"documents": count, "dropped": dropped, "cuts": cut,
             "bytes": draft.stat().st_size, "sha256": sha256_of(draft)}
-
-
-# --- analyze ---------------------------------------------------------------------
-
-
-def _batches(texts: Iterator[str], most: int = BATCH) -> Iterator[list[str]]:
-    """Documents in lists of at least so many characters."""
-    batch, size = [], 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= most:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def analyze(options: Any, room: Room) -> dict[str, Any]:
-    """Encode the corpora: `bpe_token_id_sequences.txt` and `token_frequency.parquet`.
-
-    A line of the first is a document: its ids with a blank between. The second has a
-    row for every token of the vocabulary, by id: token_id, token, frequency. Batches
-    of documents are encoded on all cores. A document of which the tokenizer knows no
-    byte is an empty line. Raises StageError if no document has a token.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    tokenizer = original.original_tokenizer(room.root)
-    size = tokenizer.get_vocab_size(with_added_tokens=True)
-    counts = np.zeros(size, dtype=np.int64)
-    files = cleaned_files(room.root)
-    documents, length = 0, sum(file.stat().st_size for file in files)
-    sequences = room.make(f"{TREE.REPORTS}/bpe_token_id_sequences.txt")
-    with open(sequences, "w", encoding="ascii", newline="\n") as out, \
-            _bar(length, "analyze") as progress:
-        for batch in _batches(cleaned(room.root)):
-            every = [encoded.ids for encoded in tokenizer.encode_batch_fast(
-                batch, add_special_tokens=False)]
-            ids = np.fromiter(chain.from_iterable(every), np.int64)
-            counts += np.bincount(ids, minlength=size)
-            out.writelines(" ".join(map(str, ids)) + "\n" for ids in every)
-            documents += len(batch)
-            progress.update(sum(len(text.encode()) + 1 for text in batch))
-    table = pa.table({"token_id": pa.array(range(size), pa.int32()),
-                      "token": [tokenizer.id_to_token(index) for index in range(size)],
-                      "frequency": counts})
-    parquet.write_table(table, room.make(f"{TREE.REPORTS}/token_frequency.parquet"))
-    total = int(counts.sum())
-    if not total:
-        raise StageError(
-            f"the tokenizer makes no token of any of the {documents:,} documents: it "
-            f"has no piece for their bytes; give {stage_command('init')} other corpora "
-            "or another model")
-    return {"documents": documents, "tokens": total,
-            "used": int((counts > 0).sum()), "vocabulary": size,
-            "bytes_per_token": (length - documents) / total}
-
-
-# --- distill ---------------------------------------------------------------------
-
-
-def distill(options: Any, room: Room) -> dict[str, Any]:
-    """Distill the tokenizer into a Unigram on the corpora, by `lib.tokens.distill`."""
-    from lib.data.mixture import lexicon
-    from lib.tokens import distill as distillation
-
-    root = room.root
-    try:
-        with stage_errors(ValueError):
-            made = distillation.distill(
-                original.original_tokenizer(root), cleaned(root), passes=options.passes,
-                made_items=options.made_items, seed=options.seed, layer=options.layer,
-                lists=lexicon(options.lexicon) if options.lexicon else (),
-                room=options.room)
-    except DataError as error:
-        raise StageError(
-            f"{error} Without word lists it goes with lexicon 0.") from None
-    folder = room.make(TREE.DISTILLED)
-    original.write_tokenizer(made.tokenizer, folder, root)
-    report = json.dumps(made.report, indent=1, ensure_ascii=False, default=float)
-    (folder / "report.json").write_text(report + "\n", "utf-8")
-    return made.report

@@ -60,10 +60,17 @@ class Options:
     raw_corpora_dir: Annotated[str | None, "None: corpora/raw in artifacts_dir"] = None
     cleaned_corpora_dir: Annotated[
         str | None, "None: corpora/cleaned in artifacts_dir"] = None
-    text_key: Annotated[str, "where the text stands in .json and .jsonl"] = "text"
+    text_key: Annotated[str, "the key or column of the text, but in .txt"] = "text"
     encoding: Annotated[str, "of the raw files"] = "utf-8"
     normalize_force: Annotated[bool, "clean again what is clean already"] = False
+    # analyze and distill
+    engine: Annotated[
+        Literal["local", "dask"], "where the corpora are counted"] = "local"
+    workers: Annotated[Count, "processes that count on this machine"] = 1
     # distill
+    most_words: Annotated[
+        Count, "different words that are held; beyond, the rarest are lost"
+    ] = 5_000_000
     passes: Annotated[Count, "of distill over the words"] = 60
     made_items: Annotated[
         CountOrNone, "made words and numbers of each kind, for distill"] = 20_000
@@ -142,7 +149,8 @@ SMOKE = {"artifacts_dir": "artifacts/smoke", "model": "tiny", "corpus_documents"
 def settled(given: Mapping[str, Any], profile: str = "book") -> Options:
     """Options of the values given, as a profile has them.
 
-    Raises StageError if a batch cannot be cut into the parts that were asked for.
+    Raises StageError if a batch cannot be cut into the parts that were asked for, or
+    the engine is not installed.
     """
     options = for_profile(Options(**given), profile)
     if options.gradient_accumulation_steps > options.batch_size:
@@ -150,6 +158,11 @@ def settled(given: Mapping[str, Any], profile: str = "book") -> Options:
             f"gradient_accumulation_steps is {options.gradient_accumulation_steps} and "
             f"batch_size {options.batch_size}: a batch cannot be cut into more parts "
             "than it has windows; lower the one or raise the other")
+    if options.engine == "dask":
+        from lib.tokens.counting import expect_dask
+
+        with stage_errors(ValueError):
+            expect_dask()
     return options
 
 

@@ -43,6 +43,11 @@ def original_tokenizer(root: Path) -> Tokenizer:
     return read_tokenizer(root, TREE.ORIGINAL, "init")
 
 
+def tokenizer_file(root: Path) -> Path:
+    """The file of that tokenizer."""
+    return _made(root, f"{TREE.ORIGINAL}/tokenizer.json", "init")
+
+
 def read_tokenizer(root: Path, folder: str, stage: str) -> Tokenizer:
     """The tokenizer that a stage wrote, for whole texts."""
     with stage_errors(TokenizerFileError):

@@ -37,10 +37,12 @@ __all__ = ["APART", "NAMES", "STAGES", "STEPS", "Options", "chosen", "parsed", "
            "run_each", "usage"]
 
 
-def _later(stage: str, tuning: bool) -> Callable[[Options, Room], dict[str, Any]]:
+def _later(stage: str, name: str) -> Callable[[Options, Room], dict[str, Any]]:
     """A stage whose module is imported when it is run: numba and torch are slow."""
     def work(options: Options, room: Room) -> dict[str, Any]:
-        if tuning:
+        if name == "counts":
+            from lib.workbench.ivr import counts as module
+        elif name == "fine_tuning":
             from lib.workbench.ivr import fine_tuning as module
         else:
             from lib.workbench.ivr import reassigning as module
@@ -62,22 +64,23 @@ STEPS = {step.stage: step for step in (
          reads=lambda options, root: [*corpora.raw_files(options, root),
                                       *corpora.own_clean_files(options, root),
                                       *model_files(options.model)]),
-    Step("analyze", ("init",), (), corpora.analyze),
+    Step("analyze", ("init",), (), _later("analyze", "counts")),
     Step("distill", ("init", "analyze"),
-         ("passes", "made_items", "layer", "lexicon", "room", "seed"), corpora.distill),
+         ("most_words", "passes", "made_items", "layer", "lexicon", "room", "seed"),
+         _later("distill", "counts")),
     Step("select", ("init", "analyze", "distill"),
          ("share", "least", "general_mb", "merge_list", "seed"),
-         _later("select", False)),
-    Step("remap", ("init", "distill", "select"), (), _later("remap", False)),
+         _later("select", "reassigning")),
+    Step("remap", ("init", "distill", "select"), (), _later("remap", "reassigning")),
     Step("align", ("init", "distill", "remap"),
          ("init_strategy", "align_documents", "untie", "held_out_documents", "seed"),
-         _later("align", True)),
+         _later("align", "fine_tuning")),
     Step("train", ("init", "remap", "align"),
          ("rows_steps", "train_steps", "batch_size", "context", "rows_learning_rate",
           "learning_rate", "gradient_accumulation_steps", "mixed_precision",
           "lora_rank", "gradient_checkpointing", "baseline", "replay_corpus",
           "replay_share", "held_out_documents", "seed"),
-         _later("train", True)),
+         _later("train", "fine_tuning")),
     Step("export", ("init", "distill", "select", "remap"),
          ("export_strings", "general_mb", "seed"), _export))}
 

@@ -1,9 +1,9 @@
-"""Documents out of files as they come: `.txt`, `.jsonl` and `.json`, in a stream.
+"""Documents out of files as they come: text, JSON and Parquet, in a stream.
 
 A `.txt` file holds one document a line, a `.jsonl` file one object (or text) a line,
-a `.json` file an array of them. A block of the file is in memory at a time, whatever
-its size. What cannot be read ends in one sentence: the file, the byte or the line,
-and what to do.
+a `.json` file an array of them, a `.parquet` file one a row of a column. A block of
+the file is in memory at a time, whatever its size. What cannot be read ends in one
+sentence: the file, the byte or the line, and what to do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from lib.workbench.ivr.artifacts import StageError
 
-ENDINGS = (".txt", ".jsonl", ".json")
+ENDINGS = (".txt", ".jsonl", ".json", ".parquet")
 BLOCK = 1 << 20  # bytes read at a time
 LONGEST = 1 << 24  # characters of one value of a JSON file
 DOCUMENT = 1 << 18  # characters; a longer document is cut at a blank
@@ -39,21 +39,53 @@ def documents(raw: BinaryIO, file: Path, text_key: str = "text",
     """The documents of one raw file, as they stand there.
 
     raw: the file, open. file: its name, which tells the kind. text_key: where the text
-    stands in an object of a `.json` or `.jsonl` file. Raises StageError if the file is
-    not in the encoding (the byte and its line), is no JSON (the line), an object lacks
-    the key (which keys there are), or it is no file of these kinds.
+    stands in an object of a `.json` or `.jsonl` file; the column of a `.parquet` file.
+    Raises StageError if the file is not in the encoding (the byte and its line), is no
+    JSON (the line), an object lacks the key (which keys there are), or it is no file of
+    these kinds.
     """
     kind = file.suffix.lower()
     if kind not in ENDINGS:
         raise StageError(
             f"{file.name} is not read; turn it into {', '.join(ENDINGS)} or move it "
             "away")
+    if kind == ".parquet":
+        return _rows(raw, file, text_key)
     texts = _blocks(raw, file, encoding)
     if kind == ".txt":
         return _lines(texts, DOCUMENT)
     values = _json_lines(file, texts) if kind == ".jsonl" else _json(file, texts)
     return (_text(value, text_key, f"{file.name}, line {line:,}")
             for line, value in values)
+
+
+def _rows(raw: BinaryIO, file: Path, column: str) -> Iterator[str]:
+    """The texts of a column of a Parquet file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.ParquetFile(raw)
+        kinds = dict(zip(table.schema_arrow.names, table.schema_arrow.types,
+                         strict=True))
+        if column not in kinds:
+            names = ", ".join(map(repr, list(kinds)[:12])) or "none"
+            raise StageError(
+                f"{file.name} has no column {column!r}; its columns are {names}: name "
+                "the one of the text as text_key")
+        kind = kinds[column]
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if kind not in (pa.string(), pa.large_string(), pa.null()):
+            raise StageError(
+                f"the column {column!r} of {file.name} is {kind} and no text; name the "
+                "one of the text as text_key")
+        for batch in table.iter_batches(1000, columns=[column]):
+            for text in batch.column(0).to_pylist():
+                yield text or ""
+    except pa.ArrowException as error:
+        why = str(error).splitlines()[0].rstrip(".")
+        raise StageError(f"{file.name} is no whole Parquet file ({why}); fetch it "
+                         "again, or move it away") from None
 
 
 def clean(text: str) -> str:

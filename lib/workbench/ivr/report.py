@@ -24,6 +24,8 @@ NAMES = {
     "types": "서로 다른 프리토큰 | different pre-tokens",
     "occurrences": "프리토큰이 나온 횟수 | occurrences of pre-tokens",
     "words": "배우는 낱말 | words learned from",
+    "words_lost": "낱말 하나를 덜 센 횟수, 많아야 | "
+                  "counts of a word too low by, at most",
     "listed": "목록의 말 | words of the lists",
     "wrong_listed": "그 가운데 점수만으로는 틀린 것 | of these, wrong by scores alone",
     "wrong_types": "점수만으로는 틀린 것 | wrong by scores alone",
