@@ -231,7 +231,7 @@ import json, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
 from tests.workbench.test_ivr import attempts
-import lib.workbench.ivr.corpora, lib.vocabulary.select, lib.vocabulary.reassign
+import lib.workbench.ivr.counts, lib.vocabulary.select, lib.vocabulary.reassign
 import lib.vocabulary.rows, lib.vocabulary.tune, lib.tokens.distill, pyarrow.parquet
 print("told", json.dumps(attempts(Path({str(tmp_path)!r}), seed=3)))
 """

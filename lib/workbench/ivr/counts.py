@@ -95,9 +95,9 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
     alone = options.engine == "local" and options.workers == 1
     bar = bar_of(length, "analyze") if alone else nullcontext()
     with stage_errors(ValueError), bar as progress:
-        file = TokenizerFile(original.tokenizer_file(room.root))
+        file, pieces = TokenizerFile(original.tokenizer_file(room.root)), room.scratch
         counts, documents, sequences = reduced(
-            partial(_encoded, file, room.scratch, progress), Tokens.and_of,
+            partial(_encoded, file, pieces, progress), Tokens.and_of,
             [*enumerate(parts(room.root))], engine=options.engine,
             workers=options.workers)
     with open(room.make(f"{TREE.REPORTS}/bpe_token_id_sequences.txt"), "wb") as out:
@@ -105,6 +105,7 @@ def analyze(options: Any, room: Room) -> dict[str, Any]:
             with open(file, "rb") as ids:
                 shutil.copyfileobj(ids, out)
             file.unlink()
+    shutil.rmtree(pieces)
     table = pa.table({"token_id": pa.array(range(size), pa.int32()),
                       "token": [tokenizer.id_to_token(index) for index in range(size)],
                       "frequency": counts})
