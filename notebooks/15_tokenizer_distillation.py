@@ -1469,8 +1469,8 @@ table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
 # 짧은 규칙으로 고쳐지는 것부터 파일에 자리가 있는 만큼 고칩니다. `cl100k`, Llama 3, Qwen, `o200k`의 정규식에도 GPT-2의 것처럼 규칙이
 # 바로 들어갑니다. Gemma 3과 Llama 2는 바이트가 아니라 글자를 자르는 SentencePiece BPE입니다.
 #
-# 재는 글은 아무것도 배우거나 고르지 않은 것입니다. 위키백과는 제목의 절반만 재고, 나머지 절반으로 방법을 골랐습니다. 칸의 앞 수는 틀린 프리토큰의 %, 뒤 수는 처음부터
-# 끝까지 같은 문서의 %이고, 목표는 0.05와 97입니다. GPT-2의 숫자처럼 길이에 끝이 없는 것은 배워서 다 채울 수 없습니다. 배운 문서에서 남는 것은 BPE가 글자 안에서만 끊어 규칙이 닿지 않는 낱말입니다.
+# 재는 글은 아무것도 배우거나 고르지 않은 것입니다. 위키백과는 제목의 절반만 재고 나머지 절반으로 방법을 골랐습니다. 한국어의 방법은 다른 영화평(`nsmc_train`)으로 골랐습니다. 칸의 앞 수는 틀린 프리토큰의 %, 뒤 수는 처음부터
+# 끝까지 같은 문서의 %이고, 목표는 0.05와 97입니다. GPT-2의 숫자처럼 길이에 끝이 없는 것은 배워서 다 채울 수 없습니다. BPE가 글자 안에서만 끊는 낱말에는 규칙이 닿지 않으므로, 점수가 이런 낱말을 끝까지 포기하지 않고 배웁니다.
 # %% [markdown] tags=["lang-en"]
 # Many are names glued together. In some of them BPE, busy with pairs it learned early,
 # steps over the seam between two words; in others Unigram does. Long runs and mixtures of
@@ -1486,9 +1486,9 @@ table([(shown([w]), shown([pieces[i] for i in teacher.encode(w.decode()).ids]),
 # has room. Rules go into the patterns of `cl100k`, Llama 3, Qwen and `o200k` as they go into GPT-2's. Gemma 3
 # and Llama 2 are SentencePiece BPEs, which cut characters instead of bytes.
 #
-# The texts below taught nothing and chose nothing. Half of the Wikipedia titles are judged; the method was chosen on the other half. In each cell the first number is the % of
+# The texts below taught nothing and chose nothing. Half of the Wikipedia titles are judged; the method was chosen on the other half, that for Korean on other reviews (`nsmc_train`). In each cell the first number is the % of
 # pre-tokens that are wrong, the second the % of documents the same from end to end; the aims are 0.05 and 97. What has
-# no end, such as GPT-2's numbers, cannot be learned in full. What is left in documents learned from are words that BPE breaks inside characters only, where no rule reaches.
+# no end, such as GPT-2's numbers, cannot be learned in full. No rule reaches a word that BPE breaks inside characters only, so the scores never give such a word up.
 
 # %% tags=["hide-input"]
 import json
