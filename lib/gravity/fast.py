@@ -9,7 +9,9 @@ that grows with the length of the text and not with its square:
     newton_flex     newton for FlexAttention (a CUDA GPU)
 
 All are causal, to the last bit: what comes later changes no result before it, not even
-by a mean that centres the points, or by the choice of a way to compute.
+by a mean that centres the points, or by the choice of a way to compute. One exception:
+where no gradients are asked for, `chunked` with a cutoff leaves out blocks of keys by
+all the queries of a block, and what comes later in it may change how it rounds.
 """
 
 import math
