@@ -30,6 +30,7 @@ from book.places import NOT_THERE, fill_places, scientific
 from book.words import WORDS
 
 LANGS = ("ko", "en")
+SENTENCE = 40  # characters: a result that is longer is text, not a number
 LABEL = re.compile(r"^<!-- label: ([\w-]+) -->\s*\n+(?=#)", re.MULTILINE)
 TITLE = re.compile(r"^# (.*)$", re.MULTILINE)
 ALT = re.compile(r"<!-- alt:\s*(.*?)\s*-->", re.DOTALL)
@@ -75,7 +76,8 @@ def fill(text: str, lang: str, records: Records, chapter: str, where: str) -> st
                 f"records {known}."
             )
         found = results[name]
-        return found if plain else f'<span class="live">{scientific(found)}</span>'
+        kind = "live sentence" if " " in found and len(found) > SENTENCE else "live"
+        return found if plain else f'<span class="{kind}">{scientific(found)}</span>'
 
     return fill_places(text, value)
 
