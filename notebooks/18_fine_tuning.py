@@ -810,7 +810,9 @@ show(figure, table=pd.concat(means, names=["model"]).reset_index().round(3))
 # Before any piece is swapped, going from BPE to Unigram has its price too: where the Unigram cuts a document otherwise than the BPE, the model reads a cut that it never learned. Of each text up to ⟨compared⟩ documents were cut by both tokenizers, and the bits of those that differ compared. This Unigram is the one in [the record of chapter 15](15_tokenizer_distillation.ipynb#distill-published); it learned from text and word lists of eleven languages, and has its rules.
 
 # %% tags=["hide-input"]
-alone = fair[fair["part"] == "distilled"].set_index("kind")
+alone = fair[fair["part"] == "distilled"].set_index("kind").rename({
+    "wikipedia_en": "English Wikipedia", "wikipedia_es": "Spanish Wikipedia",
+    "wikipedia_fr": "French Wikipedia", "reviews": "Korean film reviews"})
 
 
 def percent_of(row):
