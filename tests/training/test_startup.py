@@ -91,7 +91,7 @@ def test_a_finished_training_is_used_and_a_longer_one_goes_on(
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    ({"kernel": "gaussian"}, "was trained with kernel newton and this run has gauss"),
+    ({"kernel": "newton"}, "was trained with kernel gaussian and this run has newton"),
     ({"seed": 1}, "was trained with seed 0 and this run has 1"),
     ({"learning_rate": 0.1}, "was trained with learning_rate 0.01 and this run has"),
     ({"model": "vanilla"}, "was trained with model ngt and this run has vanilla"),
@@ -214,8 +214,9 @@ def test_a_training_that_diverges_stops_and_says_step_rate_and_what_to_lower(tin
     with pytest.raises(Diverged) as caught:
         done(options)
     said = str(caught.value)
-    assert said.startswith("the training diverged: at step 2 of 7 the loss is nan, "
-                           "with learning rate 1e+30; lower learning_rate (1e+30)")
+    assert said.startswith(  # the second of 50 steps of warm-up
+        "the training diverged: at step 2 of 7 the loss is nan, with learning rate "
+        "4e+28; lower learning_rate (1e+30), or raise the warm-up (50)")
     assert said.endswith("; nothing was saved yet")
     assert not (options.folder / "last").exists()
 
