@@ -12,7 +12,6 @@ one line of benchmarks/results/lengths.jsonl; what stands there is not judged ag
 
 import argparse
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,12 @@ from torch import Tensor
 
 from benchmarks.characters import characters
 from benchmarks.quality import ids_of
+from benchmarks.rows import rows_in, write
 from lib.commands import module_command
 from lib.data import DataError
 from lib.gravity.model import LanguageModel, LMConfig
 from lib.training.checkpoint import INDEX, load, part
+from lib.training.loop import window_starts
 
 RESULTS = Path(__file__).parent / "results" / "lengths.jsonl"
 SAME = ("text", "sha256", "size", "name", "seed", "learning_rate", "parameters",
@@ -40,14 +41,7 @@ def loss_by_position(model: LanguageModel, ids: Tensor, length: int,
 
     windows: how many, evenly spread; None: all. tokens: how many at a time.
     """
-    count = (len(ids) - 1) // length
-    if count < 1:
-        raise ValueError(
-            f"the text has {len(ids)} tokens and one window takes {length + 1}; use a "
-            "longer text or fewer --times")
-    starts = torch.arange(count) * length
-    if windows is not None and windows < count:
-        starts = starts[torch.linspace(0, count - 1, windows).long()]
+    starts = window_starts(ids, length, windows)
     total = torch.zeros(length, dtype=torch.float64)
     for some in starts.split(max(1, tokens // length)):
         chunk = ids[some[:, None] + torch.arange(length + 1)]
@@ -64,14 +58,6 @@ def judged(model: LanguageModel, ids: Tensor, length: int, trained: int,
     beyond = loss[trained:].mean().item() if length > trained else None
     return {"trained": trained, "length": length, "windows": windows,
             "valid": loss.mean().item(), "beyond": beyond}
-
-
-def finished() -> list[dict[str, Any]]:
-    """The rows that stand in the file."""
-    if not RESULTS.exists():
-        return []
-    lines = RESULTS.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,13 +96,10 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             key = {**{name: row[name] for name in SAME}, "trained": config.context,
                    "length": times * config.context, "windows": asked.windows}
-            if any(key.items() <= other.items() for other in finished()):
+            if any(key.items() <= other.items() for other in rows_in(RESULTS)):
                 continue
-            line = {**key, **judged(model, ids_of(written)[1], key["length"],
-                                    config.context, asked.windows)}
-            with open(RESULTS, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
+            write(RESULTS, {**key, **judged(model, ids_of(written)[1], key["length"],
+                                            config.context, asked.windows)})
     return 0
 
 

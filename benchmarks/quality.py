@@ -13,7 +13,6 @@ part of the text (`benchmarks.characters`). See benchmarks/README.md.
 import argparse
 import datetime
 import hashlib
-import json
 import sys
 import time
 from dataclasses import asdict, replace
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.characters import TEXTS, characters
+from benchmarks.rows import rows_in, write
 from lib.data import DataError
 from lib.gravity.model import LanguageModel, LMConfig, build, matched_width, parameters
 from lib.training.checkpoint import save, whole
@@ -231,10 +231,7 @@ def ids_of(text: str) -> tuple[Tensor, Tensor, int]:
 
 def finished() -> list[dict]:
     """The rows that stand in the file; the first ones do not name TinyShakespeare."""
-    if not RESULTS.exists():
-        return []
-    lines = RESULTS.read_text(encoding="utf-8").splitlines()
-    return [{"text": TEXTS[0], **json.loads(line)} for line in lines if line]
+    return [{"text": TEXTS[0], **row} for row in rows_in(RESULTS)]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -267,12 +264,8 @@ def main(arguments: list[str] | None = None) -> int:
                        "seed": seed, "learning_rate": rate}
                 if any(key.items() <= row.items() for row in finished()):
                     continue
-                row = run(asked.size, arm, seed, rate, asked.text, asked.device,
-                          asked.keep)
-                RESULTS.parent.mkdir(exist_ok=True)
-                with open(RESULTS, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
+                write(RESULTS, run(asked.size, arm, seed, rate, asked.text,
+                                   asked.device, asked.keep))
     return 0
 
 

@@ -17,18 +17,17 @@ training is finished.
 
 import argparse
 import datetime
-import json
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.quality import ARMS, matched
+from benchmarks.rows import Row, rows_in, write
 from lib.gravity.model import LanguageModel, LMConfig, build, parameters
 from lib.training.loop import Recipe, fit, token_loss
 
@@ -38,7 +37,6 @@ MODEL = LMConfig(vocab=VOCAB, context=64, d_model=128, n_layers=2, n_heads=4)
 RECIPE = Recipe(steps=2500, batch=16, learning_rate=1e-3, warmup=100, evaluations=1)
 UNSCORED = -100
 Batch = tuple[Tensor, Tensor]  # what is read, and what follows where it is scored
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -137,14 +135,6 @@ def run(arm: str, seed: int, recipe: Recipe = RECIPE) -> list[Row]:
             for size in sizes.judged + sizes.longer * config.any_length]
 
 
-def finished() -> list[Row]:
-    """The rows that stand in the file."""
-    if not RESULTS.exists():
-        return []
-    lines = RESULTS.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line]
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run what is missing: 0 done, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -160,13 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
     for seed in asked.seeds:
         for arm in asked.arms:
             key = {"name": arm, "seed": seed, "steps": asked.steps}
-            if any(key.items() <= row.items() for row in finished()):
+            if any(key.items() <= row.items() for row in rows_in(RESULTS)):
                 continue
-            rows = run(arm, seed, replace(RECIPE, steps=asked.steps))
-            with open(RESULTS, "a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rows)
-            for row in rows:
-                print(json.dumps(row), flush=True)
+            write(RESULTS, *run(arm, seed, replace(RECIPE, steps=asked.steps)))
     return 0
 
 

@@ -341,6 +341,23 @@ def batches(
         yield chunk[:, :-1], chunk[:, 1:]
 
 
+def window_starts(ids: Int[Tensor, " length"], context: int,
+                  windows: int | None = None) -> Int[Tensor, " windows"]:
+    """Where windows side by side begin; of them so many, evenly spread, or all.
+
+    Raises ValueError if the text does not fill one window.
+    """
+    count = (len(ids) - 1) // context
+    if count < 1:
+        raise ValueError(
+            f"the text has {len(ids)} tokens and one window takes {context + 1}; use a "
+            "longer text or a shorter context")
+    starts = torch.arange(count) * context
+    if windows is not None and windows < count:
+        starts = starts[torch.linspace(0, count - 1, windows).long()]
+    return starts
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, ids: Int[Tensor, " length"], context: int,
              windows: int | None = None, batch: int = 64) -> float:
@@ -350,14 +367,7 @@ def evaluate(model: nn.Module, ids: Int[Tensor, " length"], context: int,
     Raises ValueError if the text does not fill one window.
     """
     device = next(model.parameters()).device
-    count = (len(ids) - 1) // context
-    if count < 1:
-        raise ValueError(
-            f"the text has {len(ids)} tokens and one window takes {context + 1}; use a "
-            "longer text or a shorter context")
-    starts = torch.arange(count) * context
-    if windows is not None and windows < count:
-        starts = starts[torch.linspace(0, count - 1, windows).long()]
+    starts = window_starts(ids, context, windows)
     span = torch.arange(context + 1)
     model.eval()
     total = 0.0
