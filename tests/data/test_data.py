@@ -763,9 +763,10 @@ def test_chapters_and_lib_read_by_name_only_what_set_up_fetches():
                 asked.add((place, node.value))
     assert ("notebooks/14_bpe_and_unigram.py", "korean") in asked
     on_request = {found for found in asked if not cache.row_of(found[1])["default"]}
-    # two chapters head rows of recorded measurements by the names of their texts
+    # three chapters head rows of recorded measurements by the names of their texts
     heads = {(f"notebooks/{chapter}.py", f"wikipedia_{language}")
-             for chapter in ("15_tokenizer_distillation", "16_reassigning")
+             for chapter in ("15_tokenizer_distillation", "16_reassigning",
+                             "18_fine_tuning")
              for language in ("en", "es", "fr")}
     # the choice that a reader makes by name, the budget of the profile gpu, what the
     # stage export reads back by, and the word lists of distill
