@@ -30,13 +30,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib.gravity.attention import Pull
+from lib.gravity.attention import Pull, causal, squared_distances
 from lib.gravity.fast import fast_attend
 from lib.gravity.model import LMConfig, build, parameters
 
 HEADS, WIDE = 8, 64  # of a head's value
-FORMS = ("sdpa", "gaussian", "newton", "newton_62", "newton_compact", "tables",
-         "original")
+FORMS = ("sdpa", "gaussian", "newton", "newton_62", "gaussian_near", "newton_near",
+         "newton_compact", "tables", "original")
+NEAR = 0.05  # the share of earlier tokens within the radius of the near forms
 ORIGINAL_UP_TO = 1024  # its difference tensor takes gigabytes beyond
 #: The size of the public original's TinyShakespeare run.
 MODEL = LMConfig(vocab=65, context=256, d_model=256, n_layers=6, n_heads=8, d_ff=1024,
@@ -86,11 +87,12 @@ def work(form: str, n: int, batch: int = 1, device: str = "cpu",
                           .requires_grad_() for shape in ((batch, n), (HEADS, 1, 1)))
         beta = torch.ones(HEADS, 1, 1, device=device).requires_grad_()
         learned = [z, mass, value, strength]
-        pull = Pull("gaussian" if form == "gaussian" else "newton", strength, beta)
-        if form == "newton_compact":
-            radius = torch.full((HEADS, 1, 1), 2.0, device=device)
-            pull = replace(pull, cutoff="compact", radius=radius)
-        how = {"tables": "reference", "newton_flex": "flex"}.get(form, "auto")
+        pull = Pull(form.split("_")[0] if form.startswith(("newton", "gaussian"))
+                    else "newton", strength, beta)
+        if form in ("newton_compact", "newton_near", "gaussian_near"):
+            pull = replace(pull, cutoff="compact", radius=radius_of(z.detach()))
+        how = {"tables": "reference", "newton_flex": "flex",
+               "newton_compact": "chunked"}.get(form, "auto")
 
         def run():
             if form == "original":
@@ -101,6 +103,16 @@ def work(form: str, n: int, batch: int = 1, device: str = "cpu",
         torch.autograd.grad(run(), learned, ask)
 
     return both if learn else torch.no_grad()(run)
+
+
+@torch.no_grad()
+def radius_of(z: Tensor, share: float = NEAR, tokens: int = 1024) -> Tensor:
+    """The radius of each head that keeps a share of the pairs of the first tokens."""
+    r2 = squared_distances(z[..., :tokens, :])
+    past = causal(r2.shape[-1], r2.device).tril(-1)
+    apart = r2[..., past].transpose(0, 1).flatten(1)  # of each head
+    return apart.kthvalue(max(1, int(share * apart.shape[1])), 1).values.sqrt()[
+        :, None, None]
 
 
 def seconds(do: Callable[[], object]) -> float:

@@ -1,8 +1,12 @@
-"""One pass over a block of Newton's table: compiled for 32-bit numbers on a CPU.
+"""Passes that are compiled for 32-bit numbers on a CPU.
 
-A block u of shape (head, query, key) becomes the weights m_j^β u^(−p) in place, or what
-the gradients need of them. PyTorch would take four passes for the one and eight for the
-other, each through memory. Other numbers and devices take those passes.
+`weigh`: a block u of Newton's table, (head, query, key), becomes the weights
+m_j^β u^(−p) in place; `weigh_back`: what the gradients need of them. PyTorch would take
+four passes for the one and eight for the other, each through memory. Other numbers and
+devices take those passes.
+
+`gather`, `mix`, `mix_back`: what `lib.gravity.near` does with lists of pairs. Nothing
+else can do that.
 """
 
 import inspect
@@ -16,18 +20,21 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 from torch import Tensor
 
-__all__ = ["prepare", "takes", "weigh", "weigh_back"]
+__all__ = ["LANES", "gather", "lists_ready", "mix", "mix_back", "prepare", "takes",
+           "weigh", "weigh_back"]
 
 Block = Float[Tensor, "head query key"]
 Rows = Float[Tensor, "head query"]
 Columns = Float[Tensor, "head key"]
 Heads = Float[Tensor, " head"]
+Lists = tuple[Tensor, Tensor, Tensor]
 _F, _I = np.float32, np.int32
+LANES, MANY = 32, 64  # numbers of a row that are added, and compared, in one go
 
 
 def _fitted(function: Callable, low: float, high: float, degree: int) -> tuple:
@@ -167,24 +174,306 @@ def _weigh_rows_back(u, g, bias, p, top, past, same, mean, db, dp):
         dp[h] += slope / _BITS
 
 
+class _Rows:
+    """Rows of C-contiguous tables, LANES numbers in one go: what the loops below call.
+
+    LLVM makes such loops of its own where a row is long; here it is a few vectors.
+    """
+
+    wide = ir.VectorType(ir.FloatType(), LANES)
+
+    def __init__(self, context, builder, signature, given):
+        self.context, self.builder = context, builder
+        self.kinds, self.given = signature.args, given
+
+    def row(self, which: int, at: int):
+        """A pointer to the vectors of row given[at] of the table given[which]."""
+        held = self.context.make_array(self.kinds[which])(
+            self.context, self.builder, self.given[which])
+        self.count = self.builder.udiv(
+            width := self.builder.extract_value(held.shape, 1),
+            ir.Constant(width.type, LANES))
+        return self.builder.gep(held.data, [self.builder.mul(self.given[at], width)])
+
+    def load(self, pointer, index, kind=wide):
+        shift = self.builder.mul(index, ir.Constant(index.type, LANES))
+        place = self.builder.bitcast(self.builder.gep(pointer, [shift]),
+                                     kind.as_pointer())
+        return self.builder.load(place, align=4), place
+
+    def all(self, number, kind=wide):
+        """A vector of one number."""
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), number,
+                                          ir.Constant(ir.IntType(32), 0))
+        return self.builder.shuffle_vector(one, one, ir.Constant(
+            ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count))
+
+    def sum(self, vector):
+        """Its numbers added up, in any order."""
+        name = f"llvm.vector.reduce.fadd.v{LANES}f32"
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), self.wide])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, [ir.Constant(ir.FloatType(), 0.0), vector],
+                                 fastmath=("reassoc",))
+
+    def added_up(self, term: Callable):
+        """Σ term(index) over the vectors of a row, as one number."""
+        total = cgutils.alloca_once_value(self.builder, ir.Constant(self.wide, None))
+        with cgutils.for_range(self.builder, self.count) as loop:
+            self.builder.store(self.plus(self.builder.load(total), term(loop.index)),
+                               total)
+        return self.sum(self.builder.load(total))
+
+    def plus(self, a, b):
+        return self.builder.fadd(a, b, flags=("contract",))
+
+    def times(self, a, b):
+        return self.builder.fmul(a, b, flags=("contract",))
+
+    def minus(self, a, b):
+        return self.builder.fsub(a, b, flags=("contract",))
+
+
+@_intrinsic
+def _dot(_, a, i, b, j):
+    """Σ a[i] b[j]."""
+
+    def build(*given):
+        rows = _Rows(*given)
+        one, other = rows.row(0, 1), rows.row(2, 3)
+        return rows.added_up(lambda at: rows.times(rows.load(one, at)[0],
+                                                   rows.load(other, at)[0]))
+
+    return types.float32(a, types.intp, b, types.intp), build
+
+
+@_intrinsic
+def _sum(_, a, i, vectors):
+    """The sum of the first vectors of a[i], always in the same order."""
+
+    def build(*given):
+        rows = _Rows(*given)
+        one, rows.count = rows.row(0, 1), rows.given[2]
+        return rows.added_up(lambda at: rows.load(one, at)[0])
+
+    return types.float32(a, types.intp, types.intp), build
+
+
+@_intrinsic
+def _apart2(_, a, i, b, j):
+    """Σ (a[i] − b[j])²."""
+
+    def build(*given):
+        rows = _Rows(*given)
+        one, other = rows.row(0, 1), rows.row(2, 3)
+
+        def term(at):
+            apart = rows.minus(rows.load(one, at)[0], rows.load(other, at)[0])
+            return rows.times(apart, apart)
+
+        return rows.added_up(term)
+
+    return types.float32(a, types.intp, b, types.intp), build
+
+
+@_intrinsic
+def _add_row(_, out, i, w, a, j):
+    """out[i] += w a[j]."""
+
+    def build(*given):
+        rows = _Rows(*given)
+        into, one = rows.row(0, 1), rows.row(3, 4)
+        weight = rows.all(rows.given[2])
+        with cgutils.for_range(rows.builder, rows.count) as loop:
+            before, place = rows.load(into, loop.index)
+            more = rows.times(weight, rows.load(one, loop.index)[0])
+            rows.builder.store(rows.plus(before, more), place, align=4)
+        return rows.context.get_dummy_value()
+
+    return types.none(out, types.intp, types.float32, a, types.intp), build
+
+
+@_intrinsic
+def _add_apart(_, out, k, w, a, i, b, j):
+    """out[k] += w (a[i] − b[j])."""
+
+    def build(*given):
+        rows = _Rows(*given)
+        into, one, other = rows.row(0, 1), rows.row(3, 4), rows.row(5, 6)
+        weight = rows.all(rows.given[2])
+        with cgutils.for_range(rows.builder, rows.count) as loop:
+            before, place = rows.load(into, loop.index)
+            apart = rows.minus(rows.load(one, loop.index)[0],
+                               rows.load(other, loop.index)[0])
+            rows.builder.store(rows.plus(before, rows.times(weight, apart)), place,
+                               align=4)
+        return rows.context.get_dummy_value()
+
+    return types.none(out, types.intp, types.float32, a, types.intp, b, types.intp
+                      ), build
+
+
+@_intrinsic
+def _under(_, u, i, j, limit):
+    """Bits: which of the MANY numbers of u[i] from j on are not ≥ limit."""
+
+    def build(context, builder, signature, given):
+        rows, many = _Rows(context, builder, signature, given), ir.VectorType(
+            ir.FloatType(), MANY)
+        at = builder.gep(rows.row(0, 1), [given[2]])
+        numbers = builder.load(builder.bitcast(at, many.as_pointer()), align=4)
+        less = builder.fcmp_unordered("<", numbers, rows.all(given[3], many))
+        return builder.bitcast(less, ir.IntType(MANY))
+
+    return types.uint64(u, types.intp, types.intp, types.float32), build
+
+
+@_intrinsic
+def _lowest(_, bits):
+    """The place of the lowest bit that is set."""
+
+    def build(context, builder, signature, given):
+        return builder.cttz(given[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), build
+
+
+def _gather_rows(u, bound, past, first, found, count):
+    queries, keys = u.shape
+    for i in range(queries):
+        kept, limit, place = count[i], bound[i], past + i
+        seen = min(keys, max(0, place))
+        whole = seen - seen % MANY
+        for j in range(0, whole, MANY):
+            near = _under(u, i, j, limit)
+            while near:
+                found[i, kept] = first + j + _lowest(near)
+                near &= near - np.uint64(1)
+                kept += 1
+        for j in range(whole, seen):
+            if not u[i, j] >= limit:  # what is no number stays
+                found[i, kept] = first + j
+                kept += 1
+        if 0 <= place < keys:
+            found[i, kept] = first + place
+            kept += 1
+        count[i] = kept
+
+
+def _gate_of(x, soft):
+    """x² (3 − 2x) or x, and its slope by x."""
+    if soft:
+        return x * x * (_F(3) - _F(2) * x), _F(6) * x * (_F(1) - x)
+    return x, _F(1)
+
+
+_gate = _compiled(_gate_of, inline="always")
+
+
+def _mix_rows(y, z, b, v, found, count, start, near, begin, index, r2, out, norm):
+    (newton, hard, soft, same), (slope, limit, eps, coord) = near
+    taken = 0
+    room = np.empty((2, found.shape[1] + LANES), _F)  # of a row's own weights and b
+    weight, own = room[0], room[1]
+    _widest()
+    for i in range(len(count)):
+        first, place = taken, start + i
+        for c in range(count[i]):
+            j = found[i, c]
+            apart = _F(0) if same and j == place else _apart2(y, i, z, j) / coord
+            if j == place or not apart >= limit:
+                index[taken], r2[taken] = j, apart
+                taken += 1
+        begin[i + 1] = taken
+        many, top = taken - first, _F(-np.inf)
+        for c in range(many):
+            own[c] = b[index[first + c]] * _BITS
+        for c in range(many):
+            x = r2[first + c]
+            s = own[c] + slope * (_log2(x + eps) if newton else x * _BITS)
+            weight[c] = s
+            top = max(top, s)
+        for c in range(many):
+            w = _exp2(weight[c] - top)
+            # the last one is the token itself, which no radius leaves out
+            if not hard and c < many - 1:
+                w *= _gate(_F(1) - r2[first + c] / limit, soft)[0]
+            weight[c] = w
+        weight[many : many + LANES] = _F(0)
+        total = _sum(room, 0, (many + LANES - 1) // LANES)
+        out[i] = _F(0)
+        for c in range(many):
+            _add_row(out, i, weight[c] / total, v, index[first + c])
+        norm[i] = top + np.log2(total)
+
+
+def _mix_rows_back(y, z, b, v, e, mean, norm, near, begin, index, r2,
+                   dy, dz, db, dv, sums):
+    (newton, hard, soft, same), (slope, limit, eps, coord) = near
+    most = 0
+    for i in range(len(y)):
+        most = max(most, begin[i + 1] - begin[i])
+    share, log = np.empty(most, _F), np.empty(most, _F)
+    _widest()
+    for i in range(len(y)):
+        first, many, down = begin[i], begin[i + 1] - begin[i], norm[i]
+        for c in range(many):
+            share[c] = b[index[first + c]] * _BITS - down
+        for c in range(many):
+            x = r2[first + c]
+            log[c] = _log2(x + eps) if newton else x * _BITS
+            share[c] = _exp2(share[c] + slope * log[c])
+        for c in range(many):
+            j, x = index[first + c], r2[first + c]
+            gate, steep = _F(1), _F(0)
+            if not hard and c < many - 1:
+                gate, steep = _gate(_F(1) - x / limit, soft)
+            part = share[c] * (_dot(e, i, v, j) - mean[i])
+            _add_row(dv, j, share[c] * gate, e, i)
+            pull = part * gate
+            db[j] += pull
+            sums[0] += pull * log[c]
+            sums[1] += part * steep * x
+            if same and c == many - 1:
+                continue
+            force = pull * slope / (x + eps if newton else _F(1)) - part * steep / limit
+            force *= _F(2) / coord
+            _add_apart(dy, i, force, y, i, z, j)
+            _add_apart(dz, j, force, z, j, y, i)
+
+
 _TABLE, _ROWS, _ONE = (types.Array(types.float32, n, layout)
                        for n, layout in ((3, "C"), (2, "A"), (1, "A")))
+_PLANE, _LINE, _WHERE, _LISTED, _COUNTS, _SUMS = (
+    types.Array(kind, n, "C") for kind, n in (
+        (types.float32, 2), (types.float32, 1), (types.int32, 2), (types.int32, 1),
+        (types.int64, 1), (types.float64, 1)))
+_NEAR = types.Tuple(tuple(types.UniTuple(kind, n) for kind, n in (
+    (types.boolean, 4), (types.float32, 4))))
+#: What each pass is given; all shapes and strides are compiled for once.
+_GIVEN = {
+    _weigh_rows: (_TABLE, _ROWS, _ONE, _ROWS, types.int64, types.boolean, _ROWS),
+    _weigh_rows_back: (_TABLE, _TABLE, _ROWS, _ONE, _ROWS, types.int64, types.boolean,
+                       _ROWS, _ROWS, _ONE),
+    _gather_rows: (_PLANE, _LINE, types.int64, types.int64, _WHERE, _COUNTS),
+    _mix_rows: (_PLANE, _PLANE, _LINE, _PLANE, _WHERE, _COUNTS, types.int64, _NEAR,
+                _COUNTS, _LISTED, _LINE, _PLANE, _LINE),
+    _mix_rows_back: (_PLANE, _PLANE, _LINE, _PLANE, _PLANE, _LINE, _LINE, _NEAR,
+                     _COUNTS, _LISTED, _LINE, _PLANE, _PLANE, _LINE, _PLANE, _SUMS),
+}
 
 
 @cache
-def _kernel(back: bool) -> Callable:
-    """The compiled pass for all shapes and strides; made when first called for."""
-    function = _weigh_rows_back if back else _weigh_rows
-    given = (_TABLE, *(_TABLE,) * back, _ROWS, _ONE, _ROWS, types.int64, types.boolean)
-    given += (_ROWS, _ROWS, _ONE) if back else (_ROWS,)
-    return _compiled(function, given, nogil=True)
+def _kernel(function: Callable) -> Callable:
+    """The compiled pass; made when first called for."""
+    return _compiled(function, _GIVEN[function], nogil=True)
 
 
 def takes(kind: torch.dtype, device: torch.device) -> bool:
     """Whether the compiled pass is for such numbers; if so it is there afterwards."""
     if kind != torch.float32 or device.type != "cpu":
         return False
-    return all(map(_kernel, (False, True)))
+    return all(map(_kernel, (_weigh_rows, _weigh_rows_back)))
 
 
 def weigh(
@@ -203,7 +492,7 @@ def weigh(
              [3., 4.]]]), tensor([[6., 7.]]))
     """
     if takes(u.dtype, u.device):
-        _kernel(back=False)(
+        _kernel(_weigh_rows)(
             *map(_array, (u, bias, p, top)), past, same, _array(mass))
         return
     hidden = prepare(u, past, same)
@@ -221,8 +510,8 @@ def weigh_back(
     it does not depend on the distance. The rest as in `weigh`.
     """
     if takes(u.dtype, u.device):
-        _kernel(back=True)(*map(_array, (u, g, bias, p, top)), past, same,
-                           *map(_array, (mean, db, dp)))
+        _kernel(_weigh_rows_back)(*map(_array, (u, g, bias, p, top)), past, same,
+                                  *map(_array, (mean, db, dp)))
         return
     hidden = prepare(u, past, same)
     log = u.log()
@@ -243,6 +532,53 @@ def prepare(u: Block, past: int, same: bool) -> Bool[Tensor, "query key"]:
         u.masked_fill_(key == query, 1)
     u.clamp_min_(1)
     return key > query
+
+
+def lists_ready() -> None:
+    """Compile `gather`, `mix` and `mix_back`, unless it is done."""
+    for function in (_gather_rows, _mix_rows, _mix_rows_back):
+        _kernel(function)
+
+
+def gather(u: Float[Tensor, "query key"], bound: Heads, past: int, first: int,
+           found: Tensor, count: Tensor) -> None:
+    """Add to the list of each query the keys before it with u < bound, and itself.
+
+    past: how many keys of the block come before its first query; first: the number of
+    the block's first key; found, count: the lists, (query, seq), and how long they are.
+
+    >>> found, count = torch.zeros(2, 3, dtype=torch.int32), torch.zeros(2).long()
+    >>> u = torch.tensor([[0.0, 9.0, 9.0], [9.0, 1.0, 9.0]])
+    >>> gather(u, torch.full((2,), 5.0), 1, 0, found, count)
+    >>> [row[:n].tolist() for row, n in zip(found, count.tolist(), strict=True)]
+    [[0, 1], [1, 2]]
+    """
+    _kernel(_gather_rows)(*map(_array, (u, bound)), past, first,
+                          *map(_array, (found, count)))
+
+
+def mix(y: Tensor, z: Tensor, b: Tensor, v: Tensor, found: Tensor, count: Tensor,
+        start: int, near: tuple, lists: Lists, out: Tensor, norm: Tensor) -> None:
+    """Measure the pairs of the lists, keep those within the radius, mix their values.
+
+    y: where the queries look from; z, b, v: of all keys; start: the number of the first
+    query; near: what `lib.gravity.near` says of the kernel; lists: where each query's
+    pairs begin, their keys, their r². norm: log₂ of a row's sum of weights.
+    """
+    _kernel(_mix_rows)(*map(_array, (y, z, b, v, found, count)), start, near,
+                       *map(_array, (*lists, out, norm)))
+
+
+def mix_back(y: Tensor, z: Tensor, b: Tensor, v: Tensor, e: Tensor, mean: Tensor,
+             norm: Tensor, near: tuple, lists: Lists, dy: Tensor, dz: Tensor,
+             db: Tensor, dv: Tensor, sums: Tensor) -> None:
+    """Add what the gradients e of some rows say of dy, dz, db, dv.
+
+    mean: e·out of each row; sums: Σ S log₂(r² + ε) (r² log₂e for a Gaussian), and the
+    Σ w (e·v − mean) slope r² of which the radius's gradient is made.
+    """
+    _kernel(_mix_rows_back)(*map(_array, (y, z, b, v, e, mean, norm)), near,
+                            *map(_array, (*lists, dy, dz, db, dv, sums)))
 
 
 def _array(x: Tensor) -> np.ndarray:

@@ -5,23 +5,21 @@ that grows with the length of the text and not with its square:
 
     gaussian_sdpa   the Gaussian kernel as scaled dot-product attention, exactly
     newton_fused    newton, a block at a time, with its own backward (lib.gravity.fused)
+    listed          newton and gaussian within a radius, near pairs only (`near`)
     chunked         any kernel and cutoff, a block of queries at a time
     newton_flex     newton for FlexAttention (a CUDA GPU)
 
 All are causal, to the last bit: what comes later changes no result before it, not even
-by a mean that centres the points, or by the choice of a way to compute. One exception:
-where no gradients are asked for, `chunked` with a cutoff leaves out blocks of keys by
-all the queries of a block, and what comes later in it may change how it rounds.
+by a mean that centres the points, or by the choice of a way to compute.
 """
 
-import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
@@ -30,6 +28,7 @@ from lib.gravity.attention import Points, Pull, Values, attend
 from lib.gravity.cores import share_out
 from lib.gravity.forms import FORMS, automatic, expect_form
 from lib.gravity.fused import augmented, newton_fused, parts
+from lib.gravity.near import listed
 from lib.options import one_of
 
 #: What `scaled_dot_product_attention` calls on a CPU, and its backward.
@@ -50,9 +49,11 @@ def fast_attend(
     one_of("form", form, FORMS)
     expect_form(form, pull.kernel, pull.cutoff)
     if form == "auto":
+        radius = pull.radius
         form = automatic(
             pull.kernel, pull.cutoff, z.device.type, z.dtype == torch.float64,
-            torch.are_deterministic_algorithms_enabled())
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_grad_enabled() and radius is not None and radius.requires_grad)
     if form == "reference":
         return attend(z, mass, value, pull, looking=looking)[0]
     if form == "chunked":
@@ -65,6 +66,8 @@ def fast_attend(
     strength = pull.strength.expand(*z.shape[:2], 1, 1)
     if form == "sdpa":
         return gaussian_sdpa(z, bias, strength, value, looking=looking)
+    if form == "near":
+        return listed(z, bias, pull, value, looking)
     if form == "flex":
         return newton_flex(z, bias, strength, value, pull.eps, looking)
     return newton_fused(z, bias, strength, value, pull.eps, looking)
@@ -260,12 +263,7 @@ def chunked(
     z: Points, mass: Float[Tensor, "batch seq"], value: Values, pull: Pull,
     chunk: int = 128, looking: Points | None = None,
 ) -> Values:
-    """Any kernel and cutoff, `chunk` queries at a time, made again for gradients.
-
-    Where no gradients are asked for, a cutoff spares work: keys are looked at in blocks
-    of `chunk`, and a block that lies beyond the radius of every query is left out. (In
-    training it is not, since what lies outside has to move the radius.)
-    """
+    """Any kernel and cutoff, `chunk` queries at a time, made again for gradients."""
     out, kind = [], value.dtype  # gradients of the blocks are added up in 32 bits
     z, mass, value = (x.to(torch.promote_types(x.dtype, torch.float32))
                       for x in (z, mass, value))
@@ -273,12 +271,8 @@ def chunked(
     learning = torch.is_grad_enabled()
     for start in range(0, z.shape[-2], chunk):
         stop = min(start + chunk, z.shape[-2])
-        keys = slice(stop)
-        if pull.cutoff != "none" and not learning:
-            seat = None if looking is None else looking[..., :stop, :]
-            keys = within_reach(z[..., :stop, :], pull, start, chunk, seat)
-        given = (z[..., keys, :], mass[:, keys], value[..., keys, :], pull,
-                 stop - start, None if looking is None else looking[..., keys, :])
+        given = (z[..., :stop, :], mass[:, :stop], value[..., :stop, :], pull,
+                 stop - start, None if looking is None else looking[..., :stop, :])
         out.append(checkpoint(_last_rows, *given, use_reentrant=False) if learning
                    else _last_rows(*given))
     return torch.cat(out, -2).to(kind)
@@ -286,30 +280,3 @@ def chunked(
 
 def _last_rows(*given: Any) -> Tensor:
     return attend(*given)[0]
-
-
-def within_reach(
-    z: Points, pull: Pull, start: int, chunk: int, looking: Points | None = None
-) -> Int[Tensor, " kept"]:
-    """Which keys may lie within the radius of a query from `start` on, in order.
-
-    A block of keys is judged by a ball around it: it is left out when, in every batch
-    and head, the balls of keys and queries are further apart than R √C. The block of
-    the queries themselves always stays.
-    """
-    z = z.to(torch.promote_types(z.dtype, torch.float32))
-
-    def ball(points):
-        centre = points.mean(-2, keepdim=True)
-        return centre, (points - centre).norm(dim=-1).amax(-1)
-
-    centre, size = ball((z if looking is None else looking.to(z))[..., start:, :])
-    reach = cast(Tensor, pull.radius)[..., 0, 0] * math.sqrt(z.shape[-1]) * (1 + 1e-5)
-    kept = []
-    for first in range(0, start, chunk):
-        other, own = ball(z[..., first : first + chunk, :])
-        gap = (other - centre).norm(dim=-1)[..., 0] - size - own
-        if (gap < reach).any():
-            kept.append(torch.arange(first, first + chunk))
-    kept.append(torch.arange(start, z.shape[-2]))
-    return torch.cat(kept).to(z.device)

@@ -3,7 +3,7 @@
 Nothing here needs torch, so that a command can refuse before anything is loaded.
 """
 
-FORMS = ("auto", "reference", "sdpa", "fused", "chunked", "flex")
+FORMS = ("auto", "reference", "sdpa", "fused", "near", "chunked", "flex")
 #: What one kernel alone has, without a cutoff: on a CPU and on a CUDA GPU.
 _OWN = {("gaussian", "cpu"): "sdpa", ("gaussian", "cuda"): "sdpa",
         ("newton", "cpu"): "fused", ("newton", "cuda"): "flex"}
@@ -13,26 +13,34 @@ def forms_of(kernel: str, cutoff: str) -> tuple[str, ...]:
     """The forms that can compute a kernel with a cutoff.
 
     >>> forms_of("newton", "none"), forms_of("newton", "compact")
-    (('reference', 'chunked', 'fused', 'flex'), ('reference', 'chunked'))
+    (('reference', 'chunked', 'fused', 'flex'), ('reference', 'chunked', 'near'))
     """
     own = [form for (known, _), form in _OWN.items() if known == kernel]
-    return ("reference", "chunked", *dict.fromkeys(own if cutoff == "none" else ()))
+    if cutoff != "none":
+        own = ["near"] * bool(own)
+    return "reference", "chunked", *dict.fromkeys(own)
 
 
 def automatic(
     kernel: str, cutoff: str, device: str = "cpu", wide: bool = False,
-    repeatable: bool = False,
+    repeatable: bool = False, growing: bool = False,
 ) -> str:
     """The form that `auto` takes on a device.
 
-    wide: numbers of 64 bits, which FlexAttention does not take; repeatable: gradients
-    must have the same last bits each time, as those of FlexAttention have not.
+    wide: numbers of 64 bits, which FlexAttention and lists of near pairs do not take;
+    repeatable: gradients must have the same last bits each time, as those of
+    FlexAttention have not; growing: the radius learns, from pairs outside it too, which
+    lists do not have.
 
     >>> automatic("newton", "none", "cuda"), automatic("newton", "none", "cpu")
     ('flex', 'fused')
+    >>> automatic("newton", "hard"), automatic("newton", "hard", growing=True)
+    ('near', 'chunked')
     """
-    if cutoff != "none" or kernel == "potential":
+    if kernel == "potential":
         return "chunked"
+    if cutoff != "none":
+        return "near" if device == "cpu" and not (wide or growing) else "chunked"
     own = _OWN.get((kernel, device), _OWN[kernel, "cpu"])
     return "fused" if own == "flex" and (wide or repeatable) else own
 

@@ -18,7 +18,8 @@ from lib.gravity.compiled import prepare, takes, weigh, weigh_back
 from lib.gravity.cores import share_out
 
 # A block of the table, and how many numbers of several heads' blocks: 2 MiB in float32.
-QUERIES, KEYS, CELLS = 256, 256, 512 * 1024
+# (Of narrower blocks there are so many that cores wait for Python more than they work.)
+QUERIES, KEYS, CELLS = 256, 1024, 512 * 1024
 FAINT = 1e-20  # a sum of weights that is taken again from its largest weight on
 
 

@@ -104,7 +104,8 @@ def test_float32_on_a_cpu_takes_the_compiled_pass():
 
 def test_no_shape_and_no_stride_is_compiled_for_anew():
     back(*block(2, 3, 0, 1.0), 1, True, torch.float32)
-    kernels = [gravity_kernels._kernel(back=which) for which in (False, True)]
+    kernels = [gravity_kernels._kernel(which) for which in (
+        gravity_kernels._weigh_rows, gravity_kernels._weigh_rows_back)]
     for heads, queries, keys in ((1, 1, 1), (2, 1, 7), (3, 5, 1)):
         u = torch.rand(heads, queries, keys) + 1
         bias, p = torch.full((keys, heads), 0.5).mT, torch.ones(2 * heads)[::2]

@@ -295,19 +295,6 @@ def test_masses_and_places_however_far_apart_are_right(kind, bound, elsewhere):
             assert (ours.double() - exact).norm() <= bound * exact.norm(), p
 
 
-def test_blocks_beyond_the_radius_are_skipped_and_nothing_changes():
-    z, mass, value = scene(10, seq=96)
-    z = z * 0.1
-    z[..., 32:64, :] += 40  # a far cluster; the last third sees the first, not this
-    pull = pull_of("newton", cutoff="compact")
-    kept = fast.within_reach(z, pull, start=64, chunk=32)
-    assert kept.tolist() == [*range(32), *range(64, 96)]
-    wanted = attend(z, mass, value, pull)[0]
-    with torch.no_grad():
-        found = fast.chunked(z, mass, value, pull, chunk=32)
-    torch.testing.assert_close(found, wanted)
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_is_the_reference_too():

@@ -14,9 +14,17 @@ from lib.gravity.forms import FORMS, automatic, expect_form, forms_of
 def test_what_auto_takes_can_compute_it(kernel, cutoff, device):
     for wide in (False, True):
         for repeatable in (False, True):
-            taken = automatic(kernel, cutoff, device, wide, repeatable)
-            assert taken in forms_of(kernel, cutoff)
-            expect_form(taken, kernel, cutoff)
+            for growing in (False, True):
+                taken = automatic(kernel, cutoff, device, wide, repeatable, growing)
+                assert taken in forms_of(kernel, cutoff)
+                expect_form(taken, kernel, cutoff)
+
+
+def test_within_a_radius_a_cpu_takes_lists_where_they_can_do_what_is_asked():
+    assert automatic("newton", "soft") == automatic("gaussian", "hard") == "near"
+    assert automatic("newton", "soft", wide=True) == "chunked"
+    assert automatic("newton", "soft", growing=True) == "chunked"
+    assert automatic("potential", "soft") == "chunked"
 
 
 def test_on_cuda_newton_takes_flex_attention_where_it_may():
@@ -43,9 +51,10 @@ def test_auto_asks_for_the_device_and_numbers_that_came(monkeypatch, kind, stric
         torch, "are_deterministic_algorithms_enabled", lambda: strict)
     one = torch.ones(1, 1, 1, dtype=kind)
     fast.fast_attend(one[None], one[0], one[None], Pull("newton", one, one))
-    assert asked == [("newton", "none", "cpu", kind == torch.float64, strict)]
+    assert asked == [("newton", "none", "cpu", kind == torch.float64, strict, False)]
 
 
 def test_every_form_is_that_of_some_kernel():
-    known = {form for kernel in KERNELS for form in forms_of(kernel, "none")}
+    known = {form for kernel in KERNELS for cutoff in CUTOFFS
+             for form in forms_of(kernel, cutoff)}
     assert {"auto", *known} == set(FORMS)

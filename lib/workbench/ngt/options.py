@@ -106,7 +106,8 @@ class Options:
     place: Annotated[
         Count | None, "axes of a head's coordinates; None: half a head less 2"] = None
     #: of `lib.gravity.fast`; auto: what fits the kernel, the cutoff and the device
-    form: Literal["auto", "reference", "sdpa", "fused", "chunked", "flex"] = "auto"
+    form: Literal[
+        "auto", "reference", "sdpa", "fused", "near", "chunked", "flex"] = "auto"
     looking: Annotated[bool, "whether tokens look from a place of their own"] = True
     device: Device = "auto"
 
