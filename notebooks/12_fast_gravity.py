@@ -41,7 +41,7 @@ lengths: list[int] = None  # numbers of tokens; None: the profile
 tables_up_to: int = None  # tokens of the longest (n, n) tables
 original_up_to: int = None  # and of the difference tensor
 pairs: int = None  # timings of each form beside SDPA; None: the profile
-blocks_of: int = None  # tokens where blocks are skipped; None: the profile
+blocks_of: int = None  # tokens where a radius is tried; None: the profile
 steps: int = None  # training steps of the two small models; None: the profile
 
 # %% tags=["hide-input"]
@@ -994,20 +994,19 @@ record(**in_each_language(gpu=gpu_device("attention")))
 # <!-- label: fast-cutoff -->
 # ## 컷오프가 벌어 주는 것
 #
-# 반지름(radius) $R$ 밖의 가중치가 정확히 0이면 그 칸은 계산하지 않아도 됩니다. 그러나 칸 하나를 건너뛰어서는 얻는 것이 없고, 블록 하나가 통째로 비어야 합니다. `within_reach`는 블록의 점들을 공 하나로 싸고, 쿼리의 공과 키의 공이 $R\sqrt C$보다 멀면 그 블록을 뺍니다. 한 번에 모든 헤드를 계산하므로 어느 헤드에서라도 닿으면 뺄 수 없습니다.
+# 반지름(radius) $R$ 밖의 가중치는 정확히 0이므로 그 칸은 계산하지 않아도 됩니다. 문제는 어떻게 건너뛰느냐입니다. 표를 훑는 코드는 블록 단위로 움직이니, 블록을 통째로 빼는 것이 먼저 떠오릅니다. 그러려면 블록 안에 가까운 쌍이 하나도 없어야 합니다. 그런 블록이 얼마나 되는지부터 셉니다.
 #
-# 그러니 물음은 이것입니다. 글에서 이웃한 토큰이 공간에서도 이웃인가? 좌표를 두 가지로 섞어 봅니다. 하나는 글을 따라 천천히 걷는 길이고, 다른 하나는 토큰마다 아무 데나 놓인 점입니다. 길의 몫 $f$를 1에서 0까지 바꿉니다. 그림에서 굵은 점선은 반지름 밖에 있는 쌍의 몫이고($f=1$), 실선은 실제로 건너뛴 블록의 몫입니다.
+# 좌표는 두 가지를 섞습니다. 하나는 글을 따라 천천히 걷는 길이고, 다른 하나는 토큰마다 아무 데나 놓인 점입니다. $f$는 길의 몫입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-cutoff -->
 # ## What a cutoff buys
 #
-# Where weights beyond the radius $R$ are exactly zero, those cells need no computing. But skipping a single cell gains nothing; a whole block has to be empty. `within_reach` wraps the points of a block in a ball and leaves the block out when the balls of queries and keys are further apart than $R\sqrt C$. All heads are computed at once, so a block that any head reaches must stay.
+# Weights beyond the radius $R$ are exactly zero, so those cells need no computing. The question is how to skip them. Code that walks over the table moves by blocks, so leaving out whole blocks comes to mind first; but then a block must not hold a single near pair. Let us count how many do not.
 #
-# The question then is whether neighbours in the text are neighbours in space. Coordinates are mixed from two kinds here: a path that wanders slowly along the text, and points put anywhere, token by token. The share $f$ of the path goes from 1 to 0. In the figure the dashed line is the share of pairs beyond the radius ($f=1$), and the solid lines are the blocks that were in fact skipped.
+# Coordinates are mixed from two kinds: a path that wanders slowly along the text, and points put anywhere, token by token. $f$ is the share of the path.
 
 # %%
 from lib.gravity.attention import squared_distances
-from lib.gravity.fast import chunked, within_reach
 
 
 def wander(follow, heads, n, coord=14):
@@ -1018,116 +1017,155 @@ def wander(follow, heads, n, coord=14):
     return follow**0.5 * path + (1 - follow) ** 0.5 * token
 
 
-def skipped(z, radius, chunk):
-    """Share of the keys at or before each block that need no look."""
-    one, n = torch.ones(z.shape[1], 1, 1), z.shape[-2]
-    pull = Pull("newton", one, one, cutoff="compact", radius=radius * one)
-    looked = [len(within_reach(z[..., : first + chunk, :], pull, first, chunk))
-              for first in range(0, n, chunk)]
-    full = [min(first + chunk, n) for first in range(0, n, chunk)]
-    return 1 - sum(looked) / sum(full)
+def near(z, radius):
+    """Which earlier tokens lie within the radius of each token."""
+    n = z.shape[-2]
+    return (squared_distances(z) < radius**2) & causal(n).tril(-1)
+
+
+def touched(close, tile):
+    """The share of tiles, of those with a pair at all, that hold a near one."""
+    n = close.shape[-1] // tile
+    tiles = close.unflatten(-1, (n, tile)).unflatten(-3, (n, tile))
+    any_ = tiles.any(-3).any(-1)
+    return (any_.float().sum((-2, -1)) / causal(n).sum()).mean().item()
 
 # %% tags=["hide-input"]
-radii, chunk = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0], cfg.blocks_of // 16
+kept = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 pairs_seen = causal(cfg.blocks_of).tril(-1)
-skips, beyond = {}, {}
-for follow in (1.0, 0.95, 0.8, 0.0):
-    for heads in (1, n_heads):
-        z = wander(follow, heads, cfg.blocks_of)
-        r = squared_distances(z)[..., pairs_seen].sqrt()
-        skips[follow, heads] = [skipped(z, R, chunk) for R in radii]
-        beyond[follow, heads] = [
-            (r >= R).float().mean().item() for R in radii]
+tile, shares = 16, {}
+for follow in (1.0, 0.9, 0.0):
+    z = wander(follow, 1, cfg.blocks_of)
+    apart = squared_distances(z)[..., pairs_seen].sqrt().flatten()
+    shares[follow] = [touched(near(z, apart.kthvalue(
+        max(1, int(share * len(apart)))).values), tile) for share in kept]
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7.2, 4.2))
-for (follow, heads), style in zip(
-        [(1.0, 1), (0.95, 1), (0.8, 1), (0.0, 1)],
-        [("gravity", "^"), ("tokens", "s"), ("plum", "D"), ("grey", "v")],
-        strict=True):
-    ax.plot(radii, skips[follow, heads], marker=style[1],
-            color=COLOURS[style[0]], label=f"blocks skipped, f = {follow:g}")
-ax.plot(radii, beyond[1.0, 1], "--", color=COLOURS["attention"],
-        linewidth=2.5, label="pairs beyond R, f = 1")
-ax.set(xlabel="radius R", ylabel="share", ylim=(-0.03, 1.03))
+for follow, (colour, mark) in zip(
+        shares, [("gravity", "^"), ("plum", "D"), ("grey", "v")], strict=True):
+    ax.plot(kept, shares[follow], marker=mark, color=COLOURS[colour],
+            label=f"f = {follow:g}")
+ax.plot(kept, kept, "--", color=COLOURS["attention"], linewidth=2.5,
+        label="pairs within R")
+ax.set(xlabel="share of pairs within R", ylabel="share of tiles to compute",
+       xscale="log", ylim=(-0.03, 1.03))
 ax.legend()
 show(fig, table=pd.DataFrame(
-    {f"f = {f:g}, {h} head(s)": row for (f, h), row in skips.items()},
-    index=radii))
+    {f"f = {f:g}": row for f, row in shares.items()}, index=kept))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 헤드 하나에서 반지름에 따라 건너뛸 수 있는 블록의 몫. $f=1$은 좌표가 글을 따라 걷는 경우, $f=0$은 글의 순서와 무관한 경우입니다.
+# 반지름 안에 있는 쌍의 몫(가로, 로그)과 계산해야 하는 타일의 몫(세로). 타일은 쿼리 16개와 키 16개입니다. 점선은 타일이 아니라 쌍을 하나씩 고를 때입니다.
 #
-# <!-- alt: 반지름에 따른 몫의 곡선 다섯. 반지름 밖의 쌍을 나타내는 점선은 작은 반지름에서 1에 가깝다. 건너뛴 블록의 실선은 길을 따르는 좌표에서만 높고, f가 줄면 빠르게 0으로 내려간다. -->
+# <!-- alt: 가로축은 반지름 안의 쌍의 몫, 세로축은 계산할 타일의 몫. 글과 무관한 좌표의 곡선은 쌍이 몇 퍼센트만 남아도 1에 가깝고, 길을 따르는 좌표의 곡선은 그 아래에 있으며, 쌍을 하나씩 고르는 점선이 가장 낮다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Share of blocks that may be skipped in one head, against the radius. At $f=1$ coordinates wander along the text, at $f=0$ they know nothing of its order.
+# Share of pairs within the radius (across, logarithmic) and share of tiles that have to be computed (up). A tile is 16 queries by 16 keys. The dashed line is what picking single pairs would take.
 #
-# <!-- alt: Five curves of a share against the radius. The dashed line of pairs beyond the radius is close to 1 for small radii. The solid lines of skipped blocks are high only for coordinates that follow the path and drop quickly to 0 as f falls. -->
+# <!-- alt: Across, the share of pairs within the radius; up, the share of tiles to compute. The curve of coordinates that know nothing of the text is close to 1 where a few percent of the pairs are left; coordinates that follow the path lie below it, and the dashed line of single pairs lowest. -->
 
 # %% tags=["hide-input"]
-at = radii.index(0.5)
-for name, share in {
-        "cut_path": beyond[1.0, 1][at], "cut_random": beyond[0.0, 1][at],
-        "skip_path": skips[1.0, 1][at], "skip_most": skips[0.95, 1][at],
-        "skip_random": skips[0.0, 1][at],
-        "skip_heads": skips[1.0, n_heads][at]}.items():
+at = kept.index(0.05)
+for name, share in {"near_pairs": kept[at], "tiles_random": shares[0.0][at],
+                    "tiles_mixed": shares[0.9][at],
+                    "tiles_path": shares[1.0][at]}.items():
     record(name, share, text=f"{share:.1%}")
-record(skip_radius=radii[at], n_blocks=cfg.blocks_of, chunk=chunk)
+record(n_blocks=cfg.blocks_of, tile=tile)
 
 # %% [markdown] tags=["lang-ko"]
-# 토큰 ⟨n_blocks⟩개, ⟨chunk⟩개짜리 블록, $R=$ ⟨skip_radius⟩에서 봅니다. 길을 따르는 좌표에서는 쌍의 ⟨cut_path⟩만큼이 끊기고 블록의 ⟨skip_path⟩만큼을 건너뜁니다. 헤드가 ⟨heads⟩개면 ⟨skip_heads⟩뿐입니다. 한 헤드가 비어도 다른 헤드가 닿기 때문입니다. $f=0.95$에서는 헤드 하나로도 ⟨skip_most⟩입니다. 무작위 좌표에서는 쌍의 ⟨cut_random⟩만큼이 끊기는데도 건너뛴 블록은 ⟨skip_random⟩입니다. 블록마다 구름 전체에 흩어져 있어 모든 공이 서로 겹치기 때문입니다. 끊긴 몫은 건너뛸 수 있는 몫이 아닙니다.
+# 토큰 ⟨n_blocks⟩개에서 쌍의 ⟨near_pairs⟩만 반지름 안에 있을 때, 글과 무관한 좌표에서는 타일의 ⟨tiles_random⟩에 가까운 쌍이 있습니다. 길을 따르는 좌표에서는 ⟨tiles_path⟩, 조금만 섞으면($f=0.9$) ⟨tiles_mixed⟩입니다. 좌표가 글의 순서를 따르지 않는 한, 가까운 쌍은 적어도 그것이 없는 타일은 드뭅니다. 어텐션이 멀리 있는 토큰을 찾으라고 있는 것이니, 순서를 따르는 좌표를 기대할 수도 없습니다.
 #
-# 건너뛴 만큼 빨라지는지도 짝지어 잽니다. 같은 `chunked`를 추론으로 돌리되, 짝의 한쪽에서는 반지름을 아주 크게 두어 아무것도 건너뛰지 않게 합니다.
+# ### 쌍의 목록
+#
+# 그러면 쌍을 하나씩 고르면 어떨까요? 거리를 구하는 내적은 값을 섞는 계산보다 훨씬 쌉니다. 좌표의 폭이 값의 폭보다 좁고, 미분할 때 다시 하지 않아도 되기 때문입니다. 그래서 거리만은 모두 구하고, 가까운 쌍의 목록을 시간 순서로 적습니다. 로짓, 값, 기울기는 목록에 있는 쌍에서만 구합니다.
 # %% [markdown] tags=["lang-en"]
-# Take ⟨n_blocks⟩ tokens, blocks of ⟨chunk⟩, $R=$ ⟨skip_radius⟩. Coordinates that follow the path cut ⟨cut_path⟩ of the pairs and skip ⟨skip_path⟩ of the blocks. With ⟨heads⟩ heads that falls to ⟨skip_heads⟩, since what one head leaves empty another reaches. At $f=0.95$ even one head skips ⟨skip_most⟩. Random coordinates cut ⟨cut_random⟩ of the pairs, and the share of skipped blocks is ⟨skip_random⟩: every block is scattered over the whole cloud, and all balls overlap. The share that is cut is not the share that can be skipped.
+# With ⟨n_blocks⟩ tokens and ⟨near_pairs⟩ of the pairs within the radius, ⟨tiles_random⟩ of the tiles hold a near pair where coordinates know nothing of the text; ⟨tiles_path⟩ where they follow it, and ⟨tiles_mixed⟩ where they follow it almost ($f=0.9$). Unless coordinates follow the order of the text, near pairs are few and tiles without one are fewer. And that order is not to be expected: attention is there to find what is far away in the text.
 #
-# Whether skipping makes it faster is measured in pairs as well: the same `chunked` in inference, with a radius so large on one side of each pair that nothing is skipped.
+# ### Lists of pairs
+#
+# What about picking single pairs? The dot products that give distances cost far less than mixing values: coordinates are narrower than values, and the backward pass does not need them again. So take all the distances, write the near pairs into a list in order of time, and compute logits, values and gradients for the pairs of the list alone.
 
 # %%
-def inference(z, radius):
-    one = torch.ones(z.shape[1], 1, 1)
-    pull = Pull("newton", one, one, cutoff="compact", radius=radius * one)
-    mass = torch.ones(1, z.shape[-2])
-    value = torch.ones(*z.shape[:3], d_value)
+def by_lists(z, value, radius, p, eps):
+    """One head: (n, C) points and (n, d) values, the `compact` gate."""
+    n = len(z)
+    close = near(z, radius) | torch.eye(n, dtype=torch.bool)
+    i, j = close.nonzero(as_tuple=True)  # row by row: in order of time
+    r2 = (z[i] - z[j]).square().mean(-1)
+    w = (1 - r2 / radius**2) * (r2 + eps) ** -p
+    total = torch.zeros(n).index_add(0, i, w)
+    mixed = torch.zeros_like(value).index_add(0, i, w[:, None] * value[j])
+    return mixed / total[:, None], len(i)
+
+# %%
+z, _, value = (x.detach() for x in scene(256))
+one = torch.ones(n_heads, 1, 1)
+limited = Pull("newton", one, one, 0.1, cutoff="compact", radius=1.2 * one)
+table = attend(z, torch.ones(1, 256), value, limited)[0][0, 0]
+listed, n_listed = by_lists(z[0, 0], value[0, 0], 1.2, 1.0, 0.1)
+
+# %% tags=["remove-cell"]
+record(off_lists=gap(listed, table), n_listed=n_listed,
+       n_table=int(causal(256).sum()))
+
+# %% [markdown] tags=["lang-ko"]
+# 표로 구한 답과의 상대 거리는 ⟨off_lists⟩이고, 목록에는 표의 ⟨n_table⟩칸 가운데 ⟨n_listed⟩칸만 있습니다. `fast_attend`의 `near` 꼴이 같은 일을 컴파일한 코드로 합니다. 목록이 담는 것은 자기보다 앞의 토큰에만 달려 있으므로 인과성도 마지막 비트까지 지켜집니다. 이제 짝지어 잽니다.
+# %% [markdown] tags=["lang-en"]
+# It lies ⟨off_lists⟩ from the answer by the table, and the list has ⟨n_listed⟩ of the table's ⟨n_table⟩ cells. The form `near` of `fast_attend` does this in compiled code. What a list holds depends on earlier tokens alone, so causality is kept to the last bit too. Now in pairs:
+
+# %%
+def reach(z, share):
+    """The radius of each head that keeps a share of the first pairs."""
+    apart = squared_distances(z[..., : cfg.blocks_of, :])[0][:, pairs_seen]
+    k = max(1, int(share * apart.shape[-1]))
+    return apart.kthvalue(k, -1).values.sqrt()[:, None, None]
+
+
+def step(z, value, pull):
+    inputs = [x.clone().requires_grad_() for x in (z, value)]
 
     def work():
-        with torch.no_grad():
-            chunked(z, mass, value, pull, chunk)
+        out = fast_attend(inputs[0], mass, inputs[1], pull)
+        torch.autograd.grad(out.sum(), inputs)
     return work
 
 # %%
+z = torch.randn(1, n_heads, max(cfg.lengths), axes)
+value, mass = torch.randn(*z.shape[:3], d_value), torch.ones(1, z.shape[2])
+whole, peer = Pull("newton", one, one), forms(max(cfg.lengths))["SDPA"]
 gains = {}
-for follow in (1.0, 0.0):
-    z = wander(follow, n_heads, cfg.blocks_of)
-    near, all_ = inference(z, 0.25), inference(z, 1e3)
-    near(), all_()
-    gains[follow] = median(
-        seconds(near) / seconds(all_) for _ in range(cfg.pairs))
+for share in (*kept, 1.0):
+    pull = whole if share == 1 else replace(
+        whole, cutoff="compact", radius=reach(z, share))
+    work = step(z, value, pull)
+    work(), peer()
+    timed = [(seconds(peer), seconds(work)) for _ in range(cfg.pairs)]
+    gains[share] = median(own / other for other, own in timed)
 
-# %% tags=["remove-cell"]
-record(time_path=gains[1.0], time_random=gains[0.0], tight=radii[0])
-share = skips[1.0, n_heads][0]
-record("share_path", share, text=f"{share:.1%}")
+# %% tags=["hide-input"]
+record(time_near=gains[0.05], time_whole=gains[1.0], time_most=gains[0.5])
+pd.DataFrame({"SDPA의 몇 배 | times SDPA": gains}).rename_axis(
+    "반지름 안의 쌍 | pairs within R").rename(
+    lambda share: f"{share:.1%}").style.format("{:.2f}")
 
 # %% [markdown] tags=["lang-ko"]
-# 헤드 ⟨heads⟩개, $R=$ ⟨tight⟩에서 걸린 시간은 아무것도 건너뛰지 않을 때의 ⟨time_path⟩배($f=1$, 건너뛴 블록 ⟨share_path⟩)와 ⟨time_random⟩배($f=0$)입니다. 둘째는 건너뛴 것이 없으니 1 근처여야 하고, 거기서 벗어난 만큼이 측정의 오차입니다.
+# 토큰 ⟨longest⟩개에서 순전파와 역전파를 함께 잰 시간입니다. 쌍의 ⟨near_pairs⟩가 남는 반지름에서 SDPA의 ⟨time_near⟩배이고, 반지름이 없는 뉴턴은 ⟨time_whole⟩배입니다. 절반이 남으면 ⟨time_most⟩배입니다. 목록에서는 이웃한 칸을 한꺼번에 계산하지 못해 쌍 하나의 값이 비싸기 때문에, 쌍이 많이 남으면 표가 낫습니다. 남는 쌍이 적고 글이 길수록 목록이 유리하며, 더 긴 글은 `benchmarks/gravity.py`의 `newton_near`가 잽니다.
 #
-# **학습할 때는 아무것도 건너뛰지 않습니다.** 반지름은 밖에 있는 토큰에게서도 기울기를 받아야 넓어질 수 있습니다. 밖의 칸을 계산하지 않으면 그 기울기도 없습니다. 그래서 컷오프가 있는 학습은 컷오프가 없을 때보다 오히려 느립니다. 가우스와 뉴턴의 빠른 길을 쓸 수 없고 `chunked`로 가기 때문입니다.
+# **반지름을 배울 때는 목록으로 모자랍니다.** 반지름은 밖에 있는 토큰에게서도 기울기를 받아야 넓어질 수 있는데(가중치가 0인 칸의 참 기울기는 0입니다), 목록에는 안의 쌍만 있습니다. 그래서 `auto`는 반지름이 학습되지 않을 때에만 `near`를 쓰고, 반지름까지 학습할 때는 표를 다시 만드는 `chunked`로 갑니다.
 # %% [markdown] tags=["lang-en"]
-# With ⟨heads⟩ heads and $R=$ ⟨tight⟩ it takes ⟨time_path⟩ of the time that skipping nothing takes at $f=1$ (blocks skipped: ⟨share_path⟩), and ⟨time_random⟩ at $f=0$. The second skips nothing and should be near 1; as far as it is not, that is the error of measurement.
+# Forward and backward together, with ⟨longest⟩ tokens. At the radius that keeps ⟨near_pairs⟩ of the pairs it takes ⟨time_near⟩ of SDPA's time; Newton without a radius takes ⟨time_whole⟩. With half of the pairs left it takes ⟨time_most⟩. In a list neighbouring cells are not computed together and a single pair costs more, so where many pairs are left, blocks of the table are better. The fewer pairs are left and the longer the text, the better for lists; `newton_near` of `benchmarks/gravity.py` measures longer ones.
 #
-# **In training nothing is skipped.** A radius can only grow if tokens beyond it give it a gradient, and cells that are not computed give none. So training with a cutoff is slower than without: the fast ways of the Gaussian and Newton kernels are closed to it, and it takes `chunked`.
+# **A radius that is learned needs more than a list.** It can only grow if tokens beyond it give it a gradient (the true gradient of a weight of 0 is 0), and the list has the pairs inside alone. So `auto` takes `near` only where the radius is not being trained; where it is, `chunked` makes the whole table again.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-trained -->
 # ### 배운 좌표는 글을 따르는가
 #
-# 앞의 좌표는 지어낸 것입니다. 실제로 배운 좌표는 어떨까요? 작은 문자 단위 언어 모델(language model) 둘을 `compact` 컷오프로 학습시킵니다. 한쪽 좌표는 토큰과 위치에서, 다른 쪽은 원본처럼 위치에서만 출발합니다. 글자 128개를 8개씩 블록으로 나누어, 모델이 배운 반지름으로 건너뛸 수 있는 몫을 층(layer)마다 셉니다.
+# 앞의 좌표는 지어낸 것입니다. 실제로 배운 좌표는 어떨까요? 작은 문자 단위 언어 모델(language model) 둘을 `compact` 컷오프로 학습시킵니다. 한쪽 좌표는 토큰과 위치에서, 다른 쪽은 원본처럼 위치에서만 출발합니다. 글자 128개를 8개씩 타일로 나누어, 모델이 배운 반지름으로 가까운 쌍이 하나라도 있는 타일의 몫을 층(layer)마다 셉니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-trained -->
 # ### Do learned coordinates follow the text?
 #
-# Those coordinates were made up. What about learned ones? Two small character-level language models train with the `compact` cutoff. The coordinates of one start from token and position, of the other from position alone, as in the original. Cut 128 characters into blocks of 8 and count, layer by layer, what may be skipped at the radii that the model learned.
+# Those coordinates were made up. What about learned ones? Two small character-level language models train with the `compact` cutoff. The coordinates of one start from token and position, of the other from position alone, as in the original. Cut 128 characters into tiles of 8 and count, layer by layer, the tiles that hold a near pair at the radii that the model learned.
 
 # %% tags=["hide-input"]
 from lib import data
@@ -1162,23 +1200,28 @@ for start, (model, loss) in models.items():
         R = attention.radius.detach()[:, None, None]
         far = (layer["r2"] >= R**2)[..., causal(128).tril(-1)]
         rows.append((start, i, loss, R.mean().item(),
-                     far.float().mean().item(), skipped(z, R, 8)))
+                     far.float().mean().item(), touched(near(z, R), 8)))
 trained = pd.DataFrame(rows, columns=[
     "좌표 | coordinates", "층 | layer", "검증 손실 | validation loss",
     "반지름 R | radius R", "끊긴 쌍 | pairs cut",
-    "건너뛸 블록 | blocks to skip"])
+    "계산할 타일 | tiles to compute"])
 
 # %% tags=["hide-input"]
 record(trained_steps=cfg.steps)
-for name, column in (("trained_cut", 4), ("trained_skip", 5)):
-    most = trained.iloc[:, column].max()
-    record(name, most, text=f"{most:.1%}")
+cut = trained.iloc[:, 4]
+some = trained[cut < 0.99].iloc[:, 4]  # layers that do not cut nearly all
+most = trained.loc[some.idxmax() if len(some) else cut.idxmin()]
+for name, share in {
+        "cut_least": cut.min(), "cut_most": cut.max(),
+        "near_many": 1 - most.iloc[4], "tiles_many": most.iloc[5]}.items():
+    record(name, share, text=f"{share:.1%}")
+record(n_layers=len(trained))
 trained.style.hide(axis="index").format(precision=2)
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨trained_steps⟩단계를 학습한 두 모델에서, 가장 많이 끊는 층은 쌍의 ⟨trained_cut⟩만큼을 끊습니다. 그런데 건너뛸 수 있는 블록은 가장 많은 층에서도 ⟨trained_skip⟩입니다. 위치에서만 출발한 좌표라도 위치마다 따로 배운 점이므로 이웃한 위치가 이웃한 점이 되리라는 법은 없습니다. 컷오프로 시간을 벌려면 좌표가 글의 순서를 따르도록 만들거나, 토큰을 공간의 순서로 다시 늘어놓아야 합니다. 이 책의 모델은 어느 쪽도 하지 않습니다. 모델은 작고 글은 짧고 시드(seed)는 하나이니, 큰 모델에 대한 답은 아닙니다.
+# ⟨trained_steps⟩스텝을 학습한 두 모델의 층 ⟨n_layers⟩개에서, 반지름이 끊는 쌍은 ⟨cut_least⟩에서 ⟨cut_most⟩까지 퍼져 있습니다. 쌍의 ⟨near_many⟩만큼이 남은 층에서도 타일의 ⟨tiles_many⟩에는 가까운 쌍이 있습니다. 거의 모두를 끊은 층에서는 토큰이 자기만 보니, 목록도 타일도 할 일이 없습니다. 모델은 작고 글은 짧고 시드(seed)는 하나이니, 큰 모델에 대한 답은 아닙니다.
 # %% [markdown] tags=["lang-en"]
-# In the two models, after ⟨trained_steps⟩ steps, the layer that cuts most cuts ⟨trained_cut⟩ of its pairs, and the layer with most to skip may skip ⟨trained_skip⟩ of its blocks. Even coordinates that start from position are points learned one by one, and nothing makes neighbouring positions neighbouring points. To save time with a cutoff, coordinates would have to follow the text, or tokens be sorted by where they lie. The models of this book do neither. These models are small, the text is short and there is one seed; about large models this says nothing.
+# In the ⟨n_layers⟩ layers of the two models, after ⟨trained_steps⟩ steps, the radius cuts from ⟨cut_least⟩ to ⟨cut_most⟩ of the pairs. Where ⟨near_many⟩ of the pairs are left, ⟨tiles_many⟩ of the tiles hold a near one. A layer that cuts nearly all has tokens that see themselves alone, and nothing to do for lists or tiles. These models are small, the text is short and there is one seed; about large models this says nothing.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-errors -->
@@ -1260,16 +1303,16 @@ errors.style.format("{:.1e}")
 #
 # - **평균으로 중심 잡기.** bf16에서 과거의 출력이 ⟨leak_bf16⟩까지 움직였습니다.
 # - **수 하나로 적은 편향.** 구름이 원점에서 ⟨far⟩만큼 멀어지면 오차가 ⟨one_far⟩입니다.
-# - **배운 좌표에서 블록 건너뛰기.** 가장 많이 건너뛴 층이 ⟨trained_skip⟩입니다.
-# - **학습에서 건너뛰기.** 반지름이 기울기를 잃으므로 하지 않습니다.
+# - **타일 건너뛰기.** 쌍의 ⟨near_pairs⟩만 남아도 타일 가운데 ⟨tiles_random⟩에 가까운 쌍이 있습니다.
+# - **반지름을 배우면서 목록 쓰기.** 반지름이 밖에서 오는 기울기를 잃으므로 하지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-failures -->
 # ## What did not work
 #
 # - **Centring by a mean.** Past outputs moved by up to ⟨leak_bf16⟩ in bf16.
 # - **A bias written as one number.** With the cloud ⟨far⟩ away from the origin the error is ⟨one_far⟩.
-# - **Skipping blocks with learned coordinates.** In the layer with most to skip it is ⟨trained_skip⟩.
-# - **Skipping in training.** It is not done, since the radius would lose its gradient.
+# - **Leaving out tiles.** With ⟨near_pairs⟩ of the pairs left, ⟨tiles_random⟩ of the tiles have to be computed.
+# - **Lists while the radius learns.** It is not done, since the radius would lose the gradient from outside.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-measured -->

@@ -186,14 +186,20 @@ class _Rows:
         self.context, self.builder = context, builder
         self.kinds, self.given = signature.args, given
 
-    def row(self, which: int, at: int):
-        """A pointer to the vectors of row given[at] of the table given[which]."""
-        held = self.context.make_array(self.kinds[which])(
+    def held(self, which: int):
+        """The array given[which]."""
+        return self.context.make_array(self.kinds[which])(
             self.context, self.builder, self.given[which])
-        self.count = self.builder.udiv(
-            width := self.builder.extract_value(held.shape, 1),
-            ir.Constant(width.type, LANES))
-        return self.builder.gep(held.data, [self.builder.mul(self.given[at], width)])
+
+    def row(self, which: int, at: int):
+        """A pointer to row given[at] of the table given[which]."""
+        return self.start(which, self.given[at])
+
+    def start(self, which: int, at):
+        held = self.held(which)
+        width = self.builder.extract_value(held.shape, 1)
+        self.count = self.builder.udiv(width, ir.Constant(width.type, LANES))
+        return self.builder.gep(held.data, [self.builder.mul(at, width)])
 
     def load(self, pointer, index, kind=wide):
         shift = self.builder.mul(index, ir.Constant(index.type, LANES))
@@ -260,23 +266,6 @@ def _sum(_, a, i, vectors):
 
 
 @_intrinsic
-def _apart2(_, a, i, b, j):
-    """Σ (a[i] − b[j])²."""
-
-    def build(*given):
-        rows = _Rows(*given)
-        one, other = rows.row(0, 1), rows.row(2, 3)
-
-        def term(at):
-            apart = rows.minus(rows.load(one, at)[0], rows.load(other, at)[0])
-            return rows.times(apart, apart)
-
-        return rows.added_up(term)
-
-    return types.float32(a, types.intp, b, types.intp), build
-
-
-@_intrinsic
 def _add_row(_, out, i, w, a, j):
     """out[i] += w a[j]."""
 
@@ -294,23 +283,46 @@ def _add_row(_, out, i, w, a, j):
 
 
 @_intrinsic
-def _add_apart(_, out, k, w, a, i, b, j):
-    """out[k] += w (a[i] − b[j])."""
+def _mix_row(_, out, i, w, a, index, many):
+    """out[i] = Σ_c w[c] a[index[i, c]] over the first `many` c."""
+
+    def build(*given):
+        rows, builder = _Rows(*given), given[1]
+        listed, into = rows.row(4, 1), rows.row(0, 1)
+        count, weights = rows.count, rows.held(2).data
+        with cgutils.for_range(builder, count) as lane:
+            total = cgutils.alloca_once_value(builder, ir.Constant(rows.wide, None))
+            builder.store(ir.Constant(rows.wide, None), total)
+            with cgutils.for_range(builder, rows.given[5]) as loop:
+                key = builder.load(builder.gep(listed, [loop.index]))
+                weight = builder.load(builder.gep(weights, [loop.index]))
+                row = rows.start(3, builder.sext(key, loop.index.type))
+                more = rows.times(rows.all(weight), rows.load(row, lane.index)[0])
+                builder.store(rows.plus(builder.load(total), more), total)
+            builder.store(builder.load(total), rows.load(into, lane.index)[1], align=4)
+        return rows.context.get_dummy_value()
+
+    return types.none(out, types.intp, w, a, index, types.intp), build
+
+
+@_intrinsic
+def _shove(_, dy, i, dz, j, w, y, z):
+    """dy[i] += w (y[i] − z[j]) and dz[j] −= w (y[i] − z[j])."""
 
     def build(*given):
         rows = _Rows(*given)
-        into, one, other = rows.row(0, 1), rows.row(3, 4), rows.row(5, 6)
-        weight = rows.all(rows.given[2])
+        back, shift = rows.row(0, 1), rows.row(2, 3)
+        one, other = rows.row(5, 1), rows.row(6, 3)
+        weight = rows.all(rows.given[4])
         with cgutils.for_range(rows.builder, rows.count) as loop:
-            before, place = rows.load(into, loop.index)
-            apart = rows.minus(rows.load(one, loop.index)[0],
-                               rows.load(other, loop.index)[0])
-            rows.builder.store(rows.plus(before, rows.times(weight, apart)), place,
-                               align=4)
+            step = rows.times(weight, rows.minus(rows.load(one, loop.index)[0],
+                                                 rows.load(other, loop.index)[0]))
+            for place, change in ((back, rows.plus), (shift, rows.minus)):
+                before, at = rows.load(place, loop.index)
+                rows.builder.store(change(before, step), at, align=4)
         return rows.context.get_dummy_value()
 
-    return types.none(out, types.intp, types.float32, a, types.intp, b, types.intp
-                      ), build
+    return types.none(dy, types.intp, dz, types.intp, types.float32, y, z), build
 
 
 @_intrinsic
@@ -338,7 +350,7 @@ def _lowest(_, bits):
     return types.int64(types.uint64), build
 
 
-def _gather_rows(u, bound, past, first, found, count):
+def _gather_rows(u, bound, past, first, found, apart, count):
     queries, keys = u.shape
     for i in range(queries):
         kept, limit, place = count[i], bound[i], past + i
@@ -347,15 +359,16 @@ def _gather_rows(u, bound, past, first, found, count):
         for j in range(0, whole, MANY):
             near = _under(u, i, j, limit)
             while near:
-                found[i, kept] = first + j + _lowest(near)
+                at = j + _lowest(near)
+                found[i, kept], apart[i, kept] = first + at, u[i, at]
                 near &= near - np.uint64(1)
                 kept += 1
         for j in range(whole, seen):
             if not u[i, j] >= limit:  # what is no number stays
-                found[i, kept] = first + j
+                found[i, kept], apart[i, kept] = first + j, u[i, j]
                 kept += 1
         if 0 <= place < keys:
-            found[i, kept] = first + place
+            found[i, kept], apart[i, kept] = first + place, u[i, place]
             kept += 1
         count[i] = kept
 
@@ -370,27 +383,23 @@ def _gate_of(x, soft):
 _gate = _compiled(_gate_of, inline="always")
 
 
-def _mix_rows(y, z, b, v, found, count, start, near, begin, index, r2, out, norm):
+def _mix_rows(own, b, v, found, apart, count, near, begin, index, r2, out, norm):
     (newton, hard, soft, same), (slope, limit, eps, coord) = near
-    taken = 0
-    room = np.empty((2, found.shape[1] + LANES), _F)  # of a row's own weights and b
-    weight, own = room[0], room[1]
+    room = np.empty((2, found.shape[1] + LANES), _F)
+    weight, mass = room[0], room[1]
     _widest()
     for i in range(len(count)):
-        first, place = taken, start + i
-        for c in range(count[i]):
-            j = found[i, c]
-            apart = _F(0) if same and j == place else _apart2(y, i, z, j) / coord
-            if j == place or not apart >= limit:
-                index[taken], r2[taken] = j, apart
-                taken += 1
-        begin[i + 1] = taken
-        many, top = taken - first, _F(-np.inf)
+        first, many, top = begin[i], count[i], _F(-np.inf)
+        begin[i + 1] = first + many
         for c in range(many):
-            own[c] = b[index[first + c]] * _BITS
+            index[first + c] = found[i, c]
+            mass[c] = b[found[i, c]] * _BITS
         for c in range(many):
-            x = r2[first + c]
-            s = own[c] + slope * (_log2(x + eps) if newton else x * _BITS)
+            x = _at_least((apart[i, c] + own[i]) / coord, _F(0))
+            if same and c == many - 1:
+                x = _F(0)
+            r2[first + c] = x
+            s = mass[c] + slope * (_log2(x + eps) if newton else x * _BITS)
             weight[c] = s
             top = max(top, s)
         for c in range(many):
@@ -401,9 +410,9 @@ def _mix_rows(y, z, b, v, found, count, start, near, begin, index, r2, out, norm
             weight[c] = w
         weight[many : many + LANES] = _F(0)
         total = _sum(room, 0, (many + LANES - 1) // LANES)
-        out[i] = _F(0)
         for c in range(many):
-            _add_row(out, i, weight[c] / total, v, index[first + c])
+            weight[c] /= total
+        _mix_row(out, i, weight, v, found, many)
         norm[i] = top + np.log2(total)
 
 
@@ -438,8 +447,7 @@ def _mix_rows_back(y, z, b, v, e, mean, norm, near, begin, index, r2,
                 continue
             force = pull * slope / (x + eps if newton else _F(1)) - part * steep / limit
             force *= _F(2) / coord
-            _add_apart(dy, i, force, y, i, z, j)
-            _add_apart(dz, j, force, z, j, y, i)
+            _shove(dy, i, dz, j, force, y, z)
 
 
 _TABLE, _ROWS, _ONE = (types.Array(types.float32, n, layout)
@@ -455,9 +463,9 @@ _GIVEN = {
     _weigh_rows: (_TABLE, _ROWS, _ONE, _ROWS, types.int64, types.boolean, _ROWS),
     _weigh_rows_back: (_TABLE, _TABLE, _ROWS, _ONE, _ROWS, types.int64, types.boolean,
                        _ROWS, _ROWS, _ONE),
-    _gather_rows: (_PLANE, _LINE, types.int64, types.int64, _WHERE, _COUNTS),
-    _mix_rows: (_PLANE, _PLANE, _LINE, _PLANE, _WHERE, _COUNTS, types.int64, _NEAR,
-                _COUNTS, _LISTED, _LINE, _PLANE, _LINE),
+    _gather_rows: (_PLANE, _LINE, types.int64, types.int64, _WHERE, _PLANE, _COUNTS),
+    _mix_rows: (_LINE, _LINE, _PLANE, _WHERE, _PLANE, _COUNTS, _NEAR, _COUNTS, _LISTED,
+                _LINE, _PLANE, _LINE),
     _mix_rows_back: (_PLANE, _PLANE, _LINE, _PLANE, _PLANE, _LINE, _LINE, _NEAR,
                      _COUNTS, _LISTED, _LINE, _PLANE, _PLANE, _LINE, _PLANE, _SUMS),
 }
@@ -541,31 +549,32 @@ def lists_ready() -> None:
 
 
 def gather(u: Float[Tensor, "query key"], bound: Heads, past: int, first: int,
-           found: Tensor, count: Tensor) -> None:
+           found: Tensor, apart: Tensor, count: Tensor) -> None:
     """Add to the list of each query the keys before it with u < bound, and itself.
 
     past: how many keys of the block come before its first query; first: the number of
-    the block's first key; found, count: the lists, (query, seq), and how long they are.
+    the block's first key; found, apart, count: the lists, (query, seq), their u, and
+    how long they are.
 
     >>> found, count = torch.zeros(2, 3, dtype=torch.int32), torch.zeros(2).long()
     >>> u = torch.tensor([[0.0, 9.0, 9.0], [9.0, 1.0, 9.0]])
-    >>> gather(u, torch.full((2,), 5.0), 1, 0, found, count)
+    >>> gather(u, torch.full((2,), 5.0), 1, 0, found, torch.zeros(2, 3), count)
     >>> [row[:n].tolist() for row, n in zip(found, count.tolist(), strict=True)]
     [[0, 1], [1, 2]]
     """
     _kernel(_gather_rows)(*map(_array, (u, bound)), past, first,
-                          *map(_array, (found, count)))
+                          *map(_array, (found, apart, count)))
 
 
-def mix(y: Tensor, z: Tensor, b: Tensor, v: Tensor, found: Tensor, count: Tensor,
-        start: int, near: tuple, lists: Lists, out: Tensor, norm: Tensor) -> None:
-    """Measure the pairs of the lists, keep those within the radius, mix their values.
+def mix(own: Tensor, b: Tensor, v: Tensor, found: Tensor, apart: Tensor, count: Tensor,
+        near: tuple, lists: Lists, out: Tensor, norm: Tensor) -> None:
+    """Weigh the pairs of the lists and mix their values.
 
-    y: where the queries look from; z, b, v: of all keys; start: the number of the first
-    query; near: what `lib.gravity.near` says of the kernel; lists: where each query's
-    pairs begin, their keys, their r². norm: log₂ of a row's sum of weights.
+    own: what `apart` lacks of C r² in each row; b, v: of all keys; near: what
+    `lib.gravity.near` says of the kernel; lists: gets where each query's pairs begin,
+    their keys, their r². norm: log₂ of a row's sum of weights.
     """
-    _kernel(_mix_rows)(*map(_array, (y, z, b, v, found, count)), start, near,
+    _kernel(_mix_rows)(*map(_array, (own, b, v, found, apart, count)), near,
                        *map(_array, (*lists, out, norm)))
 
 

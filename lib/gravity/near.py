@@ -1,10 +1,10 @@
 """Gravity within a radius: only pairs that are near enough are weighed.
 
 Tiles of the table cannot be left out: where a twentieth of the pairs is near, nearly
-every tile has one. A list can. For some rows of a head the products of `screened` say
-which keys may be near (one narrow matrix product a pair); those are measured exactly,
-kept in the order of time, and only they have logits, values and gradients
-(`lib.gravity.compiled`). What a query's list holds depends on nothing that comes later.
+every tile has one. A list can. For some rows of a head one narrow matrix product a pair
+gives all distances; the near ones are kept in the order of time, and only they have
+logits, values and gradients (`lib.gravity.compiled`). What a query's list holds depends
+on nothing that comes later.
 
 The radius gets its true gradient, from the pairs inside. (That of `cutoff_gate` lets
 pairs outside speak as well; whoever wants a radius to grow needs them.)
@@ -59,24 +59,22 @@ def listed(
 
 
 def screened(
-    y: Float[Tensor, "seq coord"], z: Float[Tensor, "seq coord"], reach: float
+    y: Float[Tensor, "seq coord"], z: Float[Tensor, "seq coord"]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Vectors and a bound: where q_i·k_j ≥ bound_i, ‖y_i − z_j‖² ≥ `reach`, however it
-    was rounded.
+    """q_i, k_j and c_i with ‖y_i − z_j‖² = q_i·k_j + c_i, from the first token.
 
-    q_i·k_j = ‖z_j‖² (1 − δ) − 2 y_i·z_j and bound_i = reach / (1 − δ) − ‖y_i‖² (1 − δ),
-    with δ above the rounding of a sum of as many products and two more.
+    q_i = [−2 y_i, 1],   k_j = [z_j, ‖z_j‖²],   c_i = ‖y_i‖²
 
-    >>> q, k, bound = screened(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 18.0)
-    >>> (q @ k.mT >= bound[:, None]).item(), bound.round().item()
-    (True, 18.0)
+    >>> z = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> q, k, c = screened(z, z)
+    >>> q @ k.mT + c[:, None]
+    tensor([[ 0., 25.],
+            [25.,  0.]])
     """
-    loose = 1 - (z.shape[-1] + 2) * 4 * torch.finfo(z.dtype).eps
     y, z = y - z[:1], z - z[:1]
-    norm = torch.linalg.vecdot(z, z) * loose
     query = torch.cat((-2 * y, torch.ones_like(y[:, :1])), -1)
-    bound = reach / loose - torch.linalg.vecdot(y, y) * loose
-    return query, torch.cat((z, norm[:, None]), -1), bound
+    key = torch.cat((z, torch.linalg.vecdot(z, z)[:, None]), -1)
+    return query, key, torch.linalg.vecdot(y, y)
 
 
 class _Near(torch.autograd.Function):
@@ -98,26 +96,25 @@ class _Near(torch.autograd.Function):
             ((pull.kernel == "newton", pull.cutoff == "hard", pull.cutoff == "soft",
               y is None), (-p, r * r, pull.eps, coord))
             for p, r in zip(strength.tolist(), radius.tolist(), strict=True)]
-        screens = [screened(look[h, :, :coord], z[h, :, :coord], coord * near[1][1])
-                   for h, near in enumerate(ctx.near)]
+        screens = [screened(look[h, :, :coord], z[h, :, :coord]) for h in range(len(z))]
 
         def rows(piece: tuple[int, slice]) -> None:
             h, at = piece
-            query, key, bound = screens[h]
-            many = at.stop - at.start
+            query, key, own = screens[h]
+            many, bound = at.stop - at.start, coord * ctx.near[h][1][1] - own[at]
             found = torch.empty(many, at.stop, dtype=torch.int32)
-            count = torch.zeros(many, dtype=torch.int64)
+            apart, count = z.new_empty(found.shape), torch.zeros(many).long()
             room = z.new_empty(many * KEYS)
             for to in parts(at.stop, KEYS):
                 wide = to.stop - to.start
                 u = room[: many * wide].view(many, wide)
                 torch.mm(query[at], key[to].mT, out=u)
-                gather(u, bound[at], at.start - to.start, to.start, found, count)
+                gather(u, bound, at.start - to.start, to.start, found, apart, count)
             total = int(count.sum())
-            lists = (torch.zeros(many + 1, dtype=torch.int64),
+            lists = (torch.zeros(many + 1).long(),
                      torch.empty(total, dtype=torch.int32), z.new_empty(total))
-            mix(look[h, at], z[h], b[h], v[h], found, count, at.start, ctx.near[h],
-                lists, out[h, at], norm[h, at])
+            mix(own[at], b[h], v[h], found, apart, count, ctx.near[h], lists,
+                out[h, at], norm[h, at])
             ctx.lists[h, at.start] = lists
 
         share_out(rows, pieces)
