@@ -924,7 +924,7 @@ record("saved_share", E.numel() / (size + E.numel()),
 record("embedding_share", E.numel() / size, text=f"{E.numel() / size:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 두 행렬은 값이 같은 정도가 아니라 같은 텐서이고, 손으로 구한 로짓과의 차이는 ⟨tie_gap⟩입니다. 매개변수(parameter) ⟨n_parameters⟩개 가운데 ⟨embedding_share⟩가 이 행렬 하나입니다. 공유하지 않는 모델이라면 ⟨n_saved⟩개가 더 들고, 그만큼이 그 모델의 ⟨saved_share⟩입니다. 같은 어휘라면 작은 모델일수록 아끼는 몫이 큽니다.
+# 두 행렬은 값이 같은 정도가 아니라 같은 텐서이고, 손으로 구한 로짓과의 차이는 ⟨tie_gap⟩입니다. 매개변수(parameter) ⟨n_parameters⟩개 가운데 ⟨embedding_share⟩이(가) 이 행렬 하나입니다. 공유하지 않는 모델이라면 ⟨n_saved⟩개가 더 들고, 그만큼이 그 모델의 ⟨saved_share⟩입니다. 같은 어휘라면 작은 모델일수록 아끼는 몫이 큽니다.
 #
 # 공유에는 뜻도 있습니다. 한 행이 “이 조각을 읽었다”와 “이 조각을 쓰겠다”를 함께 나타내게 됩니다. 그리고 [위의 쏠림](#vectors-common)과 얽힙니다. 입력에서는 읽은 조각의 행만 배우지만, 출력에서는 소프트맥스(softmax)가 정답이 아닌 **모든** 행을 은닉 상태에서 밀어냅니다. 거의 정답이 되지 못하는 드문 조각의 행들은 밀리기만 해서 한 방향으로 모인다는 것이 알려진 설명입니다([Gao 외 2019](#references-attention)). 그 설명대로라면 평균 행은 은닉 상태의 반대쪽을 향해야 합니다. 재어 보면 이 문장의 마지막 은닉 상태의 평균과 평균 행의 코사인은 ⟨leaving⟩입니다. 음수가 아닙니다. 쏠림은 있지만, 이 모델에서 그 설명이 맞는지는 이 수로 확인되지 않았습니다.
 # %% [markdown] tags=["lang-en"]

@@ -164,7 +164,7 @@ show(figure, table=seen)
 # <!-- alt: Six heatmaps. Queries, keys, values and output hold 64 numbers a token; logits and weights fill the lower triangle only. In the weights the cells just below the diagonal are dark, so the pattern of the output is nearly that of the values moved down by one row. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 대각선 바로 아래가 진하다는 것은 토큰(token)마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩가 바로 앞 토큰에 실립니다. 그래서 $Z$는 앞 토큰의 값을 거의 그대로 옮겨 온 것이 됩니다. 누가 그러라고 정해 준 것이 아닙니다. 학습하는 동안 이 헤드가 맡게 된 일입니다.
+# 대각선 바로 아래가 진하다는 것은 토큰(token)마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩이(가) 바로 앞 토큰에 실립니다. 그래서 $Z$는 앞 토큰의 값을 거의 그대로 옮겨 온 것이 됩니다. 누가 그러라고 정해 준 것이 아닙니다. 학습하는 동안 이 헤드가 맡게 된 일입니다.
 #
 # 두 문장은 이렇게 토큰으로 나뉩니다. SmolLM2의 토크나이저는 영어 글에 맞춰져 있어서 한글 한 글자를 바이트 두세 토막으로 나누곤 합니다. `고·1/3`은 "고"를 이루는 세 토막 가운데 첫째이고, `␣`는 빈칸입니다.
 # %% [markdown] tags=["lang-en"]

@@ -697,7 +697,7 @@ for kind in kinds:
 #
 # - **바로 앞.** 가장 센 헤드는 영어에서 ⟨previous_en_head⟩(층·헤드), 한국어에서 ⟨previous_ko_head⟩이고, 몫은 각각 ⟨previous_en_share⟩, ⟨previous_ko_share⟩입니다. 고르게 보면 ⟨previous_en_flat⟩에 그칩니다. 절반을 넘는 헤드는 영어에서 ⟨previous_en_half⟩개, 한국어에서 ⟨previous_ko_half⟩개입니다. 다른 토막의 지도로도 몫이 같으니(⟨previous_en_others⟩, ⟨previous_ko_others⟩) 이 헤드들은 **자리를 봅니다.**
 # - **같은 낱말.** 가장 센 헤드는 영어에서 ⟨word_en_head⟩, 한국어에서 ⟨word_ko_head⟩이고, 몫은 각각 ⟨word_en_share⟩, ⟨word_ko_share⟩입니다. 첫 토큰에 놓지 않은 가중치만 보면 ⟨word_en_beyond⟩, ⟨word_ko_beyond⟩입니다. 다른 토막의 지도로는 ⟨word_en_others⟩, ⟨word_ko_others⟩에 그칩니다. 이 헤드들은 자리가 아니라 **내용을 봅니다.** 절반을 넘는 헤드는 영어에서 ⟨word_en_half⟩개, 한국어에서 ⟨word_ko_half⟩개이고, 4분의 1을 넘는 헤드는 ⟨word_en_quarter⟩개, ⟨word_ko_quarter⟩개입니다.
-# - **첫 토큰.** 모든 헤드를 평균하면 가중치의 ⟨first_en_all⟩(영어), ⟨first_ko_all⟩(한국어)가 첫 토큰에 놓입니다. 절반을 넘는 헤드가 ⟨first_en_half⟩개, ⟨first_ko_half⟩개로 이 모델에서 가장 흔한 모습입니다.
+# - **첫 토큰.** 모든 헤드를 평균하면 가중치의 ⟨first_en_all⟩(영어), ⟨first_ko_all⟩(한국어)이(가) 첫 토큰에 놓입니다. 절반을 넘는 헤드가 ⟨first_en_half⟩개, ⟨first_ko_half⟩개로 이 모델에서 가장 흔한 모습입니다.
 # %% [markdown] tags=["lang-en"]
 # The table holds the three strongest heads of each kind. The share is the mean over ⟨windows⟩ passages, the standard deviation that between passages. Two yardsticks stand beside it. **If uniform** is the share of a head that looks at everything in sight alike. **Map of the others** lays the mean map that this head showed on all other passages onto this one: a head that knows places and reads nothing would score the same.
 #
@@ -739,7 +739,7 @@ for (kind, side), (before, after) in rows.items():
     record(f"shuffled_{kind}_{side}", after, text=f"{after:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 종류마다 가장 센 헤드 셋의 평균입니다. 섞고 나서도 바로 앞을 보는 몫은 영어 ⟨natural_previous_en⟩에서 ⟨shuffled_previous_en⟩, 한국어 ⟨natural_previous_ko⟩에서 ⟨shuffled_previous_ko⟩로 바뀌는 데 그치고, 같은 토큰을 보는 몫도 영어에서 ⟨natural_token_en⟩, ⟨shuffled_token_en⟩로 사라지지 않습니다. 말이 되지 않는 글에서도 하던 일을 계속합니다. 그러니 이 점수들은 모델이 글을 **이해했다**는 증거가 아닙니다.
+# 종류마다 가장 센 헤드 셋의 평균입니다. 섞고 나서도 바로 앞을 보는 몫은 영어 ⟨natural_previous_en⟩에서 ⟨shuffled_previous_en⟩, 한국어 ⟨natural_previous_ko⟩에서 ⟨shuffled_previous_ko⟩(으)(으)로 바뀌는 데 그치고, 같은 토큰을 보는 몫도 영어에서 ⟨natural_token_en⟩, ⟨shuffled_token_en⟩(으)(으)로 사라지지 않습니다. 말이 되지 않는 글에서도 하던 일을 계속합니다. 그러니 이 점수들은 모델이 글을 **이해했다**는 증거가 아닙니다.
 # %% [markdown] tags=["lang-en"]
 # These are means over the three strongest heads of each kind. After shuffling, the share on the token before goes from ⟨natural_previous_en⟩ to ⟨shuffled_previous_en⟩ in English and from ⟨natural_previous_ko⟩ to ⟨shuffled_previous_ko⟩ in Korean; that on the same token stays too, ⟨natural_token_en⟩ and ⟨shuffled_token_en⟩ in English. The heads go on with their work in text that means nothing. So these scores are no evidence that the model has **understood** a text.
 
@@ -830,7 +830,7 @@ for name, now in (("wake_ko", mean["ko", "first"]),
     record(name, number, text=f"{number:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 유도 점수가 4분의 1을 넘는 헤드가 ⟨induction_heads⟩개 있습니다. 고르게 보면 ⟨induction_flat⟩입니다. 눈여겨볼 것은 헤드 ⟨wake_head⟩입니다. 우리가 고른 글에서는 첫 토큰에 한국어 ⟨wake_ko⟩, 영어 ⟨wake_en⟩를 놓고 쉬기만 하던 헤드인데, 글이 되풀이되자 가중치의 ⟨wake_induction⟩를 유도 자리에 놓습니다. **몇 편의 글에서 쉬는 것만 보고 하는 일이 없는 헤드라고 할 수는 없습니다.**
+# 유도 점수가 4분의 1을 넘는 헤드가 ⟨induction_heads⟩개 있습니다. 고르게 보면 ⟨induction_flat⟩입니다. 눈여겨볼 것은 헤드 ⟨wake_head⟩입니다. 우리가 고른 글에서는 첫 토큰에 한국어 ⟨wake_ko⟩, 영어 ⟨wake_en⟩을(를) 놓고 쉬기만 하던 헤드인데, 글이 되풀이되자 가중치의 ⟨wake_induction⟩을(를) 유도 자리에 놓습니다. **몇 편의 글에서 쉬는 것만 보고 하는 일이 없는 헤드라고 할 수는 없습니다.**
 #
 # 유도 헤드는 앞의 점수에도 끼어 있습니다. 낱말이 여러 조각이면 ‘다음 조각’도 같은 낱말 안에 있기 때문입니다. 한국어에서 같은 낱말을 가장 많이 보는 헤드 셋 가운데 ⟨word_induction_ko⟩개, 영어에서는 ⟨word_induction_en⟩개가 유도 점수도 4분의 1을 넘습니다. 점수 하나가 서로 다른 일을 같은 일로 보이게 할 수 있습니다.
 # %% [markdown] tags=["lang-en"]

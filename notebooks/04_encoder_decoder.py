@@ -936,7 +936,7 @@ for name, part in (("scores", "QKᵀ and AV"), ("logits", "logits")):
 record(half_length=half)
 
 # %% [markdown] tags=["lang-ko"]
-# 식과 계수기의 차이는 ⟨flops_gap⟩입니다. base의 매개변수는 피드포워드에 ⟨share_ff⟩, 임베딩에 ⟨share_token⟩, 셀프 어텐션에 ⟨share_self⟩, 크로스 어텐션에 ⟨share_cross⟩가 있습니다. 논문의 제목은 어텐션을 말하지만, 가장 큰 몫은 피드포워드에 있습니다.
+# 식과 계수기의 차이는 ⟨flops_gap⟩입니다. base의 매개변수는 피드포워드에 ⟨share_ff⟩, 임베딩에 ⟨share_token⟩, 셀프 어텐션에 ⟨share_self⟩, 크로스 어텐션에 ⟨share_cross⟩이(가) 있습니다. 논문의 제목은 어텐션을 말하지만, 가장 큰 몫은 피드포워드에 있습니다.
 #
 # 64토큰짜리 글에서 $QK^\top$과 $AV$에 드는 연산은 ⟨work_scores⟩에 지나지 않습니다. 이 둘이 절반을 넘는 것은 ⟨half_length⟩토큰부터입니다. 길이의 제곱이 무섭다는 말은 긴 글에서만 맞습니다.
 # %% [markdown] tags=["lang-en"]

@@ -18,7 +18,7 @@
 # - **걸리는 시간.** 읽기 50분, 연습 문제 55분. 모델을 학습하는 데에는 이 실행에서 ⟨minutes⟩분이 걸렸습니다.
 # - **필요한 것.** [인코더(encoder)와 디코더(decoder)](04_encoder_decoder.ipynb)의 모델, 로그와 미분, 파이썬과 파이토치 조금.
 #
-# 다 배운 모델은 처음 보는 날짜의 ⟨exact_dates⟩, 처음 보는 수의 ⟨exact_numbers⟩를 한 글자도 틀리지 않고 옮깁니다.
+# 다 배운 모델은 처음 보는 날짜의 ⟨exact_dates⟩, 처음 보는 수의 ⟨exact_numbers⟩을(를) 한 글자도 틀리지 않고 옮깁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: training -->
 # # Training: teaching a model dates and numbers
@@ -724,7 +724,7 @@ record(best_layer=best[0], best_head=best[1], n_heads_all=len(flat),
        partner_start=seen[0]["partner"][best], n_dates=len(dates))
 
 # %% [markdown] tags=["lang-ko"]
-# 층 ⟨best_layer⟩의 ⟨best_head⟩번 헤드는 날짜 ⟨n_dates⟩개에서 평균 ⟨partner_best⟩의 가중치를 짝에 줍니다. 배우기 전에는 ⟨partner_start⟩였습니다. 둘째로 큰 헤드는 ⟨partner_second⟩입니다.
+# 층 ⟨best_layer⟩의 ⟨best_head⟩번 헤드는 날짜 ⟨n_dates⟩개에서 평균 ⟨partner_best⟩의 가중치를 짝에 줍니다. 배우기 전에는 ⟨partner_start⟩(이)었습니다. 둘째로 큰 헤드는 ⟨partner_second⟩입니다.
 #
 # 그렇다면 이 헤드가 날짜를 옮기는 것일까요? 그림만으로는 말할 수 없습니다. 헤드를 하나씩 **지워 보는** 제거 실험(ablation)을 해야 합니다. 헤드의 출력을 0으로 두고, 떼어 둔 값을 몇 개나 맞히는지 다시 셉니다.
 # %% [markdown] tags=["lang-en"]

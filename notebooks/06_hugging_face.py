@@ -18,7 +18,7 @@
 # - **걸리는 시간.** 읽기 45분, 연습 문제 55분. 학습에는 이 실행에서 ⟨train_minutes⟩분이 걸렸습니다.
 # - **필요한 것.** [인코더(encoder)와 디코더(decoder)](04_encoder_decoder.ipynb), [학습](05_training.ipynb).
 #
-# 다 배운 모델은 처음 보는 날짜의 ⟨exact_dates⟩, 처음 보는 수의 ⟨exact_numbers⟩를 한 글자도 틀리지 않고 옮깁니다.
+# 다 배운 모델은 처음 보는 날짜의 ⟨exact_dates⟩, 처음 보는 수의 ⟨exact_numbers⟩을(를) 한 글자도 틀리지 않고 옮깁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hugging-face -->
 # # The Hugging Face way
@@ -722,7 +722,7 @@ for kind, share in answers.groupby("kind")["right"].mean().items():
 record(tests=cfg.tests)
 
 # %% [markdown] tags=["lang-ko"]
-# 날짜 ⟨exact_dates⟩, 수 ⟨exact_numbers⟩입니다. 앞 장의 모델은 ⟨05.exact_dates⟩, ⟨05.exact_numbers⟩였습니다. 같은 모델이니 같은 수준에 이르는 것이 당연하고, 남은 차이는 첫 가중치와 배치의 순서에서 옵니다.
+# 날짜 ⟨exact_dates⟩, 수 ⟨exact_numbers⟩입니다. 앞 장의 모델은 ⟨05.exact_dates⟩, ⟨05.exact_numbers⟩(이)었습니다. 같은 모델이니 같은 수준에 이르는 것이 당연하고, 남은 차이는 첫 가중치와 배치의 순서에서 옵니다.
 # %% [markdown] tags=["lang-en"]
 # Dates come to ⟨exact_dates⟩ and numbers to ⟨exact_numbers⟩. The model of the last chapter had ⟨05.exact_dates⟩ and ⟨05.exact_numbers⟩. Being the same model, it ought to reach the same level; what differs comes from the first weights and the order of the batches.
 

@@ -949,7 +949,7 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in (first, second)],
 record(pieces_left=len(left_over), sum_reads="0 > 0" if strict else "0 ≥ 0")
 
 # %% [markdown] tags=["lang-ko"]
-# 두 요구를 더하면 점수가 남는 조각은 ⟨pieces_left⟩개이고 식은 ⟨sum_reads⟩이 됩니다.
+# 두 요구를 더하면 점수가 남는 조각은 ⟨pieces_left⟩개이고 식은 ⟨sum_reads⟩이(가) 됩니다.
 #
 # 어휘가 커서 생기는 일도 아닙니다. 병합 두 개면 충분합니다. 먼저 `a`와 `a`를, 다음으로
 # `b`와 `a`를 붙이는 BPE를 직접 만들어 봅니다. 여기서도 동점일 때 누가 남는지까지 셈에 넣습니다.

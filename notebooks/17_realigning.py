@@ -479,7 +479,7 @@ record(n_stay=int(stays.sum()), n_read=len(reading), n_states=len(y),
 # <!-- label: realign-two-rows -->
 # ### 두 행만 풀어 보기
 #
-# 글에 가장 자주 나온 새 조각 둘, `⟨first_piece⟩`와 `⟨second_piece⟩`의 행만 풉니다. 상태마다 고를 것은 셋입니다. 옛 토큰 가운데 아무것이나($a_i$), 첫 조각($h_i\cdot R_1$), 둘째 조각($h_i\cdot R_2$)입니다. 그러니 위의 목적 함수는 **셋 가운데 하나를 고르는 소프트맥스 회귀**이고, 상태 수로 나누면 교차 엔트로피가 됩니다($R$과 상관없는 수만큼만 다릅니다). 기울기(gradient)는 준 확률과 정답의 차이에 상태를 곱해 더한 것입니다.
+# 글에 가장 자주 나온 새 조각 둘, `⟨first_piece⟩`과(와) `⟨second_piece⟩`의 행만 풉니다. 상태마다 고를 것은 셋입니다. 옛 토큰 가운데 아무것이나($a_i$), 첫 조각($h_i\cdot R_1$), 둘째 조각($h_i\cdot R_2$)입니다. 그러니 위의 목적 함수는 **셋 가운데 하나를 고르는 소프트맥스 회귀**이고, 상태 수로 나누면 교차 엔트로피가 됩니다($R$과 상관없는 수만큼만 다릅니다). 기울기(gradient)는 준 확률과 정답의 차이에 상태를 곱해 더한 것입니다.
 #
 # $$\frac{\partial}{\partial R_r}=\sum_i\bigl(p_{ir}-[y_i=r]\bigr)\,h_i+2\lambda\,(R_r-R_{0,r})$$
 # %% [markdown] tags=["lang-en"]
@@ -608,7 +608,7 @@ show(figure, table=fits.round(4))
 # <!-- alt: A line plot of the objective over steps. Both lines fall, that of Adam faster and lower. A dashed line lies across. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 목적 함수는 `constituents`에서 ⟨fit_start⟩, 경사를 그대로 따라간 100걸음 뒤에 ⟨fit_plain⟩, Adam 100걸음 뒤에 ⟨fit_adam⟩, `fit_output`이 ⟨fit_lib⟩입니다. 그대로 따라가면 더딘 까닭은 상태들이 한 방향으로 길게 늘어서 있기 때문입니다. $H$의 가장 큰 특잇값은 둘째의 ⟨stretch⟩배이고, 걸음의 크기는 그 한 방향이 정합니다. 조각이 정말 올 자리에서 그 조각에 준 확률의 평균은 ⟨right_start⟩에서 Adam ⟨right_adam⟩, `fit_output` ⟨right_lib⟩이 되었습니다. 그 대가로 다른 자리에서 두 조각이 가져가는 확률도 ⟨else_start⟩에서 ⟨else_adam⟩(Adam), ⟨else_lib⟩(`fit_output`)로 커졌습니다. `fit_output`은 가장 낮은 곳까지 가지 않습니다. 글을 네 번만 훑고 멈춥니다.
+# 목적 함수는 `constituents`에서 ⟨fit_start⟩, 경사를 그대로 따라간 100걸음 뒤에 ⟨fit_plain⟩, Adam 100걸음 뒤에 ⟨fit_adam⟩, `fit_output`이 ⟨fit_lib⟩입니다. 그대로 따라가면 더딘 까닭은 상태들이 한 방향으로 길게 늘어서 있기 때문입니다. $H$의 가장 큰 특잇값은 둘째의 ⟨stretch⟩배이고, 걸음의 크기는 그 한 방향이 정합니다. 조각이 정말 올 자리에서 그 조각에 준 확률의 평균은 ⟨right_start⟩에서 Adam ⟨right_adam⟩, `fit_output` ⟨right_lib⟩이(가) 되었습니다. 그 대가로 다른 자리에서 두 조각이 가져가는 확률도 ⟨else_start⟩에서 ⟨else_adam⟩(Adam), ⟨else_lib⟩(`fit_output`)(으)로 커졌습니다. `fit_output`은 가장 낮은 곳까지 가지 않습니다. 글을 네 번만 훑고 멈춥니다.
 # %% [markdown] tags=["lang-en"]
 # The objective is ⟨fit_start⟩ at `constituents`, ⟨fit_plain⟩ after 100 plain steps, ⟨fit_adam⟩ after 100 of Adam, and ⟨fit_lib⟩ with `fit_output`. Plain steps are slow because the states are drawn out in one direction: the largest singular value of $H$ is ⟨stretch⟩ times the second, and this one direction sets the size of the step. The mean probability of a piece where it does come went from ⟨right_start⟩ to ⟨right_adam⟩ with Adam and ⟨right_lib⟩ with `fit_output`. The price is that the two take more where something else comes: ⟨else_start⟩ became ⟨else_adam⟩ (Adam) and ⟨else_lib⟩ (`fit_output`). `fit_output` does not go all the way down; it stops after four passes over the text.
 
@@ -750,7 +750,7 @@ for name, m in masses.items():
     record(f"mass_{name}", m.mean(), text=f"{m.mean().item():.2g}")
 
 # %% [markdown] tags=["lang-ko"]
-# `random`이 ⟨mass_random⟩으로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 우연이 끼어들 틈이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
+# `random`이 ⟨mass_random⟩(으)(으)로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 우연이 끼어들 틈이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
 #
 # 영어에서 `mean`은 남의 자리를 거의 차지하지 않습니다. 그렇다면 한국어에서 나쁜 까닭은 새 조각이 정말 올 자리에서 부르지 못하는 데 있을 것입니다. 한국어 글에서는 이 확률을 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]

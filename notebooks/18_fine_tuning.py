@@ -545,7 +545,7 @@ show(figure, table=pd.DataFrame(
 # <!-- alt: A line of the loss at each step, with circles on it; all circles lie on the line. A dashed vertical line stands in the middle. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 두 루프의 손실이 가장 크게 벌어진 스텝에서도 차이는 ⟨diff_phases⟩입니다. 배치마다 글이 다르니 손실은 오르내릴 수 있습니다. 손실은 첫 스텝에 ⟨hand_first⟩, 마지막 스텝에 ⟨hand_last⟩였습니다. 모든 토큰을 고르게 찍을 때의 손실은 ⟨uniform⟩이니, 층을 잘라 낸 모델이 얼마나 서투른지 알 수 있습니다. 떼어 둔 한국어는 바이트당 ⟨small_before⟩비트에서 ⟨small_after⟩비트가 되었고, 두 모델의 차이는 ⟨diff_ends⟩비트입니다. 이제 온전한 모델로 갑니다.
+# 두 루프의 손실이 가장 크게 벌어진 스텝에서도 차이는 ⟨diff_phases⟩입니다. 배치마다 글이 다르니 손실은 오르내릴 수 있습니다. 손실은 첫 스텝에 ⟨hand_first⟩, 마지막 스텝에 ⟨hand_last⟩(이)었습니다. 모든 토큰을 고르게 찍을 때의 손실은 ⟨uniform⟩이니, 층을 잘라 낸 모델이 얼마나 서투른지 알 수 있습니다. 떼어 둔 한국어는 바이트당 ⟨small_before⟩비트에서 ⟨small_after⟩비트가 되었고, 두 모델의 차이는 ⟨diff_ends⟩비트입니다. 이제 온전한 모델로 갑니다.
 # %% [markdown] tags=["lang-en"]
 # Even where they are furthest apart, the losses of the two loops differ by ⟨diff_phases⟩. Each batch is other text, so a loss may go up and down. It was ⟨hand_first⟩ at the first step and ⟨hand_last⟩ at the last. Guessing every token alike costs ⟨uniform⟩, which shows how clumsy a model without its other layers is. The held-out Korean went from ⟨small_before⟩ bits per byte to ⟨small_after⟩, and the two models differ by ⟨diff_ends⟩ bits. On to the whole model.
 

@@ -210,7 +210,7 @@ if len(both) == 2 and both[0].index.equals(both[1].index):
 # %% [markdown] tags=["lang-ko"]
 # 두 검증 손실의 차이는 학습하기 전에 ⟨gap_first⟩, ⟨n_steps⟩스텝을 마친 뒤에 ⟨gap_last⟩이고, 가장 크게 벌어졌을 때 ⟨gap_most⟩입니다. 두 코드는 같은 식을 다른 순서로 더하므로 끝자리가 조금씩 다르고, 이 차이가 학습하는 동안 커집니다. 그러니 위의 표에서 두 구현이 이만큼 다른 것은 어느 쪽이 낫다는 뜻이 아닙니다. 두 모델을 비교할 때도 이보다 작은 차이는 우연으로 보아야 합니다.
 #
-# 학습이 끝나면 두 모델에 글을 한 토큰(token)씩 짓게 합니다. 이제까지 지은 것만 보고 다음 토큰을 정하는 자기회귀(autoregressive) 방식입니다. 글자 하나까지 맞아야 맞은 것으로 칩니다. 날짜는 ⟨ours_date⟩와 ⟨theirs_date⟩, 수는 ⟨ours_number⟩와 ⟨theirs_number⟩가 맞았습니다(앞이 PyTorch). 걸린 시간은 들여다보는 데 쓴 시간을 빼고 ⟨ours_seconds⟩초와 ⟨theirs_seconds⟩초입니다.
+# 학습이 끝나면 두 모델에 글을 한 토큰(token)씩 짓게 합니다. 이제까지 지은 것만 보고 다음 토큰을 정하는 자기회귀(autoregressive) 방식입니다. 글자 하나까지 맞아야 맞은 것으로 칩니다. 날짜는 ⟨ours_date⟩과(와) ⟨theirs_date⟩, 수는 ⟨ours_number⟩과(와) ⟨theirs_number⟩이(가) 맞았습니다(앞이 PyTorch). 걸린 시간은 들여다보는 데 쓴 시간을 빼고 ⟨ours_seconds⟩초와 ⟨theirs_seconds⟩초입니다.
 # %% [markdown] tags=["lang-en"]
 # The two validation losses lie ⟨gap_first⟩ apart before training and ⟨gap_last⟩ after ⟨n_steps⟩ steps; ⟨gap_most⟩ is the most. The two codes add the terms of the same formulas in another order, so their last digits differ, and training makes such differences grow. What separates the two in the table above is therefore no merit of either. When two models are compared, a difference smaller than this is chance.
 #
