@@ -293,7 +293,7 @@ check_axes(share_solution)
 # <!-- label: atlas-variance -->
 # ## 무엇이 점을 흩어 놓나
 #
-# 점들의 분산을 네 몫으로 나눕니다. 긴 글의 점 ⟨n_measured⟩개에 최소제곱 모델 넷을 차례로 맞춥니다. 뒤의 모델은 앞의 모델을 품습니다.
+# 점들의 분산을 네 몫으로 나눕니다. 긴 글의 점 ⟨n_measured⟩개에 최소제곱 모델 넷을 차례로 맞춥니다. 뒤의 모델은 앞의 모델을 포함합니다.
 #
 # | 모델 | 점 하나를 무엇으로 어림하나 | 줄어든 분산의 이름 |
 # |---|---|---|
@@ -670,13 +670,13 @@ show(fig)
 # <!-- alt: A scatter plot by token: occurrences in the training text on a logarithmic axis against mass. Colours and shapes give the kinds; rare characters lie by the start at 1. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 이 표가 말하는 것: 이번 모델에서 질량은 ⟨mass_low⟩에서 ⟨mass_high⟩까지 벌어졌고, 나온 횟수와의 순위 상관은 모든 토큰에서 ⟨rho_all⟩, 드문 것을 빼면 ⟨rho_often⟩, 같은 종류 안에서만 견주면 ⟨rho_within⟩입니다. 음수이면 자주 나올수록 가볍다는 뜻이고, 구간이 0을 품으면 부호를 말할 수 없습니다.
+# 이 표가 말하는 것: 이번 모델에서 질량은 ⟨mass_low⟩에서 ⟨mass_high⟩까지 벌어졌고, 나온 횟수와의 순위 상관은 모든 토큰에서 ⟨rho_all⟩, 드문 것을 빼면 ⟨rho_often⟩, 같은 종류 안에서만 견주면 ⟨rho_within⟩입니다. 음수이면 자주 나올수록 가볍다는 뜻이고, 구간이 0을 포함하면 부호를 말할 수 없습니다.
 #
 # 말하지 않는 것이 더 많습니다. 구간은 토큰들을 서로 독립인 표본으로 본 것이라 시드(seed)를 바꾸면 질량이 얼마나 달라지는지는 담지 않습니다. 상관은 까닭이 아닙니다. 거의 나오지 않는 토큰은 기울기(gradient)를 받을 일이 드물어 출발점에 남을 뿐입니다. 그리고 무겁다고 더 많이 보이는 것도 아닙니다. 가중치는 질량과 거리가 함께 정하고, 질량의 지수는 헤드(head)마다 따로 배웁니다.
 # %% [markdown] tags=["lang-en"]
-# What the table says: in this model masses spread from ⟨mass_low⟩ to ⟨mass_high⟩, and their rank correlation with the counts is ⟨rho_all⟩ over all tokens, ⟨rho_often⟩ without the rare ones, ⟨rho_within⟩ among tokens of one kind only. Negative means the more frequent the lighter; where an interval holds 0, the sign is open.
+# What the table says: in this model masses spread from ⟨mass_low⟩ to ⟨mass_high⟩, and their rank correlation with the counts is ⟨rho_all⟩ over all tokens, ⟨rho_often⟩ without the rare ones, ⟨rho_within⟩ among tokens of one kind only. Negative means the more frequent the lighter; where an interval contains 0, the sign is open.
 #
-# It leaves more unsaid. The interval takes tokens as independent draws, and does not hold what another seed would do to the masses. A correlation is no cause: a token that hardly occurs hardly receives a gradient and stays where it began. Nor is a heavy token looked at more. Weights come from mass and distance together, and each head learns an exponent of its own for the mass.
+# It leaves more unsaid. The interval takes tokens as independent draws, and does not cover what another seed would do to the masses. A correlation is no cause: a token that hardly occurs hardly receives a gradient and stays where it began. Nor is a heavy token looked at more. Weights come from mass and distance together, and each head learns an exponent of its own for the mass.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: atlas-exercise-ranks -->
