@@ -15,7 +15,8 @@ from lib.page.particles import MARK, particle
 PLACEHOLDER = re.compile(r"⟨(?:(\d\d)\.)?([a-z][a-z0-9_]*)⟩")
 # the particle follows the value, not what stands in parentheses after it
 MARKED = re.compile(
-    PLACEHOLDER.pattern + r"""((?: ?\([^()\n]*\))?[*_`$"'”’]*)""" + f"({MARK})"
+    PLACEHOLDER.pattern
+    + r"""((?: ?\((?!으\)|이\))[^()\n]*\))?[*_`$"'”’]*)""" + f"({MARK})"
 )
 CODE_OR_MATHS = re.compile(r"(```.*?```|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$)", re.DOTALL)
 NOT_THERE = "–"  # stands for a result that no run gave

@@ -739,7 +739,7 @@ for (kind, side), (before, after) in rows.items():
     record(f"shuffled_{kind}_{side}", after, text=f"{after:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 종류마다 가장 센 헤드 셋의 평균입니다. 섞고 나서도 바로 앞을 보는 몫은 영어 ⟨natural_previous_en⟩에서 ⟨shuffled_previous_en⟩, 한국어 ⟨natural_previous_ko⟩에서 ⟨shuffled_previous_ko⟩(으)(으)로 바뀌는 데 그치고, 같은 토큰을 보는 몫도 영어에서 ⟨natural_token_en⟩, ⟨shuffled_token_en⟩(으)(으)로 사라지지 않습니다. 말이 되지 않는 글에서도 하던 일을 계속합니다. 그러니 이 점수들은 모델이 글을 **이해했다**는 증거가 아닙니다.
+# 종류마다 가장 센 헤드 셋의 평균입니다. 섞고 나서도 바로 앞을 보는 몫은 영어 ⟨natural_previous_en⟩에서 ⟨shuffled_previous_en⟩, 한국어 ⟨natural_previous_ko⟩에서 ⟨shuffled_previous_ko⟩(으)로 바뀌는 데 그치고, 같은 토큰을 보는 몫도 영어에서 ⟨natural_token_en⟩, ⟨shuffled_token_en⟩(으)로 사라지지 않습니다. 말이 되지 않는 글에서도 하던 일을 계속합니다. 그러니 이 점수들은 모델이 글을 **이해했다**는 증거가 아닙니다.
 # %% [markdown] tags=["lang-en"]
 # These are means over the three strongest heads of each kind. After shuffling, the share on the token before goes from ⟨natural_previous_en⟩ to ⟨shuffled_previous_en⟩ in English and from ⟨natural_previous_ko⟩ to ⟨shuffled_previous_ko⟩ in Korean; that on the same token stays too, ⟨natural_token_en⟩ and ⟨shuffled_token_en⟩ in English. The heads go on with their work in text that means nothing. So these scores are no evidence that the model has **understood** a text.
 

@@ -230,7 +230,7 @@ record("view_low", view.by_layer.min(), text=f"{view.by_layer.min():.0%}")
 record(axis_angle=by_layer["angle"].max(), gap_places=gap.max())
 
 # %% [markdown] tags=["lang-ko"]
-# 자리의 차이는 커야 ⟨gap_places⟩(으)(으)로, `lib`가 그림에 넘기는 float32의 반올림 오차입니다. 층마다 축을 새로 찾았다면 첫째 축은 많게는 ⟨axis_angle⟩도 돌아갔을 것입니다.
+# 자리의 차이는 커야 ⟨gap_places⟩(으)로, `lib`가 그림에 넘기는 float32의 반올림 오차입니다. 층마다 축을 새로 찾았다면 첫째 축은 많게는 ⟨axis_angle⟩도 돌아갔을 것입니다.
 #
 # 회색 선은 글을 읽는 순서입니다. 먼저 선을 따라가 보고, 슬라이더로 층을 옮겨 보고, 단추로 색을 질량으로 바꾸어 보십시오.
 # %% [markdown] tags=["lang-en"]
@@ -445,7 +445,7 @@ show(fig, table=shares.rename_axis("layer"))
 # <!-- alt: Two stacked bar charts with one horizontal bar a layer. On the left position takes up most of each bar. On the right, without position, the first layer is nearly all token, and the deeper the layer, the larger the share of context. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 자리의 몫은 첫 층에서 ⟨position_first⟩, 마지막 층에서 ⟨position_last⟩입니다. 토큰의 몫은 ⟨token_first⟩에서 ⟨token_last⟩(으)(으)로, 문맥의 몫은 ⟨context_first⟩에서 ⟨context_last⟩(으)(으)로 바뀝니다(글을 넷으로 나누어 잰 표준 오차 ⟨context_error⟩). 앞에서 본 대로 이 공간의 뼈대는 자리입니다.
+# 자리의 몫은 첫 층에서 ⟨position_first⟩, 마지막 층에서 ⟨position_last⟩입니다. 토큰의 몫은 ⟨token_first⟩에서 ⟨token_last⟩(으)로, 문맥의 몫은 ⟨context_first⟩에서 ⟨context_last⟩(으)로 바뀝니다(글을 넷으로 나누어 잰 표준 오차 ⟨context_error⟩). 앞에서 본 대로 이 공간의 뼈대는 자리입니다.
 #
 # 계산이 맞는지 알려 주는 자리가 하나 있습니다. 0층의 좌표는 자리와 토큰만으로 정해지므로 문맥의 몫은 꼭 0이어야 합니다. 이번에 나온 값(⟨context_zero⟩)은 반올림 오차입니다. 자리와 토큰 중 무엇을 먼저 세느냐도 결과를 바꿀 수 있는데, 순서를 바꾸어도 몫이 달라지는 폭은 가장 큰 곳에서 ⟨order_gap⟩입니다. 창을 아무 데서나 잘랐으니 자리와 토큰이 거의 독립이기 때문입니다.
 # %% [markdown] tags=["lang-en"]

@@ -318,7 +318,7 @@ record(toy_cost=sum(gone.values()), toy_more=more, toy_gone=len(gone),
        thing_first=cost("thing", toy_uses, toy), thing_last=gone["thing"])
 
 # %% [markdown] tags=["lang-ko"]
-# 고른 조각도 값도 같습니다. 쓰이지 않던 `th`와 두 번 쓰이던 `ing`를 먼저 내놓았으므로 `thing`의 값은 ⟨thing_first⟩에서 ⟨thing_last⟩(으)(으)로 올랐습니다. 내놓은 ⟨toy_gone⟩개의 값을 더하면 ⟨toy_cost⟩이고, 낱말을 모두 다시 자르면 토큰이 ⟨toy_more⟩개 늘어 있습니다.
+# 고른 조각도 값도 같습니다. 쓰이지 않던 `th`와 두 번 쓰이던 `ing`를 먼저 내놓았으므로 `thing`의 값은 ⟨thing_first⟩에서 ⟨thing_last⟩(으)로 올랐습니다. 내놓은 ⟨toy_gone⟩개의 값을 더하면 ⟨toy_cost⟩이고, 낱말을 모두 다시 자르면 토큰이 ⟨toy_more⟩개 늘어 있습니다.
 #
 # 이제 SmolLM2의 어휘입니다. 실제로 고를 때는 일반 글과 한국어 글을 합쳐, 새 조각을 들인 뒤의 횟수로 셉니다. 아래 그림은 일반 글만 본 것입니다.
 # %% [markdown] tags=["lang-en"]

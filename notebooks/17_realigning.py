@@ -765,7 +765,7 @@ for name, m in masses.items():
     record(f"mass_{name}", m.mean(), text=f"{m.mean().item():.2g}")
 
 # %% [markdown] tags=["lang-ko"]
-# `random`이 ⟨mass_random⟩(으)(으)로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 우연이 끼어들 틈이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
+# `random`이 ⟨mass_random⟩(으)로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 우연이 끼어들 틈이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
 #
 # 영어에서 `mean`은 다른 토큰의 확률을 거의 가져가지 않습니다. 그렇다면 한국어에서 나쁜 까닭은 새 조각이 정말 올 자리에서 부르지 못하는 데 있을 것입니다. 한국어 글에서는 이 확률을 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]

@@ -33,8 +33,9 @@ def final_sound(text: str) -> str | None:
     >>> [final_sound(text) for text in ("0.125", "0.121", "10", "96 %", "L16H0")]
     ['', 'ㄹ', '받침', '', '받침']
     """
-    text = re.sub(r"<[^>]*>|\s*\([^()]*\)$", "", text.strip())
-    text = text.rstrip(" *_`$\"'”’»")
+    text = re.sub(r"<[^>]*>", "", text.strip())
+    text = re.sub(r"\s*\([^()]*\)$", "", text) or text.rstrip(",)")  # (3, 4) is read
+    text = text.rstrip(" *_`$\"'”’»]")
     if not text:
         return None
     if "가" <= text[-1] <= "힣":
@@ -68,3 +69,12 @@ def particle(word: str, mark: str) -> str:
         return mark
     closed = final == CONSONANT or (final == L and mark != "(으)로")
     return MARKS[mark][0 if closed else 1]
+
+
+def settle(text: str) -> str:
+    """Every particle that a text writes in both forms, after the word before it.
+
+    >>> settle("0.52이(가) 나왔습니다. 3(이)어야 합니다."), settle("cat을(를) 봅니다.")
+    ('0.52가 나왔습니다. 3이어야 합니다.', 'cat을(를) 봅니다.')
+    """
+    return re.sub(MARK, lambda mark: particle(text[: mark.start()], mark[0]), text)
