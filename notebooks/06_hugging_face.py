@@ -853,7 +853,7 @@ record(few=few, bf16_gap=max(abs(a - b) for a, b in zip(losses_32, losses_16,
 # %% [markdown] tags=["lang-ko"]
 # ⟨few⟩스텝 동안 손실은 최대 ⟨bf16_gap⟩만큼 달랐습니다. 학습이 끝난 뒤 가중치의 자료형은 ⟨bf16_kept⟩입니다. 이 장치에서 한 스텝은 float32로 ⟨float_ms⟩밀리초, bf16으로 ⟨bf16_ms⟩밀리초 걸렸습니다. bfloat16을 빨리 곱하는 장치가 아니면 자료형을 바꾸는 수고만 늘어납니다. 그래서 이 장은 float32로 학습합니다.
 # %% [markdown] tags=["lang-en"]
-# Over ⟨few⟩ steps the losses differed by at most ⟨bf16_gap⟩, and after training the weights are ⟨bf16_kept⟩. On this device a step took ⟨float_ms⟩ milliseconds in float32 and ⟨bf16_ms⟩ in bf16. A device that is not built to multiply bfloat16 fast only gains the trouble of converting, so this chapter trains in float32.
+# Over ⟨few⟩ steps the losses differed by at most ⟨bf16_gap⟩, and after training the weights are ⟨bf16_kept⟩. On this device a step took ⟨float_ms⟩ milliseconds in float32 and ⟨bf16_ms⟩ in bf16. On a device that is not built to multiply bfloat16 fast, it only adds the work of converting, so this chapter trains in float32.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-generate -->

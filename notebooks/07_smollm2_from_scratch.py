@@ -407,7 +407,7 @@ class SmolLM2(nn.Module):
 #
 # A small dictionary is enough to turn the names of the file into ours: cut a name at its dots, replace the words that are in the dictionary and leave the others.
 #
-# Loading must be strict. If one tensor is left out, the model writes on regardless; there are just random numbers in that place. So `load` refuses three things: a tensor that has no place, a tensor of another shape, and a place that nothing has filled. The words of refusal are in a folded cell, together with those for a text that is too long.
+# Loading must be strict. If one tensor is left out, the model writes on regardless; there are just random numbers in that place. So `load` refuses three things: a tensor that has no place, a tensor of another shape, and a place that nothing has filled. The messages of refusal are in a folded cell, together with those for a text that is too long.
 
 # %%
 # model: names

@@ -766,7 +766,7 @@ record(own_kernel=own[kernel][0], own_attract=own["potential +1"][0],
        own_attract_after=own["potential +1"][1])
 
 # %% [markdown] tags=["lang-ko"]
-# 학습을 시작할 때 당기는 `potential`은 자기 자신에게 ⟨own_attract⟩만큼, 밀어내는 쪽은 ⟨own_repel⟩만큼, `⟨kernel⟩`은(는) ⟨own_kernel⟩만큼 줍니다. 당기는 `potential`은 다른 토큰의 자리를 끌어오기 전에는 남을 보기 어렵고, 밀어내는 쪽은 처음부터 남을 봅니다. 로그를 쓰는 `newton`은 그 사이에 있습니다. 당기는 쪽이 늦게 출발하는 것은 이 때문으로 보입니다.
+# 학습을 시작할 때 당기는 `potential`은 자기 자신에게 ⟨own_attract⟩만큼, 밀어내는 쪽은 ⟨own_repel⟩만큼, `⟨kernel⟩` 모델은 ⟨own_kernel⟩만큼 줍니다. 당기는 `potential`은 다른 토큰의 자리를 끌어오기 전에는 남을 보기 어렵고, 밀어내는 쪽은 처음부터 남을 봅니다. 로그를 쓰는 `newton`은 그 사이에 있습니다. 당기는 쪽이 늦게 출발하는 것은 이 때문으로 보입니다.
 #
 # 좌표의 시작 값을 바꾸었을 때 순서가 뒤집힌 기록도 [실험 일지](#lab-log-start)에 있습니다. 그러니 ‘끌어당기면 낫다’를 법칙으로 읽지 마십시오. 모델의 크기, 스텝의 수, 출발점과 함께 읽어야 하는 결과입니다.
 # %% [markdown] tags=["lang-en"]

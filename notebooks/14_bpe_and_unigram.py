@@ -397,7 +397,7 @@ record(merges=len(ranks), checked_ids=sum(row[1] for row in rows.values()),
 # <!-- label: bpe-trees -->
 # ### 나무와 그루터기
 #
-# 병합은 두 조각을 하나로 묶으므로, 토큰 하나는 바이트를 잎으로 하는 **나무**입니다. 마디의 높이를 거기까지 묶인 바이트 수로 삼고, 뜻이 같은 두 문장 `⟨tree_en⟩`과(와) `⟨tree_ko⟩`, 그 나무들을 그려 봅니다.
+# 병합은 두 조각을 하나로 묶으므로, 토큰 하나는 바이트를 잎으로 하는 **나무**입니다. 마디의 높이를 거기까지 묶인 바이트 수로 삼고, 뜻이 같은 두 문장의 나무들을 그려 봅니다. `⟨tree_en⟩`, 그리고 `⟨tree_ko⟩`입니다.
 # %% [markdown] tags=["lang-en"]
 # Of ⟨checked_ids⟩ ids, ⟨wrong_ids⟩ differ.
 #

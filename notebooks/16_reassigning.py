@@ -508,7 +508,7 @@ pd.DataFrame({name: {
 # <!-- label: reassign-baselines -->
 # ### Compared with learning more merges
 #
-# There are two marks to beat. One is to **go on** learning as many merges of BPE from the same text. The other is to learn more merges (⟨greedy_merges⟩ for SmolLM2), keep those used most, and cut into the fewest tokens. Both only add to the vocabulary and give nothing up, so the comparison favours them.
+# There are two baselines to beat. One is to **go on** learning as many merges of BPE from the same text. The other is to learn more merges (⟨greedy_merges⟩ for SmolLM2), keep those used most, and cut into the fewest tokens. Both only add to the vocabulary and give nothing up, so the comparison favours them.
 
 # %%
 from lib.vocabulary.baselines import continued_bpe, continued_merges, tokens_of

@@ -21,7 +21,7 @@
 # <!-- label: realign-top -->
 # # Realigning embeddings: a first row for each new piece
 #
-# Seat new pieces in a few places of the vocabulary, and the tokenizer has changed but the model has not: the embedding rows of those places still mean the old pieces. Fitting these rows to the new pieces is **realignment**. This chapter makes new rows in five ways, without one step of training, and measures them on a real model.
+# Put new pieces in a few places of the vocabulary, and the tokenizer has changed but the model has not: the embedding rows of those places still mean the old pieces. Fitting these rows to the new pieces is **realignment**. This chapter makes new rows in five ways, without one step of training, and measures them on a real model.
 #
 # - **You will be able to** compare models with different tokenizers in bits per byte, make new rows in five ways, and measure what they do in the input table and in the output table apart.
 # - **Time.** 45 minutes to read, 25 for the exercises.

@@ -604,7 +604,7 @@ del model, before
 # %% [markdown] tags=["lang-ko"]
 # 텐서 ⟨n_tables⟩개 가운데 ⟨moved_tables⟩개에서만, 그 안에서도 ⟨moved_rows⟩행만 달라졌습니다. 새 번호는 ⟨n_new⟩개입니다. 이 배치에 나오지 않은 조각의 행도 움직입니다. 출력에서는 나오지 않는 것도 배울 거리이기 때문입니다.
 # %% [markdown] tags=["lang-en"]
-# Of ⟨n_tables⟩ tensors ⟨moved_tables⟩ changed, and in it ⟨moved_rows⟩ rows; there are ⟨n_new⟩ new ids. Rows of pieces that this batch does not show move too: for the output, not to come is something to learn.
+# Of ⟨n_tables⟩ tensors ⟨moved_tables⟩ changed, and in it ⟨moved_rows⟩ rows; there are ⟨n_new⟩ new ids. Rows of pieces that this batch does not show move too: the output also learns from pieces that do not come.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-both -->

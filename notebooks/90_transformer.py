@@ -127,7 +127,7 @@ task = bench.prepare(options)
 # | `analysis` | trains nothing: it analyses the models in `output_dir`, or an untrained one if there are none |
 # | `test` | tries out training, saving, loading and the analyses with small models, in a folder of its own; `output_dir` stays as it is |
 #
-# The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes are taken as they are written. Only the profile `smoke`, which is for tests, leaves little of `num_layers`, `epochs`, `train_size` and `eval_size`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers and ⟨heads⟩ heads, so that it does not take long.
+# The other options are in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes are taken as they are written. Only the profile `smoke`, which is for tests, leaves little of `num_layers`, `epochs`, `train_size` and `eval_size`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers and ⟨heads⟩ heads, so that it does not take long.
 #
 # Ctrl-C stops a training after the step that is being made, and saves it. The same command goes on from there, and a training that has ended is used as it is. With more `epochs`, as in the second line above, it goes on further. If `output_dir` holds a training of other options, nothing is replaced: the run ends and says which option differs. Name another `output_dir` then, or begin anew with `--force` (`force` in a notebook).
 #
