@@ -18,11 +18,11 @@ def check_twin(answer) -> Verdict:
     for slope, start, target in ((7, 100, 331), (1301, 62_000, 300_000), (5, 3, 6)):
         got = number(answer(lambda d, a=start, b=slope: a + b * d, target))
         require(got == int(got) and got >= 1,
-                f"{got:g}이(가) 나왔습니다. 좌표의 폭은 1 이상의 정수입니다.",
+                f"{got:g}이 나왔습니다. 좌표의 폭은 1 이상의 정수입니다.",
                 f"{got:g} came; the width of coordinates is a whole number from 1 on.")
         best = max(1, round((target - start) / slope))
         require(abs(start + slope * got - target) <= abs(start + slope * best - target),
-                f"a={start}, b={slope}, 목표 {target}에서 {got:g}이(가) 나왔습니다. 더 "
+                f"a={start}, b={slope}, 목표 {target}에서 {got:g}이 나왔습니다. 더 "
                 "가까운 폭이 있습니다. `count`를 두 번 부르면 a와 b를 압니다.",
                 f"For a={start}, b={slope} and target {target} it gives {got:g}; "
                 "another width is nearer. Two calls of `count` tell a and b.")
@@ -34,7 +34,7 @@ def check_twin(answer) -> Verdict:
 
     share = real(int(answer(real, real(1, "dot")))) / real(1, "dot")
     require(abs(share - 1) <= 0.02,
-            f"실제 모델에서는 쌍둥이의 {share:.1%}이(가) 됩니다. 2 % 안이어야 합니다.",
+            f"실제 모델에서는 쌍둥이의 {share:.1%}가 됩니다. 2 % 안이어야 합니다.",
             f"On a real model it makes {share:.1%} of the twin; keep within 2 %.")
     return correct("맞았습니다. 실제 모델에서도 매개변수 수의 차이가 2 % 안입니다.",
                    "Correct: on a real model too, the parameters agree within 2 %.")
@@ -69,7 +69,7 @@ def check_interval(answer) -> None:
               "쓰십시오."),
              ("The pairs are lost: subtract seed by seed first and take the standard "
               "deviation of those differences.")),
-        ], f"폭이 {reach:.4g}인데 {true:.4g}(이)어야 합니다. t·s/√n입니다.",
+        ], f"폭이 {reach:.4g}인데 {true:.4g}이어야 합니다. t·s/√n입니다.",
            f"Its reach is {reach:.4g} and should be {true:.4g}: t·s/√n.")
 
 
@@ -96,8 +96,7 @@ def check_rate(answer) -> Verdict:
         got = number(answer([dict(row) for row in rows]))
         lucky = min(rows, key=lambda row: row["valid"])["learning_rate"]
         compare(got, best_rate(rows), [(lucky, ko, en)],
-                f"{got:g}이(가) 나왔습니다. 평균 손실이 가장 낮은 학습률은 다른 "
-                "값입니다.",
+                f"{got:g}이 나왔습니다. 평균 손실이 가장 낮은 학습률은 다른 값입니다.",
                 f"{got:g} came; another rate has the lowest mean loss.")
     return correct("맞았습니다. 운 좋은 시드 하나에 속지 않습니다.",
                    "Correct: it is not taken in by one lucky seed.")

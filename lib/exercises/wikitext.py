@@ -28,7 +28,7 @@ def check_word_perplexity(answer) -> None:
             (loss * tokens / words,
              "낱말마다의 손실입니다. 지수를 취하십시오.",
              "That is the loss a word; take its exponential."),
-        ], f"손실 {loss:g}, 토큰 {tokens}개, 낱말 {words}개에서 {got:.5g}이(가) "
+        ], f"손실 {loss:g}, 토큰 {tokens}개, 낱말 {words}개에서 {got:.5g}이 "
            "나왔습니다. 글 전체의 로그 확률을 낱말 수로 나누어 보십시오.",
            f"For loss {loss:g}, {tokens} tokens and {words} words it gives {got:.5g}; "
            "divide the log-probability of the whole text by the words.")
@@ -67,7 +67,7 @@ def check_sampled_repulsion(answer) -> Verdict:
              "r²은 좌표축의 수로 나눈 값입니다.",
              "r² is divided by the number of axes."),
             ((1 / held)[apart].mean(), "질량이 빠졌습니다.", "The masses are missing."),
-        ], f"{got:.5g}이(가) 나왔습니다. {right:.5g}(이)어야 합니다.",
+        ], f"{got:.5g}이 나왔습니다. {right:.5g}이어야 합니다.",
            f"{got:.5g} came; it should be {right:.5g}.")
     return correct(
         "맞았습니다. 고르게 뽑은 쌍의 평균이므로 기댓값은 전체의 평균과 같습니다.",
@@ -97,7 +97,7 @@ def check_equal_time(answer) -> Verdict:
              "점 사이는 직선으로 이으십시오.",
              "Between the points, draw a straight line."),
         ], f"초당 {rate:g}스텝으로 {seconds:g}초면 {done:g}스텝이고 손실은 {right:g}"
-           f"입니다. {got:.4g}이(가) 나왔습니다.",
+           f"입니다. {got:.4g}이 나왔습니다.",
            f"At {rate:g} steps a second, {seconds:g} seconds are {done:g} steps and "
            f"the loss is {right:g}; {got:.4g} came.")
     return correct("맞았습니다. 이제 같은 시간에 견줄 수 있습니다.",
