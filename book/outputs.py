@@ -51,10 +51,16 @@ class Caption:
 def one_side(text: str, lang: str) -> str:
     """Keep one side of `한국어 | English`; leave any other text alone.
 
+    A name that is the same in both languages stands once.
+
     >>> one_side("산문 | prose", "en"), one_side("P(a | b)", "ko")
     ('prose', 'P(a | b)')
+    >>> one_side("TinyShakespeare | TinyShakespeare", "en")
+    'TinyShakespeare'
     """
     ko, bar, en = text.partition(" | ")
+    if bar and ko.strip() == en.strip():
+        return ko.strip()
     if bar and HANGUL.search(ko) and not HANGUL.search(en):
         return ko.strip() if lang == "ko" else en.strip()
     return text

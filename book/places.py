@@ -1,4 +1,8 @@
-"""The places in prose that a run fills: ⟨name⟩, or ⟨02.name⟩ of another chapter."""
+"""The places in prose that a run fills: ⟨name⟩, or ⟨02.name⟩ of another chapter.
+
+A Korean particle whose form depends on the value is written in both forms, as in
+⟨name⟩이(가) or ⟨name⟩(으)로; filling the place settles it (`lib.page.particles`).
+"""
 
 import functools
 import re
@@ -6,7 +10,14 @@ from collections.abc import Callable, Mapping
 
 from nbformat import NotebookNode
 
+from lib.page.particles import MARK, particle
+
 PLACEHOLDER = re.compile(r"⟨(?:(\d\d)\.)?([a-z][a-z0-9_]*)⟩")
+# the particle follows the value, not what stands in parentheses after it
+MARKED = re.compile(
+    PLACEHOLDER.pattern
+    + r"""((?: ?\((?!으\)|이\))[^()\n]*\))?[*_`$"'”’]*)""" + f"({MARK})"
+)
 CODE_OR_MATHS = re.compile(r"(```.*?```|\$\$.*?\$\$|`[^`\n]+`|\$[^$\n]+\$)", re.DOTALL)
 NOT_THERE = "–"  # stands for a result that no run gave
 
@@ -28,12 +39,21 @@ def fill_places(text: str, value: Callable[[str, str, bool], str]) -> str:
     """Fill each place with `value(number, name, plain)`.
 
     `number` is the other chapter's, or empty; `plain` says that the place stands in
-    code or maths, where no HTML may stand.
+    code or maths, where no HTML may stand. A particle after it takes the form that the
+    value asks for.
+
+    >>> fill_places("⟨a⟩(으)로, **⟨b⟩**이(가)", lambda _, name, plain: {"a": "3",
+    ...             "b": "12 %"}[name])
+    '3으로, **12 %**가'
     """
     def filled(part: str, plain: bool) -> str:
         return PLACEHOLDER.sub(lambda m: value(m[1] or "", m[2], plain), part)
 
-    parts = CODE_OR_MATHS.split(text)
+    def settled(place: re.Match[str]) -> str:
+        said = value(place[1] or "", place[2], True)
+        return place[0].removesuffix(place[4]) + particle(said, place[4])
+
+    parts = CODE_OR_MATHS.split(MARKED.sub(settled, text))
     return "".join(filled(part, bool(i % 2)) for i, part in enumerate(parts))
 
 

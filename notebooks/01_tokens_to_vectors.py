@@ -323,13 +323,13 @@ record(hot_cold=cosines(E, b" hot", b" cold"),
 #
 # `<EA>`의 이웃은 빈칸이 앞에 붙은 것까지 모두 `<EA>`에서 `<ED>`까지의 바이트입니다. UTF-8에서 한글 음절의 첫 바이트가 바로 이 넷입니다. 아무도 그렇다고 알려 주지 않았는데, 모델은 이 바이트들이 **한글이 시작되는 표시**라는 것을 글에서 배웠습니다. 그러나 거기까지입니다. 어느 글자인지는 뒤따르는 바이트가 와야 정해지고, 뒤쪽 바이트 `<A0>`의 이웃은 아무 뜻도 이루지 못합니다. 한국어 낱말의 뜻은 이 표 어디에도 없습니다. 바이트 조각을 모아 낱말의 뜻을 만드는 일은 뒤의 층들이 맡습니다.
 #
-# 마지막 행은 이상합니다. “다”의 조각 옆에 왜 `␣sandwic`이나 `␣gira` 같은 영어 토막이 올까요? 코사인도 꽤 큽니다. 실마리가 하나 있습니다. 아무렇게나 고른 두 행의 코사인을 평균하면 ⟨random_cosine⟩(표준편차 ⟨random_std⟩)입니다. 방향이 고르게 흩어져 있다면 이 평균은 0에 가까워야 합니다.
+# 마지막 행은 이상합니다. “다”의 조각 옆에 왜 `␣sandwic`이나 `␣gira` 같은 영어 조각이 올까요? 코사인도 꽤 큽니다. 실마리가 하나 있습니다. 아무렇게나 고른 두 행의 코사인을 평균하면 ⟨random_cosine⟩(표준편차 ⟨random_std⟩)입니다. 방향이 고르게 흩어져 있다면 이 평균은 0에 가까워야 합니다.
 # %% [markdown] tags=["lang-en"]
 # In the first five rows the neighbours make sense. But look at what is alike: forms that differ in capitals or a space come first, then **words used in the same places**. `␣hot` lies nearer to its opposite `␣cold` (⟨hot_cold⟩) than to the related `␣warm` (⟨hot_warm⟩). Neighbours say that use is similar; they do not say that meaning is the same.
 #
 # The neighbours of `<EA>`, with a space in front or not, are all bytes from `<EA>` to `<ED>`. In UTF-8 a Hangul syllable begins with just these four. Nobody told the model; it learned from text that these bytes are **the sign that Hangul begins**. And there it ends: which letter it is, only the bytes that follow decide, and the neighbours of the later byte `<A0>` make no sense at all. The meaning of a Korean word is nowhere in this table. Gathering byte pieces into the meaning of a word is left to the layers that follow.
 #
-# The last row is odd. Why do English stumps such as `␣sandwic` and `␣gira` stand next to a piece of “다”? And with cosines that high? A hint: two rows drawn at random have a cosine of ⟨random_cosine⟩ on average (standard deviation ⟨random_std⟩). If directions were spread evenly, that mean would be close to 0.
+# The last row is odd. Why do English fragments such as `␣sandwic` and `␣gira` stand next to a piece of “다”? And with cosines that high? A hint: two rows drawn at random have a cosine of ⟨random_cosine⟩ on average (standard deviation ⟨random_std⟩). If directions were spread evenly, that mean would be close to 0.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: vectors-common -->
@@ -409,19 +409,19 @@ record(lean_unseen=lean[~occurring].median(),
        shortest=", ".join(shown(i) for i in order[:5]))
 
 # %% [markdown] tags=["lang-ko"]
-# 왼쪽 그림이 앞의 수수께끼를 풀어 줍니다. 드문 조각일수록 평균 행 쪽을 향합니다. 말뭉치에 한 번도 나오지 않은 조각의 코사인은 중앙값이 ⟨lean_unseen⟩, 가장 자주 나온 묶음은 ⟨lean_often⟩입니다. 나온 조각들만 보아도 횟수와 코사인의 순위 상관(rank correlation)이 ⟨lean_rank⟩입니다. 그러니 드문 조각끼리는 뜻과 상관없이 서로 가깝습니다. `␣sandwic`은 `␣sandwich`로 곧 붙어 버려 홀로 쓰이는 일이 거의 없는 토막이고, “다”의 조각도 이 모델이 거의 보지 못한 것입니다. 둘은 닮아서 가까운 것이 아니라 **둘 다 드물어서** 가깝습니다.
+# 왼쪽 그림이 앞의 수수께끼를 풀어 줍니다. 드문 조각일수록 평균 행 쪽을 향합니다. 말뭉치에 한 번도 나오지 않은 조각의 코사인은 중앙값이 ⟨lean_unseen⟩, 가장 자주 나온 묶음은 ⟨lean_often⟩입니다. 나온 조각들만 보아도 횟수와 코사인의 순위 상관(rank correlation)이 ⟨lean_rank⟩입니다. 그러니 드문 조각끼리는 뜻과 상관없이 서로 가깝습니다. `␣sandwic`은 `␣sandwich`로 곧 붙어 버려 홀로 쓰이는 일이 거의 없는 조각이고, “다”의 조각도 이 모델이 거의 보지 못한 것입니다. 둘은 닮아서 가까운 것이 아니라 **둘 다 드물어서** 가깝습니다.
 #
 # 한글 조각이 어디 놓였는지도 보십시오. 한국어 글에서는 가장 흔한 조각인데도 드문 조각들 사이에 있습니다. 이 그림이 말하는 것은 우리가 얼마나 자주 쓰는지가 아니라 **모델이 얼마나 자주 보았는지**입니다.
 #
-# 행의 길이도 빈도와 함께 변합니다. 나오지 않은 조각은 중앙값이 ⟨length_unseen⟩, 나온 조각은 ⟨length_seen⟩입니다. 가장 긴 다섯은 모두 낱말의 토막입니다(⟨longest⟩). 가장 짧은 다섯은 사람 이름입니다(⟨shortest⟩). 왜 그런지는 이 장에서 재지 않았습니다.
+# 행의 길이도 빈도와 함께 변합니다. 나오지 않은 조각은 중앙값이 ⟨length_unseen⟩, 나온 조각은 ⟨length_seen⟩입니다. 가장 긴 다섯은 모두 낱말의 일부만 담은 조각입니다(⟨longest⟩). 가장 짧은 다섯은 사람 이름입니다(⟨shortest⟩). 왜 그런지는 이 장에서 재지 않았습니다.
 #
 # 평균 행을 빼고 이웃을 다시 찾으면 쏠림이 없어집니다.
 # %% [markdown] tags=["lang-en"]
-# The left plot solves the riddle. The rarer a piece, the more it points along the mean row. Pieces that never occur in the corpus have a median cosine of ⟨lean_unseen⟩; in the most frequent bin it is ⟨lean_often⟩. Among the pieces that do occur, the rank correlation of count and cosine is ⟨lean_rank⟩. So rare pieces lie close to each other whatever they mean. `␣sandwic` is a stump that is nearly always joined on to `␣sandwich` and so hardly ever stands alone; the piece of “다” is one that this model has hardly seen. They are not close because they are alike but because **both are rare**.
+# The left plot solves the riddle. The rarer a piece, the more it points along the mean row. Pieces that never occur in the corpus have a median cosine of ⟨lean_unseen⟩; in the most frequent bin it is ⟨lean_often⟩. Among the pieces that do occur, the rank correlation of count and cosine is ⟨lean_rank⟩. So rare pieces lie close to each other whatever they mean. `␣sandwic` is a fragment that is nearly always joined on to `␣sandwich` and so hardly ever stands alone; the piece of “다” is one that this model has hardly seen. They are not close because they are alike but because **both are rare**.
 #
 # Look where the Hangul pieces lie. In Korean text they are the most frequent of all, and yet they are among the rare ones. What this picture tells is not how often we use a piece but **how often the model has seen it**.
 #
-# The length of a row changes with frequency too: the median is ⟨length_unseen⟩ for pieces that do not occur and ⟨length_seen⟩ for those that do. The five longest are all stumps of words (⟨longest⟩). The five shortest are first names (⟨shortest⟩). Why, this chapter did not measure.
+# The length of a row changes with frequency too: the median is ⟨length_unseen⟩ for pieces that do not occur and ⟨length_seen⟩ for those that do. The five longest are all fragments of words (⟨longest⟩). The five shortest are first names (⟨shortest⟩). We did not measure why.
 #
 # Take the mean row away and look for neighbours again, and the lean is gone.
 
@@ -622,7 +622,8 @@ def positions(n, d):
 P = positions(64, 64)
 
 # %% tags=["remove-cell"]
-record(position_gap=(P - sinusoidal_positions(64, 64)).abs().max())
+record(position_gap=(P - sinusoidal_positions(64, 64)).abs().max(),
+       drawn_positions=len(P), drawn_dims=P.shape[1])
 
 # %% tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(7.2, 3.6))
@@ -630,13 +631,15 @@ image = axis.imshow(P, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto",
                     interpolation="nearest")
 axis.set(xlabel="dimension", ylabel="position")
 figure.colorbar(image, ax=axis, shrink=0.8)
-show(figure, table=pd.DataFrame(P[:, :24].numpy()).round(2))
+listed = P[:, :24].numpy()
+show(figure, table=pd.DataFrame(listed).round(2))
+record(listed_dims=listed.shape[1])
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 자리 64개의 위치 벡터(64차원). 왼쪽 열일수록 빨리 오르내리고, 오른쪽 열은 이 길이에서 거의 변하지 않습니다. 표는 앞의 24차원입니다.
+# 자리 ⟨drawn_positions⟩개의 위치 벡터(⟨drawn_dims⟩차원). 왼쪽 열일수록 빨리 오르내리고, 오른쪽 열은 이 길이에서 거의 변하지 않습니다. 표는 앞의 ⟨listed_dims⟩차원입니다.
 # <!-- alt: 히트맵. 행은 자리, 열은 차원이다. 왼쪽 열에서는 색이 몇 행마다 뒤바뀌고, 오른쪽으로 갈수록 무늬가 세로로 길어지다가 오른쪽 절반에서는 0인 열과 1인 열이 번갈아 있을 뿐이다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The position vectors of 64 positions (64 dimensions). Columns to the left rise and fall fast; those to the right hardly change over this length. The table holds the first 24 dimensions.
+# The position vectors of ⟨drawn_positions⟩ positions (⟨drawn_dims⟩ dimensions). Columns to the left rise and fall fast; those to the right hardly change over this length. The table lists the first ⟨listed_dims⟩ dimensions.
 # <!-- alt: A heatmap. Rows are positions, columns dimensions. In the left columns the colour flips every few rows; to the right the pattern stretches downwards, until in the right half columns of 0 and columns of 1 only alternate. -->
 
 # %% [markdown] tags=["lang-ko"]
@@ -716,7 +719,7 @@ show(figure, table=pd.DataFrame(
 #
 # $$P_s \cdot P_t = \sum_{i} \cos\big(\omega_i (t - s)\big)$$
 #
-# 자리 512개로 두 식을 확인합니다.
+# 자리 ⟨n_positions⟩개로 두 식을 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: vectors-shift -->
 # ## To move is to turn
@@ -729,7 +732,7 @@ show(figure, table=pd.DataFrame(
 #
 # $$P_s \cdot P_t = \sum_{i} \cos\big(\omega_i (t - s)\big)$$
 #
-# We check both formulas on 512 positions.
+# We check both formulas on ⟨n_positions⟩ positions.
 
 # %%
 n, d = 512, 64
@@ -829,7 +832,7 @@ record(next_door=(dots[0, 1] / (d / 2)), far_away=(dots[0, 99] / (d / 2)))
 #
 # $$x_t = \sqrt{d}\; E_{\mathrm{id}_t} + P_t$$
 #
-# 까닭은 적혀 있지 않습니다. 실마리는 같은 절의 다른 문장에 있습니다. **같은 행렬 $E$가 출력에서도 쓰입니다.** 출력에서는 은닉 상태와 $E$의 모든 행의 내적이 로짓(logit)이 됩니다. 학습을 시작하기 전의 난수 행렬로 세 가지를 견줍니다. 폭은 512, 행은 ⟨random_rows⟩개입니다. 입력에서는 위치를 더한 벡터에 가장 가까운 행이 원래 조각의 행인지 보고, 출력에서는 층 정규화(layer normalization)를 지난 은닉 상태처럼 길이가 $\sqrt{d}$인 난수 벡터로 로짓과 손실(loss)을 구합니다.
+# 까닭은 적혀 있지 않습니다. 실마리는 같은 절의 다른 문장에 있습니다. **같은 행렬 $E$가 출력에서도 쓰입니다.** 출력에서는 은닉 상태와 $E$의 모든 행의 내적이 로짓(logit)이 됩니다. 학습을 시작하기 전의 난수 행렬로 세 가지를 견줍니다. 폭은 ⟨random_width⟩, 행은 ⟨random_rows⟩개입니다. 입력에서는 위치를 더한 벡터에 가장 가까운 행이 원래 조각의 행인지 보고, 출력에서는 층 정규화(layer normalization)를 지난 은닉 상태처럼 길이가 $\sqrt{d}$인 난수 벡터로 로짓과 손실(loss)을 구합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: vectors-scale -->
 # ## Why multiply by √d
@@ -838,7 +841,7 @@ record(next_door=(dots[0, 1] / (d / 2)), far_away=(dots[0, 99] / (d / 2)))
 #
 # $$x_t = \sqrt{d}\; E_{\mathrm{id}_t} + P_t$$
 #
-# It gives no reason. A hint is in another sentence of the same section: **the same matrix $E$ serves at the output.** There the logits are the dot products of a hidden state with every row of $E$. With random matrices, as before any training, we compare three choices; the width is 512 and there are ⟨random_rows⟩ rows. At the input we ask whether the row nearest to the vector with its position is still the row of the piece. At the output we take random vectors of length $\sqrt{d}$, such as hidden states have after layer normalization, and compute logits and loss.
+# It gives no reason. A hint is in another sentence of the same section: **the same matrix $E$ serves at the output.** There the logits are the dot products of a hidden state with every row of $E$. With random matrices, as before any training, we compare three choices; the width is ⟨random_width⟩ and there are ⟨random_rows⟩ rows. At the input we ask whether the row nearest to the vector with its position is still the row of the piece. At the output we take random vectors of length $\sqrt{d}$, such as hidden states have after layer normalization, and compute logits and loss.
 
 # %%
 width, n_ids = 512, 256
@@ -868,7 +871,8 @@ ends.round(2)
 # %% tags=["remove-input"]
 record("recognised_plain", ends.iloc[0, 2], text=f"{ends.iloc[0, 2]:.0%}")
 record("recognised_paper", ends.iloc[1, 2], text=f"{ends.iloc[1, 2]:.0%}")
-record(random_rows=cfg.rows, uniform_loss=math.log(cfg.rows),
+record(random_rows=cfg.rows, random_width=width,
+       uniform_loss=math.log(cfg.rows),
        loss_paper=ends.iloc[1, 4], loss_large=ends.iloc[2, 4],
        std_paper=ends.iloc[1, 3], std_large=ends.iloc[2, 3],
        length_token=ends.iloc[0, 0], length_position=ends.iloc[0, 1])
@@ -924,7 +928,7 @@ record("saved_share", E.numel() / (size + E.numel()),
 record("embedding_share", E.numel() / size, text=f"{E.numel() / size:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 두 행렬은 값이 같은 정도가 아니라 같은 텐서이고, 손으로 구한 로짓과의 차이는 ⟨tie_gap⟩입니다. 매개변수(parameter) ⟨n_parameters⟩개 가운데 ⟨embedding_share⟩가 이 행렬 하나입니다. 공유하지 않는 모델이라면 ⟨n_saved⟩개가 더 들고, 그만큼이 그 모델의 ⟨saved_share⟩입니다. 같은 어휘라면 작은 모델일수록 아끼는 몫이 큽니다.
+# 두 행렬은 값이 같은 정도가 아니라 같은 텐서이고, 손으로 구한 로짓과의 차이는 ⟨tie_gap⟩입니다. 매개변수(parameter) ⟨n_parameters⟩개 가운데 ⟨embedding_share⟩이(가) 이 행렬 하나입니다. 공유하지 않는 모델이라면 ⟨n_saved⟩개가 더 들고, 그만큼이 그 모델의 ⟨saved_share⟩입니다. 같은 어휘라면 작은 모델일수록 아끼는 몫이 큽니다.
 #
 # 공유에는 뜻도 있습니다. 한 행이 “이 조각을 읽었다”와 “이 조각을 쓰겠다”를 함께 나타내게 됩니다. 그리고 [위의 쏠림](#vectors-common)과 얽힙니다. 입력에서는 읽은 조각의 행만 배우지만, 출력에서는 소프트맥스(softmax)가 정답이 아닌 **모든** 행을 은닉 상태에서 밀어냅니다. 거의 정답이 되지 못하는 드문 조각의 행들은 밀리기만 해서 한 방향으로 모인다는 것이 알려진 설명입니다([Gao 외 2019](#references-attention)). 그 설명대로라면 평균 행은 은닉 상태의 반대쪽을 향해야 합니다. 재어 보면 이 문장의 마지막 은닉 상태의 평균과 평균 행의 코사인은 ⟨leaving⟩입니다. 음수가 아닙니다. 쏠림은 있지만, 이 모델에서 그 설명이 맞는지는 이 수로 확인되지 않았습니다.
 # %% [markdown] tags=["lang-en"]

@@ -14,7 +14,7 @@
 #
 # 실제 언어 모델(language model) 하나를 열고, 문장이 어텐션(attention) 층을 지나는 길을 처음부터 끝까지 직접 계산해 봅니다. 한 걸음마다 모델이 속에서 얻은 값과 나란히 놓고 견줍니다. 끝까지 값이 같으면 그 층이 하는 계산을 빠짐없이 안 것입니다.
 #
-# - **할 수 있게 되는 것.** 은닉 상태(hidden state)와 모델의 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logit), 어텐션 가중치(attention weight), 출력을 구하고, 어느 층의 어느 헤드(head)든 무엇을 보는지 그림에서 읽을 수 있습니다.
+# - **할 수 있게 되는 것.** 은닉 상태(hidden state)와 모델의 행렬만으로 쿼리(query), 키(key), 값(value), 로짓(logit, 곧 어텐션 점수), 어텐션 가중치(attention weight), 출력을 구하고, 어느 층의 어느 헤드(head)든 무엇을 보는지 그림에서 읽을 수 있습니다.
 # - **걸리는 시간.** 읽기 40분, 연습 문제 50분.
 # - **필요한 것.** 행렬 곱, 소프트맥스(softmax), 파이썬과 파이토치 조금.
 #
@@ -25,7 +25,7 @@
 #
 # We open a real language model and compute for ourselves, from start to end, what happens to a sentence in an attention layer. After every step we lay our numbers beside those that the model got inside. If they agree to the end, we know everything that this layer computes.
 #
-# - **You will be able to** get queries, keys, values, logits, attention weights and output from nothing but hidden states and the matrices of the model; read what any head of any layer looks at.
+# - **You will be able to** get queries, keys, values, logits (attention scores), attention weights and output from nothing but hidden states and the matrices of the model; read what any head of any layer looks at.
 # - **Time.** 40 minutes to read, 50 for the exercises.
 # - **You need** matrix products, the softmax, a little Python and PyTorch.
 #
@@ -157,16 +157,16 @@ seen = pd.DataFrame(parts["A = softmax(S)"].numpy(),
 show(figure, table=seen)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 층 ⟨layer⟩의 ⟨head⟩번 헤드가 한국어 문장에서 하는 일의 전부입니다. 위: 쿼리 $Q$와 키 $K$가 만나 로짓 $S$가 됩니다. 미래에 해당하는 칸은 비어 있습니다. 아래: 소프트맥스가 $S$를 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서는 대각선 바로 아래 칸이 진하고, $Z$는 $V$를 한 줄 내려 놓은 것처럼 보입니다.
+# 헤드 L⟨layer⟩H⟨head⟩, 곧 층 ⟨layer⟩의 ⟨head⟩번 헤드가 한국어 문장에서 하는 일의 전부입니다. 위: 쿼리 $Q$와 키 $K$가 만나 로짓 $S$가 됩니다. 미래에 해당하는 칸은 비어 있습니다. 아래: 소프트맥스가 $S$를 가중치 $A$로 바꾸고, $A$가 값 $V$를 섞어 $Z$를 냅니다. $A$에서는 대각선 바로 아래 칸이 진하고, $Z$는 $V$를 한 줄 내려 놓은 것처럼 보입니다.
 # <!-- alt: 히트맵 여섯 개. 쿼리, 키, 값, 출력은 토큰마다 수가 64개이고, 로짓과 가중치는 아래쪽 삼각형만 차 있다. 가중치에서는 대각선 바로 아래 칸이 진하다. 그래서 출력의 무늬는 값의 무늬를 한 줄 아래로 옮긴 것과 거의 같다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# All that head ⟨head⟩ of layer ⟨layer⟩ does with the Korean sentence. Above: queries $Q$ meet keys $K$ and become the logits $S$; the cells of the future stay empty. Below: the softmax turns $S$ into weights $A$, and $A$ mixes the values $V$ into $Z$. In $A$ the cells just below the diagonal are dark, and $Z$ looks like $V$ moved down by one row.
+# All that head L⟨layer⟩H⟨head⟩, head ⟨head⟩ of layer ⟨layer⟩, does with the Korean sentence. Above: queries $Q$ meet keys $K$ and become the logits $S$; the cells of the future stay empty. Below: the softmax turns $S$ into weights $A$, and $A$ mixes the values $V$ into $Z$. In $A$ the cells just below the diagonal are dark, and $Z$ looks like $V$ moved down by one row.
 # <!-- alt: Six heatmaps. Queries, keys, values and output hold 64 numbers a token; logits and weights fill the lower triangle only. In the weights the cells just below the diagonal are dark, so the pattern of the output is nearly that of the values moved down by one row. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 대각선 바로 아래가 진하다는 것은 토큰(token)마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩가 바로 앞 토큰에 실립니다. 그래서 $Z$는 앞 토큰의 값을 거의 그대로 옮겨 온 것이 됩니다. 누가 그러라고 정해 준 것이 아닙니다. 학습하는 동안 이 헤드가 맡게 된 일입니다.
+# 대각선 바로 아래가 진하다는 것은 토큰(token)마다 **바로 앞 토큰**을 본다는 뜻입니다. 한국어 문장에서는 가중치의 ⟨previous_share⟩, 영어 문장에서는 ⟨previous_share_en⟩이(가) 바로 앞 토큰에 실립니다. 그래서 $Z$는 앞 토큰의 값을 거의 그대로 옮겨 온 것이 됩니다. 누가 그러라고 정해 준 것이 아닙니다. 학습하는 동안 이 헤드가 맡게 된 일입니다.
 #
-# 두 문장은 이렇게 토큰으로 나뉩니다. SmolLM2의 토크나이저는 영어 글에 맞춰져 있어서 한글 한 글자를 바이트 두세 토막으로 나누곤 합니다. `고·1/3`은 "고"를 이루는 세 토막 가운데 첫째이고, `␣`는 빈칸입니다.
+# 두 문장은 이렇게 토큰으로 나뉩니다. SmolLM2의 토크나이저는 영어 글에 맞춰져 있어서 한글 한 글자를 바이트 조각 두세 개로 나누곤 합니다. `고·1/3`은 "고"를 이루는 세 조각 가운데 첫째이고, `␣`는 빈칸입니다.
 # %% [markdown] tags=["lang-en"]
 # Dark cells just below the diagonal mean that every token looks at **the token before it**: ⟨previous_share⟩ of the weight goes there in the Korean sentence, ⟨previous_share_en⟩ in the English one. So $Z$ is close to a copy of the value before. Nobody wrote this rule; it is the job that the head came to do in training.
 #
@@ -215,14 +215,14 @@ def compare(name, ours, theirs):
 # <!-- label: qkv-rmsnorm -->
 # ### 크기 맞추기: RMSNorm
 #
-# 은닉 상태의 크기는 토큰마다 크게 다릅니다. RMSNorm은 벡터를 제곱평균제곱근으로 나누어 크기를 맞춘 다음, 학습된 배율 $g$를 차원마다 곱합니다.
+# 은닉 상태의 크기는 토큰마다 크게 다릅니다. RMSNorm은 벡터를 제곱평균제곱근으로 나누어 크기를 맞춘 다음, 학습된 배율 $g$를 차원마다 곱합니다. 이 식의 $d$는 은닉 차원 ⟨d_model⟩입니다.
 #
 # $$\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_{i=1}^{d} x_i^2 + \varepsilon}} \odot g$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-rmsnorm -->
 # ### Bring to one size: RMSNorm
 #
-# Hidden states differ widely in size from token to token. RMSNorm divides each vector by its root mean square and multiplies each dimension by a learned gain $g$.
+# Hidden states differ widely in size from token to token. RMSNorm divides each vector by its root mean square and multiplies each dimension by a learned gain $g$. In this formula $d$ is the hidden size, ⟨d_model⟩.
 #
 # $$\hat{x} = \frac{x}{\sqrt{\frac{1}{d}\sum_{i=1}^{d} x_i^2 + \varepsilon}} \odot g$$
 
@@ -268,7 +268,7 @@ pd.concat([compare("q", q, traced[layer, "attn.q"][0]),
            compare("v", v, traced[layer, "attn.v"][0])])
 
 # %% [markdown] tags=["lang-ko"]
-# 쿼리 헤드는 ⟨n_heads⟩개인데 키·값 헤드는 ⟨n_kv_heads⟩개뿐입니다. 쿼리 헤드 ⟨group_size⟩개가 키·값 헤드 하나를 함께 쓰는 이 방식을 그룹 쿼리 어텐션(grouped-query attention)이라고 합니다. 글을 지어낼 때는 지나온 토큰의 키와 값을 모두 기억해 두어야 하는데, 그 양이 ⟨group_size⟩분의 1로 줄어듭니다.
+# 쿼리 헤드는 ⟨n_heads⟩개인데 키·값 헤드는 ⟨n_kv_heads⟩개뿐입니다. 쿼리 헤드 ⟨group_size⟩개가 키·값 헤드 하나를 함께 쓰는 이 방식을 그룹 쿼리 어텐션(grouped-query attention)이라고 합니다. 글을 생성할 때는 지나온 토큰의 키와 값을 모두 기억해 두어야 하는데, 그 양이 ⟨group_size⟩분의 1로 줄어듭니다.
 # %% [markdown] tags=["lang-en"]
 # There are ⟨n_heads⟩ query heads and only ⟨n_kv_heads⟩ key/value heads. This is grouped-query attention: ⟨group_size⟩ query heads share one key/value head. A model that writes text must remember the keys and values of everything before; here that is ⟨group_size⟩ times less to keep.
 
@@ -276,7 +276,7 @@ pd.concat([compare("q", q, traced[layer, "attn.q"][0]),
 # <!-- label: qkv-rotary -->
 # ### 자리만큼 돌리기: 회전 위치 임베딩
 #
-# 여기까지의 계산에는 토큰의 순서가 들어 있지 않습니다. 회전 위치 임베딩(rotary position embedding)은 쿼리와 키의 차원을 둘씩 짝지어, $t$번째 토큰이면 $t$에 비례하는 각도만큼 돌립니다. 짝 $i$는 차원 $i$와 $i + d/2$이고, 뒤쪽 짝일수록 천천히 돕니다.
+# 여기까지의 계산에는 토큰의 순서가 들어 있지 않습니다. 회전 위치 임베딩(rotary position embedding)은 쿼리와 키의 차원을 둘씩 짝지어, $t$번째 토큰이면 $t$에 비례하는 각도만큼 돌립니다. 여기서부터 $d$는 헤드 하나의 차원 ⟨d_head⟩입니다. 짝 $i$는 차원 $i$와 $i + d/2$이고, 뒤쪽 짝일수록 천천히 돕니다.
 #
 # $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \begin{pmatrix} \tilde{q}_i \\ \tilde{q}_{i+d/2} \end{pmatrix} = \begin{pmatrix} \cos\varphi_{t,i} & -\sin\varphi_{t,i} \\ \sin\varphi_{t,i} & \cos\varphi_{t,i} \end{pmatrix} \begin{pmatrix} q_i \\ q_{i+d/2} \end{pmatrix}$$
 #
@@ -285,7 +285,7 @@ pd.concat([compare("q", q, traced[layer, "attn.q"][0]),
 # <!-- label: qkv-rotary -->
 # ### Turn by position: rotary embedding
 #
-# Nothing so far knows the order of the tokens. The rotary position embedding takes the query and key of token $t$, two dimensions at a time, and turns each pair by an angle proportional to $t$. Pair $i$ is dimensions $i$ and $i + d/2$; later pairs turn more slowly.
+# Nothing so far knows the order of the tokens. The rotary position embedding takes the query and key of token $t$, two dimensions at a time, and turns each pair by an angle proportional to $t$. From here on $d$ is the dimension of one head, ⟨d_head⟩. Pair $i$ is dimensions $i$ and $i + d/2$; later pairs turn more slowly.
 #
 # $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \begin{pmatrix} \tilde{q}_i \\ \tilde{q}_{i+d/2} \end{pmatrix} = \begin{pmatrix} \cos\varphi_{t,i} & -\sin\varphi_{t,i} \\ \sin\varphi_{t,i} & \cos\varphi_{t,i} \end{pmatrix} \begin{pmatrix} q_i \\ q_{i+d/2} \end{pmatrix}$$
 #
@@ -504,7 +504,7 @@ record(worst_step=max(in_32[name][0] for name in steps_compared),
 # <!-- label: qkv-own-layer -->
 # ## 우리 층을 SmolLM2의 층 옆에
 #
-# `lib.attention.dot_product.MultiHeadAttention`은 위의 걸음들을 모듈 하나로 묶은 것입니다. 여기에 SmolLM2의 행렬 네 개를 옮겨 담고, 우리 층의 출력을 모델의 출력 옆에 놓아 봅니다. 이 모듈은 두 가지 꼴로 계산할 수 있습니다. `reference`는 지금까지처럼 가중치를 드러내고, `sdpa`는 파이토치의 `F.scaled_dot_product_attention`을 부릅니다. `sdpa`는 가중치를 내주지 않는 대신 빠릅니다.
+# `lib.attention.dot_product.MultiHeadAttention`은 위의 걸음들을 모듈 하나로 묶은 것입니다. 여기에 SmolLM2의 행렬 네 개를 옮겨 담고, 우리 층의 출력을 모델의 출력 옆에 놓아 봅니다. 이 모듈은 두 가지 방법으로 계산할 수 있습니다. `reference`는 지금까지처럼 가중치를 드러내고, `sdpa`는 파이토치의 `F.scaled_dot_product_attention`을 부릅니다. `sdpa`는 가중치를 내주지 않는 대신 빠릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-own-layer -->
 # ## Our own layer beside SmolLM2's
@@ -566,7 +566,7 @@ pd.DataFrame(rows).T.map(short).rename(columns={
     "part": "all layers, relative"})
 
 # %% [markdown] tags=["lang-ko"]
-# 두 문장에서 가장 크게 벌어진 차이입니다. 모든 층을 통틀어 `reference`의 차이는 ⟨own_reference⟩, `sdpa`의 차이는 ⟨own_sdpa⟩이고, 상대 차이는 커야 ⟨own_relative⟩입니다. 두 꼴을 float64로 계산하면 서로의 차이가 ⟨own_apart_64⟩까지 줄어듭니다. 더하는 순서만 다른 같은 계산이라는 뜻입니다. 7장에서는 이 모듈로 SmolLM2 전체를 세웁니다.
+# 두 문장에서 가장 크게 벌어진 차이입니다. 모든 층을 통틀어 `reference`의 차이는 ⟨own_reference⟩, `sdpa`의 차이는 ⟨own_sdpa⟩이고, 상대 차이는 커야 ⟨own_relative⟩입니다. 두 방법을 float64로 계산하면 서로의 차이가 ⟨own_apart_64⟩까지 줄어듭니다. 더하는 순서만 다른 같은 계산이라는 뜻입니다. 7장에서는 이 모듈로 SmolLM2 전체를 세웁니다.
 # %% [markdown] tags=["lang-en"]
 # These are the largest differences in both sentences. Over all layers `reference` differs from the model by ⟨own_reference⟩ and `sdpa` by ⟨own_sdpa⟩, at most ⟨own_relative⟩ in relative terms. Computed in float64, the two forms differ from each other by ⟨own_apart_64⟩: one computation, added up in two orders. Chapter 7 builds all of SmolLM2 from this module.
 
@@ -744,7 +744,7 @@ record(rank_q=ranks["Q"].mean().item(), rank_k=ranks["K"].mean().item(),
 # <!-- label: qkv-temperature -->
 # ## 온도: 또렷하게, 흐릿하게
 #
-# 로짓을 온도(temperature) $\tau$로 나눈 다음 소프트맥스를 취하면 분포가 더 또렷해지거나 흐릿해집니다.
+# 로짓을 온도(temperature) $\tau$로 나눈 다음 소프트맥스를 적용하면 분포가 더 또렷해지거나 흐릿해집니다.
 #
 # $$A_{ij}(\tau) = \operatorname{softmax}_j\!\left(\frac{S_{ij}}{\tau}\right)$$
 #
@@ -817,7 +817,7 @@ show(figure, table=table)
 #
 # $$\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d} \operatorname{Var}(q_i k_i) = d$$
 #
-# 이므로 내적의 표준편차는 $\sqrt{d}$입니다. 나누지 않으면 $d$가 커질수록 소프트맥스가 한 곳으로 쏠리고, 쏠릴수록 소프트맥스를 지나 되돌아가는 기울기(gradient)가 작아집니다. 기울기가 얼마나 흐르는지는 야코비 행렬(Jacobian) $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$의 노름으로 잽니다. 먼저 난수 벡터로 확인합니다.
+# 이므로 내적의 표준편차는 $\sqrt{d}$입니다. 나누지 않으면 $d$가 커질수록 소프트맥스가 한 곳으로 쏠리고, 한 곳이 가중치를 거의 다 가져간 소프트맥스는 기울기(gradient)를 거의 되돌려 보내지 않습니다. 소프트맥스를 지나 얼마나 흐르는지는 야코비 행렬(Jacobian) $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$의 노름으로 잽니다. 먼저 난수 벡터로 확인합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: qkv-scale -->
 # ## Why divide by √d
@@ -826,7 +826,7 @@ show(figure, table=table)
 #
 # $$\operatorname{Var}(q \cdot k) = \sum_{i=1}^{d} \operatorname{Var}(q_i k_i) = d$$
 #
-# so the standard deviation of dot products is $\sqrt{d}$. Without the division the softmax leans to one place as $d$ grows, and the more it leans, the less gradient passes back through it. How much passes we measure by the norm of the Jacobian $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$. Random vectors first.
+# so the standard deviation of dot products is $\sqrt{d}$. Without the division the softmax leans to one place as $d$ grows, and a softmax that gives nearly all weight to one place passes hardly any gradient back. How much passes through the softmax we measure by the norm of the Jacobian $\partial A / \partial S = \operatorname{diag}(A) - A A^\top$. Random vectors first.
 
 # %%
 def sharpness(logits):  # (query, key) or (…, query, key), finite or -inf
@@ -907,14 +907,37 @@ record(random_d=int(largest),
        random_grad=ends.loc[False, "norm of dA/dS"],
        random_grad_divided=ends.loc[True, "norm of dA/dS"])
 
+
+def reaching(width, scale):  # norm of dA/dq, a value a draw
+    seed = torch.Generator().manual_seed(0)
+    one_q = torch.randn(cfg.draws, 1, width, generator=seed)
+    keys = torch.randn(cfg.draws, 32, width, generator=seed)
+    gram = keys @ keys.mT
+    A = ((one_q @ keys.mT)[:, 0] * scale).softmax(-1)
+    jacobian = torch.diag_embed(A) - A[:, :, None] * A[:, None]
+    return scale * (jacobian @ gram * jacobian).sum((1, 2)).clamp(0).sqrt()
+
+
+for end, width in (("low", min(cfg.widths)), ("high", max(cfg.widths))):
+    raw, divided = reaching(width, 1), reaching(width, width**-0.5)
+    record(**{f"reach_d_{end}": width, f"reach_mean_{end}": raw.mean(),
+              f"reach_median_{end}": raw.median(),
+              f"reach_divided_{end}": divided.mean()})
+peaks = random[~random["divided"]].set_index("d")["norm of dA/dS"]
+record(random_grad_peak=peaks.max(), random_grad_peak_d=int(peaks.idxmax()))
+
 # %% [markdown] tags=["lang-ko"]
-# 난수에서는 예측이 들어맞습니다. $d$가 ⟨random_d⟩일 때 로짓의 표준편차는 ⟨random_std⟩이고, 나누면 ⟨random_std_divided⟩입니다. 야코비 행렬의 노름은 나누지 않으면 ⟨random_grad⟩, 나누면 ⟨random_grad_divided⟩입니다.
+# 난수에서는 예측이 들어맞습니다. $d$가 ⟨random_d⟩일 때 로짓의 표준편차는 ⟨random_std⟩이고, 나누면 ⟨random_std_divided⟩입니다. 야코비 행렬의 노름은 나누지 않으면 ⟨random_grad⟩, 나누면 ⟨random_grad_divided⟩입니다. 나누지 않은 쪽이 늘 작은 것은 아닙니다. 가장 클 때는 $d$가 ⟨random_grad_peak_d⟩일 때이고, 그때는 ⟨random_grad_peak⟩입니다.
+#
+# 쿼리까지 되돌아오는 기울기는 한 번 더 보아야 합니다. $\partial A / \partial q$에는 키와 로짓을 나눈 수가 더 곱해집니다. 나누지 않으면 이 노름의 평균은 $d$가 ⟨reach_d_low⟩에서 ⟨reach_d_high⟩까지 커지는 동안 ⟨reach_mean_low⟩에서 ⟨reach_mean_high⟩(으)로, 중앙값은 ⟨reach_median_low⟩에서 ⟨reach_median_high⟩(으)로 바뀝니다. 평균은 큰데 중앙값이 0에 가까우면, **대개는 거의 오지 않고 드물게 한 번 크게 튄다**는 뜻입니다. 나누면 평균이 ⟨reach_divided_low⟩과(와) ⟨reach_divided_high⟩입니다.
 #
 # 모델에서도 방향은 같습니다. 나눗셈을 걷어 내면 최대 가중치는 ⟨real_top⟩에서 ⟨real_top_raw⟩까지 오르고, 엔트로피는 ⟨real_bits⟩비트에서 ⟨real_bits_raw⟩비트까지, 야코비 행렬의 노름은 ⟨real_grad⟩에서 ⟨real_grad_raw⟩까지 내려갑니다. 다만 모든 층과 헤드를 모은 모델의 로짓은 나눈 뒤에도 표준편차가 ⟨real_std⟩입니다. 난수에서 얻은 1과 다릅니다. 학습한 $q$와 $k$의 성분은 독립도 아니고 분산이 1도 아니기 때문입니다. **나눗셈은 난수로 시작하는 학습의 출발점을 맞추어 줄 뿐이고, 얼마나 또렷하게 볼지는 학습한 $Q$와 $K$가 정합니다.**
 #
 # > **주의.** 나눗셈 없이 학습한 모델이 어떻게 될지는 이 표로 알 수 없습니다. 나눗셈을 하며 학습한 모델에서 나눗셈만 걷어 낸 결과이기 때문입니다.
 # %% [markdown] tags=["lang-en"]
-# With random vectors the prediction holds: at $d$ of ⟨random_d⟩ the logits have a standard deviation of ⟨random_std⟩, divided it is ⟨random_std_divided⟩. The norm of the Jacobian is ⟨random_grad⟩ without the division and ⟨random_grad_divided⟩ with it.
+# With random vectors the prediction holds: at $d$ of ⟨random_d⟩ the logits have a standard deviation of ⟨random_std⟩, divided it is ⟨random_std_divided⟩. The norm of the Jacobian is ⟨random_grad⟩ without the division and ⟨random_grad_divided⟩ with it. Without it the norm is not always the smaller one: it is largest at $d$ of ⟨random_grad_peak_d⟩, where it is ⟨random_grad_peak⟩.
+#
+# The gradient that reaches the query needs one more look: $\partial A / \partial q$ is also multiplied by the keys and by what divides the logits. Without the division, as $d$ grows from ⟨reach_d_low⟩ to ⟨reach_d_high⟩, the mean of its norm goes from ⟨reach_mean_low⟩ to ⟨reach_mean_high⟩ and the median from ⟨reach_median_low⟩ to ⟨reach_median_high⟩. A large mean with a median close to 0 says that **mostly next to nothing arrives, and rarely a spike**. With the division the means are ⟨reach_divided_low⟩ and ⟨reach_divided_high⟩.
 #
 # The model agrees in direction. Without the division the largest weight rises from ⟨real_top⟩ to ⟨real_top_raw⟩, the entropy falls from ⟨real_bits⟩ to ⟨real_bits_raw⟩ bits, and the norm of the Jacobian from ⟨real_grad⟩ to ⟨real_grad_raw⟩. But even divided, the logits of the model, pooled over layers and heads, have a standard deviation of ⟨real_std⟩ and not the 1 of random vectors: trained components of $q$ and $k$ are neither independent nor of variance 1. **The division only sets the scale at which training starts from random numbers; how sharply to look is up to the $Q$ and $K$ that were learned.**
 #
@@ -1014,8 +1037,8 @@ def previous_head_solution(weights):
     return divmod(best, weights.shape[1])
 
 
-record(found_head=str(previous_head_solution(heatmaps)),
-       found_head_en=str(previous_head_solution(heatmaps_en)))
+record(found_head="L{}H{}".format(*previous_head_solution(heatmaps)),
+       found_head_en="L{}H{}".format(*previous_head_solution(heatmaps_en)))
 check_previous_head(previous_head_solution)
 
 # %% [markdown] tags=["lang-ko"]
@@ -1096,7 +1119,7 @@ check_rotation(rotation_solution)
 # | 견준 텐서 | ⟨compared⟩개(두 문장, 모든 층) |
 # | 걸음 전체의 최대 차이 | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
 # | 헤드별 합의 차이 | float32 ⟨head_sum_32⟩(상대 ⟨head_sum_relative⟩), float64 ⟨head_sum_64⟩ |
-# | 바로 앞 토큰에 준 가중치, 층 ⟨layer⟩ 헤드 ⟨head⟩ | 한국어 ⟨previous_share⟩, 영어 ⟨previous_share_en⟩ |
+# | 바로 앞 토큰에 준 가중치, 헤드 L⟨layer⟩H⟨head⟩ | 한국어 ⟨previous_share⟩, 영어 ⟨previous_share_en⟩ |
 # | 첫 토큰에 실린 가중치, 모든 헤드 | 한국어 ⟨sink_share⟩, 영어 ⟨sink_share_en⟩ |
 # | $\sqrt{d}$로 나눌 때와 나누지 않을 때의 엔트로피 | ⟨real_bits⟩비트, ⟨real_bits_raw⟩비트 |
 #
@@ -1110,7 +1133,7 @@ check_rotation(rotation_solution)
 # | Tensors compared | ⟨compared⟩ (both sentences, all layers) |
 # | Largest difference over all steps | float32 ⟨worst_step⟩, float64 ⟨worst_step_64⟩ |
 # | Difference of the sum over heads | float32 ⟨head_sum_32⟩ (relative ⟨head_sum_relative⟩), float64 ⟨head_sum_64⟩ |
-# | Weight on the token before, layer ⟨layer⟩ head ⟨head⟩ | Korean ⟨previous_share⟩, English ⟨previous_share_en⟩ |
+# | Weight on the token before, head L⟨layer⟩H⟨head⟩ | Korean ⟨previous_share⟩, English ⟨previous_share_en⟩ |
 # | Weight on the first token, all heads | Korean ⟨sink_share⟩, English ⟨sink_share_en⟩ |
 # | Entropy with and without the division by $\sqrt{d}$ | ⟨real_bits⟩ bits, ⟨real_bits_raw⟩ bits |
 #

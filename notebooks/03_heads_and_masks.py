@@ -14,7 +14,7 @@
 #
 # [2장](02_qkv_tracing.ipynb)에서는 헤드(head) 하나가 하는 계산을 끝까지 따라갔습니다. 이 장에서는 헤드를 왜 여럿 두는지, 마스크(mask)로 무엇을 가리는지 코드로 쓰고 재어 봅니다. 그런 다음 실제 언어 모델(language model)의 헤드 ⟨n_all⟩개가 무엇을 보는지 한국어 글과 영어 글에서 세고, 그렇게 얻은 어텐션(attention) 그림에서 **결론지을 수 없는 것**이 무엇인지도 숫자로 확인합니다.
 #
-# - **할 수 있게 되는 것.** 헤드 하나를 여러 헤드로, 다시 키(key)를 나누어 쓰는 헤드로 키워 갈 수 있습니다. 어떤 마스크든 참·거짓 텐서 하나로 만들고 그것이 지켜야 할 법칙을 검사할 수 있습니다. 헤드가 무엇을 보는지 점수로 말하고, 그 점수에서 멈춰야 할 곳을 압니다.
+# - **할 수 있게 되는 것.** 헤드 하나를 여러 헤드로, 다시 키(key)를 나누어 쓰는 헤드로 키워 갈 수 있습니다. 어떤 마스크든 참·거짓 텐서 하나로 만들고 그것이 지켜야 할 법칙을 검사할 수 있습니다. 헤드가 무엇을 보는지 점수로 말하고, 그 점수로는 알 수 없는 것이 무엇인지 압니다.
 # - **걸리는 시간.** 읽기 45분, 연습 문제 47분.
 # - **필요한 것.** [2장의 걸음들](02_qkv_tracing.ipynb#qkv-steps), 파이썬과 파이토치 조금.
 # %% [markdown] tags=["lang-en"]
@@ -23,7 +23,7 @@
 #
 # [Chapter 2](02_qkv_tracing.ipynb) followed one head to the end of its computation. This chapter asks why there are several, and what a mask hides, in code that is measured. Then it counts what the ⟨n_all⟩ heads of a real language model look at, in Korean text and in English, and checks with numbers what one **cannot conclude** from such a picture of attention.
 #
-# - **You will be able to** grow one head into many, and many into heads that share their keys; write any mask as one tensor of true and false and test the laws it must keep; say with a score what a head looks at, and know where that score stops.
+# - **You will be able to** grow one head into many, and many into heads that share their keys; write any mask as one tensor of true and false and test the laws it must keep; say with a score what a head looks at, and know what it cannot tell you.
 # - **Time.** 45 minutes to read, 47 for the exercises.
 # - **You need** [the steps of chapter 2](02_qkv_tracing.ipynb#qkv-steps), a little Python and PyTorch.
 
@@ -148,14 +148,14 @@ class OneHead(nn.Module):
 # <!-- label: heads-many -->
 # ### v2: 나누고, 따로 보고, 잇기
 #
-# 멀티 헤드 어텐션(multi-head attention)은 행렬을 헤드마다 따로 두지 않습니다. 폭이 `n_heads * d_head`인 투영(projection)을 한 번 하고 결과를 헤드별로 자릅니다. 가운데의 두 줄, 곧 로짓(logit)을 구하고 소프트맥스(softmax)를 취하는 계산은 그대로입니다. 헤드 축이 배치 축처럼 앞에 놓이기 때문입니다.
+# 멀티 헤드 어텐션(multi-head attention)은 행렬을 헤드마다 따로 두지 않습니다. 폭이 `n_heads * d_head`인 투영(projection)을 한 번 하고 결과를 헤드별로 자릅니다. 가운데의 두 줄, 곧 로짓(logit, 곧 어텐션 점수)을 구하고 소프트맥스(softmax)를 적용하는 계산은 그대로입니다. 헤드 축이 배치 축처럼 앞에 놓이기 때문입니다.
 #
 # $$\operatorname{MHA}(X) = [\,Z_0 \; Z_1 \; \cdots \; Z_{H-1}\,]\, W_O^\top, \qquad Z_h = \operatorname{softmax}\!\left(\frac{Q_h K_h^\top}{\sqrt{d}}\right) V_h$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: heads-many -->
 # ### v2: cut, look apart, join
 #
-# Multi-head attention keeps no separate matrices for its heads. It makes one projection of width `n_heads * d_head` and cuts the result. The two lines in the middle, logits and softmax, stay as they are, since the head axis stands in front like a batch.
+# Multi-head attention keeps no separate matrices for its heads. It makes one projection of width `n_heads * d_head` and cuts the result. The two lines in the middle, logits (attention scores) and softmax, stay as they are, since the head axis stands in front like a batch.
 #
 # $$\operatorname{MHA}(X) = [\,Z_0 \; Z_1 \; \cdots \; Z_{H-1}\,]\, W_O^\top, \qquad Z_h = \operatorname{softmax}\!\left(\frac{Q_h K_h^\top}{\sqrt{d}}\right) V_h$$
 
@@ -205,12 +205,12 @@ class SharedKeys(ManyHeads):
 # <!-- label: heads-parity -->
 # ### 정말 같은가
 #
-# 가중치를 옮겨 담아 다섯 쌍을 맞춰 봅니다. v2는 헤드를 하나만 두면 v1이 되어야 하고, v3은 키 헤드를 쿼리 헤드만큼 두면 v2가 되어야 합니다. v2는 `torch.nn.MultiheadAttention`과 같아야 합니다. 나머지 둘은 속이 보이는 우리 꼴과, 가중치를 밖에 내놓지 않는 대신 빠른 `F.scaled_dot_product_attention`을 견줍니다. 빠른 쪽은 이 책의 `lib.attention.dot_product.MultiHeadAttention`을 거쳐 부릅니다. v3에 회전 위치와 캐시를 더한 모듈입니다. 인과 마스크(causal mask)를 씌우고 출력과 입력에 대한 기울기(gradient)를 함께 봅니다.
+# 가중치를 옮겨 담아 다섯 쌍을 맞춰 봅니다. v2는 헤드를 하나만 두면 v1이 되어야 하고, v3은 키 헤드를 쿼리 헤드만큼 두면 v2가 되어야 합니다. v2는 `torch.nn.MultiheadAttention`과 같아야 합니다. 나머지 둘은 중간값이 드러나는 우리 구현과, 가중치를 밖에 내놓지 않는 대신 빠른 `F.scaled_dot_product_attention`을 견줍니다. 빠른 쪽은 이 책의 `lib.attention.dot_product.MultiHeadAttention`을 거쳐 부릅니다. v3에 회전 위치와 캐시를 더한 모듈입니다. 인과 마스크(causal mask)를 씌우고 출력과 입력에 대한 기울기(gradient)를 함께 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: heads-parity -->
 # ### Are they the same?
 #
-# Five pairs, with the weights copied over. With one head, v2 must become v1; with as many key heads as query heads, v3 must become v2. v2 must equal `torch.nn.MultiheadAttention`. The last two pairs hold our form, which shows its inside, against `F.scaled_dot_product_attention`, which is fast and shows no weights. It is called through `lib.attention.dot_product.MultiHeadAttention`, the module of this book that adds rotary positions and a cache to v3. All use the causal mask; we compare the output and the gradient with respect to the input.
+# Five pairs, with the weights copied over. With one head, v2 must become v1; with as many key heads as query heads, v3 must become v2. v2 must equal `torch.nn.MultiheadAttention`. The last two pairs compare our implementation, which shows its intermediate values, with `F.scaled_dot_product_attention`, which is fast and shows no weights. It is called through `lib.attention.dot_product.MultiHeadAttention`, the module of this book that adds rotary positions and a cache to v3. All use the causal mask; we compare the output and the gradient with respect to the input.
 
 # %% tags=["hide-input"]
 def same_weights(one, other):
@@ -275,7 +275,7 @@ record(parity_32=parity.iloc[:, :2].max().max(),
 # %% [markdown] tags=["lang-ko"]
 # 가장 큰 차이는 float32에서 ⟨parity_32⟩, float64에서 ⟨parity_64⟩입니다. 정밀도를 높이자 함께 줄었으니 [2장의 규칙](02_qkv_tracing.ipynb#qkv-all-layers)대로 반올림입니다.
 #
-# 나눠 쓰면 기억해 둘 것이 줄어듭니다. 이 책이 여는 SmolLM2-135M은 층이 ⟨n_layers⟩개, 층마다 쿼리 헤드가 ⟨n_heads⟩개, 키·값 헤드가 ⟨n_kv_heads⟩개입니다. 글을 지어낼 때 간직해 두는 키와 값은 토큰 1,000개에 ⟨kv_shared⟩ MiB이고, 헤드마다 제 것을 두었다면 ⟨kv_own⟩ MiB였을 것입니다(bfloat16으로 셈).
+# 나눠 쓰면 기억해 둘 것이 줄어듭니다. 이 책이 여는 SmolLM2-135M은 층이 ⟨n_layers⟩개, 층마다 쿼리 헤드가 ⟨n_heads⟩개, 키·값 헤드가 ⟨n_kv_heads⟩개입니다. 글을 생성할 때 간직해 두는 키와 값은 토큰 1,000개에 ⟨kv_shared⟩ MiB이고, 헤드마다 제 것을 두었다면 ⟨kv_own⟩ MiB였을 것입니다(bfloat16으로 셈).
 # %% [markdown] tags=["lang-en"]
 # The largest difference is ⟨parity_32⟩ in float32 and ⟨parity_64⟩ in float64. It shrinks with the precision, so by [the rule of chapter 2](02_qkv_tracing.ipynb#qkv-all-layers) it is rounding.
 #
@@ -350,7 +350,7 @@ show(figure, table=pd.DataFrame(
 # <!-- label: heads-laws -->
 # ### 지켜야 할 법칙
 #
-# 마스크를 쓴 어텐션은 몇 가지 법칙을 지킵니다. 말로만 믿지 않고 입력을 바꿔 가며 출력이 얼마나 달라지는지 잽니다. float64로, 속이 보이는 꼴(`reference`)과 빠른 꼴(`sdpa`) 둘 다에서 잽니다. 법칙이 깨져야 마땅한 대조 실험 둘도 넣었습니다.
+# 마스크를 쓴 어텐션은 몇 가지 법칙을 지킵니다. 말로만 믿지 않고 입력을 바꿔 가며 출력이 얼마나 달라지는지 잽니다. float64로, 중간값이 드러나는 구현(`reference`)과 빠른 구현(`sdpa`) 둘 다에서 잽니다. 법칙이 깨져야 마땅한 대조 실험 둘도 넣었습니다.
 #
 # - 가중치는 행마다 더해서 1입니다.
 # - 인과성(causality): 뒤의 토큰을 바꾸어도 앞의 출력은 그대로입니다. 대조: 앞을 바꾸면 뒤가 달라집니다.
@@ -640,7 +640,7 @@ from lib.trace.head_types import uniform
 
 
 def at(index):
-    return "{}·{}".format(*divmod(int(index), config.num_attention_heads))
+    return "L{}H{}".format(*divmod(int(index), config.num_attention_heads))
 
 
 def other_maps(side, kind):
@@ -669,7 +669,7 @@ for kind, name in kinds.items():
                          "" if kind == "first" else f"{bare[i]:.2f}",
                          flat(side, kind), others[i]])
 best = pd.DataFrame(rows, columns=[
-    "what", "text", "layer·head", "share", "sd", "beyond the first",
+    "what", "text", "head", "share", "sd", "beyond the first",
     "if uniform", "map of the others"])
 best.set_index(best.columns[0]).map(
     lambda cell: cell if isinstance(cell, str) else f"{float(cell):.2f}")
@@ -695,13 +695,13 @@ for kind in kinds:
 # %% [markdown] tags=["lang-ko"]
 # 표에는 종류마다 가장 센 헤드 셋이 있습니다. 몫은 토막 ⟨windows⟩개의 평균, 표준편차는 토막 사이에서 구한 것입니다. 견줄 자리도 둘 두었습니다. **고르게 보면**은 볼 수 있는 모든 칸에 똑같이 나눌 때의 몫이고, **다른 토막의 지도**는 그 헤드가 나머지 토막들에서 보인 평균 지도를 이 토막에 그대로 얹었을 때의 몫입니다. 글을 읽지 않고 자리만 아는 헤드라면 이 값과 제 몫이 같습니다.
 #
-# - **바로 앞.** 가장 센 헤드는 영어에서 ⟨previous_en_head⟩(층·헤드), 한국어에서 ⟨previous_ko_head⟩이고, 몫은 각각 ⟨previous_en_share⟩, ⟨previous_ko_share⟩입니다. 고르게 보면 ⟨previous_en_flat⟩에 그칩니다. 절반을 넘는 헤드는 영어에서 ⟨previous_en_half⟩개, 한국어에서 ⟨previous_ko_half⟩개입니다. 다른 토막의 지도로도 몫이 같으니(⟨previous_en_others⟩, ⟨previous_ko_others⟩) 이 헤드들은 **자리를 봅니다.**
+# - **바로 앞.** 가장 센 헤드는 영어에서 ⟨previous_en_head⟩(L은 층, H는 헤드의 번호), 한국어에서 ⟨previous_ko_head⟩이고, 몫은 각각 ⟨previous_en_share⟩, ⟨previous_ko_share⟩입니다. 고르게 보면 ⟨previous_en_flat⟩에 그칩니다. 절반을 넘는 헤드는 영어에서 ⟨previous_en_half⟩개, 한국어에서 ⟨previous_ko_half⟩개입니다. 다른 토막의 지도로도 몫이 같으니(⟨previous_en_others⟩, ⟨previous_ko_others⟩) 이 헤드들은 **자리를 봅니다.**
 # - **같은 낱말.** 가장 센 헤드는 영어에서 ⟨word_en_head⟩, 한국어에서 ⟨word_ko_head⟩이고, 몫은 각각 ⟨word_en_share⟩, ⟨word_ko_share⟩입니다. 첫 토큰에 놓지 않은 가중치만 보면 ⟨word_en_beyond⟩, ⟨word_ko_beyond⟩입니다. 다른 토막의 지도로는 ⟨word_en_others⟩, ⟨word_ko_others⟩에 그칩니다. 이 헤드들은 자리가 아니라 **내용을 봅니다.** 절반을 넘는 헤드는 영어에서 ⟨word_en_half⟩개, 한국어에서 ⟨word_ko_half⟩개이고, 4분의 1을 넘는 헤드는 ⟨word_en_quarter⟩개, ⟨word_ko_quarter⟩개입니다.
-# - **첫 토큰.** 모든 헤드를 평균하면 가중치의 ⟨first_en_all⟩(영어), ⟨first_ko_all⟩(한국어)가 첫 토큰에 놓입니다. 절반을 넘는 헤드가 ⟨first_en_half⟩개, ⟨first_ko_half⟩개로 이 모델에서 가장 흔한 모습입니다.
+# - **첫 토큰.** 모든 헤드를 평균하면 가중치의 ⟨first_en_all⟩(영어), ⟨first_ko_all⟩(한국어)이(가) 첫 토큰에 놓입니다. 절반을 넘는 헤드가 ⟨first_en_half⟩개, ⟨first_ko_half⟩개로 이 모델에서 가장 흔한 모습입니다.
 # %% [markdown] tags=["lang-en"]
 # The table holds the three strongest heads of each kind. The share is the mean over ⟨windows⟩ passages, the standard deviation that between passages. Two yardsticks stand beside it. **If uniform** is the share of a head that looks at everything in sight alike. **Map of the others** lays the mean map that this head showed on all other passages onto this one: a head that knows places and reads nothing would score the same.
 #
-# - **The token before.** The strongest head is ⟨previous_en_head⟩ (layer·head) in English and ⟨previous_ko_head⟩ in Korean, with shares of ⟨previous_en_share⟩ and ⟨previous_ko_share⟩. A uniform head would have ⟨previous_en_flat⟩. Above one half are ⟨previous_en_half⟩ heads in English and ⟨previous_ko_half⟩ in Korean. The map of the others scores the same (⟨previous_en_others⟩, ⟨previous_ko_others⟩): these heads **look at places.**
+# - **The token before.** The strongest head is ⟨previous_en_head⟩ (L for the layer, H for the head) in English and ⟨previous_ko_head⟩ in Korean, with shares of ⟨previous_en_share⟩ and ⟨previous_ko_share⟩. A uniform head would have ⟨previous_en_flat⟩. Above one half are ⟨previous_en_half⟩ heads in English and ⟨previous_ko_half⟩ in Korean. The map of the others scores the same (⟨previous_en_others⟩, ⟨previous_ko_others⟩): these heads **look at places.**
 # - **The same word.** The strongest, ⟨word_en_head⟩ in English and ⟨word_ko_head⟩ in Korean, reach ⟨word_en_share⟩ and ⟨word_ko_share⟩; of the weight that does not rest on the first token it is ⟨word_en_beyond⟩ and ⟨word_ko_beyond⟩. The map of the others scores only ⟨word_en_others⟩ and ⟨word_ko_others⟩. These heads **look at content.** Above one half are ⟨word_en_half⟩ in English and ⟨word_ko_half⟩ in Korean, above one quarter ⟨word_en_quarter⟩ and ⟨word_ko_quarter⟩.
 # - **The first token.** Averaged over all heads, ⟨first_en_all⟩ of the weight lies there in English and ⟨first_ko_all⟩ in Korean. ⟨first_en_half⟩ and ⟨first_ko_half⟩ heads give it more than half: the most common sight in this model.
 
@@ -739,7 +739,7 @@ for (kind, side), (before, after) in rows.items():
     record(f"shuffled_{kind}_{side}", after, text=f"{after:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 종류마다 가장 센 헤드 셋의 평균입니다. 섞고 나서도 바로 앞을 보는 몫은 영어 ⟨natural_previous_en⟩에서 ⟨shuffled_previous_en⟩, 한국어 ⟨natural_previous_ko⟩에서 ⟨shuffled_previous_ko⟩로 바뀌는 데 그치고, 같은 토큰을 보는 몫도 영어에서 ⟨natural_token_en⟩, ⟨shuffled_token_en⟩로 사라지지 않습니다. 말이 되지 않는 글에서도 하던 일을 계속합니다. 그러니 이 점수들은 모델이 글을 **이해했다**는 증거가 아닙니다.
+# 종류마다 가장 센 헤드 셋의 평균입니다. 섞고 나서도 바로 앞을 보는 몫은 영어 ⟨natural_previous_en⟩에서 ⟨shuffled_previous_en⟩, 한국어 ⟨natural_previous_ko⟩에서 ⟨shuffled_previous_ko⟩(으)로 바뀌는 데 그치고, 같은 토큰을 보는 몫도 영어에서 ⟨natural_token_en⟩, ⟨shuffled_token_en⟩(으)로 사라지지 않습니다. 말이 되지 않는 글에서도 하던 일을 계속합니다. 그러니 이 점수들은 모델이 글을 **이해했다**는 증거가 아닙니다.
 # %% [markdown] tags=["lang-en"]
 # These are means over the three strongest heads of each kind. After shuffling, the share on the token before goes from ⟨natural_previous_en⟩ to ⟨shuffled_previous_en⟩ in English and from ⟨natural_previous_ko⟩ to ⟨shuffled_previous_ko⟩ in Korean; that on the same token stays too, ⟨natural_token_en⟩ and ⟨shuffled_token_en⟩ in English. The heads go on with their work in text that means nothing. So these scores are no evidence that the model has **understood** a text.
 
@@ -787,7 +787,7 @@ for kind, (between, *within, common) in zip(kinds, rows.values(), strict=True):
 # <!-- label: heads-induction -->
 # ### 쉬던 헤드가 깨어날 때
 #
-# 뜻 없는 난수 토큰을 죽 늘어놓고 그대로 한 번 더 되풀이한 글을 읽힙니다. 둘째 판에서는 같은 토큰이 앞에서 나온 자리의 **다음** 자리를 보면 다음 토큰을 맞힐 수 있습니다. 그렇게 하는 헤드를 **유도 헤드**(induction head)라고 합니다(올슨 등, 2022).
+# 뜻 없는 난수 토큰을 죽 늘어놓고 그대로 한 번 더 되풀이한 글을 읽힙니다. 두 번째 반복에서는 같은 토큰이 앞에서 나온 자리의 **다음** 자리를 보면 다음 토큰을 맞힐 수 있습니다. 그렇게 하는 헤드를 **유도 헤드**(induction head)라고 합니다(올슨 등, 2022).
 # %% [markdown] tags=["lang-en"]
 # <!-- label: heads-induction -->
 # ### When resting heads wake up
@@ -830,7 +830,7 @@ for name, now in (("wake_ko", mean["ko", "first"]),
     record(name, number, text=f"{number:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 유도 점수가 4분의 1을 넘는 헤드가 ⟨induction_heads⟩개 있습니다. 고르게 보면 ⟨induction_flat⟩입니다. 눈여겨볼 것은 헤드 ⟨wake_head⟩입니다. 우리가 고른 글에서는 첫 토큰에 한국어 ⟨wake_ko⟩, 영어 ⟨wake_en⟩를 놓고 쉬기만 하던 헤드인데, 글이 되풀이되자 가중치의 ⟨wake_induction⟩를 유도 자리에 놓습니다. **몇 편의 글에서 쉬는 것만 보고 하는 일이 없는 헤드라고 할 수는 없습니다.**
+# 유도 점수가 4분의 1을 넘는 헤드가 ⟨induction_heads⟩개 있습니다. 고르게 보면 ⟨induction_flat⟩입니다. 눈여겨볼 것은 헤드 ⟨wake_head⟩입니다. 우리가 고른 글에서는 첫 토큰에 한국어 ⟨wake_ko⟩, 영어 ⟨wake_en⟩을(를) 놓고 쉬기만 하던 헤드인데, 글이 되풀이되자 가중치의 ⟨wake_induction⟩을(를) 유도 자리에 놓습니다. **몇 편의 글에서 쉬는 것만 보고 하는 일이 없는 헤드라고 할 수는 없습니다.**
 #
 # 유도 헤드는 앞의 점수에도 끼어 있습니다. 낱말이 여러 조각이면 ‘다음 조각’도 같은 낱말 안에 있기 때문입니다. 한국어에서 같은 낱말을 가장 많이 보는 헤드 셋 가운데 ⟨word_induction_ko⟩개, 영어에서는 ⟨word_induction_en⟩개가 유도 점수도 4분의 1을 넘습니다. 점수 하나가 서로 다른 일을 같은 일로 보이게 할 수 있습니다.
 # %% [markdown] tags=["lang-en"]
@@ -967,11 +967,11 @@ for side in sides:
 # <!-- alt: Two scatter plots. In both languages nearly all dots form a band that sags below the diagonal. In English, heads with a weight of about 0.6 have around 0.3 of the length; near a weight of 1 the band comes back to the diagonal. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 첫 토큰에 놓은 가중치는 평균 ⟨sink_weight_en⟩(영어), ⟨sink_weight_ko⟩(한국어)인데, 길이로 재면 ⟨sink_norm_en⟩, ⟨sink_norm_ko⟩입니다. 몫이 절반을 넘는 헤드는 영어에서 ⟨sink_weight_half_en⟩개가 ⟨sink_norm_half_en⟩개로, 한국어에서 ⟨sink_weight_half_ko⟩개가 ⟨sink_norm_half_ko⟩개로 줄어듭니다. 첫 토큰의 값 벡터가 짧기 때문입니다. 이런 첫 토큰이 [어텐션 싱크(attention sink)](02_qkv_tracing.ipynb#qkv-sink)입니다. 쿼리의 ⟨turned_en⟩(영어), ⟨turned_ko⟩(한국어)에서는 가장 큰 몫을 차지하는 키가 바뀌는데, 그 가운데 ⟨turned_first_en⟩, ⟨turned_first_ko⟩에서는 첫 토큰이 자리를 내줍니다.
+# 벡터의 길이는 언어마다 토막 ⟨probed⟩개에서만 쟀습니다. 거기서 첫 토큰에 놓은 가중치는 평균 ⟨sink_weight_en⟩(영어), ⟨sink_weight_ko⟩(한국어)인데, 길이로 재면 ⟨sink_norm_en⟩, ⟨sink_norm_ko⟩입니다. 몫이 절반을 넘는 헤드는 영어에서 ⟨sink_weight_half_en⟩개가 ⟨sink_norm_half_en⟩개로, 한국어에서 ⟨sink_weight_half_ko⟩개가 ⟨sink_norm_half_ko⟩개로 줄어듭니다. 앞 절의 ⟨first_en_half⟩개와 ⟨first_ko_half⟩개는 토막 ⟨windows⟩개에서 센 것이어서 이 수와 다를 수 있습니다. 줄어드는 까닭은 첫 토큰의 값 벡터가 짧기 때문입니다. 이런 첫 토큰이 [어텐션 싱크(attention sink)](02_qkv_tracing.ipynb#qkv-sink)입니다. 쿼리의 ⟨turned_en⟩(영어), ⟨turned_ko⟩(한국어)에서는 가장 큰 몫을 차지하는 키가 바뀌는데, 그 가운데 ⟨turned_first_en⟩, ⟨turned_first_ko⟩에서는 첫 토큰이 자리를 내줍니다.
 #
 # 그렇다고 가중치가 아무것도 말해 주지 않는 것은 아닙니다. 첫 토큰을 빼고 마지막 쿼리의 키들을 줄 세우면, 가중치의 순서와 길이의 순서는 순위 상관이 ⟨agree_en⟩, ⟨agree_ko⟩입니다. **어긋남의 절반 넘게는 싱크에서 옵니다.**
 # %% [markdown] tags=["lang-en"]
-# The weight on the first token is ⟨sink_weight_en⟩ on average in English and ⟨sink_weight_ko⟩ in Korean; counted by length it is ⟨sink_norm_en⟩ and ⟨sink_norm_ko⟩. Heads with more than half fall from ⟨sink_weight_half_en⟩ to ⟨sink_norm_half_en⟩ in English and from ⟨sink_weight_half_ko⟩ to ⟨sink_norm_half_ko⟩ in Korean, since the value vector of the first token is short. Such a first token is an [attention sink](02_qkv_tracing.ipynb#qkv-sink). For ⟨turned_en⟩ of the queries in English and ⟨turned_ko⟩ in Korean another key holds the largest share; in ⟨turned_first_en⟩ and ⟨turned_first_ko⟩ of these it is the first token that gives way.
+# Lengths were measured on ⟨probed⟩ passages a language. There the weight on the first token is ⟨sink_weight_en⟩ on average in English and ⟨sink_weight_ko⟩ in Korean; counted by length it is ⟨sink_norm_en⟩ and ⟨sink_norm_ko⟩. Heads with more than half fall from ⟨sink_weight_half_en⟩ to ⟨sink_norm_half_en⟩ in English and from ⟨sink_weight_half_ko⟩ to ⟨sink_norm_half_ko⟩ in Korean, since the value vector of the first token is short. (The ⟨first_en_half⟩ and ⟨first_ko_half⟩ heads further up were counted on ⟨windows⟩ passages, so they may differ from these.) Such a first token is an [attention sink](02_qkv_tracing.ipynb#qkv-sink). For ⟨turned_en⟩ of the queries in English and ⟨turned_ko⟩ in Korean another key holds the largest share; in ⟨turned_first_en⟩ and ⟨turned_first_ko⟩ of these it is the first token that gives way.
 #
 # That does not mean that weights say nothing. Leave out the first token and order the keys of the last query: the order by weight and the order by length have a rank correlation of ⟨agree_en⟩ and ⟨agree_ko⟩. **More than half of the disagreement comes from the sink.**
 
@@ -979,7 +979,7 @@ for side in sides:
 # <!-- label: heads-two-weights -->
 # ### 다른 가중치, 같은 출력
 #
-# 같은 토큰이 여러 번 나왔을 때, 그림은 그 가운데 **어느 것을** 보았는지까지 말해 주는 듯합니다. 정말 그런지 가중치를 옮겨 봅니다. 되풀이된 토큰에 실린 가중치를 모두 그 토큰의 첫 출현으로 옮기고, 헤드의 출력이 얼마나 달라지는지 봅니다. 견줄 것은 같은 양의 가중치를 앞쪽의 아무 토큰에나 옮길 때입니다.
+# 같은 토큰이 여러 번 나왔을 때, 그림은 그 가운데 **어느 것을** 보았는지까지 말해 주는 듯합니다. 정말 그런지 가중치를 옮겨 봅니다. 되풀이된 토큰에 실린 가중치를 모두 그 토큰이 처음 나온 자리로 옮기고, 헤드의 출력이 얼마나 달라지는지 봅니다. 견줄 것은 같은 양의 가중치를 앞쪽의 아무 토큰에나 옮길 때입니다.
 #
 # $$\frac{\lVert (A' - A)\, V \rVert}{\lVert A V \rVert}$$
 # %% [markdown] tags=["lang-en"]
@@ -1039,14 +1039,14 @@ axis.legend(ncols=2)
 show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 층마다, 가중치가 4분의 1 넘게 옮겨진 줄에서 헤드 출력의 상대 변화(중앙값). 실선은 같은 토큰의 첫 출현으로, 점선은 앞쪽의 아무 토큰으로 옮긴 것입니다. 층 0에서 실선은 0입니다.
+# 층마다, 가중치가 4분의 1 넘게 옮겨진 줄에서 헤드 출력의 상대 변화(중앙값). 실선은 같은 토큰이 처음 나온 자리로, 점선은 앞쪽의 아무 토큰으로 옮긴 것입니다. 층 0에서 실선은 0입니다.
 # <!-- alt: 가로축이 층인 선 네 개. 같은 토큰으로 옮긴 실선은 0에서 출발해 대여섯 층 만에 0.5를 넘고, 아무 토큰으로 옮긴 점선은 처음부터 높다가 뒤로 갈수록 실선에 가까워진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # By layer: the relative change of a head's output (median) over rows in which more than a quarter of the weight moved. Solid: to the first occurrence of the same token; dotted: to any earlier token. In layer 0 the solid lines are at 0.
 # <!-- alt: Four lines over the layers. The solid ones, for the same token, start at 0 and pass 0.5 within five or six layers; the dotted ones, for any token, are high from the start and come closer to the solid ones in later layers. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 층 0에서는 가중치를 아무리 옮겨도 출력의 변화가 ⟨moved_same_ko_0⟩, ⟨moved_same_en_0⟩입니다. 층 0의 값은 토큰만 보고 정해지므로 같은 토큰의 값은 어디에서나 같습니다. 그림에는 서로 다른 칸으로 보이지만 **출력에는 차이가 없습니다.** 층이 깊어지면 값에 앞뒤의 글이 섞여 들어와 같은 토큰이라도 값이 달라집니다. 층 5부터의 중앙값은 한국어 ⟨moved_same_ko⟩, 영어 ⟨moved_same_en⟩입니다. 아무 토큰에나 옮길 때의 ⟨moved_any_ko⟩, ⟨moved_any_en⟩보다는 작지만 0은 아닙니다. 깊은 층에서는 **어느 출현인지도 출력에 나타납니다.**
+# 층 0에서는 가중치를 아무리 옮겨도 출력의 변화가 ⟨moved_same_ko_0⟩, ⟨moved_same_en_0⟩입니다. 층 0의 값은 토큰만 보고 정해지므로 같은 토큰의 값은 어디에서나 같습니다. 그림에는 서로 다른 칸으로 보이지만 **출력에는 차이가 없습니다.** 층이 깊어지면 값에 앞뒤의 글이 섞여 들어와 같은 토큰이라도 값이 달라집니다. 층 5부터의 중앙값은 한국어 ⟨moved_same_ko⟩, 영어 ⟨moved_same_en⟩입니다. 아무 토큰에나 옮길 때의 ⟨moved_any_ko⟩, ⟨moved_any_en⟩보다는 작지만 0은 아닙니다. 깊은 층에서는 **어느 자리에 나온 것인지도 출력에 나타납니다.**
 #
 # 그러니 이렇게 쉽게 얻는 ‘다른 가중치, 같은 출력’은 얕은 층의 일입니다. 키가 헤드의 차원보다 많으면 어느 층에서나 출력이 똑같은 다른 가중치가 있다는 것은 [연습 문제](#heads-exercise-other)에서 봅니다. 다만 있다는 것과, 학습된 쿼리와 키로 그런 가중치를 만들 수 있다는 것은 다른 말입니다. 위그레프와 핀터가 짚은 것이 그 점입니다.
 # %% [markdown] tags=["lang-en"]
@@ -1062,7 +1062,7 @@ show(figure)
 #
 # $$\Delta L = L(\text{끈 모델}) - L(\text{온전한 모델})$$
 #
-# 종류마다 점수가 가장 높은 헤드 ⟨group_size⟩개를 한꺼번에 끄고, 견줄 것으로 유도 헤드와 같은 층에서 무작위로 뽑은 ⟨group_size⟩개도 끕니다. 글은 한국어와 영어 토막 ⟨probed⟩개씩, 그리고 앞에서 쓴 되풀이되는 난수 토큰입니다. 난수에서는 둘째 판의 손실만 셉니다.
+# 종류마다 점수가 가장 높은 헤드 ⟨group_size⟩개를 한꺼번에 끄고, 견줄 것으로 유도 헤드와 같은 층에서 무작위로 뽑은 ⟨group_size⟩개도 끕니다. 글은 한국어와 영어 토막 ⟨probed⟩개씩, 그리고 앞에서 쓴 되풀이되는 난수 토큰입니다. 난수에서는 두 번째 반복의 손실만 셉니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: heads-silence -->
 # ### Seeing what a head does is not knowing its use
@@ -1246,7 +1246,7 @@ for side in sides:
     record(f"helped_{side}", int((now < 0).sum()))
 
 # %% [markdown] tags=["lang-ko"]
-# 하나만 꺼서는 대개 표가 나지 않습니다. 헤드 ⟨silenced⟩개의 ΔL은 중앙값이 한국어 ⟨middle_ko⟩, 영어 ⟨middle_en⟩이고, 껐더니 손실이 오히려 줄어든 헤드도 ⟨helped_ko⟩개, ⟨helped_en⟩개 있습니다. 점수와의 순위 상관은 아무 관계가 없을 때에도 스무 번에 열아홉 번은 ±⟨rho_noise⟩ 안에 듭니다. 표의 ⟨rho_all⟩개 가운데 그 밖에 있는 것은 ⟨rho_beyond⟩개이고, 가장 큰 것의 크기가 ⟨rho_largest⟩입니다. 관계가 아주 없지는 않지만, 점수의 순서가 쓸모의 순서를 대신하지는 못합니다. 게다가 여기서 끈 헤드는 대부분 점수가 높아서 고른 것이니, 모든 헤드의 상관이라고 볼 수도 없습니다.
+# 하나만 꺼서는 거의 티가 나지 않습니다. 헤드 ⟨silenced⟩개의 ΔL은 중앙값이 한국어 ⟨middle_ko⟩, 영어 ⟨middle_en⟩이고, 껐더니 손실이 오히려 줄어든 헤드도 ⟨helped_ko⟩개, ⟨helped_en⟩개 있습니다. 점수와의 순위 상관은 아무 관계가 없을 때에도 스무 번에 열아홉 번은 ±⟨rho_noise⟩ 안에 듭니다. 표의 ⟨rho_all⟩개 가운데 그 밖에 있는 것은 ⟨rho_beyond⟩개이고, 가장 큰 것의 크기가 ⟨rho_largest⟩입니다. 관계가 아주 없지는 않지만, 점수의 순서가 쓸모의 순서를 대신하지는 못합니다. 게다가 여기서 끈 헤드는 대부분 점수가 높아서 고른 것이니, 모든 헤드의 상관이라고 볼 수도 없습니다.
 #
 # 하나씩 끈 효과를 더해도 함께 끈 효과가 되지는 않습니다. 바로 앞을 보는 ⟨group_size⟩개를 하나씩 끈 ΔL의 합은 영어에서 ⟨single_sum_en⟩인데 함께 끄면 ⟨previous_en_damage⟩입니다. 하나가 없을 때 나머지가 일을 나누어 맡는다고 보면 들어맞습니다. 한국어에서는 ⟨single_sum_ko⟩, ⟨previous_ko_damage⟩이고, 거의 전부가 헤드 ⟨worst_head_ko⟩ 하나의 몫입니다(ΔL = ⟨worst_ko⟩, 토막에 따라 ⟨worst_low_ko⟩에서 ⟨worst_high_ko⟩까지). 한글이 바이트 조각으로 나뉘는 것과 관계가 있을지 모르지만, 여기서 잰 것만으로는 알 수 없습니다.
 # %% [markdown] tags=["lang-en"]
@@ -1300,7 +1300,7 @@ for side in sides:
 # <!-- label: heads-exercise-mask -->
 # ### 1. 두 마스크를 하나로 (★, 8분)
 #
-# 어느 자리가 진짜 토큰인지 담은 `real` `(batch, n)`을 받아, 미래도 패딩도 보지 않는 마스크 `(batch, n, n)`을 돌려주십시오. 글을 지어낼 때처럼 패딩이 앞에 있을 수도 있습니다. 패딩 자리에 있는 쿼리의 행은 어떻게 해도 좋습니다.
+# 어느 자리가 진짜 토큰인지 담은 `real` `(batch, n)`을 받아, 미래도 패딩도 보지 않는 마스크 `(batch, n, n)`을 돌려주십시오. 글을 생성할 때처럼 패딩이 앞에 있을 수도 있습니다. 패딩 자리에 있는 쿼리의 행은 어떻게 해도 좋습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: heads-exercise-mask -->
 # ### 1. Two masks in one (★, 8 minutes)

@@ -714,11 +714,11 @@ record(out_32=max(row[0] for row in rows.values()),
 # %% [markdown] tags=["lang-ko"]
 # 출력의 가장 큰 차이는 float32에서 ⟨out_32⟩, float64에서 ⟨out_64⟩입니다. 0이면 마지막 비트까지 같다는 뜻입니다. 기울기의 가장 큰 차이는 float32의 ⟨back_32⟩에서 float64의 ⟨back_64⟩까지 줄어듭니다. 더하는 순서가 다를 뿐, 같은 계산입니다.
 #
-# 그런데 `nn.Transformer`를 견주려면 손을 대야 했습니다. 위의 코드에서 `theirs.encoder.norm`과 `theirs.decoder.norm`을 지운 줄입니다. 파이토치는 논문에 **없는** 층 정규화를 인코더와 디코더의 끝에 하나씩 더 둡니다. 이미 정규화된 것을 한 번 더 정규화하는 셈이어서 처음에는 표가 나지 않습니다. 배율이 학습으로 달라지면 이야기가 달라집니다. 두 경우를 잽니다.
+# 그런데 `nn.Transformer`를 견주려면 손을 대야 했습니다. 위의 코드에서 `theirs.encoder.norm`과 `theirs.decoder.norm`을 지운 줄입니다. 파이토치는 논문에 **없는** 층 정규화를 인코더와 디코더의 끝에 하나씩 더 둡니다. 이미 정규화된 것을 한 번 더 정규화하는 셈이어서 처음에는 거의 티가 나지 않습니다. 배율이 학습으로 달라지면 이야기가 달라집니다. 두 경우를 잽니다.
 # %% [markdown] tags=["lang-en"]
 # The largest difference of outputs is ⟨out_32⟩ in float32 and ⟨out_64⟩ in float64; 0 means equal to the last bit. For gradients it falls from ⟨back_32⟩ in float32 to ⟨back_64⟩ in float64. Only the order of adding differs; the computation is the same.
 #
-# To compare `nn.Transformer`, though, we had to lay hands on it: the line above that removes `theirs.encoder.norm` and `theirs.decoder.norm`. PyTorch ends encoder and decoder with one more layer normalization each that the paper does **not** have. It normalises what is normalised already, so at first it hardly shows. Once training has changed the gains, it does. We measure both.
+# To compare `nn.Transformer`, though, we had to modify it: the line above removes `theirs.encoder.norm` and `theirs.decoder.norm`. PyTorch ends encoder and decoder with one more layer normalization each that the paper does **not** have. It normalises what is normalised already, so at first it hardly shows. Once training has changed the gains, it does. We measure both.
 
 # %%
 @torch.no_grad()
@@ -748,7 +748,7 @@ record(extra_start=extra_start, extra_trained=extra_trained)
 # %% [markdown] tags=["lang-ko"]
 # 학습하기 전에는 ⟨extra_start⟩이지만, 배율과 더하는 값에 표준편차 0.3의 난수를 더하면 ⟨extra_trained⟩까지 벌어집니다. 파이토치의 `nn.Transformer`로 학습한 모델을 논문의 식에 옮겨 담으면 이만큼 틀릴 수 있다는 뜻입니다.
 # %% [markdown] tags=["lang-en"]
-# Before training it is ⟨extra_start⟩; once random numbers of standard deviation 0.3 are added to gains and shifts it reaches ⟨extra_trained⟩. That is how far off one may be who trains with PyTorch's `nn.Transformer` and carries the weights into the paper's formulas.
+# Before training it is ⟨extra_start⟩; once random numbers of standard deviation 0.3 are added to gains and shifts it reaches ⟨extra_trained⟩. That is how far off the results can be when a model is trained with PyTorch's `nn.Transformer` and its weights are carried into the paper's formulas.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: encdec-count -->
@@ -894,7 +894,7 @@ sizes = pd.DataFrame({"base": parts_of(base), "big": parts_of(big)})
 lengths = [2**k for k in range(4, 15)]
 work = pd.DataFrame({n: operations(n) for n in lengths}).T
 share = work.div(work.sum(axis=1), axis=0)
-half = next(n for n in range(64, 2**15, 64) if 2 * operations(
+half = next(n for n in range(1, 2**15) if 2 * operations(
     n)["QKᵀ and AV"] > sum(operations(n).values()))
 
 # %% tags=["hide-input"]
@@ -936,7 +936,7 @@ for name, part in (("scores", "QKᵀ and AV"), ("logits", "logits")):
 record(half_length=half)
 
 # %% [markdown] tags=["lang-ko"]
-# 식과 계수기의 차이는 ⟨flops_gap⟩입니다. base의 매개변수는 피드포워드에 ⟨share_ff⟩, 임베딩에 ⟨share_token⟩, 셀프 어텐션에 ⟨share_self⟩, 크로스 어텐션에 ⟨share_cross⟩가 있습니다. 논문의 제목은 어텐션을 말하지만, 가장 큰 몫은 피드포워드에 있습니다.
+# 식과 계수기의 차이는 ⟨flops_gap⟩입니다. base의 매개변수는 피드포워드에 ⟨share_ff⟩, 임베딩에 ⟨share_token⟩, 셀프 어텐션에 ⟨share_self⟩, 크로스 어텐션에 ⟨share_cross⟩이(가) 있습니다. 논문의 제목은 어텐션을 말하지만, 가장 큰 몫은 피드포워드에 있습니다.
 #
 # 64토큰짜리 글에서 $QK^\top$과 $AV$에 드는 연산은 ⟨work_scores⟩에 지나지 않습니다. 이 둘이 절반을 넘는 것은 ⟨half_length⟩토큰부터입니다. 길이의 제곱이 무섭다는 말은 긴 글에서만 맞습니다.
 # %% [markdown] tags=["lang-en"]
@@ -952,7 +952,7 @@ record(half_length=half)
 #
 # $$\text{in:}\quad \langle bos\rangle\; t_1\; t_2\; t_3 \qquad\qquad \text{out:}\quad t_1\; t_2\; t_3\; \langle eos\rangle$$
 #
-# 이것이 옳으려면 앞자리의 답이 뒤의 정답을 엿보지 않아야 합니다. 이 성질이 인과성(causality)입니다. 번역문 32토큰 가운데 20번 자리부터(0부터 셉니다) 다른 토큰으로 바꾸고, 자리마다 로짓이 얼마나 달라지는지 잽니다. 인과 마스크를 뺀 것과도 견줍니다.
+# 이것이 옳으려면 앞자리의 답이 뒤의 정답을 엿보지 않아야 합니다. 이 성질이 인과성(causality)입니다. 번역문 ⟨target_length⟩토큰 가운데 ⟨changed_from⟩번 자리부터(0부터 셉니다) 다른 토큰으로 바꾸고, 자리마다 로짓이 얼마나 달라지는지 잽니다. 인과 마스크를 뺀 것과도 견줍니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: encdec-parallel -->
 # ## Training takes one pass
@@ -961,14 +961,14 @@ record(half_length=half)
 #
 # $$\text{in:}\quad \langle bos\rangle\; t_1\; t_2\; t_3 \qquad\qquad \text{out:}\quad t_1\; t_2\; t_3\; \langle eos\rangle$$
 #
-# For this to be right, no place may peep at answers that come after it. That property is causality. In a target of 32 tokens we replace all tokens from place 20 on (counting from 0) and measure at each place how much the logits change; beside it, the same without the causal mask.
+# For this to be right, no place may peep at answers that come after it. That property is causality. In a target of ⟨target_length⟩ tokens we replace all tokens from place ⟨changed_from⟩ on (counting from 0) and measure at each place how much the logits change; beside it, the same without the causal mask.
 
 # %%
 seed = torch.Generator().manual_seed(0)
 long_source = torch.randint(3, vocab, (1, 40), generator=seed)
 answer = torch.randint(3, vocab, (1, 32), generator=seed)
-changed = answer.clone()
-changed[:, 20:] = torch.randint(3, vocab, (1, 12), generator=seed)
+start, changed = 20, answer.clone()
+changed[:, start:] = torch.randint(3, vocab, (1, 32 - start), generator=seed)
 long_source, answer, changed = (
     ids.to(cfg.device) for ids in (long_source, answer, changed))
 
@@ -991,27 +991,28 @@ figure, axis = plt.subplots(figsize=(7.2, 2.6))
 for (name, moved), colour in zip(changes.items(), ("attention", "gravity"),
                                  strict=True):
     axis.plot(moved, color=COLOURS[colour], label=name, marker="o", ms=3)
-axis.axvline(19.5, color=COLOURS["grey"], linestyle=":")
+axis.axvline(start - 0.5, color=COLOURS["grey"], linestyle=":")
 axis.set(xlabel="place in the target", title="largest change of a logit",
          ylim=(-0.05, None))
 axis.legend()
 show(figure, table=pd.DataFrame(
     {name: moved.numpy() for name, moved in changes.items()}))
-record(early_change=changes["causal mask"][:20].max(),
-       late_change=changes["causal mask"][20:].min(),
-       peeked=changes["no mask"][:20].min())
+record(early_change=changes["causal mask"][:start].max(),
+       late_change=changes["causal mask"][start:].min(),
+       peeked=changes["no mask"][:start].min(), changed_from=start,
+       target_length=answer.shape[1], source_length=long_source.shape[1])
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 20번 자리부터 바꾸었을 때(점선 오른쪽) 자리마다 로짓이 가장 많이 달라진 크기. 인과 마스크가 있으면 앞자리는 조금도 움직이지 않습니다.
-# <!-- alt: 선 그래프. 인과 마스크가 있으면 자리 0에서 19까지 변화가 0이고 20부터 커진다. 마스크가 없으면 모든 자리에서 변화가 있다. -->
+# ⟨changed_from⟩번 자리부터 바꾸었을 때(점선 오른쪽) 자리마다 로짓이 가장 많이 달라진 크기. 인과 마스크가 있으면 앞자리는 조금도 움직이지 않습니다.
+# <!-- alt: 선 그래프. 인과 마스크가 있으면 점선 왼쪽의 변화가 모두 0이고 오른쪽에서 커진다. 마스크가 없으면 모든 자리에서 변화가 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The largest change of a logit at each place when the tokens from place 20 on (right of the dotted line) are replaced. With the causal mask, places before it do not move at all.
-# <!-- alt: A line plot. With the causal mask the change is 0 at places 0 to 19 and large from 20 on. Without a mask every place changes. -->
+# The largest change of a logit at each place when the tokens from place ⟨changed_from⟩ on (right of the dotted line) are replaced. With the causal mask, places before it do not move at all.
+# <!-- alt: A line plot. With the causal mask the change is 0 left of the dotted line and large right of it. Without a mask every place changes. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 앞의 스무 자리에서 가장 큰 변화는 ⟨early_change⟩입니다. 반올림조차 없습니다. 마스크를 빼면 앞자리에서도 적어도 ⟨peeked⟩만큼 달라지니, 그런 모델은 답을 엿보고 배운 것입니다.
+# 바꾸지 않은 앞자리에서 가장 큰 변화는 ⟨early_change⟩입니다. 반올림조차 없습니다. 마스크를 빼면 앞자리에서도 적어도 ⟨peeked⟩만큼 달라지니, 그런 모델은 답을 엿보고 배운 것입니다.
 # %% [markdown] tags=["lang-en"]
-# The largest change at the first twenty places is ⟨early_change⟩, not even rounding. Without the mask they change by ⟨peeked⟩ or more: such a model would have learned by peeping at the answers.
+# The largest change at the places before is ⟨early_change⟩, not even rounding. Without the mask they change by ⟨peeked⟩ or more: such a model would have learned by peeping at the answers.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: encdec-cache -->
@@ -1019,14 +1020,14 @@ record(early_change=changes["causal mask"][:20].max(),
 #
 # 실제로 번역할 때는 정답이 없습니다. 한 토큰을 쓰고, 쓴 것을 다시 넣어 다음 토큰을 씁니다. 매번 처음부터 다시 계산하면 같은 일을 되풀이하게 됩니다. 인과성 덕분에 앞자리의 키와 값은 토큰이 늘어도 바뀌지 않으므로 간직해 두면 됩니다. 이것이 KV 캐시(KV cache)입니다.
 #
-# 간직할 것은 두 가지입니다. 디코더의 셀프 어텐션에서는 **토큰마다 하나씩 느는** 키와 값, 크로스 어텐션에서는 기억에서 온, **처음 한 번 계산하면 끝인** 키와 값입니다. ⟨n_written⟩토큰을 쓸 때 드는 연산을 계수기로 셉니다. 원문은 40토큰입니다. 층은 모두 같으므로 인코더와 디코더를 한 층씩 세어 여섯 배 하고, 로짓은 빼고 셉니다.
+# 간직할 것은 두 가지입니다. 디코더의 셀프 어텐션에서는 **토큰마다 하나씩 느는** 키와 값, 크로스 어텐션에서는 기억에서 온, **처음 한 번 계산하면 끝인** 키와 값입니다. ⟨n_written⟩토큰을 쓸 때 드는 연산을 계수기로 셉니다. 원문은 ⟨source_length⟩토큰입니다. 층은 모두 같으므로 인코더와 디코더를 한 층씩 세어 여섯 배 하고, 로짓은 빼고 셉니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: encdec-cache -->
 # ## Writing takes one token at a time, with a cache
 #
 # When a model really translates there is no answer to put in. It writes a token, puts it in again and writes the next. Computing everything anew each time repeats the same work. Thanks to causality, keys and values of earlier places do not change as tokens are added, so they can be kept. That is the KV cache.
 #
-# Two things are kept. In the self-attention of the decoder, keys and values that **grow by one a token**; in cross-attention those of the memory, **computed once and for all**. We count the operations of writing ⟨n_written⟩ tokens; the source has 40. All layers are alike, so we count one of the encoder and one of the decoder, take it six times, and leave the logits out.
+# Two things are kept. In the self-attention of the decoder, keys and values that **grow by one a token**; in cross-attention those of the memory, **computed once and for all**. We count the operations of writing ⟨n_written⟩ tokens; the source has ⟨source_length⟩. All layers are alike, so we count one of the encoder and one of the decoder, take it six times, and leave the logits out.
 
 # %%
 def write(model, source, target, cached="nothing"):
@@ -1300,7 +1301,7 @@ check_generate(generate_solution)
 # | Difference from `torch.nn`, gradients of all parameters | float32 ⟨back_32⟩, float64 ⟨back_64⟩ |
 # | Logits changed by padding (float32) | ⟨pad_gap⟩ |
 # | Earlier logits changed by later tokens | ⟨early_change⟩ |
-# | Gradient of the last layer, ⟨shallowest⟩ and ⟨deepest⟩ layers, mean of ⟨n_seeds⟩ seed(s) | post ⟨last_post_shallow⟩, ⟨last_post_deep⟩, pre ⟨last_pre_shallow⟩, ⟨last_pre_deep⟩ |
+# | Gradient of the last layer, ⟨shallowest⟩ and ⟨deepest⟩ layers, mean over seeds (⟨n_seeds⟩) | post ⟨last_post_shallow⟩, ⟨last_post_deep⟩, pre ⟨last_pre_shallow⟩, ⟨last_pre_deep⟩ |
 # | Parameters, base and big | ⟨base_counted⟩, ⟨big_counted⟩ |
 # | Operations, formula against counter, 64 tokens | ⟨flops_gap⟩ |
 # | Operations of writing ⟨n_written⟩ tokens without a cache | ⟨times_nothing⟩ times |

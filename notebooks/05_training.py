@@ -18,7 +18,7 @@
 # - **걸리는 시간.** 읽기 50분, 연습 문제 55분. 모델을 학습하는 데에는 이 실행에서 ⟨minutes⟩분이 걸렸습니다.
 # - **필요한 것.** [인코더(encoder)와 디코더(decoder)](04_encoder_decoder.ipynb)의 모델, 로그와 미분, 파이썬과 파이토치 조금.
 #
-# 다 배운 모델은 처음 보는 날짜의 ⟨exact_dates⟩, 처음 보는 수의 ⟨exact_numbers⟩를 한 글자도 틀리지 않고 옮깁니다.
+# 다 배운 모델은 처음 보는 날짜의 ⟨exact_dates⟩, 처음 보는 수의 ⟨exact_numbers⟩을(를) 한 글자도 틀리지 않고 옮깁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: training -->
 # # Training: teaching a model dates and numbers
@@ -212,9 +212,9 @@ names = [[tokenizer.id_to_token(i) for i in row[0]]
 pd.DataFrame(names, index=["it reads", "it should say"]).replace(" ", "␣")
 
 # %% [markdown] tags=["lang-ko"]
-# `<bos>`는 읽기만 하고 `<eos>`는 말하기만 합니다. 언제 멈출지도 배워야 하기 때문입니다. 모델은 논문의 트랜스포머를 작게 줄인 것입니다. 인코더와 디코더가 각각 ⟨n_layers⟩층이고, 헤드(head)는 ⟨n_heads⟩개, 폭은 ⟨d_model⟩, 매개변수(parameter)는 ⟨parameters⟩개입니다. 논문과 다른 곳이 둘 있습니다. 층 정규화(layer normalization)를 더하기 전에 하고, 드롭아웃을 쓰지 않습니다. 앞의 것은 [뒤에서 견주어 보고](#train-trials), 뒤의 것은 같은 문제가 되풀이되는 일이 드물어 외울 틈이 없기 때문입니다.
+# `<bos>`는 읽기만 하고 `<eos>`는 말하기만 합니다. 언제 멈출지도 배워야 하기 때문입니다. 모델은 논문의 트랜스포머를 작게 줄인 것입니다. 인코더와 디코더가 각각 ⟨n_layers⟩층이고, 헤드(head)는 ⟨n_heads⟩개, 폭은 ⟨d_model⟩, 매개변수(parameter)는 ⟨parameters⟩개입니다. 논문과 다른 곳이 둘 있습니다. 층 정규화(layer normalization)를 더하기 전에 하고, 드롭아웃을 쓰지 않습니다. 앞의 것은 [뒤에서 견주어 봅니다](#train-trials). 뒤의 것은 문제를 그때그때 새로 뽑기 때문입니다. 그래도 모두 처음 보는 문제는 아닙니다. 짧은 수와 날짜는 거듭 뽑히므로, 학습하는 동안 뽑는 ⟨pairs_seen⟩쌍 가운데 ⟨repeats⟩은(는) 앞에 나온 것과 똑같습니다(수만 보면 ⟨repeats_number⟩, 날짜만 보면 ⟨repeats_date⟩). 외운 것인지는 떼어 둔 값으로 가립니다.
 # %% [markdown] tags=["lang-en"]
-# `<bos>` is only read and `<eos>` only said: when to stop must be learned too. The model is the Transformer of the paper, made small: encoder and decoder of ⟨n_layers⟩ layers each, ⟨n_heads⟩ heads, a width of ⟨d_model⟩, ⟨parameters⟩ parameters. It departs from the paper in two places: layer normalization comes before adding, and there is no dropout. The first we [compare below](#train-trials); as to the second, examples hardly ever repeat, so nothing can be memorised.
+# `<bos>` is only read and `<eos>` only said: when to stop must be learned too. The model is the Transformer of the paper, made small: encoder and decoder of ⟨n_layers⟩ layers each, ⟨n_heads⟩ heads, a width of ⟨d_model⟩, ⟨parameters⟩ parameters. It departs from the paper in two places: layer normalization comes before adding, and there is no dropout. The first we [compare below](#train-trials); the second is because examples are drawn anew as they are needed. That does not make all of them new: short numbers and dates are drawn again and again, and of the ⟨pairs_seen⟩ pairs drawn in training ⟨repeats⟩ repeat an earlier one exactly (⟨repeats_number⟩ of the numbers, ⟨repeats_date⟩ of the dates). Whether the model learned them by heart is for the values set aside to tell.
 
 # %%
 config = TransformerConfig(
@@ -299,7 +299,7 @@ pd.DataFrame(
 # <!-- label: train-loop -->
 # ## 반복문의 모든 줄
 #
-# 학습은 이 여섯 줄을 되풀이하는 것입니다. 배치를 하나 받아 손실을 구하고, 모든 매개변수의 기울기를 거꾸로 구하고, 기울기가 너무 길면 자르고, 그 방향으로 한 걸음 내디딥니다. `lib.training.loop.fit`도 같은 일을 하되 여러 프로세스, 혼합 정밀도(mixed precision), 저장, 이어 하기를 함께 맡습니다. 정말 같은지는 다섯 걸음을 각각 걸어 보면 압니다.
+# 학습은 이 여섯 줄을 되풀이하는 것입니다. 배치를 하나 받아 손실을 구하고, 모든 매개변수의 기울기를 거꾸로 구하고, 기울기가 너무 길면 자르고, 그 방향으로 한 걸음 내디딥니다. `lib.training.loop.fit`도 같은 일을 하되 여러 프로세스, 혼합 정밀도(mixed precision), 저장, 이어 하기를 함께 맡습니다. 정말 같은지는 다섯 스텝씩 돌려 보면 압니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: train-loop -->
 # ## Every line of the loop
@@ -346,9 +346,9 @@ record(loop_gap=max(abs(a - b) for a, b in zip(ours, theirs, strict=True)),
        again_gap=max(abs(a - b) for a, b in zip(theirs, again, strict=True)))
 
 # %% [markdown] tags=["lang-ko"]
-# 여섯 줄과 `fit`의 손실은 가장 크게 벌어진 곳에서도 ⟨loop_gap⟩만큼 다릅니다. 같은 시드(seed)로 다시 돌린 `fit`과의 차이는 ⟨again_gap⟩입니다. 가중치의 첫값도, 배치의 순서도 시드 하나에서 나오기 때문입니다.
+# 여섯 줄과 `fit`의 손실 차이는 가장 클 때 ⟨loop_gap⟩입니다. 0이면 끝까지 같다는 뜻입니다. 같은 시드(seed)로 다시 돌린 `fit`과의 차이는 ⟨again_gap⟩입니다. 가중치의 첫값도, 배치의 순서도 시드 하나에서 나오기 때문입니다.
 # %% [markdown] tags=["lang-en"]
-# At most, the losses of the six lines and of `fit` differ by ⟨loop_gap⟩. Run again with the same seed, `fit` differs from itself by ⟨again_gap⟩: the first weights and the order of the batches both come from that one seed.
+# The losses of the six lines and of `fit` differ by ⟨loop_gap⟩ at most; 0 means that they are the same to the end. Run again with the same seed, `fit` differs from itself by ⟨again_gap⟩: the first weights and the order of the batches both come from that one seed.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-rate -->
@@ -472,7 +472,7 @@ pd.DataFrame({
     index=["loss", "from 1 to the next number", "1 + 0.001"])
 
 # %% [markdown] tags=["lang-ko"]
-# 같은 배치에서 손실은 ⟨loss_16_gap⟩만큼 다르고, 두 기울기의 방향은 코사인 유사도(cosine similarity)로 ⟨grad_cosine⟩만큼 같습니다. 한 걸음의 방향으로는 넉넉하다는 뜻입니다. 이 장은 CPU에서도 똑같이 되풀이되도록 float32로 학습하고, `precision`으로 바꿀 수 있습니다.
+# 같은 배치에서 손실은 ⟨loss_16_gap⟩만큼 다르고, 두 기울기의 방향은 코사인 유사도(cosine similarity)가 ⟨grad_cosine⟩입니다. 한 걸음의 방향으로는 넉넉하다는 뜻입니다. 이 장은 CPU에서도 똑같이 되풀이되도록 float32로 학습하고, `precision`으로 바꿀 수 있습니다.
 # %% [markdown] tags=["lang-en"]
 # On the same batch the loss differs by ⟨loss_16_gap⟩, and the two gradients agree in direction to a cosine similarity of ⟨grad_cosine⟩. For the direction of one step that is plenty. This chapter trains in float32, so that it repeats itself on a CPU; `precision` changes that.
 
@@ -480,7 +480,7 @@ pd.DataFrame({
 # <!-- label: train-run -->
 # ## 학습하기
 #
-# 이제 ⟨steps⟩걸음을 걷습니다. 도중에 몇 번 멈추어 들여다봅니다. 떼어 둔 값을 모델이 **혼자** 옮기게 해서 몇 개나 맞는지 세고, 날짜 하나를 옮길 때의 크로스 어텐션과 그때의 가중치를 적어 둡니다. 들여다보는 일은 학습에 아무 영향을 주지 않습니다.
+# 이제 ⟨steps⟩스텝을 학습합니다. 도중에 몇 번 멈추어 들여다봅니다. 떼어 둔 값을 모델이 **혼자** 옮기게 해서 몇 개나 맞는지 세고, 날짜 하나를 옮길 때의 크로스 어텐션과 그때의 가중치를 적어 둡니다. 들여다보는 일은 학습에 아무 영향을 주지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: train-run -->
 # ## Train
@@ -578,6 +578,13 @@ seconds = time.perf_counter() - began
 record("minutes", seconds / 60, text=f"{seconds / 60:.1f}")
 record(steps=cfg.steps, batch=cfg.batch, seconds=round(seconds),
        pairs_seen=cfg.steps * cfg.batch)
+stream = task.sample(cfg.steps * cfg.batch,
+                     torch.Generator().manual_seed(seed))
+for name, some in (("repeats", stream), *(
+        (f"repeats_{kind}", [p for p in stream if p.kind == kind])
+        for kind in task.KINDS)):
+    share = 1 - len(set(some)) / len(some)
+    record(name, share, text=f"{share:.1%}")
 
 # %% tags=["hide-input"]
 directions = sorted(seen[0]["right"])
@@ -622,13 +629,13 @@ record(loss_end=history.valid[-1], train_end=history.train[-1],
        read_at=when(directions[3:]))
 
 # %% [markdown] tags=["lang-ko"]
-# 떼어 둔 값의 손실은 ⟨loss_end⟩까지 내려와 바닥(⟨loss_floor⟩)에 닿았습니다. 학습 손실은 ⟨train_end⟩이고, 둘이 벌어지지 않으니 외운 것이 아닙니다.
+# 떼어 둔 값의 손실은 ⟨loss_end⟩까지 내려와 바닥(⟨loss_floor⟩)에 닿았습니다. 학습 손실은 ⟨train_end⟩이고, 둘이 벌어지지 않으니 외우기만 한 것은 아닙니다.
 #
 # 가운데 그림에는 배우는 **순서**가 있습니다. 들여다본 때를 기준으로 95%를 넘긴 것은 날짜가 ⟨dates_at⟩스텝, 수를 한국어로 읽는 것이 ⟨spell_at⟩스텝, 한국어를 숫자로 쓰는 것이 ⟨read_at⟩스텝입니다. 마지막 것이 가장 어렵습니다. 첫 숫자를 쓰기 전에 모두 몇 자리인지 알아야 쉼표를 찍을 수 있고, 읽지 않은 0을 빠뜨리지 않아야 하기 때문입니다.
 #
 # 오른쪽 그림의 점선이 **기울기 자르기**(gradient clipping)의 한계입니다. 기울기가 ⟨clip⟩보다 길면 방향은 두고 길이만 줄입니다. 첫 구간의 평균은 ⟨clipped_early⟩, 마지막 구간의 평균은 ⟨clipped_late⟩입니다. 드물게 튀는 배치 하나가 걸음을 망치지 못하게 하는 안전띠입니다.
 # %% [markdown] tags=["lang-en"]
-# The loss on values set aside came down to ⟨loss_end⟩ and touches the floor (⟨loss_floor⟩). The training loss is ⟨train_end⟩; the two do not part, so nothing was learned by heart.
+# The loss on values set aside came down to ⟨loss_end⟩ and touches the floor (⟨loss_floor⟩). The training loss is ⟨train_end⟩; the two do not part, so the model did not merely learn by heart.
 #
 # The middle figure shows an **order** of learning. By the moments at which we looked, dates passed 95% at step ⟨dates_at⟩, numbers read in Korean at step ⟨spell_at⟩, Korean written in digits at step ⟨read_at⟩. The last is hardest: to set the commas, the number of digits must be known before the first is written, and every silent 0 must be put in.
 #
@@ -701,7 +708,7 @@ for layer, row in enumerate(axes):
     for head, axis in enumerate(row):
         axis.imshow(seen[last]["cross"][layer, head], vmin=0, vmax=1,
                     aspect="auto", interpolation="nearest")
-        axis.set_title(f"{layer}.{head}: {partner[layer, head]:.2f}",
+        axis.set_title(f"L{layer}H{head}: {partner[layer, head]:.2f}",
                        fontsize=9)
         axis.set(xticks=[], yticks=[])
     row[0].set_ylabel("written ↓")
@@ -711,10 +718,10 @@ show(figure, table=pd.DataFrame(
     seen[last]["cross"][best].numpy(), index=writes, columns=reads))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 다 배운 모델의 디코더가 날짜 하나를 옮길 때의 크로스 어텐션. 위에서 아래로 쓰고 왼쪽에서 오른쪽으로 읽습니다. 제목은 층과 헤드의 번호, 그리고 날짜 여러 개에서 잰 짝에 준 가중치입니다. 표에는 그 값이 가장 큰 헤드의 가중치가 있습니다.
+# 다 배운 모델의 디코더가 날짜 하나를 옮길 때의 크로스 어텐션. 위에서 아래로 쓰고 왼쪽에서 오른쪽으로 읽습니다. 제목은 헤드의 이름(L은 층, H는 헤드의 번호)과 날짜 여러 개에서 잰 짝에 준 가중치입니다. 표에는 그 값이 가장 큰 헤드의 가중치가 있습니다.
 # <!-- alt: 헤드마다 히트맵 하나. 짝에 준 가중치가 큰 헤드에서는 윗부분 네 줄이 오른쪽 끝의 해를 대각선으로 따라가고, 가운데 줄이 맨 왼쪽의 달 이름으로, 아랫줄이 그 옆의 날로 건너뛴다. 다른 헤드들은 흐리거나 한두 열에 모여 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Cross-attention of the trained decoder on one date. It writes from top to bottom and reads from left to right. The titles give layer and head and the weight on the partner, measured on many dates. The table holds the weights of the head with the most.
+# Cross-attention of the trained decoder on one date. It writes from top to bottom and reads from left to right. The titles give the name of the head (L for the layer, H for the head) and the weight on the partner, measured on many dates. The table holds the weights of the head with the most.
 # <!-- alt: One heatmap a head. In heads with much weight on the partner the upper four rows follow the year at the right end along a diagonal, a middle row jumps to the name of the month at the far left, and a lower row to the day beside it. Other heads are blurred or gather in one or two columns. -->
 
 # %% tags=["remove-input"]
@@ -724,11 +731,11 @@ record(best_layer=best[0], best_head=best[1], n_heads_all=len(flat),
        partner_start=seen[0]["partner"][best], n_dates=len(dates))
 
 # %% [markdown] tags=["lang-ko"]
-# 층 ⟨best_layer⟩의 ⟨best_head⟩번 헤드는 날짜 ⟨n_dates⟩개에서 평균 ⟨partner_best⟩의 가중치를 짝에 줍니다. 배우기 전에는 ⟨partner_start⟩였습니다. 둘째로 큰 헤드는 ⟨partner_second⟩입니다.
+# 헤드 L⟨best_layer⟩H⟨best_head⟩은(는) 날짜 ⟨n_dates⟩개에서 평균 ⟨partner_best⟩의 가중치를 짝에 줍니다. 배우기 전에는 ⟨partner_start⟩(이)었습니다. 둘째로 큰 헤드는 ⟨partner_second⟩입니다.
 #
 # 그렇다면 이 헤드가 날짜를 옮기는 것일까요? 그림만으로는 말할 수 없습니다. 헤드를 하나씩 **지워 보는** 제거 실험(ablation)을 해야 합니다. 헤드의 출력을 0으로 두고, 떼어 둔 값을 몇 개나 맞히는지 다시 셉니다.
 # %% [markdown] tags=["lang-en"]
-# Head ⟨best_head⟩ of layer ⟨best_layer⟩ puts a weight of ⟨partner_best⟩ on the partner, averaged over ⟨n_dates⟩ dates. Before training it was ⟨partner_start⟩. The second head has ⟨partner_second⟩.
+# Head L⟨best_layer⟩H⟨best_head⟩ puts a weight of ⟨partner_best⟩ on the partner, averaged over ⟨n_dates⟩ dates. Before training it was ⟨partner_start⟩. The second head has ⟨partner_second⟩.
 #
 # Is it this head, then, that translates dates? The picture alone cannot say. It takes an ablation: we **erase** one head at a time, setting its output to 0, and count again how many values set aside come out right.
 
@@ -754,16 +761,16 @@ for layer in range(cfg.n_layers):
         hook = erase(layer, heads)
         said = task.translate(model, tokenizer, [p.source for p in watched])
         hook.remove()
-        name = f"{layer}.{heads[0]}" if len(heads) == 1 else f"{layer}.*"
+        name = f"L{layer}H{heads[0] if len(heads) == 1 else '*'}"
         erased[name] = by_direction(watched, said)
 
 # %% tags=["hide-input"]
 erased = pd.DataFrame(erased).T
 single = [name for name in erased.index if name[-1].isdigit()]
-weight = {name: partner[tuple(map(int, name.split(".")))].item()
+weight = {name: partner[tuple(map(int, re.findall(r"\d+", name)))].item()
           for name in single}
 single.sort(key=weight.get, reverse=True)
-order = ["—", *single, *(f"{i}.*" for i in range(cfg.n_layers))]
+order = ["—", *single, *(f"L{i}H*" for i in range(cfg.n_layers))]
 table = erased.loc[order].map("{:.0%}".format)
 table.insert(0, "weight on the partner",
              [f"{weight[n]:.2f}" if n in weight else "" for n in order])
@@ -776,7 +783,7 @@ for name, share in {
         "erase_best": erased.loc[single[0], of_dates].min(),
         "erase_dates": erased.loc[single, of_dates].min().min(),
         "erase_numbers": erased.loc[hardest],
-        "erase_layer": erased.loc["0.*", of_dates].max(),
+        "erase_layer": erased.loc["L0H*", of_dates].max(),
         "erase_last": erased.loc[order[-1], of_dates].min()}.items():
     record(name, share, text=f"{share:.0%}")
 record(erase_head=hardest[0], erase_weight=weight[hardest[0]],
@@ -785,13 +792,13 @@ record(erase_head=hardest[0], erase_weight=weight[hardest[0]],
 # %% [markdown] tags=["lang-ko"]
 # 표를 위에서부터 보십시오. 짝을 가장 또렷하게 보던 헤드를 지워도 날짜는 두 방향 가운데 낮은 쪽이 ⟨erase_best⟩ 맞습니다. 다른 헤드 하나를 지웠을 때 가장 낮은 값도 ⟨erase_dates⟩입니다. 비슷한 곳을 보는 헤드가 여럿이어서 하나가 없어도 나머지가 그 몫을 하는 것으로 보입니다. 층 0의 헤드를 모두 지우면 날짜는 높은 쪽도 ⟨erase_layer⟩입니다.
 #
-# 거꾸로, 날짜의 그림으로 잰 값은 수에 대해 아무것도 말해 주지 않습니다. 수에 가장 아쉬운 헤드는 ⟨erase_head⟩입니다. 짝에 준 가중치는 ⟨erase_weight⟩인데, 지우면 수의 한 방향이 ⟨erase_numbers⟩까지 떨어집니다.
+# 거꾸로, 날짜의 그림으로 잰 값은 수에 대해 아무것도 말해 주지 않습니다. 수를 옮기는 데 가장 필요한 헤드는 ⟨erase_head⟩입니다. 짝에 준 가중치는 ⟨erase_weight⟩인데, 지우면 수의 한 방향이 ⟨erase_numbers⟩까지 떨어집니다.
 #
 # > **주의.** 또렷한 그림은 모델이 **무엇을 볼 수 있게 되었는지**를 보여 줍니다. 그 헤드가 꼭 필요한지, 흐릿한 헤드가 쓸모없는지는 그림이 아니라 지워 보는 실험이 말해 줍니다.
 # %% [markdown] tags=["lang-en"]
 # Read the table from the top. Without the head that sees the partner most clearly, ⟨erase_best⟩ of the dates are still right in the worse of the two directions. Erasing any other single head gives ⟨erase_dates⟩ at the lowest. Several heads look at similar places, and when one is gone the rest seem to do its share. With all heads of layer 0 erased, dates come to ⟨erase_layer⟩ even in the better direction.
 #
-# The other way round, what was measured on dates says nothing about numbers. The head that numbers miss most is ⟨erase_head⟩. Its weight on the partner is ⟨erase_weight⟩, and without it one direction of numbers falls to ⟨erase_numbers⟩.
+# The other way round, what was measured on dates says nothing about numbers. The head that numbers need most is ⟨erase_head⟩. Its weight on the partner is ⟨erase_weight⟩, and without it one direction of numbers falls to ⟨erase_numbers⟩.
 #
 # > **Note.** A clear picture shows **what the model has become able to see**. Whether that head is needed, and whether a blurred one is useless, is told not by the picture but by erasing.
 
@@ -949,15 +956,15 @@ record(grad_first=int(stations[0]), grad_last=int(stations[-1]),
        grad_sides_first=ratio.iloc[0], grad_sides_last=ratio.iloc[-1])
 
 # %% [markdown] tags=["lang-ko"]
-# 두 가지가 보입니다. 첫째, **모든 부분이 함께** 작아집니다. 스텝 ⟨grad_first⟩에서 스텝 ⟨grad_last⟩까지 가운데쯤 되는 부분의 기울기는 ⟨grad_drop⟩분의 1로 줄었습니다. 배울 것이 얼마 남지 않았기 때문입니다. 둘째, 멀리 있는 부분이 굶지 않습니다. 가장 긴 부분과 가장 짧은 부분의 차이는 처음에 ⟨grad_spread_first⟩배, 끝에 ⟨grad_spread_last⟩배입니다. 디코더 전체의 기울기는 인코더의 ⟨grad_sides_first⟩배에서 시작해 ⟨grad_sides_last⟩배가 되었습니다. 잔차 연결(residual connection)이 기울기에게 층을 건너뛰는 길을 내주는 덕분이라고 흔히 설명합니다. 층이 이렇게 적은 모델에서는 그 길이 없어도 굶지 않을 수 있으니, 이 그림이 그 설명을 증명하지는 않습니다.
+# 두 가지가 보입니다. 첫째, **모든 부분이 함께** 작아집니다. 스텝 ⟨grad_first⟩에서 스텝 ⟨grad_last⟩까지 가운데쯤 되는 부분의 기울기는 ⟨grad_drop⟩분의 1로 줄었습니다. 배울 것이 얼마 남지 않았기 때문입니다. 둘째, 멀리 있는 부분에도 기울기가 닿습니다. 가장 긴 부분과 가장 짧은 부분의 차이는 처음에 ⟨grad_spread_first⟩배, 끝에 ⟨grad_spread_last⟩배입니다. 디코더 전체의 기울기는 인코더의 ⟨grad_sides_first⟩배에서 시작해 ⟨grad_sides_last⟩배가 되었습니다. 잔차 연결(residual connection)이 기울기에게 층을 건너뛰는 길을 내주는 덕분이라고 흔히 설명합니다. 층이 이렇게 적은 모델에서는 그 길이 없어도 닿을 수 있으니, 이 그림이 그 설명을 증명하지는 않습니다.
 # %% [markdown] tags=["lang-en"]
-# Two things show. First, **all parts shrink together**: from step ⟨grad_first⟩ to step ⟨grad_last⟩ the gradient of a middling part fell by a factor of ⟨grad_drop⟩, as little was left to learn. Second, the far parts do not starve. The longest and the shortest differ by a factor of ⟨grad_spread_first⟩ at first and ⟨grad_spread_last⟩ at the end. The gradient of the whole decoder began at ⟨grad_sides_first⟩ times that of the encoder and ended at ⟨grad_sides_last⟩. The usual explanation is the residual connection, which gives the gradient a way past the layers. With so few layers none might starve without it either, so this figure is no proof of that.
+# Two things show. First, **all parts shrink together**: from step ⟨grad_first⟩ to step ⟨grad_last⟩ the gradient of a middling part fell by a factor of ⟨grad_drop⟩, as little was left to learn. Second, distant parts still receive gradient. The longest and the shortest differ by a factor of ⟨grad_spread_first⟩ at first and ⟨grad_spread_last⟩ at the end. The gradient of the whole decoder began at ⟨grad_sides_first⟩ times that of the encoder and ended at ⟨grad_sides_last⟩. The usual explanation is the residual connection, which gives the gradient a way past the layers. With so few layers the gradient might reach them without it too, so this figure is no proof of that.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: train-alone -->
 # ## 선생님 없이 쓰기
 #
-# 학습할 때에는 늘 옳은 앞부분을 읽었습니다. 혼자 쓸 때에는 **자기가 쓴 것**을 읽습니다. 이렇게 제 출력을 다시 입력으로 삼는 방식을 자기회귀(autoregressive)라고 합니다. 앞에서 한 번 틀리면 한 번도 본 적 없는 앞부분을 읽게 됩니다. 아직 덜 배운 모델(스텝 ⟨half_step⟩)과 다 배운 모델에게 떼어 둔 수를 두 방식으로 시킵니다.
+# 학습할 때에는 늘 옳은 앞부분을 읽었습니다. 혼자 쓸 때에는 **자기가 쓴 것**을 읽습니다. 이렇게 제 출력을 다시 입력으로 삼는 방식을 자기회귀(autoregressive)라고 합니다. 앞에서 한 번 틀리면 한 번도 본 적 없는 앞부분을 읽게 됩니다. 아직 덜 배운 모델(스텝 ⟨half_step⟩)과 다 배운 모델에게 떼어 둔 수를 두 방식으로 쓰게 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: train-alone -->
 # ## Writing without the teacher
@@ -1037,7 +1044,7 @@ show(figure)
 # <!-- label: train-errors -->
 # ## 무엇을 아직 틀리는가
 #
-# 시험에서 틀린 것은 ⟨tested⟩개 가운데 ⟨wrong⟩개입니다. 그것만으로는 무늬가 보이지 않으니, 떼어 둔 수를 ⟨n_more⟩개 더 뽑아 틀린 것을 모읍니다.
+# 시험에서 틀린 것은 ⟨tested⟩개 가운데 ⟨wrong⟩개입니다. 그것만으로는 경향이 보이지 않으니, 떼어 둔 수를 ⟨n_more⟩개 더 뽑아 틀린 것을 모읍니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: train-errors -->
 # ## What it still gets wrong
@@ -1080,11 +1087,11 @@ for name, share in shares.items():
 record(wrong_with_zeros=int((zeros & ~more["right"]).sum()))
 
 # %% [markdown] tags=["lang-ko"]
-# 무늬가 또렷합니다. 틀린 것은 거의 모두 **0이 많은 수**입니다. 0이 둘 이상인 수에서는 ⟨wrong_zeros⟩, 그렇지 않은 수에서는 ⟨wrong_few⟩ 틀립니다. 틀린 ⟨wrong_more⟩개 가운데 ⟨wrong_with_zeros⟩개가 여기에 듭니다. 0은 읽지 않으므로 한국어 쪽에 흔적이 없습니다. 몇 개의 0을 어디에 넣을지, 또는 어디에서 그만 읽을지를 없는 것에서 알아내야 합니다.
+# 틀린 ⟨wrong_more⟩개 가운데 ⟨wrong_with_zeros⟩개가 **0이 둘 이상인 수**입니다. 그런 수에서는 ⟨wrong_zeros⟩, 그렇지 않은 수에서는 ⟨wrong_few⟩ 틀립니다. 0은 읽지 않으므로 한국어 쪽에 흔적이 없습니다. 몇 개의 0을 어디에 넣을지, 또는 어디에서 그만 읽을지를 없는 것에서 알아내야 합니다.
 #
 # 그런 수는 드물기도 합니다. 뽑은 수 가운데 0이 둘 이상인 것은 ⟨zeros_share⟩입니다. 어려워서 틀리는 것인지 드물어서 틀리는 것인지는 이 표로 가릴 수 없습니다. 0이 많은 수를 더 자주 뽑아 다시 가르쳐 보면 가릴 수 있습니다.
 # %% [markdown] tags=["lang-en"]
-# The pattern is clear. Almost all that goes wrong is **numbers with many zeros**: with two or more zeros ⟨wrong_zeros⟩ are wrong, otherwise ⟨wrong_few⟩. Of the ⟨wrong_more⟩ wrong ones, ⟨wrong_with_zeros⟩ are of this kind. A 0 is not read, so it leaves no trace in Korean. How many zeros to put where, or where to stop reading, must be worked out from what is not there.
+# Of the ⟨wrong_more⟩ wrong ones, ⟨wrong_with_zeros⟩ are **numbers with two or more zeros**. Of such numbers ⟨wrong_zeros⟩ are wrong, of the others ⟨wrong_few⟩. A 0 is not read, so it leaves no trace in Korean. How many zeros to put where, or where to stop reading, must be worked out from what is not there.
 #
 # Such numbers are also rare: ⟨zeros_share⟩ of those drawn have two or more zeros. Whether they go wrong because they are hard or because they are rare, this table cannot tell. Drawing them more often and training again would.
 
@@ -1129,7 +1136,7 @@ record(outside=len(strange), outside_right=sum(good))
 # <!-- label: train-trials -->
 # ## 설정 하나씩 바꾸어 보기
 #
-# 이 장의 설정은 논문과 몇 군데 다릅니다. 날짜만, 배치를 절반으로 줄여 ⟨trial_steps⟩걸음 가르치면서 하나씩 바꾸어 봅니다. 배치의 내용과 순서는 모두 같습니다. 손실은 설정마다 뜻이 다르지 않도록 레이블 스무딩을 빼고 잽니다.
+# 이 장의 설정은 논문과 몇 군데 다릅니다. 날짜만, 배치를 절반으로 줄여 ⟨trial_steps⟩스텝 가르치면서 하나씩 바꾸어 봅니다. 배치의 내용과 순서는 모두 같습니다. 손실은 설정마다 뜻이 다르지 않도록 레이블 스무딩을 빼고 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: train-trials -->
 # ## Change one setting at a time
@@ -1193,14 +1200,14 @@ show(figure, table=outcome)
 for short, name in zip(("here", "plain", "cold", "noam", "post"),
                        outcome.index, strict=True):
     loss, share = outcome.loc[name]
-    record(f"trial_{short}", share, text=f"{share:.0%}")
+    record(f"trial_{short}", share, text=f"{share:.1%}")
     record(f"trial_{short}_loss", loss)
 record(trial_steps=cfg.trial_steps, trial_tests=len(exam[0]))
 
 # %% [markdown] tags=["lang-ko"]
 # 떼어 둔 날짜를 정확히 맞힌 비율로 견줍니다. 이 장의 설정은 ⟨trial_here⟩입니다.
 #
-# - **Noam**은 ⟨trial_noam⟩에 그쳤습니다. 꼭대기의 높이는 같지만 끝까지 학습률이 높아서 마무리가 덜 되었습니다. 논문의 모델은 100,000걸음을 걸었으니 거기서는 끝이 충분히 낮습니다. 일정의 좋고 나쁨이 아니라 길이에 맞느냐의 문제입니다.
+# - **Noam**은 ⟨trial_noam⟩에 그쳤습니다. 꼭대기의 높이는 같지만 끝까지 학습률이 높아서 마무리가 덜 되었습니다. 논문의 모델은 100,000스텝을 학습했으니 거기서는 끝이 충분히 낮습니다. 일정의 좋고 나쁨이 아니라 길이에 맞느냐의 문제입니다.
 # - **웜업 없이**는 처음에 오히려 앞서지만 ⟨trial_cold⟩에서 끝났습니다.
 # - **스무딩 없이**는 손실이 ⟨trial_plain_loss⟩까지 내려갑니다. 이 장의 설정에서는 ⟨trial_here_loss⟩입니다. 스무딩은 옳은 토큰에도 확률을 다 걸지 않도록 가르치니 당연합니다. 맞힌 비율은 ⟨trial_plain⟩입니다.
 # - **더한 뒤 정규화**는 논문의 순서이고 ⟨trial_post⟩입니다. 층이 이렇게 적으면 어느 쪽이든 잘 배웁니다.

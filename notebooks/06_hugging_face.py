@@ -18,7 +18,7 @@
 # - **걸리는 시간.** 읽기 45분, 연습 문제 55분. 학습에는 이 실행에서 ⟨train_minutes⟩분이 걸렸습니다.
 # - **필요한 것.** [인코더(encoder)와 디코더(decoder)](04_encoder_decoder.ipynb), [학습](05_training.ipynb).
 #
-# 다 배운 모델은 처음 보는 날짜의 ⟨exact_dates⟩, 처음 보는 수의 ⟨exact_numbers⟩를 한 글자도 틀리지 않고 옮깁니다.
+# 다 배운 모델은 처음 보는 날짜의 ⟨exact_dates⟩, 처음 보는 수의 ⟨exact_numbers⟩을(를) 한 글자도 틀리지 않고 옮깁니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hugging-face -->
 # # The Hugging Face way
@@ -165,7 +165,7 @@ record(rows=len(table))
 # %% [markdown] tags=["lang-ko"]
 # `encode`는 `lib.attention.huggingface`에 있습니다. 위의 토크나이저를 부르되, 너무 긴 글이나 모르는 글자를 만나면 그 글을 밝히고 멈춥니다. `length`는 나중에 [길이별로 묶어 볼](#hf-by-length) 때 씁니다.
 # %% [markdown] tags=["lang-en"]
-# `encode` is in `lib.attention.huggingface`: it calls the tokenizer above, and stops, naming the text, at one that is too long or holds an unknown character. `length` is for the day when we [group rows by it](#hf-by-length).
+# `encode` is in `lib.attention.huggingface`: it calls the tokenizer above, and stops, naming the text, at one that is too long or holds an unknown character. `length` is for later, when we [group rows by it](#hf-by-length).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-model -->
@@ -197,7 +197,7 @@ pd.DataFrame({
     "default": [str(getattr(usual, n)) for n in names]}, index=names)
 
 # %% [markdown] tags=["lang-ko"]
-# 기본값이 우리와 다른 곳을 눈여겨보십시오. `scale_embedding`은 임베딩에 $\sqrt{d}$를 곱할지 정하는데 기본값은 곱하지 않는 것입니다. `decoder_start_token_id`는 디코더가 처음 읽는 토큰이고, 이 집안의 모델은 본래 채움 토큰으로 시작합니다. `forced_eos_token_id`는 길이가 다 차면 끝 토큰을 억지로 쓰게 합니다. 하나라도 놓치면 **오류 없이 다른 모델**이 됩니다.
+# 기본값이 우리와 다른 곳을 눈여겨보십시오. `scale_embedding`은 임베딩에 $\sqrt{d}$를 곱할지 정하는데 기본값은 곱하지 않는 것입니다. `decoder_start_token_id`는 디코더가 처음 읽는 토큰이고, 이 계열의 모델은 본래 채움 토큰으로 시작합니다. `forced_eos_token_id`는 길이가 다 차면 끝 토큰을 억지로 쓰게 합니다. 하나라도 놓치면 **오류 없이 다른 모델**이 됩니다.
 # %% [markdown] tags=["lang-en"]
 # Look where the defaults are not ours. `scale_embedding` decides whether embeddings are multiplied by $\sqrt{d}$, and by default they are not. `decoder_start_token_id` is the first token that the decoder reads; this family begins with the padding token. `forced_eos_token_id` makes it write the end token when the length is used up. Miss one of them and you have **another model, without any error**.
 
@@ -463,7 +463,7 @@ pd.DataFrame(
 # <!-- label: hf-accumulation -->
 # ### 상자 속의 나눗셈
 #
-# 메모리가 모자라 배치를 넷으로 나누어 기울기를 누적한다고 합시다. 앞 장에서 보았듯 결과는 큰 배치와 같아야 합니다. 정말 그런지 같은 첫 배치로 한 걸음만 걸어 봅니다. `Seq2SeqTrainer`는 라이브러리의 것이고, `TracingTrainer`는 `lib.training.trainer`에 있는 우리 것입니다.
+# 메모리가 모자라 배치를 넷으로 나누어 기울기를 누적한다고 합시다. 앞 장에서 보았듯 결과는 큰 배치와 같아야 합니다. 정말 그런지 같은 첫 배치로 한 스텝만 돌려 봅니다. `Seq2SeqTrainer`는 라이브러리의 것이고, `TracingTrainer`는 `lib.training.trainer`에 있는 우리 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hf-accumulation -->
 # ### The division inside the box
@@ -511,7 +511,7 @@ record(stock_one=one_step["Seq2SeqTrainer", 1]["loss"],
 divided.round(4)
 
 # %% [markdown] tags=["lang-ko"]
-# 라이브러리의 것은 넷으로 나누자 손실이 ⟨stock_one⟩에서 ⟨stock_four⟩까지, 곧 ⟨stock_ratio⟩배로 뛰었습니다. 기울기도 ⟨stock_norm⟩배입니다. 무슨 일일까요? `Trainer`는 조각 전체의 토큰 수 $N$을 모델에 넘기면서 “손실의 합을 $N$으로 나누어 달라”고 합니다. 그런데 이 집안의 모델은 그 말을 받기만 하고 듣지 않습니다. 늘 하던 대로 조각마다 제 토큰 수로 나눕니다. `Trainer`는 모델이 들었다고 믿고 더는 나누지 않습니다.
+# 라이브러리의 것은 넷으로 나누자 손실이 ⟨stock_one⟩에서 ⟨stock_four⟩까지, 곧 ⟨stock_ratio⟩배로 뛰었습니다. 기울기도 ⟨stock_norm⟩배입니다. 무슨 일일까요? `Trainer`는 조각 전체의 토큰 수 $N$을 모델에 넘기면서 “손실의 합을 $N$으로 나누어 달라”고 합니다. 그런데 이 계열의 모델은 그 말을 받기만 하고 듣지 않습니다. 늘 하던 대로 조각마다 제 토큰 수로 나눕니다. `Trainer`는 모델이 들었다고 믿고 더는 나누지 않습니다.
 #
 # $$\underbrace{\sum_{i=1}^{4} \frac{1}{n_i} \sum_{t \in i} \ell_t}_{\text{Seq2SeqTrainer}} \qquad\ne\qquad \underbrace{\frac{1}{N} \sum_{i=1}^{4} \sum_{t \in i} \ell_t}_{\text{TracingTrainer}}, \qquad N = n_1 + n_2 + n_3 + n_4$$
 #
@@ -535,9 +535,9 @@ print(inspect.getsource(TracingTrainer.compute_loss))
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-same-steps -->
-# ### 같은 걸음을 걷는가
+# ### 같은 길을 가는가
 #
-# 모델이 같고 손실이 같다면, 같은 배치로 학습할 때 **같은 길을 가야** 합니다. 앞 장의 `fit`과 `Trainer`에게 같은 가중치와 같은 배치를 주고 나란히 걷게 합니다. 다른 것이 없도록 학습률은 일정하게 둡니다. `Trainer`의 웜업(warm-up)은 0에서 시작하고 `fit`의 웜업은 한 칸 위에서 시작하기 때문입니다.
+# 모델이 같고 손실이 같다면, 같은 배치로 학습할 때 **같은 길을 가야** 합니다. 앞 장의 `fit`과 `Trainer`에게 같은 가중치와 같은 배치를 주고 나란히 학습시킵니다. 다른 것이 없도록 학습률은 일정하게 둡니다. `Trainer`의 웜업(warm-up)은 0에서 시작하고 `fit`의 웜업은 한 칸 위에서 시작하기 때문입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hf-same-steps -->
 # ### Do they take the same steps?
@@ -616,15 +616,15 @@ pd.DataFrame(gaps, index=[
     "키의 편향 | biases of the keys"]).T.map("{:.1e}".format)
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨walk⟩걸음 동안 손실은 ⟨walk_start⟩에서 ⟨walk_end⟩까지 내려왔고, 두 길의 손실은 가장 멀 때에도 ⟨walk_gap⟩만큼 떨어졌습니다. 다 걸은 뒤의 가중치는 float32에서 ⟨weights_32⟩, float64에서 ⟨weights_64⟩만큼 다릅니다. 정밀도를 올리면 사라지는 차이이니 반올림입니다. 손실의 차이가 덜 줄어드는 것은 `Trainer`가 모델이 float64여도 손실을 float32로 더해 적기 때문입니다. **상자 안에 든 것은 우리가 쓴 반복문**이었습니다.
+# ⟨walk⟩스텝 동안 손실은 ⟨walk_start⟩에서 ⟨walk_end⟩까지 내려왔고, 두 길의 손실은 가장 멀 때에도 차이가 ⟨walk_gap⟩입니다. 마지막 스텝 뒤의 가중치는 float32에서 ⟨weights_32⟩, float64에서 ⟨weights_64⟩만큼 다릅니다. 정밀도를 올리면 사라지는 차이이니 반올림입니다. 손실의 차이가 덜 줄어드는 것은 `Trainer`가 모델이 float64여도 손실을 float32로 더해 적기 때문입니다. **상자 안에 든 것은 우리가 쓴 반복문**이었습니다.
 #
-# 가중치의 차이가 손실의 차이보다 큰 데에는 까닭이 있습니다. AdamW는 기울기를 제 크기로 나누므로, 기울기가 0에 가까운 곳에서는 반올림의 찌꺼기로도 온전한 한 걸음을 걷습니다. 가장 분명한 보기가 따로 뺀 열, 키(key)의 편향입니다. 키에 같은 벡터를 더하면 한 쿼리(query)의 로짓이 모두 같은 만큼 오르고, 소프트맥스(softmax)는 그것을 없던 일로 만듭니다. 그래서 키의 편향은 **아무 일도 하지 않고, 그 기울기는 0이어야** 합니다. 그런데도 두 길에서 float32로는 ⟨biases_32⟩, float64로는 ⟨biases_64⟩만큼 다르게 움직였습니다.
+# 가중치의 차이가 손실의 차이보다 큰 데에는 까닭이 있습니다. AdamW는 기울기를 제 크기로 나누므로, 기울기가 0에 가까운 곳에서는 반올림 오차만으로도 한 스텝을 온전히 움직입니다. 가장 분명한 보기가 따로 뺀 열, 키(key)의 편향입니다. 키에 같은 벡터를 더하면 한 쿼리(query)의 로짓이 모두 같은 만큼 오르고, 소프트맥스(softmax)는 그것을 없던 일로 만듭니다. 그래서 키의 편향은 **아무 일도 하지 않고, 그 기울기는 0이어야** 합니다. 그런데도 두 길에서 float32로는 ⟨biases_32⟩, float64로는 ⟨biases_64⟩만큼 다르게 움직였습니다.
 #
-# 한 걸음에 프로세서가 일한 시간은 `fit`이 ⟨fit_ms⟩밀리초, `Trainer`가 ⟨trainer_ms⟩밀리초입니다. 모델이 작을수록 상자를 여닫는 시간이 도드라집니다.
+# 한 스텝에 프로세서가 일한 시간은 `fit`이 ⟨fit_ms⟩밀리초, `Trainer`가 ⟨trainer_ms⟩밀리초입니다. 모델이 작을수록 상자를 여닫는 시간이 도드라집니다.
 # %% [markdown] tags=["lang-en"]
 # Over ⟨walk⟩ steps the loss fell from ⟨walk_start⟩ to ⟨walk_end⟩, and the losses of the two ways were never further apart than ⟨walk_gap⟩. After the last step the weights differ by ⟨weights_32⟩ in float32 and by ⟨weights_64⟩ in float64. A difference that more precision removes is rounding. The losses shrink less, because `Trainer` adds them up in float32 even if the model is float64. **What the box contains is the loop we wrote.**
 #
-# There is a reason why weights differ by more than losses. AdamW divides a gradient by its own size, so where the gradient is close to 0, it takes a full step even on the dregs of rounding. The clearest case is the column set apart, the biases of the keys. Add one vector to all keys, and all logits of a query rise alike, which the softmax undoes. So a bias of the keys **does nothing, and its gradient ought to be 0**. Yet on the two ways it moved differently, by ⟨biases_32⟩ in float32 and by ⟨biases_64⟩ in float64.
+# There is a reason why weights differ by more than losses. AdamW divides a gradient by its own size, so where the gradient is close to 0, it takes a full step even on rounding noise. The clearest case is the column set apart, the biases of the keys. Add one vector to all keys, and all logits of a query rise alike, which the softmax undoes. So a bias of the keys **does nothing, and its gradient ought to be 0**. Yet on the two ways it moved differently, by ⟨biases_32⟩ in float32 and by ⟨biases_64⟩ in float64.
 #
 # A step took ⟨fit_ms⟩ milliseconds of the processor with `fit` and ⟨trainer_ms⟩ with `Trainer`. The smaller the model, the more one notices the opening and closing of the box.
 
@@ -632,7 +632,7 @@ pd.DataFrame(gaps, index=[
 # <!-- label: hf-train -->
 # ## 학습하며 들여다보기
 #
-# 이제 끝까지 학습합니다. `TracingTrainer`는 몇 걸음마다 한 번씩 `on_step(step, model)`을 부릅니다. 많이 달라지는 처음에는 자주, 나중에는 드물게 두 가지를 적어 둡니다. 떼어 둔 값을 몇 개나 맞히는지, 그리고 날짜 하나를 옮길 때의 어텐션(attention)입니다. 들여다보는 동안 쓴 난수와 기울기는 되돌려 놓으므로 들여다보아도 학습은 달라지지 않습니다.
+# 이제 끝까지 학습합니다. `TracingTrainer`는 몇 스텝마다 한 번씩 `on_step(step, model)`을 부릅니다. 많이 달라지는 처음에는 자주, 나중에는 드물게 두 가지를 적어 둡니다. 떼어 둔 값을 몇 개나 맞히는지, 그리고 날짜 하나를 옮길 때의 어텐션(attention)입니다. 들여다보는 동안 쓴 난수와 기울기는 되돌려 놓으므로 들여다보아도 학습은 달라지지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hf-train -->
 # ## Train, and look in
@@ -722,7 +722,7 @@ for kind, share in answers.groupby("kind")["right"].mean().items():
 record(tests=cfg.tests)
 
 # %% [markdown] tags=["lang-ko"]
-# 날짜 ⟨exact_dates⟩, 수 ⟨exact_numbers⟩입니다. 앞 장의 모델은 ⟨05.exact_dates⟩, ⟨05.exact_numbers⟩였습니다. 같은 모델이니 같은 수준에 이르는 것이 당연하고, 남은 차이는 첫 가중치와 배치의 순서에서 옵니다.
+# 날짜 ⟨exact_dates⟩, 수 ⟨exact_numbers⟩입니다. 앞 장의 모델은 ⟨05.exact_dates⟩, ⟨05.exact_numbers⟩(이)었습니다. 같은 모델이니 같은 수준에 이르는 것이 당연하고, 남은 차이는 첫 가중치와 배치의 순서에서 옵니다.
 # %% [markdown] tags=["lang-en"]
 # Dates come to ⟨exact_dates⟩ and numbers to ⟨exact_numbers⟩. The model of the last chapter had ⟨05.exact_dates⟩ and ⟨05.exact_numbers⟩. Being the same model, it ought to reach the same level; what differs comes from the first weights and the order of the batches.
 
@@ -762,15 +762,15 @@ record(cross_layer=cfg.n_layers - 1, sharpest=sharpest,
            & (heads["head"] == sharpest)]["entropy"].item())
 
 # %% [markdown] tags=["lang-ko"]
-# 가장 또렷해진 헤드는 ⟨sharpest⟩번입니다. 엔트로피가 ⟨entropy_start⟩비트에서 ⟨entropy_end⟩비트까지 줄었습니다. 앞 장에서 우리 모델에게 했던 관찰을 남의 모델에게 그대로 할 수 있는 것은 `trace`가 두 모델의 같은 부분을 같은 이름으로 부르기 때문입니다. 또렷하다고 해서 그 헤드가 답을 정한다는 뜻은 아닙니다. 그것을 가리려면 [지워 보아야](05_training.ipynb#train-reorder) 합니다.
+# 가장 또렷해진 헤드는 L⟨cross_layer⟩H⟨sharpest⟩입니다. 엔트로피가 ⟨entropy_start⟩비트에서 ⟨entropy_end⟩비트까지 줄었습니다. 앞 장에서 우리 모델에게 했던 관찰을 남의 모델에게 그대로 할 수 있는 것은 `trace`가 두 모델의 같은 부분을 같은 이름으로 부르기 때문입니다. 또렷하다고 해서 그 헤드가 답을 정한다는 뜻은 아닙니다. 그것을 가리려면 [지워 보아야](05_training.ipynb#train-reorder) 합니다.
 # %% [markdown] tags=["lang-en"]
-# Head ⟨sharpest⟩ became the sharpest: its entropy fell from ⟨entropy_start⟩ to ⟨entropy_end⟩ bits. What the last chapter observed on our model, we can observe on theirs, because `trace` calls the same parts of both by the same names. Sharp does not mean that this head decides the answer. To tell that, one has to [erase it](05_training.ipynb#train-reorder).
+# Head L⟨cross_layer⟩H⟨sharpest⟩ became the sharpest: its entropy fell from ⟨entropy_start⟩ to ⟨entropy_end⟩ bits. What the last chapter observed on our model, we can observe on theirs, because `trace` calls the same parts of both by the same names. Sharp does not mean that this head decides the answer. To tell that, one has to [erase it](05_training.ipynb#train-reorder).
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-by-length -->
 # ### 길이별로 묶으면
 #
-# `Trainer`에는 길이가 비슷한 행끼리 묶는 옵션이 있습니다. 패딩이 줄어 빨라집니다. 그런데 배우는 것도 같을까요? 짧게 ⟨trial_steps⟩걸음씩, 순서만 바꾸어 학습해 봅니다.
+# `Trainer`에는 길이가 비슷한 행끼리 묶는 옵션이 있습니다. 패딩이 줄어 빨라집니다. 그런데 배우는 것도 같을까요? 짧게 ⟨trial_steps⟩스텝씩, 순서만 바꾸어 학습해 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hf-by-length -->
 # ### Grouped by length
@@ -801,19 +801,19 @@ trials = {how: trial(how) for how in ("shuffled", "by length")}
 # %% tags=["hide-input"]
 for short, how in (("mixed", "shuffled"), ("sorted", "by length")):
     for name, value in trials[how].items():
-        text = f"{value:.0f}" if name == "ms" else f"{value:.0%}"
+        text = f"{value:.0f}" if name == "ms" else f"{value:.1%}"
         record(f"{short}_{name}", value, text=text)
 record(trial_steps=cfg.trial_steps)
 pd.DataFrame(trials).T.set_axis(
     ["뒤섞어 | shuffled", "길이별로 | by length"]).style.format(
-    {"padding": "{:.0%}", "ms": "{:.0f}", "date": "{:.0%}",
-     "number": "{:.0%}"}).relabel_index(
+    {"padding": "{:.1%}", "ms": "{:.0f}", "date": "{:.1%}",
+     "number": "{:.1%}"}).relabel_index(
     ["패딩 | padding", "밀리초/스텝 | ms a step",
      "맞힌 날짜 | dates right", "맞힌 수 | numbers right"],
     axis="columns")
 
 # %% [markdown] tags=["lang-ko"]
-# 길이별로 묶으면 패딩이 ⟨mixed_padding⟩에서 ⟨sorted_padding⟩까지 줄고 한 걸음이 ⟨mixed_ms⟩밀리초에서 ⟨sorted_ms⟩밀리초가 됩니다. 대신 같은 걸음 수에서 맞힌 날짜는 ⟨mixed_date⟩ 대 ⟨sorted_date⟩, 맞힌 수는 ⟨mixed_number⟩ 대 ⟨sorted_number⟩입니다. 이 과제에서는 길이가 곧 종류입니다. 길이가 같은 배치는 날짜뿐이거나 여섯 자리 수뿐이어서, 걸음마다 기울기가 한쪽으로 쏠립니다. **빠른 걸음이 빠른 배움은 아닙니다.** 그래서 이 장은 뒤섞어 학습했습니다.
+# 길이별로 묶으면 패딩이 ⟨mixed_padding⟩에서 ⟨sorted_padding⟩까지 줄고 한 스텝이 ⟨mixed_ms⟩밀리초에서 ⟨sorted_ms⟩밀리초가 됩니다. 대신 같은 스텝 수에서 맞힌 날짜는 ⟨mixed_date⟩ 대 ⟨sorted_date⟩, 맞힌 수는 ⟨mixed_number⟩ 대 ⟨sorted_number⟩입니다. 이 과제에서는 길이가 곧 종류입니다. 길이가 같은 배치는 날짜뿐이거나 여섯 자리 수뿐이어서, 스텝마다 기울기가 한쪽으로 쏠립니다. **스텝이 빠르다고 빨리 배우는 것은 아닙니다.** 그래서 이 장은 뒤섞어 학습했습니다.
 #
 # > **주의.** 글의 길이와 내용이 상관없는 자료라면 이야기가 다릅니다. 이 표는 이 과제에서, 이만큼 짧은 학습에서 잰 것입니다.
 # %% [markdown] tags=["lang-en"]
@@ -825,7 +825,7 @@ pd.DataFrame(trials).T.set_axis(
 # <!-- label: hf-bf16 -->
 # ### 절반의 비트로
 #
-# 혼합 정밀도는 옵션 하나입니다. `precision="bf16"`이면 `Trainer`가 `accelerate`를 거쳐 행렬 곱만 bfloat16으로 합니다. 가중치는 float32 그대로입니다. 같은 걸음을 두 정밀도로 걸어 봅니다.
+# 혼합 정밀도는 옵션 하나입니다. `precision="bf16"`이면 `Trainer`가 `accelerate`를 거쳐 행렬 곱만 bfloat16으로 합니다. 가중치는 float32 그대로입니다. 같은 스텝을 두 정밀도로 돌려 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: hf-bf16 -->
 # ### With half the bits
@@ -851,9 +851,9 @@ record(few=few, bf16_gap=max(abs(a - b) for a, b in zip(losses_32, losses_16,
        bf16_kept=", ".join(sorted(kinds)))
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨few⟩걸음 동안 손실은 최대 ⟨bf16_gap⟩만큼 달랐습니다. 학습이 끝난 뒤 가중치의 자료형은 ⟨bf16_kept⟩입니다. 이 장치에서 한 걸음은 float32로 ⟨float_ms⟩밀리초, bf16으로 ⟨bf16_ms⟩밀리초 걸렸습니다. bfloat16을 빨리 곱하는 장치가 아니면 자료형을 바꾸는 수고만 늘어납니다. 그래서 이 장은 float32로 학습합니다.
+# ⟨few⟩스텝 동안 손실은 최대 ⟨bf16_gap⟩만큼 달랐습니다. 학습이 끝난 뒤 가중치의 자료형은 ⟨bf16_kept⟩입니다. 이 장치에서 한 스텝은 float32로 ⟨float_ms⟩밀리초, bf16으로 ⟨bf16_ms⟩밀리초 걸렸습니다. bfloat16을 빨리 곱하는 장치가 아니면 자료형을 바꾸는 수고만 늘어납니다. 그래서 이 장은 float32로 학습합니다.
 # %% [markdown] tags=["lang-en"]
-# Over ⟨few⟩ steps the losses differed by at most ⟨bf16_gap⟩, and after training the weights are ⟨bf16_kept⟩. On this device a step took ⟨float_ms⟩ milliseconds in float32 and ⟨bf16_ms⟩ in bf16. A device that is not built to multiply bfloat16 fast only gains the trouble of converting, so this chapter trains in float32.
+# Over ⟨few⟩ steps the losses differed by at most ⟨bf16_gap⟩, and after training the weights are ⟨bf16_kept⟩. On this device a step took ⟨float_ms⟩ milliseconds in float32 and ⟨bf16_ms⟩ in bf16. On a device that is not built to multiply bfloat16 fast, it only adds the work of converting, so this chapter trains in float32.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: hf-generate -->
@@ -976,7 +976,7 @@ pd.DataFrame({"config.json": [str(config.get(name)) for name in picked]},
              index=picked)
 
 # %% [markdown] tags=["lang-ko"]
-# 저장한 것을 다시 읽고, 그것을 **우리 트랜스포머로** 옮깁니다. `from_transformers`는 앞의 이름표를 거꾸로 읽습니다. 셋에게 같은 문제를 풀립니다.
+# 저장한 것을 다시 읽고, 그것을 **우리 트랜스포머로** 옮깁니다. `from_transformers`는 앞의 이름표를 거꾸로 읽습니다. 셋에게 같은 문제를 풀게 합니다.
 # %% [markdown] tags=["lang-en"]
 # We read it back, and bring what we read into **our own Transformer**; `from_transformers` reads the table of names the other way round. All three get the same questions.
 
@@ -1005,8 +1005,8 @@ record(loaded_same=sum(a == b for a, b in zip(
 #
 # | 하는 일 | 우리 `fit` | `Trainer` |
 # |---|---|---|
-# | 나눈 배치의 손실 | 합을 전체 토큰 수로 나눔 | 모델에 맡김. 이 집안의 모델에서는 고쳐 써야 함 |
-# | 웜업의 첫 학습률 | 0보다 한 칸 위 | 0. 첫 걸음은 헛걸음 |
+# | 나눈 배치의 손실 | 합을 전체 토큰 수로 나눔 | 모델에 맡김. 이 계열의 모델에서는 고쳐 써야 함 |
+# | 웜업의 첫 학습률 | 0보다 한 칸 위 | 0. 첫 스텝은 제자리 |
 # | 같은 시드(seed)의 되풀이 | 마지막 비트까지 | 마지막 비트까지 |
 # | 저장한 곳에서 이어 하기 | 마지막 비트까지 | 마지막 비트까지 |
 # | 체크포인트의 내용 | safetensors와 JSON | 옵티마이저는 피클(`.pt`) |
@@ -1204,10 +1204,10 @@ check_beam(beam_solution)
 # | 로짓의 차이, Pegasus와 우리 것 | float32 ⟨pegasus_32⟩, float64 ⟨pegasus_64⟩ |
 # | 기울기의 차이, Pegasus와 우리 것 | float32 ⟨pegasus_grad_32⟩, float64 ⟨pegasus_grad_64⟩ |
 # | 로짓의 차이, Marian과 우리 것 | float32 ⟨marian_32⟩, float64 ⟨marian_64⟩ |
-# | `fit`과 `Trainer`의 가중치, ⟨walk⟩걸음 뒤 | float32 ⟨weights_32⟩, float64 ⟨weights_64⟩ |
+# | `fit`과 `Trainer`의 가중치, ⟨walk⟩스텝 뒤 | float32 ⟨weights_32⟩, float64 ⟨weights_64⟩ |
 # | 넷으로 나눈 배치의 손실 | `Seq2SeqTrainer` ⟨stock_ratio⟩배, `TracingTrainer` 차이 ⟨parts_gap⟩ |
 # | 처음 보는 날짜와 수, ⟨tests⟩개씩 | ⟨exact_dates⟩, ⟨exact_numbers⟩ |
-# | 뒤섞은 배치와 길이별 배치, 수, ⟨trial_steps⟩걸음 | ⟨mixed_number⟩, ⟨sorted_number⟩ |
+# | 뒤섞은 배치와 길이별 배치, 수, ⟨trial_steps⟩스텝 | ⟨mixed_number⟩, ⟨sorted_number⟩ |
 # | 캐시를 껐을 때 달라진 답 | ⟨cache_other⟩개 |
 #
 # 맞힌 비율은 학습 한 번에서 나온 것이고, 시드가 바뀌면 조금 달라집니다. 시간은 이 장치에서 잰 것이고, 학습에 걸린 분을 빼면 CPU에서는 다른 일이 섞이지 않도록 이 프로세스가 쓴 프로세서 시간입니다. `Trainer`의 나눗셈은 아래 표에 적힌 판의 `transformers`에서 본 것이고, 다른 판에서는 다를 수 있습니다.

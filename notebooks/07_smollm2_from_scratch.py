@@ -14,7 +14,7 @@
 #
 # 남이 학습해 둔 언어 모델(language model)을 내 코드로 되살립니다. 파이토치만으로 ⟨n_lines⟩줄을 쓰고, 가중치 파일에 든 텐서를 이름대로 하나씩 제자리에 넣은 다음, `transformers`와 같은 로짓(logit)과 같은 글이 나오는지 확인합니다. 그다음에는 글을 쓸 때 왜 키(key)와 값을 기억해 두어야 하는지, 시간을 재어 알아봅니다.
 #
-# - **할 수 있게 되는 것.** 라마(Llama) 계열의 모델을 빈 셀에서부터 쓰고, 공개된 가중치를 빠짐없이 불러오고, 글을 지어내게 하고, 시간과 메모리가 어디에 드는지 말할 수 있습니다.
+# - **할 수 있게 되는 것.** 라마(Llama) 계열의 모델을 빈 셀에서부터 쓰고, 공개된 가중치를 빠짐없이 불러오고, 글을 생성하게 하고, 시간과 메모리가 어디에 드는지 말할 수 있습니다.
 # - **걸리는 시간.** 읽기 45분, 연습 문제 40분.
 # - **필요한 것.** [QKV 추적](02_qkv_tracing.ipynb)에서 손으로 따라간 어텐션(attention) 한 층. 이 장에서는 그 층을 ⟨n_layers⟩개 쌓습니다.
 # %% [markdown] tags=["lang-en"]
@@ -209,14 +209,14 @@ record(n_layers=config.n_layers, n_heads=config.n_heads,
 # <!-- label: smollm2-rmsnorm -->
 # ### RMSNorm
 #
-# 벡터를 제곱평균제곱근으로 나누어 크기를 맞추고 배율 $g$를 곱합니다. 평균을 빼지 않고 편향도 없습니다.
+# 벡터를 제곱평균제곱근으로 나누어 크기를 맞추고 배율 $g$를 곱합니다. 평균을 빼지 않고 편향도 없습니다. 여기서 $d$는 은닉 차원 ⟨d_model⟩입니다.
 #
 # $$\operatorname{RMSNorm}(x) = \frac{x}{\sqrt{\frac{1}{d}\sum_i x_i^2 + \varepsilon}} \odot g$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-rmsnorm -->
 # ### RMSNorm
 #
-# Divide a vector by its root mean square, so that all come to one size, and multiply by a gain $g$. No mean is taken off, and there is no bias.
+# Divide a vector by its root mean square, so that all come to one size, and multiply by a gain $g$. No mean is taken off, and there is no bias. Here $d$ is the hidden size, ⟨d_model⟩.
 #
 # $$\operatorname{RMSNorm}(x) = \frac{x}{\sqrt{\frac{1}{d}\sum_i x_i^2 + \varepsilon}} \odot g$$
 
@@ -236,14 +236,14 @@ class RMSNorm(nn.Module):
 # <!-- label: smollm2-rotary -->
 # ### 회전 위치 임베딩
 #
-# 쿼리(query)와 키를 자리 $t$에 비례하는 각도로 돌립니다. 이것이 회전 위치 임베딩(rotary position embedding)입니다. `rotary`는 자리의 **목록**을 받습니다. 0부터 센다고 정해 두지 않은 까닭은 [캐시](#smollm2-cache)에서 드러납니다.
+# 쿼리(query)와 키를 자리 $t$에 비례하는 각도로 돌립니다. 이것이 회전 위치 임베딩(rotary position embedding)입니다. 여기서부터 $d$는 헤드(head) 하나의 차원 ⟨d_head⟩입니다. `rotary`는 자리의 **목록**을 받습니다. 0부터 센다고 정해 두지 않은 까닭은 [캐시](#smollm2-cache)에서 드러납니다.
 #
 # $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \tilde{x} = \big(a\cos\varphi - b\sin\varphi,\;\; a\sin\varphi + b\cos\varphi\big), \quad x = (a, b)$$
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-rotary -->
 # ### Rotary position embedding
 #
-# Queries and keys are turned by an angle in proportion to their position $t$: the rotary position embedding. `rotary` takes a **list** of positions. Why it does not count from 0 by itself will show with the [cache](#smollm2-cache).
+# Queries and keys are turned by an angle in proportion to their position $t$: the rotary position embedding. From here on $d$ is the dimension of one head, ⟨d_head⟩. `rotary` takes a **list** of positions. Why it does not count from 0 by itself will show with the [cache](#smollm2-cache).
 #
 # $$\varphi_{t,i} = t\,\theta^{-2i/d}, \qquad \tilde{x} = \big(a\cos\varphi - b\sin\varphi,\;\; a\sin\varphi + b\cos\varphi\big), \quad x = (a, b)$$
 
@@ -263,7 +263,7 @@ def turn(x, cos, sin):
 # <!-- label: smollm2-attention -->
 # ### 그룹 쿼리 어텐션
 #
-# 쿼리 헤드(head)는 ⟨n_heads⟩개, 키·값 헤드는 ⟨n_kv_heads⟩개입니다. 쿼리 헤드 ⟨group⟩개가 키·값 헤드 하나를 나누어 쓰는 그룹 쿼리 어텐션(grouped-query attention)입니다. 로짓에 마스크(mask)를 씌우고 소프트맥스(softmax)로 가중치를 얻어 값을 섞는 데까지가 `attend`입니다.
+# 쿼리 헤드는 ⟨n_heads⟩개, 키·값 헤드는 ⟨n_kv_heads⟩개입니다. 쿼리 헤드 ⟨group⟩개가 키·값 헤드 하나를 나누어 쓰는 그룹 쿼리 어텐션(grouped-query attention)입니다. 로짓에 마스크(mask)를 씌우고 소프트맥스(softmax)로 가중치를 얻어 값을 섞는 데까지가 `attend`입니다.
 #
 # $$A = \operatorname{softmax}\!\left(\frac{\tilde{Q}\tilde{K}^\top}{\sqrt{d}} + M\right), \qquad Z = AV$$
 # %% [markdown] tags=["lang-en"]
@@ -315,7 +315,7 @@ class Attention(nn.Module):
 # <!-- label: smollm2-swiglu -->
 # ### SwiGLU
 #
-# 피드포워드 쪽은 토큰마다 따로 계산합니다. 벡터를 ⟨d_ff⟩차원으로 두 번 넓혀, 한쪽을 다른 쪽의 문으로 삼습니다. $\operatorname{silu}(u) = u \cdot \sigma(u)$가 0에 가까우면 그 차원은 닫힙니다.
+# 피드포워드 쪽은 토큰마다 따로 계산합니다. 벡터를 ⟨d_ff⟩차원으로 두 번 넓혀, 한쪽을 다른 쪽의 게이트(gate)로 삼습니다. $\operatorname{silu}(u) = u \cdot \sigma(u)$가 0에 가까우면 그 차원은 닫힙니다.
 #
 # $$\operatorname{SwiGLU}(x) = W_\text{down}\big(\operatorname{silu}(W_\text{gate}\,x) \odot W_\text{up}\,x\big)$$
 # %% [markdown] tags=["lang-en"]
@@ -407,7 +407,7 @@ class SmolLM2(nn.Module):
 #
 # A small dictionary is enough to turn the names of the file into ours: cut a name at its dots, replace the words that are in the dictionary and leave the others.
 #
-# Loading must be strict. If one tensor is left out, the model writes on regardless; there are just random numbers in that place. So `load` refuses three things: a tensor that has no place, a tensor of another shape, and a place that nothing has filled. The words of refusal are in a folded cell, together with those for a text that is too long.
+# Loading must be strict. If one tensor is left out, the model writes on regardless; there are just random numbers in that place. So `load` refuses three things: a tensor that has no place, a tensor of another shape, and a place that nothing has filled. The messages of refusal are in a folded cell, together with those for a text that is too long.
 
 # %%
 # model: names
@@ -819,7 +819,7 @@ show(figure, table=timed.rename_axis("tokens so far").rename(
 # %% [markdown] tags=["lang-ko"]
 # 토큰 ⟨n_new⟩개를 쓰는 동안의 시간을 모두 더하면 캐시 없이는 ⟨seconds_again⟩초, 캐시로는 ⟨seconds_cached⟩초입니다. **⟨speed_up⟩배** 빠릅니다. 잰 길이와 길이 사이는 직선으로 이어 셈했습니다. 캐시로 그 글을 실제로 쓰는 데는 ⟨seconds_run⟩초가 걸렸습니다. 글이 ⟨longest⟩토큰일 때는 토큰 하나를 쓰는 데 ⟨speed_up_end⟩배 차이가 나고, 글이 길어질수록 더 벌어집니다.
 #
-# 그런데 계산의 **양**은 훨씬 더 줄었습니다. 캐시 없이는 한 걸음에 평균 ⟨work_ratio⟩개의 토큰을 계산하고, 캐시로는 하나만 계산합니다. 시간은 왜 그만큼 줄지 않았을까요? 다음 절이 그 답입니다.
+# 그런데 계산의 **양**은 훨씬 더 줄었습니다. 캐시 없이는 토큰 하나를 쓸 때마다 평균 ⟨work_ratio⟩개의 토큰을 계산하고, 캐시로는 하나만 계산합니다. 시간은 왜 그만큼 줄지 않았을까요? 다음 절이 그 답입니다.
 # %% [markdown] tags=["lang-en"]
 # Added up over ⟨n_new⟩ tokens, writing takes ⟨seconds_again⟩ seconds without the cache and ⟨seconds_cached⟩ seconds with it: **⟨speed_up⟩ times** as fast. Between the lengths that were timed we took straight lines; really writing the text with the cache took ⟨seconds_run⟩ seconds. At ⟨longest⟩ tokens one more token differs by a factor of ⟨speed_up_end⟩, and the longer the text, the larger the factor.
 #
@@ -832,7 +832,7 @@ show(figure, table=timed.rename_axis("tokens so far").rename(
 # 모델이 대답하는 일은 두 단계로 나뉩니다. 주어진 글을 한꺼번에 읽어 캐시를 채우는 **프리필**(prefill)과, 그 뒤로 토큰을 하나씩 쓰는 디코드(decode)입니다. 한 번에 읽는 토큰의 수를 바꾸어 가며 시간을 잽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: smollm2-prefill -->
-# ## Reading is cheap, writing is dear
+# ## Reading is cheap, writing is expensive
 #
 # A model answers in two stages: **prefill** reads the given text in one go and fills the cache; decode then writes token by token. We measure the time of one pass while changing how many tokens it reads at once.
 
@@ -869,6 +869,7 @@ record(decode_ms=one * 1e3, prefill_ms=many * 1e3, prefill_gain=one / many,
        read_at_once=counts[-1], weights_mb=weights / 1e6,
        touch_ms=touched * 1e3, decode_rate=2 * total / one / 1e9,
        prefill_rate=2 * total / many / 1e9)
+record("touch_share", touched / one, text=f"{touched / one:.0%}")
 
 # %% tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(7.2, 3.4))
@@ -900,15 +901,15 @@ show(figure, table=passes.rename_axis("tokens").rename(
 # %% [markdown] tags=["lang-ko"]
 # ⟨read_at_once⟩개를 한꺼번에 읽으면 토큰 하나에 ⟨prefill_ms⟩밀리초, 하나씩이면 ⟨decode_ms⟩밀리초입니다. 같은 토큰인데 ⟨prefill_gain⟩배 차이가 납니다.
 #
-# 토큰 하나를 계산하려면 토큰이 하나뿐이어도 가중치 ⟨weights_mb⟩MB를 모두 메모리에서 읽어 와야 합니다. 토큰마다 곱하고 더하는 횟수는 매개변수 수의 두 배쯤으로 늘 같지만, 한꺼번에 읽으면 한 번 읽어 온 가중치를 여러 토큰이 나누어 씁니다. 초당 연산의 수로 적으면 디코드는 ⟨decode_rate⟩, 프리필은 ⟨prefill_rate⟩입니다(단위 10⁹). 가중치를 그저 한 번 훑어 모두 더하기만 해도 ⟨touch_ms⟩밀리초가 걸립니다. 곧 디코드의 시간은 계산보다 **가중치를 읽어 오는 속도**에 더 묶여 있습니다. 그래서 캐시로 계산을 아낀 만큼 시간이 줄지는 않습니다.
+# 토큰 하나를 계산하려면 토큰이 하나뿐이어도 가중치 ⟨weights_mb⟩MB를 모두 메모리에서 읽어 와야 합니다. 토큰마다 곱하고 더하는 횟수는 매개변수 수의 두 배쯤으로 늘 같지만, 한꺼번에 읽으면 한 번 읽어 온 가중치를 여러 토큰이 나누어 씁니다. 초당 연산의 수로 적으면 디코드는 ⟨decode_rate⟩, 프리필은 ⟨prefill_rate⟩입니다(단위 10⁹). 토큰이 하나뿐이면 컴퓨터가 낼 수 있는 계산 속도를 다 쓰지 못하는 것입니다. 그래서 캐시로 계산을 아낀 만큼 시간이 줄지는 않습니다. 가중치를 그저 한 번 훑어 모두 더하는 데는 ⟨touch_ms⟩밀리초, 디코드 시간의 ⟨touch_share⟩이(가) 듭니다. 100%에 가깝다면 디코드는 **가중치를 읽어 오는 속도**에 묶여 있는 것이고, 그보다 훨씬 낮다면 시간은 다른 데에 드는 것입니다. 나머지가 어디에 드는지는 여기서 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
 # Reading ⟨read_at_once⟩ tokens at once costs ⟨prefill_ms⟩ milliseconds a token, one at a time ⟨decode_ms⟩: the same tokens, a factor of ⟨prefill_gain⟩.
 #
-# Even for a single token, all ⟨weights_mb⟩ MB of weights have to come from memory. The work of a token is always about two operations a parameter, but read together, many tokens share each weight that was fetched. In operations a second, decode reaches ⟨decode_rate⟩ and prefill ⟨prefill_rate⟩ (in units of 10⁹). Merely going over the weights once to add them all up takes ⟨touch_ms⟩ milliseconds. So the time of decode is bound less by arithmetic than by **how fast the weights can be read**, and the cache cannot save as much time as it saves work.
+# Even for a single token, all ⟨weights_mb⟩ MB of weights have to come from memory. The work of a token is always about two operations a parameter, but read together, many tokens share each weight that was fetched. In operations a second, decode reaches ⟨decode_rate⟩ and prefill ⟨prefill_rate⟩ (in units of 10⁹). With a single token the machine does not come near the rate of arithmetic that it is capable of, so the cache cannot save as much time as it saves work. Merely going over the weights once to add them all up takes ⟨touch_ms⟩ milliseconds, ⟨touch_share⟩ of the time of decode. Close to 100%, decode would be bound by **how fast the weights can be read**; far below, the time goes elsewhere. Where the rest goes was not measured here.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: smollm2-memory -->
-# ## 기억의 값: 캐시의 크기
+# ## 기억에 드는 비용: 캐시의 크기
 #
 # 캐시는 메모리를 내주고 시간을 삽니다. 크기는 계산해서 알 수 있습니다. 토큰마다, 층마다, 키·값 헤드마다 키와 값이 하나씩 남고, 그 하나가 수 $d$개입니다. 수 하나는 4바이트(float32)입니다.
 #
@@ -968,7 +969,7 @@ record(cache_bytes=by_tokens[length][0], cache_measured=seen[0],
 # <!-- label: smollm2-sampling -->
 # ## 다음 토큰 고르기: 온도, top-k, top-p
 #
-# 늘 가장 큰 것만 고르면 같은 말을 되풀이하기 쉽습니다. 앞에서 쓴 영어 글을 여덟 토큰씩 겹쳐 자르면, 그 토막의 ⟨repeated⟩가 이미 나온 것과 똑같습니다. 그래서 확률대로 뽑되, 세 가지로 분포를 다듬습니다. **온도**(temperature) $\tau$는 로짓을 나누어 분포를 또렷하거나 흐릿하게 합니다. **top-k**는 확률이 큰 $k$개만 남깁니다. **top-p**는 큰 것부터 더해 $p$에 이를 때까지만 남깁니다. 남은 것은 합이 1이 되도록 다시 나눕니다.
+# 늘 가장 큰 것만 고르면 같은 말을 되풀이하기 쉽습니다. 앞에서 쓴 영어 글을 여덟 토큰씩 겹쳐 자르면, 그 토막의 ⟨repeated⟩이(가) 이미 나온 것과 똑같습니다. 그래서 확률대로 뽑되, 세 가지로 분포를 다듬습니다. **온도**(temperature) $\tau$는 로짓을 나누어 분포를 또렷하거나 흐릿하게 합니다. **top-k**는 확률이 큰 $k$개만 남깁니다. **top-p**는 큰 것부터 더해 $p$에 이를 때까지만 남깁니다. 남은 것은 합이 1이 되도록 다시 나눕니다.
 #
 # $$p_i \propto e^{z_i/\tau}, \qquad \text{top-}p: \;\; \text{keep } i \iff \sum_{j:\,p_j > p_i} p_j < p$$
 # %% [markdown] tags=["lang-en"]
@@ -1368,7 +1369,8 @@ pd.DataFrame([
     ["매개변수 | Parameters", f"{total:,} (float32)"],
     ["한국어 첫머리 | Korean beginning", prompt_ko],
     ["영어 첫머리 | English beginning", prompt_en],
-    ["장치 | Device", f"{cfg.device}, {torch.get_num_threads()} threads"],
+    ["장치, 스레드 | Device, threads",
+     f"{cfg.device}, {torch.get_num_threads()}"],
     ["torch, transformers", versions],
     ["프로필 | Profile", cfg.profile],
 ], columns=["재료 | made with", "이 실행 | this run"]).set_index(

@@ -16,7 +16,7 @@
 #
 # - **할 수 있게 되는 것.** 내적 어텐션을 거리의 말로 옮겨 적고, 가우스 커널(Gaussian kernel)과 거듭제곱 커널(kernel)의 차이를 말하고, 질량과 컷오프(cutoff)가 누구를 보게 하는지 손으로 구할 수 있습니다.
 # - **걸리는 시간.** 읽기 30분, 연습 문제 35분.
-# - **필요한 것.** [2장의 로짓(logit)과 소프트맥스(softmax)](#qkv-logits), 벡터의 길이, 로그.
+# - **필요한 것.** [2장의 로짓(logit, 곧 어텐션 점수)과 소프트맥스(softmax)](#qkv-logits), 벡터의 길이, 로그.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-chapter -->
 # # From dot product to distance: a ladder of five rungs
@@ -25,7 +25,7 @@
 #
 # - **You will be able to** write dot-product attention in the language of distances, tell a Gaussian kernel from a power law, and work out by hand whom mass and cutoff make a token look at.
 # - **Time.** 30 minutes to read, 35 for the exercises.
-# - **You need** [logits and softmax of chapter 2](#qkv-logits), the length of a vector, the logarithm.
+# - **You need** [logits (attention scores) and softmax of chapter 2](#qkv-logits), the length of a vector, the logarithm.
 
 # %% tags=["parameters"]
 profile: str = None  # smoke, book or gpu; None follows BOOK_PROFILE, else book
@@ -604,7 +604,7 @@ record(crowd_newton=crowd[1000]["newton"],
 # <!-- label: distance-exercise-radius -->
 # ### 연습 3. 절벽에서도 배우기 (★★, 15분)
 #
-# `r2`와 텐서 `radius`를 받아, 가중치에 곱할 문(gate)을 돌려주십시오. 값은 $r<R$이면 정확히 1, 아니면 정확히 0이어야 합니다. 그러면서도 `radius`로 미분한 값은 0이 아니어야 하고, 반지름이 커지면 문이 열려야 하므로 양수여야 합니다.
+# `r2`와 텐서 `radius`를 받아, 가중치에 곱할 게이트(gate)를 돌려주십시오. 값은 $r<R$이면 정확히 1, 아니면 정확히 0이어야 합니다. 그러면서도 `radius`로 미분한 값은 0이 아니어야 하고, 반지름이 커지면 게이트가 열려야 하므로 양수여야 합니다.
 #
 # > **힌트.** 미분되는 함수 $g$를 하나 고르고 `value + g - g.detach()`라고 쓰면 값은 `value`이고 기울기는 $g$의 것입니다.
 # %% [markdown] tags=["lang-en"]
@@ -673,12 +673,14 @@ for (name, (_, _, m)), (x, y) in zip(cast.items(), xy.tolist(), strict=True):
 left.plot(radius * np.cos(turn), radius * np.sin(turn), ":", linewidth=1,
           color=COLOURS["grey"])
 left.plot(*zero, "x", color=COLOURS["grey"])
-left.set(aspect="equal", xlim=(-2.7, 3.1), title="where they are")
+left.set(aspect="equal", xlim=(-2.7, 3.1), title="where they are",
+         xlabel="first axis", ylabel="second axis")
 right.imshow(looked, cmap=SEQUENTIAL["gravity"], vmin=0, vmax=1,
              aspect="auto")
 for (i, j), x in np.ndenumerate(looked.numpy()):
     right.text(j, i, f"{x:.2f}", ha="center", va="center", fontsize=9)
-right.set(xticks=range(6), yticks=range(5), title="how they are looked at")
+right.set(xticks=range(6), yticks=range(5), title="how they are looked at",
+          xlabel="token", ylabel="rule")
 right.set_xticklabels(list(cast))
 right.set_yticklabels(list(looks))
 right.tick_params(length=0)
@@ -782,7 +784,7 @@ for key, name in (("gaussian", "Gaussian"), ("newton", "newton")):
 # %% [markdown] tags=["lang-ko"]
 # 크기 ⟨steep_scale⟩에서 내적은 ⟨steep_dot⟩에 이릅니다. 쿼리와 키가 같은 투영을 쓰는 거리 어텐션에서는 모든 크기를 통틀어 가장 큰 값이 가우스 ⟨steep_gaussian⟩, 역제곱 ⟨steep_newton⟩에 그쳤습니다. 멀리 있는 토큰일수록 가중치가 작아져서, 큰 값이 출력을 흔들 힘을 잃기 때문입니다. 난수로 찾은 것이므로 한계를 증명하지는 못합니다. 적어도 이만큼은 된다는 것만 알려 줍니다. 또 실제 트랜스포머(Transformer)에서는 층 정규화(layer normalization)가 입력의 크기를 묶어 두므로, 이 성질만으로 학습이 나아진다고 말할 수는 없습니다.
 #
-# **투영을 묶어야 성립합니다.** Kim 등의 증명은 쿼리와 키의 투영이 같고 값도 그 투영을 거칠 때의 것입니다. 쿼리만 돌려 놓으면 크기 ⟨steep_one⟩에서 ⟨steep_sixteen⟩까지 가는 동안 가우스는 ⟨free_gaussian_one⟩에서 ⟨free_gaussian⟩, 역제곱은 ⟨free_newton_one⟩에서 ⟨free_newton⟩이 됩니다. 멀리 떨어진 두 토큰이 한 쿼리에서 같은 거리에 놓일 수 있게 되고, 그러면 쿼리가 조금만 움직여도 가중치가 한쪽으로 쏠리기 때문입니다. 로짓이 거리의 제곱인 가우스에서는 입력이 클수록 심하고, 로그를 취하는 역제곱은 덜합니다. [10장의 `looking`](#ngt-looking)이 바로 투영을 나누는 일이고, 이 책의 모델은 값에 늘 따로 투영을 씁니다. 그러니 이 한계를 책의 모델이 물려받는다고는 말할 수 없습니다.
+# **투영을 묶어야 성립합니다.** Kim 등의 증명은 쿼리와 키의 투영이 같고 값도 그 투영을 거칠 때의 것입니다. 쿼리만 돌려 놓으면 크기 ⟨steep_one⟩에서 ⟨steep_sixteen⟩까지 가는 동안 가우스는 ⟨free_gaussian_one⟩에서 ⟨free_gaussian⟩, 역제곱은 ⟨free_newton_one⟩에서 ⟨free_newton⟩이(가) 됩니다. 멀리 떨어진 두 토큰이 한 쿼리에서 같은 거리에 놓일 수 있게 되고, 그러면 쿼리가 조금만 움직여도 가중치가 한쪽으로 쏠리기 때문입니다. 로짓이 거리의 제곱인 가우스에서는 입력이 클수록 심하고, 로그를 취하는 역제곱은 덜합니다. [10장의 `looking`](#ngt-looking)이 바로 투영을 나누는 일이고, 이 책의 모델은 값에 늘 따로 투영을 씁니다. 그러니 이 한계를 책의 모델이 물려받는다고는 말할 수 없습니다.
 # %% [markdown] tags=["lang-en"]
 # At scale ⟨steep_scale⟩ the dot product reaches ⟨steep_dot⟩. With distances and one projection for query and key, the largest values over all scales are ⟨steep_gaussian⟩ for the Gaussian and ⟨steep_newton⟩ for the inverse square, for distant tokens weigh less, and large values lose the power to shake the output. A search among random inputs is no proof of a bound, only a value it cannot be below. And in a real Transformer layer normalization ties the size of the input down, so this property alone does not mean better training.
 #

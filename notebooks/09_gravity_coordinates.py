@@ -662,7 +662,7 @@ pd.DataFrame({
 # %% [markdown] tags=["lang-en"]
 # In this run the losses, lowest first, come out as ⟨ranking⟩. The two models that differ in nothing but the sign lie ⟨sign_gap⟩ nats apart (−1 minus +1); the dot product minus `⟨kernel⟩` is ⟨dot_gap⟩ nats. Where the first is positive, attraction did better in this run; where the second is, the gravity model did. The second is not due to gravity alone: `dot` and the gravity model differ in where queries and keys come from as well as in the kernel, and `dot` has nothing but a learned table of positions. What each of these is worth, [the ladder of the next chapter](#ngt-ladder) takes one at a time.
 #
-# What this table can say, and what it cannot: each model had ⟨n_steps⟩ steps and ⟨n_seeds⟩ seed(s), with one learning rate given to all and tuned for none. With a single seed it does not even show how much a loss moves from seed to seed, so this table alone settles no ranking. Values measured separately with three seeds are in the [lab log](#lab-log-sign). Whether it stays so with longer training or larger models, this table does not answer. The `gpu` profile trains a larger model for longer, with three seeds.
+# What this table can say, and what it cannot: each model had ⟨n_steps⟩ steps (seeds: ⟨n_seeds⟩), with one learning rate given to all and tuned for none. With a single seed it does not even show how much a loss moves from seed to seed, so this table alone settles no ranking. Values measured separately with three seeds are in the [lab log](#lab-log-sign). Whether it stays so with longer training or larger models, this table does not answer. The `gpu` profile trains a larger model for longer, with three seeds.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-attended -->
@@ -766,7 +766,7 @@ record(own_kernel=own[kernel][0], own_attract=own["potential +1"][0],
        own_attract_after=own["potential +1"][1])
 
 # %% [markdown] tags=["lang-ko"]
-# 학습을 시작할 때 당기는 `potential`은 자기 자신에게 ⟨own_attract⟩만큼, 밀어내는 쪽은 ⟨own_repel⟩만큼, `⟨kernel⟩`은 ⟨own_kernel⟩만큼 줍니다. 당기는 `potential`은 다른 토큰의 자리를 끌어오기 전에는 남을 보기 어렵고, 밀어내는 쪽은 처음부터 남을 봅니다. 로그를 쓰는 `newton`은 그 사이에 있습니다. 당기는 쪽이 늦게 출발하는 것은 이 때문으로 보입니다.
+# 학습을 시작할 때 당기는 `potential`은 자기 자신에게 ⟨own_attract⟩만큼, 밀어내는 쪽은 ⟨own_repel⟩만큼, `⟨kernel⟩` 모델은 ⟨own_kernel⟩만큼 줍니다. 당기는 `potential`은 다른 토큰의 자리를 끌어오기 전에는 남을 보기 어렵고, 밀어내는 쪽은 처음부터 남을 봅니다. 로그를 쓰는 `newton`은 그 사이에 있습니다. 당기는 쪽이 늦게 출발하는 것은 이 때문으로 보입니다.
 #
 # 좌표의 시작 값을 바꾸었을 때 순서가 뒤집힌 기록도 [실험 일지](#lab-log-start)에 있습니다. 그러니 ‘끌어당기면 낫다’를 법칙으로 읽지 마십시오. 모델의 크기, 스텝의 수, 출발점과 함께 읽어야 하는 결과입니다.
 # %% [markdown] tags=["lang-en"]
@@ -1001,7 +1001,7 @@ for name in ("none", "hard", "soft", "compact"):
 pd.Series(beside).to_frame("largest difference").style.format("{:.1e}")
 
 # %% tags=["remove-cell"]
-record(cut_head=head, cut_radius=R, cut_gap=max(beside.values()))
+record(cut_head=f"L{cfg.n_layers - 1}H{head}", cut_radius=R, cut_gap=max(beside.values()))
 
 # %% tags=["hide-input"]
 fig, axs = plt.subplots(2, 2, figsize=(7.2, 7.4))
@@ -1017,7 +1017,7 @@ columns = [f"{j} {letters[j]}" for j in range(n)]
 show(fig, table=pd.DataFrame.from_dict(rows, "index", columns=columns))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 마지막 층, 헤드 ⟨cut_head⟩의 가중치. $R$은 앞선 쌍의 절반이 끊기는 ⟨cut_radius⟩입니다. 컷오프가 비운 칸은 정확히 0이며, 대각선은 어디서나 남아 있습니다. 행이 쿼리, 열이 키입니다.
+# 마지막 층의 헤드 ⟨cut_head⟩의 가중치. $R$은 앞선 쌍의 절반이 끊기는 ⟨cut_radius⟩입니다. 컷오프가 비운 칸은 정확히 0이며, 대각선은 어디서나 남아 있습니다. 행이 쿼리, 열이 키입니다.
 #
 # <!-- alt: 같은 열네 글자에 대한 히트맵 넷. 컷오프가 없으면 아래 삼각형이 고루 차 있고, 하드와 소프트와 콤팩트에서는 먼 칸이 비면서 남은 칸이 진해진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
@@ -1356,7 +1356,7 @@ check_gaussian_as_dot(vectors_solution)
 # <!-- label: gravity-measured -->
 # ## What was measured, and on what
 #
-# The data are ⟨n_chars⟩ characters (⟨vocab⟩ kinds) of the text that the table names; the last 10% of them, ⟨n_valid⟩ characters, served as validation data. The models have ⟨n_layers⟩ layers, width ⟨d_model⟩ and a context of ⟨n_context⟩ characters; each trained for ⟨n_steps⟩ steps with ⟨n_seeds⟩ seed(s). Final losses are the mean cross-entropy over ⟨n_windows⟩ validation windows. All of it comes from this run; the table says where it ran.
+# The data are ⟨n_chars⟩ characters (⟨vocab⟩ kinds) of the text that the table names; the last 10% of them, ⟨n_valid⟩ characters, served as validation data. The models have ⟨n_layers⟩ layers, width ⟨d_model⟩ and a context of ⟨n_context⟩ characters; each trained for ⟨n_steps⟩ steps (seeds: ⟨n_seeds⟩). Final losses are the mean cross-entropy over ⟨n_windows⟩ validation windows. All of it comes from this run; the table says where it ran.
 
 # %% tags=["hide-input"]
 record(d_model=cfg.d_model, n_windows=min(

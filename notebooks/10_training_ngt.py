@@ -898,7 +898,7 @@ show(figure)
 #
 # $$\bar{d} \pm t_{n-1} \frac{s}{\sqrt{n}}, \qquad s^2 = \frac{1}{n-1} \sum_{i=1}^{n} (d_i - \bar{d})^2$$
 #
-# 입니다. $t_{n-1}$은 스튜던트 분포에서 옵니다. $n$이 3이면 4.30, 10이면 2.26입니다. 짝이 적으면 흔들림을 어림한 $s$도 믿기 어렵고, $t$가 그 값을 치르게 합니다. 구간이 0을 품으면 어느 쪽이 나은지 모르는 것이며, 짝이 하나뿐이면 구간이 아예 없습니다.
+# 입니다. $t_{n-1}$은 스튜던트 분포에서 옵니다. $n$이 3이면 4.30, 10이면 2.26입니다. 짝이 적으면 흔들림을 어림한 $s$도 믿기 어렵고, 그만큼 $t$가 커져 구간이 넓어집니다. 구간이 0을 포함하면 어느 쪽이 나은지 모르는 것이며, 짝이 하나뿐이면 구간이 아예 없습니다.
 #
 # 파일의 줄에서 직접 구해 봅니다. 작은 크기에서 사다리의 4번 칸과 3번 칸, 곧 좌표가 같고 커널만 다른 둘입니다. 저마다 평균이 가장 낮은 학습률을 고르고, 시드마다 손실을 나란히 놓고 뺍니다.
 # %% [markdown] tags=["lang-en"]
@@ -909,7 +909,7 @@ show(figure)
 #
 # $$\bar{d} \pm t_{n-1} \frac{s}{\sqrt{n}}, \qquad s^2 = \frac{1}{n-1} \sum_{i=1}^{n} (d_i - \bar{d})^2$$
 #
-# Here $t_{n-1}$ comes from Student's distribution: 4.30 for $n$ of 3, 2.26 for 10. With few pairs, $s$ itself is a poor guess, and $t$ makes us pay for that. An interval that holds 0 means that we do not know which is better; a single pair has no interval at all.
+# Here $t_{n-1}$ comes from Student's distribution: 4.30 for $n$ of 3, 2.26 for 10. With few pairs, $s$ itself is a poor guess, and $t$ grows by as much and widens the interval. An interval that contains 0 means that we do not know which is better; a single pair has no interval at all.
 #
 # We take it from the rows of the file ourselves, at the small size, for rungs 4 and 3 of the ladder: the same coordinates, another kernel. Each of the two first takes the rate with the lowest mean, then the losses stand side by side, seed by seed, and are subtracted.
 
@@ -1000,10 +1000,10 @@ show(figure, table=pd.DataFrame({
     for name, gap in gaps.items()}, index=["mean", "low", "high"]).T)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 칸마다 견줄 칸과의 차이. 세로선의 왼쪽이 더 나은 쪽입니다. 가로선은 95 % 신뢰 구간이며, 구간이 0을 비켜 가면 마름모, 0을 품거나 짝이 하나뿐이면 동그라미입니다. 그림을 벗어나는 구간은 잘려 있습니다.
+# 칸마다 견줄 칸과의 차이. 세로선의 왼쪽이 더 나은 쪽입니다. 가로선은 95 % 신뢰 구간이며, 구간이 0을 비켜 가면 마름모, 0을 포함하거나 짝이 하나뿐이면 동그라미입니다. 그림을 벗어나는 구간은 잘려 있습니다.
 # <!-- alt: 사다리의 칸마다 견줄 칸과의 손실 차이를 점으로, 신뢰 구간을 가로선으로 나타낸 그림. 세로선은 차이 0이다. 수는 위 표에 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# Each rung minus the one that it stands beside; left of the vertical line is better. Bars are 95 % confidence intervals: a diamond where the interval leaves 0 out, a circle where it holds 0 or there is only one pair. Intervals that leave the figure are cut off.
+# Each rung minus the one that it stands beside; left of the vertical line is better. Bars are 95 % confidence intervals: a diamond where the interval leaves 0 out, a circle where it contains 0 or there is only one pair. Intervals that leave the figure are cut off.
 # <!-- alt: For each rung a point for its loss minus that of the rung beside it, with its confidence interval as a bar. The vertical line is a difference of 0. The numbers are in the table above. -->
 
 # %% [markdown] tags=["lang-ko"]
@@ -1162,7 +1162,7 @@ record(**in_each_language(larger_steps=gpu_figure("characters", "steps")))
 # ### What this experiment cannot say
 #
 # - **There are few seeds.** Each sentence says how many were wanted and how many there are. With two or three pairs intervals are wide: “no difference beyond chance was found” does not mean that two models are equal, only that so few seeds do not tell them apart.
-# - **`looking` and turned coordinates were found by looking at results.** `looking` was picked among several things on seed 0 alone; turned coordinates were first seen on seeds 0, 1 and 2. The intervals hold those seeds too, and to that extent are kind to both. What was tried and did not help is in the [lab log](../book/lab_log.md).
+# - **`looking` and turned coordinates were found by looking at results.** `looking` was picked among several things on seed 0 alone; turned coordinates were first seen on seeds 0, 1 and 2. The intervals hold those seeds too, and to that extent favour both. What was tried and did not help is in the [lab log](../book/lab_log.md).
 # - **The care went to gravity.** The $\varepsilon$ and the first strength of `newton` were moved from 0.1 and 0.5 to 1, both of them, after the first run was seen; the row from before (`newton, eps 0.1`) stays in the table. Of the dot product nothing was chosen but the learning rate. Warm-up and weight decay stayed as they were set once, for all.
 # - **One text, character by character, a short training.** Larger models on longer text are for the [chapter on WikiText-103](13_wikitext103.ipynb). [Zhao et al.](#references-evidence), who measured twenty modifications again at 1.2 billion and 3 billion parameters, found that most of them had lost their gain, and [Verma](#references-evidence) shows one that gains on little text and loses on more. The differences at the size of this chapter may go the same way.
 # - **Many intervals were looked at together.** Of many, some miss 0 by chance. The verdict takes the three questions at the head of the chapter and no others.

@@ -230,7 +230,7 @@ record("view_low", view.by_layer.min(), text=f"{view.by_layer.min():.0%}")
 record(axis_angle=by_layer["angle"].max(), gap_places=gap.max())
 
 # %% [markdown] tags=["lang-ko"]
-# 자리의 차이는 커야 ⟨gap_places⟩로, `lib`가 그림에 넘기는 float32의 반올림 오차입니다. 층마다 축을 새로 찾았다면 첫째 축은 많게는 ⟨axis_angle⟩도 돌아갔을 것입니다.
+# 자리의 차이는 커야 ⟨gap_places⟩(으)로, `lib`가 그림에 넘기는 float32의 반올림 오차입니다. 층마다 축을 새로 찾았다면 첫째 축은 많게는 ⟨axis_angle⟩도 돌아갔을 것입니다.
 #
 # 회색 선은 글을 읽는 순서입니다. 먼저 선을 따라가 보고, 슬라이더로 층을 옮겨 보고, 단추로 색을 질량으로 바꾸어 보십시오.
 # %% [markdown] tags=["lang-en"]
@@ -244,7 +244,7 @@ from lib.gravity.atlas_page import atlas_figure
 show(atlas_figure(shown, view))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 토큰 하나가 점 하나입니다(␣는 빈칸, ⏎는 줄 바꿈). 점에 커서를 대면 토큰, 층, 창 안의 자리 t, 질량 m이 나옵니다. 클수록 무겁습니다. 세 축은 모든 층을 합친 분산의 ⟨view⟩, 가장 적은 층에서 ⟨view_low⟩를 담습니다.
+# 토큰 하나가 점 하나입니다(␣는 빈칸, ⏎는 줄 바꿈). 점에 커서를 대면 토큰, 층, 창 안의 자리 t, 질량 m이 나옵니다. 클수록 무겁습니다. 세 축은 모든 층을 합친 분산의 ⟨view⟩, 가장 적은 층에서 ⟨view_low⟩을(를) 담습니다.
 #
 # <!-- alt: 토큰들을 읽는 순서대로 회색 선으로 이은 3차원 산점도. 색과 모양은 토큰의 종류(모음, 자음, 대문자, 문장 부호, 빈칸)이고, 단추로 질량의 색으로 바꾼다. 슬라이더로 층을 고른다. 학습을 마친 모델에서는 창마다 점들이 같은 가닥을 따라 늘어서고 종류는 섞여 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
@@ -293,7 +293,7 @@ check_axes(share_solution)
 # <!-- label: atlas-variance -->
 # ## 무엇이 점을 흩어 놓나
 #
-# 점들의 분산을 네 몫으로 나눕니다. 긴 글의 점 ⟨n_measured⟩개에 최소제곱 모델 넷을 차례로 맞춥니다. 뒤의 모델은 앞의 모델을 품습니다.
+# 점들의 분산을 네 몫으로 나눕니다. 긴 글의 점 ⟨n_measured⟩개에 최소제곱 모델 넷을 차례로 맞춥니다. 뒤의 모델은 앞의 모델을 포함합니다.
 #
 # | 모델 | 점 하나를 무엇으로 어림하나 | 줄어든 분산의 이름 |
 # |---|---|---|
@@ -401,7 +401,7 @@ for name in SHARES:
     record(f"{name}_last", last[name], text=f"{last[name]:.1%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 표는 층마다 네 몫 가운데 가장 큰 차이입니다. 어느 쪽을 먼저 세어도 ⟨gap_shares⟩를 넘지 않습니다.
+# 표는 층마다 네 몫 가운데 가장 큰 차이입니다. 어느 쪽을 먼저 세어도 ⟨gap_shares⟩을(를) 넘지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # The table gives the largest difference among the four shares of each layer. Whichever comes first, it is no more than ⟨gap_shares⟩.
 
@@ -445,7 +445,7 @@ show(fig, table=shares.rename_axis("layer"))
 # <!-- alt: Two stacked bar charts with one horizontal bar a layer. On the left position takes up most of each bar. On the right, without position, the first layer is nearly all token, and the deeper the layer, the larger the share of context. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 자리의 몫은 첫 층에서 ⟨position_first⟩, 마지막 층에서 ⟨position_last⟩입니다. 토큰의 몫은 ⟨token_first⟩에서 ⟨token_last⟩로, 문맥의 몫은 ⟨context_first⟩에서 ⟨context_last⟩로 바뀝니다(글을 넷으로 나누어 잰 표준 오차 ⟨context_error⟩). 앞에서 본 대로 이 공간의 뼈대는 자리입니다.
+# 자리의 몫은 첫 층에서 ⟨position_first⟩, 마지막 층에서 ⟨position_last⟩입니다. 토큰의 몫은 ⟨token_first⟩에서 ⟨token_last⟩(으)로, 문맥의 몫은 ⟨context_first⟩에서 ⟨context_last⟩(으)로 바뀝니다(글을 넷으로 나누어 잰 표준 오차 ⟨context_error⟩). 앞에서 본 대로 이 공간의 뼈대는 자리입니다.
 #
 # 계산이 맞는지 알려 주는 자리가 하나 있습니다. 0층의 좌표는 자리와 토큰만으로 정해지므로 문맥의 몫은 꼭 0이어야 합니다. 이번에 나온 값(⟨context_zero⟩)은 반올림 오차입니다. 자리와 토큰 중 무엇을 먼저 세느냐도 결과를 바꿀 수 있는데, 순서를 바꾸어도 몫이 달라지는 폭은 가장 큰 곳에서 ⟨order_gap⟩입니다. 창을 아무 데서나 잘랐으니 자리와 토큰이 거의 독립이기 때문입니다.
 # %% [markdown] tags=["lang-en"]
@@ -515,7 +515,7 @@ record("bare", bare_view.shares.sum(),
        text=f"{bare_view.shares.sum():.0%}")
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 같은 글에서 자리의 평균을 뺀 지도. 세 축은 남은 분산의 ⟨bare⟩를 담습니다. 읽는 순서를 잇는 선은 지웠습니다.
+# 같은 글에서 자리의 평균을 뺀 지도. 세 축은 남은 분산의 ⟨bare⟩을(를) 담습니다. 읽는 순서를 잇는 선은 지웠습니다.
 #
 # <!-- alt: 자리의 평균을 뺀 3차원 산점도. 0층에서는 같은 글자의 점들이 작은 덩어리로 모이고, 층이 깊어지면 덩어리가 퍼져 구름이 된다. 색은 종류 또는 질량이고 슬라이더로 층을 고른다. -->
 # %% [markdown] tags=["lang-en", "caption"]
@@ -571,7 +571,7 @@ record("drift", parts["position"].iloc[0],
        text=f"{parts['position'].iloc[0]:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 첫 층에서 점은 아무 두 점 사이 거리의 ⟨move_first⟩배, 마지막 층에서 ⟨move_last⟩배를 움직입니다. 자리를 빼고 재면 ⟨bare_first⟩배와 ⟨bare_last⟩배입니다. 셋째 열은 `lib`의 `moves`와의 차이, 나머지 열은 움직임 자체의 분산을 같은 방법으로 나눈 것입니다. 첫 움직임 가운데 ⟨drift⟩는 어느 글자든 그 자리에 있으면 함께 겪는 움직임입니다. 어텐션이 글의 내용을 좌표에 적기만 하는 것은 아니라는 뜻입니다.
+# 첫 층에서 점은 아무 두 점 사이 거리의 ⟨move_first⟩배, 마지막 층에서 ⟨move_last⟩배를 움직입니다. 자리를 빼고 재면 ⟨bare_first⟩배와 ⟨bare_last⟩배입니다. 셋째 열은 `lib`의 `moves`와의 차이, 나머지 열은 움직임 자체의 분산을 같은 방법으로 나눈 것입니다. 첫 움직임 가운데 ⟨drift⟩은(는) 어느 글자든 그 자리에 있으면 함께 겪는 움직임입니다. 어텐션이 글의 내용을 좌표에 적기만 하는 것은 아니라는 뜻입니다.
 # %% [markdown] tags=["lang-en"]
 # Points move by ⟨move_first⟩ of the distance of any two points at first and by ⟨move_last⟩ at last, and with position taken out by ⟨bare_first⟩ and ⟨bare_last⟩. The third column is the difference from `moves` of `lib`; the other columns split the variance of the moves themselves, in the same way. Of the first move, ⟨drift⟩ is what every character goes through that stands at that position: attention does not only write the content of the text into coordinates.
 
@@ -670,13 +670,13 @@ show(fig)
 # <!-- alt: A scatter plot by token: occurrences in the training text on a logarithmic axis against mass. Colours and shapes give the kinds; rare characters lie by the start at 1. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 이 표가 말하는 것: 이번 모델에서 질량은 ⟨mass_low⟩에서 ⟨mass_high⟩까지 벌어졌고, 나온 횟수와의 순위 상관은 모든 토큰에서 ⟨rho_all⟩, 드문 것을 빼면 ⟨rho_often⟩, 같은 종류 안에서만 견주면 ⟨rho_within⟩입니다. 음수이면 자주 나올수록 가볍다는 뜻이고, 구간이 0을 품으면 부호를 말할 수 없습니다.
+# 이 표가 말하는 것: 이번 모델에서 질량은 ⟨mass_low⟩에서 ⟨mass_high⟩까지 벌어졌고, 나온 횟수와의 순위 상관은 모든 토큰에서 ⟨rho_all⟩, 드문 것을 빼면 ⟨rho_often⟩, 같은 종류 안에서만 견주면 ⟨rho_within⟩입니다. 음수이면 자주 나올수록 가볍다는 뜻이고, 구간이 0을 포함하면 부호를 말할 수 없습니다.
 #
 # 말하지 않는 것이 더 많습니다. 구간은 토큰들을 서로 독립인 표본으로 본 것이라 시드(seed)를 바꾸면 질량이 얼마나 달라지는지는 담지 않습니다. 상관은 까닭이 아닙니다. 거의 나오지 않는 토큰은 기울기(gradient)를 받을 일이 드물어 출발점에 남을 뿐입니다. 그리고 무겁다고 더 많이 보이는 것도 아닙니다. 가중치는 질량과 거리가 함께 정하고, 질량의 지수는 헤드(head)마다 따로 배웁니다.
 # %% [markdown] tags=["lang-en"]
-# What the table says: in this model masses spread from ⟨mass_low⟩ to ⟨mass_high⟩, and their rank correlation with the counts is ⟨rho_all⟩ over all tokens, ⟨rho_often⟩ without the rare ones, ⟨rho_within⟩ among tokens of one kind only. Negative means the more frequent the lighter; where an interval holds 0, the sign is open.
+# What the table says: in this model masses spread from ⟨mass_low⟩ to ⟨mass_high⟩, and their rank correlation with the counts is ⟨rho_all⟩ over all tokens, ⟨rho_often⟩ without the rare ones, ⟨rho_within⟩ among tokens of one kind only. Negative means the more frequent the lighter; where an interval contains 0, the sign is open.
 #
-# It leaves more unsaid. The interval takes tokens as independent draws, and does not hold what another seed would do to the masses. A correlation is no cause: a token that hardly occurs hardly receives a gradient and stays where it began. Nor is a heavy token looked at more. Weights come from mass and distance together, and each head learns an exponent of its own for the mass.
+# It leaves more unsaid. The interval takes tokens as independent draws, and does not cover what another seed would do to the masses. A correlation is no cause: a token that hardly occurs hardly receives a gradient and stays where it began. Nor is a heavy token looked at more. Weights come from mass and distance together, and each head learns an exponent of its own for the mass.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: atlas-exercise-ranks -->

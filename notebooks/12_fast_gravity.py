@@ -1074,12 +1074,14 @@ record(n_blocks=cfg.blocks_of, tile=tile)
 # %% [markdown] tags=["lang-ko"]
 # 토큰 ⟨n_blocks⟩개에서 쌍의 ⟨near_pairs⟩만 반지름 안에 있을 때, 글과 무관한 좌표에서는 타일의 ⟨tiles_random⟩에 가까운 쌍이 있습니다. 길을 따르는 좌표에서는 ⟨tiles_path⟩, 조금만 섞으면($f=0.9$) ⟨tiles_mixed⟩입니다. 좌표가 글의 순서를 따르지 않는 한, 가까운 쌍은 적어도 그것이 없는 타일은 드뭅니다. 어텐션이 멀리 있는 토큰을 찾으라고 있는 것이니, 순서를 따르는 좌표를 기대할 수도 없습니다.
 #
+# <!-- label: fast-lists -->
 # ### 쌍의 목록
 #
 # 그러면 쌍을 하나씩 고르면 어떨까요? 거리를 구하는 내적은 값을 섞는 계산보다 훨씬 쌉니다. 좌표의 폭이 값의 폭보다 좁고, 미분할 때 다시 하지 않아도 되기 때문입니다. 그래서 거리만은 모두 구하고, 가까운 쌍의 목록을 시간 순서로 적습니다. 로짓, 값, 기울기는 목록에 있는 쌍에서만 구합니다.
 # %% [markdown] tags=["lang-en"]
 # With ⟨n_blocks⟩ tokens and ⟨near_pairs⟩ of the pairs within the radius, ⟨tiles_random⟩ of the tiles hold a near pair where coordinates know nothing of the text; ⟨tiles_path⟩ where they follow it, and ⟨tiles_mixed⟩ where they follow it almost ($f=0.9$). Unless coordinates follow the order of the text, near pairs are few and tiles without one are fewer. And that order is not to be expected: attention is there to find what is far away in the text.
 #
+# <!-- label: fast-lists -->
 # ### Lists of pairs
 #
 # What about picking single pairs? The dot products that give distances cost far less than mixing values: coordinates are narrower than values, and the backward pass does not need them again. So take all the distances, write the near pairs into a list in order of time, and compute logits, values and gradients for the pairs of the list alone.

@@ -553,7 +553,7 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 #
 # 실제 어휘에는 항목이 ⟨vocab_size⟩개 있고, 배울 낱말은 ⟨words⟩개입니다. `lib.tokens.lattice`는 낱말마다
 # 격자의 호를 미리 늘어놓고, 경쟁 경로를 동적 계획법으로 정확히 찾습니다. 상태는
-# 위치와, 정답 경로를 벗어났는지의 쌍입니다. $M$과 $\eta$를 네 단계로 줄이고, 훑기의 마지막 30%
+# 자리와, 정답 경로를 벗어났는지의 쌍입니다. $M$과 $\eta$를 네 단계로 줄이고, 훑기의 마지막 30%
 # 동안의 점수를 평균합니다. 절반이 지나면 어떤 점수로도 맞출 수 없어 보이는 낱말, 곧
 # 크게 지는 낱말은 놓아줍니다. 마진이 모자란 낱말을 찾는 일은 여러 스레드(thread)가 묶음마다
 # 나누어 하고, 점수를 옮기는 일은 한 스레드가 차례로 합니다. 그래서 스레드가 몇이든 배운 점수는
@@ -569,7 +569,7 @@ pd.DataFrame(met, index=[shown(gold[w]) for w in toy]).round(3)
 # exactly, by dynamic programming over two things: the position, and whether the path
 # has left the gold one. $M$ and $\eta$ shrink in four stages, and the scores of
 # the last 30% of the passes are averaged. After half of the passes, words that lose by far are
-# let go: it seems that no scores can please them. Several threads look for the words of
+# let go: it seems that no scores can satisfy them. Several threads look for the words of
 # a block that fall short of their margin; one thread then moves the scores, word by
 # word. So the scores are the same for any number of threads.
 
@@ -618,13 +618,13 @@ axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
 show(fig)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 훑을수록 틀리는 비율. 점선에서 마진 $M$과 보폭 $\eta$가 줄어듭니다. 배우는 종류(회색)는 그때마다 한 단 내려갑니다.
-# 떼어 둔 출현(청록)은 들쭉날쭉하며 내려가다가 끝에서는 거의 멈춥니다.
-# <!-- alt: 가로축은 훑은 횟수, 세로축은 틀린 비율의 로그 눈금이다. 배우는 종류의 회색 곡선은 마진을 줄이는 점선마다 계단처럼 내려간다. 떼어 둔 출현의 청록색 곡선은 그보다 훨씬 아래에서 오르내리며 낮아지다가 마지막 구간에서 거의 평평해진다. -->
+# 훑을수록 틀리는 비율. 점선에서 마진 $M$과 보폭 $\eta$가 줄어듭니다. 배우는 종류에서 틀린 비율(회색)은 그때마다 한 단 내려갑니다.
+# 떼어 둔 글에서 틀린 비율(청록)은 들쭉날쭉하며 내려가다가 끝에서는 거의 멈춥니다.
+# <!-- alt: 가로축은 훑은 횟수, 세로축은 틀린 비율의 로그 눈금이다. 배우는 종류에서 틀린 비율의 회색 곡선은 마진을 줄이는 점선마다 계단처럼 내려간다. 떼어 둔 글에서 틀린 비율의 청록색 곡선은 그보다 훨씬 아래에서 오르내리며 낮아지다가 마지막 구간에서 거의 평평해진다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The share cut wrongly, pass by pass. At the dotted lines the margin $M$ and the step
-# $\eta$ shrink. Training types (grey) step down each time; held-out occurrences (teal)
-# fall unevenly and hardly move at the end.
+# $\eta$ shrink. The share of training types (grey) steps down each time; that of held-out
+# text (teal) falls unevenly and hardly moves at the end.
 # <!-- alt: Passes run along the horizontal axis, the share that is wrong up a logarithmic one. A grey curve for training types steps down at each dotted line where the margin shrinks. Far below it a teal curve for held-out occurrences falls unevenly and is nearly flat over the last stretch. -->
 
 # %% [markdown] tags=["lang-ko"]
@@ -949,7 +949,7 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in (first, second)],
 record(pieces_left=len(left_over), sum_reads="0 > 0" if strict else "0 ≥ 0")
 
 # %% [markdown] tags=["lang-ko"]
-# 두 요구를 더하면 점수가 남는 조각은 ⟨pieces_left⟩개이고 식은 ⟨sum_reads⟩이 됩니다.
+# 두 요구를 더하면 점수가 남는 조각은 ⟨pieces_left⟩개이고 식은 ⟨sum_reads⟩이(가) 됩니다.
 #
 # 어휘가 커서 생기는 일도 아닙니다. 병합 두 개면 충분합니다. 먼저 `a`와 `a`를, 다음으로
 # `b`와 `a`를 붙이는 BPE를 직접 만들어 봅니다. 여기서도 동점일 때 누가 남는지까지 셈에 넣습니다.
@@ -997,7 +997,7 @@ table([(shown(d.gold), shown(d.rival), str(d)) for d in chosen],
 # The errors left have such proofs too. By Farkas' lemma, if no scores can meet all of
 # some demands together, a few of them always add up to $0 > 0$ under positive weights.
 # The weights are a certificate that it is impossible. To the demand of a word that the
-# learned scores get wrong we add one or two others, failed too or met by a hair, and
+# learned scores get wrong we add one or two others, failed too or barely met, and
 # look for groups that add up to nothing. All that are found are summed in fractions.
 
 # %%

@@ -179,11 +179,11 @@ for name, teacher in teachers.items():
 pd.DataFrame(rows).T.map("{:,}".format)
 
 # %% [markdown] tags=["lang-ko"]
-# 첫 열은 일반 글에도 고르는 데 쓰는 한국어 글에도 나오지 않은 조각의 수, 둘째 열은 그 가운데 다른 조각으로 가는 길목이어서 뺄 수 없는 것의 수입니다. 들일 때는 더합니다. ‘영화’ 하나를 병합(merge)으로 만들려면 바이트에서 여기까지 오는 중간 조각이 모두 번호를 하나씩 차지해야 합니다.
+# 첫 열은 일반 글에도 고르는 데 쓰는 한국어 글에도 나오지 않은 조각의 수, 둘째 열은 그 가운데 다른 조각으로 가는 길목이어서 뺄 수 없는 것의 수입니다. 들일 때는 더 어렵습니다. ‘영화’ 하나를 병합(merge)으로 만들려면 바이트에서 여기까지 오는 중간 조각이 모두 번호를 하나씩 차지해야 합니다.
 #
 # 유니그램(Unigram)에는 길목이 없습니다. 조각은 저마다 점수를 가질 뿐이고, 하나를 바꾸면 그 하나만 바뀝니다. 그래서 먼저 두 토크나이저를 유니그램으로 [증류](15_tokenizer_distillation.ipynb)(distillation)합니다.
 # %% [markdown] tags=["lang-en"]
-# The first column counts the pieces that neither the general text nor the Korean text to choose from uses; the second, those among them that cannot go, because the way to other pieces leads through them. Taking pieces in is worse still: for merges to make one Korean word, every piece on the way from its bytes must take an id of its own.
+# The first column counts the pieces that neither the general text nor the Korean text to choose from uses; the second, those among them that cannot go, because the way to other pieces leads through them. Adding pieces is harder still: for merges to make one Korean word, every piece on the way from its bytes must take an id of its own.
 #
 # A Unigram has no such ways. Each piece has a score of its own, and changing one changes that one. So the two tokenizers are [distilled](15_tokenizer_distillation.ipynb) into Unigrams first.
 
@@ -318,7 +318,7 @@ record(toy_cost=sum(gone.values()), toy_more=more, toy_gone=len(gone),
        thing_first=cost("thing", toy_uses, toy), thing_last=gone["thing"])
 
 # %% [markdown] tags=["lang-ko"]
-# 고른 조각도 값도 같습니다. 쓰이지 않던 `th`와 두 번 쓰이던 `ing`를 먼저 내놓았으므로 `thing`의 값은 ⟨thing_first⟩에서 ⟨thing_last⟩로 올랐습니다. 내놓은 ⟨toy_gone⟩개의 값을 더하면 ⟨toy_cost⟩이고, 낱말을 모두 다시 자르면 토큰이 ⟨toy_more⟩개 늘어 있습니다.
+# 고른 조각도 값도 같습니다. 쓰이지 않던 `th`와 두 번 쓰이던 `ing`를 먼저 내놓았으므로 `thing`의 값은 ⟨thing_first⟩에서 ⟨thing_last⟩(으)로 올랐습니다. 내놓은 ⟨toy_gone⟩개의 값을 더하면 ⟨toy_cost⟩이고, 낱말을 모두 다시 자르면 토큰이 ⟨toy_more⟩개 늘어 있습니다.
 #
 # 이제 SmolLM2의 어휘입니다. 실제로 고를 때는 일반 글과 한국어 글을 합쳐, 새 조각을 들인 뒤의 횟수로 셉니다. 아래 그림은 일반 글만 본 것입니다.
 # %% [markdown] tags=["lang-en"]
@@ -508,7 +508,7 @@ pd.DataFrame({name: {
 # <!-- label: reassign-baselines -->
 # ### Compared with learning more merges
 #
-# There are two marks to beat. One is to **go on** learning as many merges of BPE from the same text. The other is to learn more merges (⟨greedy_merges⟩ for SmolLM2), keep those used most, and cut into the fewest tokens. Both only add to the vocabulary and give nothing up, so the comparison favours them.
+# There are two baselines to beat. One is to **go on** learning as many merges of BPE from the same text. The other is to learn more merges (⟨greedy_merges⟩ for SmolLM2), keep those used most, and cut into the fewest tokens. Both only add to the vocabulary and give nothing up, so the comparison favours them.
 
 # %%
 from lib.vocabulary.baselines import continued_bpe, continued_merges, tokens_of
@@ -1227,7 +1227,7 @@ check_rules(its_rules)
 # 재할당 뒤에 토큰이 더 드는 글을 하나 찾으십시오. `rules`의 규칙마다 `old`에 내놓은 조각의 바이트가 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: reassign-exercise-paid -->
-# ### 4. A text that pays (★★, 15 minutes)
+# ### 4. A text that gets longer (★★, 15 minutes)
 #
 # Find a text that takes more tokens after the reassignment. Each rule of `rules` has the bytes of the piece given up in `old`.
 

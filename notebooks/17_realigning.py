@@ -12,7 +12,7 @@
 # <!-- label: realign-top -->
 # # 임베딩 다시 맞추기: 새 조각에 첫 행을 주는 법
 #
-# 어휘(vocabulary)의 자리 몇 개에 새 조각을 앉히면 토크나이저(tokenizer)는 달라지지만 모델은 그대로입니다. 그 자리의 임베딩(embedding) 행은 아직 옛 조각을 뜻합니다. 이 행들을 새 조각에 맞추는 일이 **재정렬**(realignment)입니다. 이 장에서는 학습을 한 걸음도 하지 않고 새 행을 만드는 방법 다섯 가지를 실제 모델에서 재어 봅니다.
+# 어휘(vocabulary)의 자리 몇 개에 새 조각을 앉히면 토크나이저(tokenizer)는 달라지지만 모델은 그대로입니다. 그 자리의 임베딩(embedding) 행은 아직 옛 조각을 뜻합니다. 이 행들을 새 조각에 맞추는 일이 **재정렬**(realignment)입니다. 이 장에서는 학습을 한 스텝도 하지 않고 새 행을 만드는 방법 다섯 가지를 실제 모델에서 재어 봅니다.
 #
 # - **할 수 있게 되는 것.** 토크나이저가 서로 다른 모델을 바이트당 비트(bits per byte)로 견주고, 새 행을 다섯 가지로 만들고, 입력 표와 출력 표에 미치는 영향을 따로 잽니다.
 # - **걸리는 시간.** 읽기 45분, 연습 문제 25분.
@@ -21,7 +21,7 @@
 # <!-- label: realign-top -->
 # # Realigning embeddings: a first row for each new piece
 #
-# Seat new pieces in a few places of the vocabulary, and the tokenizer has changed but the model has not: the embedding rows of those places still mean the old pieces. Fitting these rows to the new pieces is **realignment**. This chapter makes new rows in five ways, without one step of training, and measures them on a real model.
+# Put new pieces in a few places of the vocabulary, and the tokenizer has changed but the model has not: the embedding rows of those places still mean the old pieces. Fitting these rows to the new pieces is **realignment**. This chapter makes new rows in five ways, without one step of training, and measures them on a real model.
 #
 # - **You will be able to** compare models with different tokenizers in bits per byte, make new rows in five ways, and measure what they do in the input table and in the output table apart.
 # - **Time.** 45 minutes to read, 25 for the exercises.
@@ -373,7 +373,7 @@ frame(found).unstack().round(3)["Korean"]
 # <!-- label: realign-hidden -->
 # ## 은닉 상태에서 배우는 행
 #
-# 평균은 글을 한 줄도 읽지 않고 만듭니다. 글을 읽으면 더 잘할 수 있습니다. 새 조각을 옛 토큰으로 풀어 적은 글을 옛 모델에 한 번 읽히면, 새 조각이 올 자리마다 바로 앞의 은닉 상태 $h_i$를 얻습니다. 새 출력 행 $R_r$은 그 상태를 보고 조각을 맞혀야 합니다. 옛 행을 모두 붙들어 두면 이것은 볼록한 문제이고, 모델을 거꾸로 지나는 계산이 필요 없습니다.
+# 평균은 글을 한 줄도 읽지 않고 만듭니다. 글을 읽으면 더 잘할 수 있습니다. 새 조각을 옛 토큰으로 풀어 적은 글을 옛 모델에 한 번 읽히면, 새 조각이 올 자리마다 바로 앞의 은닉 상태 $h_i$를 얻습니다. 새 출력 행 $R_r$은 그 상태를 보고 조각을 맞혀야 합니다. 옛 행을 모두 붙들어 두면 이것은 볼록한 문제이고, 역전파가 필요 없습니다.
 #
 # $$\min_R \sum_i\Bigl[\ln\Bigl(e^{a_i}+\sum_r e^{h_i\cdot R_r}\Bigr)-[y_i\text{가 새 조각}]\;h_i\cdot R_{y_i}\Bigr]+\lambda\lVert R-R_0\rVert^2$$
 #
@@ -382,7 +382,7 @@ frame(found).unstack().round(3)["Korean"]
 # <!-- label: realign-hidden -->
 # ## Rows learned from hidden states
 #
-# The mean is made without reading a line of text; reading does better. Let the old model read text in which the new pieces are spelled out in old tokens. At every place where a new piece comes, that gives the hidden state $h_i$ just before it, and the new output rows $R_r$ should predict the piece from there. With all old rows held fixed the problem is convex, and nothing is passed back through the model.
+# The mean is made without reading a line of text; reading does better. Let the old model read text in which the new pieces are spelled out in old tokens. At every place where a new piece comes, that gives the hidden state $h_i$ just before it, and the new output rows $R_r$ should predict the piece from there. With all old rows held fixed the problem is convex, and no backpropagation is needed.
 #
 # $$\min_R \sum_i\Bigl[\ln\Bigl(e^{a_i}+\sum_r e^{h_i\cdot R_r}\Bigr)-[y_i\text{ is new}]\;h_i\cdot R_{y_i}\Bigr]+\lambda\lVert R-R_0\rVert^2$$
 #
@@ -479,7 +479,7 @@ record(n_stay=int(stays.sum()), n_read=len(reading), n_states=len(y),
 # <!-- label: realign-two-rows -->
 # ### 두 행만 풀어 보기
 #
-# 글에 가장 자주 나온 새 조각 둘, `⟨first_piece⟩`와 `⟨second_piece⟩`의 행만 풉니다. 상태마다 고를 것은 셋입니다. 옛 토큰 가운데 아무것이나($a_i$), 첫 조각($h_i\cdot R_1$), 둘째 조각($h_i\cdot R_2$)입니다. 그러니 위의 목적 함수는 **셋 가운데 하나를 고르는 소프트맥스 회귀**이고, 상태 수로 나누면 교차 엔트로피가 됩니다($R$과 상관없는 수만큼만 다릅니다). 기울기(gradient)는 준 확률과 정답의 차이에 상태를 곱해 더한 것입니다.
+# 글에 가장 자주 나온 새 조각 둘, `⟨first_piece⟩`과(와) `⟨second_piece⟩`의 행만 풉니다. 상태마다 고를 것은 셋입니다. 옛 토큰 가운데 아무것이나($a_i$), 첫 조각($h_i\cdot R_1$), 둘째 조각($h_i\cdot R_2$)입니다. 그러니 위의 목적 함수는 **셋 가운데 하나를 고르는 소프트맥스 회귀**이고, 상태 수로 나누면 교차 엔트로피가 됩니다($R$과 상관없는 수만큼만 다릅니다). 기울기(gradient)는 준 확률과 정답의 차이에 상태를 곱해 더한 것입니다.
 #
 # $$\frac{\partial}{\partial R_r}=\sum_i\bigl(p_{ir}-[y_i=r]\bigr)\,h_i+2\lambda\,(R_r-R_{0,r})$$
 # %% [markdown] tags=["lang-en"]
@@ -519,7 +519,7 @@ objective(leaf).backward()
 beside("gradient", gradient(R0), leaf.grad)
 
 # %% [markdown] tags=["lang-ko"]
-# 손으로 쓴 기울기와 `torch`가 되짚어 구한 기울기의 최대 차이는 ⟨diff_gradient⟩입니다. 이제 내려갑니다. 소프트맥스의 곡률은 $\tfrac12$을 넘지 않으므로 $L=(\sigma_1^2/2+2\lambda)/n$보다 가파르게 휘는 방향은 없고($\sigma_1$은 상태 행렬 $H$의 가장 큰 특잇값), 걸음을 $1/L$로 잡으면 목적 함수는 걸음마다 줄어듭니다. 또 하나는 Adam입니다. 수 하나하나의 걸음을 지나온 기울기의 크기로 나눕니다.
+# 손으로 쓴 기울기와 `torch`가 되짚어 구한 기울기의 최대 차이는 ⟨diff_gradient⟩입니다. 이제 내려갑니다. 소프트맥스의 곡률은 $\tfrac12$을 넘지 않으므로 $L=(\sigma_1^2/2+2\lambda)/n$보다 가파르게 휘는 방향은 없고($\sigma_1$은 상태 행렬 $H$의 가장 큰 특잇값), 걸음을 $1/L$로 잡으면 목적 함수는 스텝마다 줄어듭니다. 또 하나는 Adam입니다. 수 하나하나의 걸음을 지나온 기울기의 크기로 나눕니다.
 # %% [markdown] tags=["lang-en"]
 # The gradient written by hand and the one `torch` traces back differ by ⟨diff_gradient⟩ at most. Now downhill. The curvature of a softmax is at most $\tfrac12$, so no direction bends more than $L=(\sigma_1^2/2+2\lambda)/n$, with $\sigma_1$ the largest singular value of the matrix $H$ of states, and with steps of $1/L$ the objective falls at every step. The other way is Adam, which divides the step of each number by the size of the gradients it has seen.
 
@@ -601,14 +601,14 @@ axis.legend()
 show(figure, table=fits.round(4))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 두 행의 목적 함수. 걸음마다 모든 상태를 봅니다. 점선은 `fit_output`이 멈춘 곳입니다.
+# 두 행의 목적 함수. 스텝마다 모든 상태를 봅니다. 점선은 `fit_output`이 멈춘 곳입니다.
 # <!-- alt: 선 그래프. 가로축은 스텝, 세로축은 목적 함수. 두 선이 모두 내려가고 Adam의 선이 더 빨리, 더 낮게 내려간다. 점선이 하나 가로로 놓여 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The objective of the two rows; each step looks at all states. The dashed line is where `fit_output` stopped.
 # <!-- alt: A line plot of the objective over steps. Both lines fall, that of Adam faster and lower. A dashed line lies across. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 목적 함수는 `constituents`에서 ⟨fit_start⟩, 경사를 그대로 따라간 100걸음 뒤에 ⟨fit_plain⟩, Adam 100걸음 뒤에 ⟨fit_adam⟩, `fit_output`이 ⟨fit_lib⟩입니다. 그대로 따라가면 더딘 까닭은 상태들이 한 방향으로 길게 늘어서 있기 때문입니다. $H$의 가장 큰 특잇값은 둘째의 ⟨stretch⟩배이고, 걸음의 크기는 그 한 방향이 정합니다. 조각이 정말 올 자리에서 그 조각에 준 확률의 평균은 ⟨right_start⟩에서 Adam ⟨right_adam⟩, `fit_output` ⟨right_lib⟩이 되었습니다. 그 대가로 다른 자리에서 두 조각이 가져가는 확률도 ⟨else_start⟩에서 ⟨else_adam⟩(Adam), ⟨else_lib⟩(`fit_output`)로 커졌습니다. `fit_output`은 가장 낮은 곳까지 가지 않습니다. 글을 네 번만 훑고 멈춥니다.
+# 목적 함수는 `constituents`에서 ⟨fit_start⟩, 경사를 그대로 따라간 100스텝 뒤에 ⟨fit_plain⟩, Adam 100스텝 뒤에 ⟨fit_adam⟩, `fit_output`이 ⟨fit_lib⟩입니다. 그대로 따라가면 더딘 까닭은 상태들이 한 방향으로 길게 늘어서 있기 때문입니다. $H$의 가장 큰 특잇값은 둘째의 ⟨stretch⟩배이고, 걸음의 크기는 그 한 방향이 정합니다. 조각이 정말 올 자리에서 그 조각에 준 확률의 평균은 ⟨right_start⟩에서 Adam ⟨right_adam⟩, `fit_output` ⟨right_lib⟩이(가) 되었습니다. 그 대가로 다른 자리에서 두 조각이 가져가는 확률도 ⟨else_start⟩에서 ⟨else_adam⟩(Adam), ⟨else_lib⟩(`fit_output`)(으)로 커졌습니다. `fit_output`은 가장 낮은 곳까지 가지 않습니다. 글을 네 번만 훑고 멈춥니다.
 # %% [markdown] tags=["lang-en"]
 # The objective is ⟨fit_start⟩ at `constituents`, ⟨fit_plain⟩ after 100 plain steps, ⟨fit_adam⟩ after 100 of Adam, and ⟨fit_lib⟩ with `fit_output`. Plain steps are slow because the states are drawn out in one direction: the largest singular value of $H$ is ⟨stretch⟩ times the second, and this one direction sets the size of the step. The mean probability of a piece where it does come went from ⟨right_start⟩ to ⟨right_adam⟩ with Adam and ⟨right_lib⟩ with `fit_output`. The price is that the two take more where something else comes: ⟨else_start⟩ became ⟨else_adam⟩ (Adam) and ⟨else_lib⟩ (`fit_output`). `fit_output` does not go all the way down; it stops after four passes over the text.
 
@@ -673,6 +673,17 @@ both = table.xs("both", level=1)
 record(parted_constituents=both.loc["constituents", "Korean"],
        parted_hidden=both.loc["hidden_states", "Korean"])
 
+from lib.page.record import used
+
+longer = data.ROOT / "benchmarks/results/ivr.jsonl"
+used([longer])
+rows = pd.read_json(longer, lines=True)
+was = rows[(rows["part"] == "before") & (rows["name"] == "original")].iloc[0]
+now = rows[(rows["part"] == "align") & (rows["rows"] == "one table")
+           & (rows["strategy"] == "hidden_states")].iloc[0]
+record(longer_bytes=int(was["domain_bytes"]), longer_before=was["domain"],
+       longer_pieces=int(now["pieces"]), longer_hidden=now["domain"])
+
 # %% tags=["hide-input", "cover"]
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True)
 marks = {"input": "<", "output": ">", "both": "o", "one table": "D"}
@@ -703,19 +714,23 @@ show(figure, table=wide)
 
 # %% [markdown] tags=["lang-ko"]
 # 표가 하나인 모델에서 한국어는 `mean` ⟨mean_ko⟩, `random` ⟨random_ko⟩, `zeros` ⟨zeros_ko⟩, `constituents` ⟨constituents_ko⟩, `hidden_states` ⟨hidden_states_ko⟩비트입니다. 바꾸기 전은 ⟨before⟩비트입니다. 새 행을 한쪽에만 넣으면 두 쪽에 넣을 때보다 얻는 것이 훨씬 적습니다. `hidden_states`의 출력 행은 혼자서도 꽤 줄이지만 나머지는 그렇지 않습니다. 입력 표가 새 조각의 뜻을 날라도 출력 표가 그 조각을 부르지 못하거나, 그 반대이기 때문입니다.
+#
+# 이 페이지의 한국어는 ⟨n_bytes⟩바이트뿐입니다. 그러니 `hidden_states`가 바꾸기 전의 값에 가깝다고 해서 되찾았다고 읽으면 안 됩니다. `benchmarks/ivr.py`로 조각 ⟨longer_pieces⟩개를 바꾸고 영화평 ⟨longer_bytes⟩바이트에서 재면 바꾸기 전이 ⟨longer_before⟩비트, `hidden_states`가 ⟨longer_hidden⟩비트입니다. 나머지 차이는 학습해서 줄여야 합니다.
 # %% [markdown] tags=["lang-en"]
 # With one table, Korean takes ⟨mean_ko⟩ bits with `mean`, ⟨random_ko⟩ with `random`, ⟨zeros_ko⟩ with `zeros`, ⟨constituents_ko⟩ with `constituents` and ⟨hidden_states_ko⟩ with `hidden_states`; before the change it was ⟨before⟩. New rows on one side alone gain far less than on both. The output rows of `hidden_states` gain a good deal by themselves, the others do not: either the input carries the meaning of a piece that the output cannot name, or the other way round.
+#
+# The Korean text of this page is only ⟨n_bytes⟩ bytes, so `hidden_states` close to the value before does not mean that the loss was recovered. `benchmarks/ivr.py` changed ⟨longer_pieces⟩ pieces and measured ⟨longer_bytes⟩ bytes of film reviews: ⟨longer_before⟩ bits before the change, ⟨longer_hidden⟩ with `hidden_states`. The rest takes training.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-mass -->
-# ## 부르지 않은 자리에 나타나는 행
+# ## 쓰이지 않는 행이 가져가는 확률
 #
-# 증류의 몫을 빼면 영어의 값은 세 길로 달라집니다. 첫째, 내놓은 조각이 이 글에 나오면 여러 토큰으로 다시 잘립니다. 둘째, 새 조각이 영어에도 나옵니다. 한국어 글에서 고른 조각에는 앞에 빈칸이 붙은 숫자 따위도 있어서, 이 영어 글에도 새 조각이 ⟨en_uses⟩번 나옵니다. 셋째는 소프트맥스의 분모입니다. 부르지 않은 새 행도 거기에 들어 있습니다. 새 행들이 어느 자리에서 확률 $m$을 가져가면 다른 토큰의 확률은 모두 $1-m$배가 되고, 그 자리에서 $-\log_2(1-m)$비트를 더 냅니다.
+# 증류의 몫을 빼면 영어의 값은 세 길로 달라집니다. 첫째, 내놓은 조각이 이 글에 나오면 여러 토큰으로 다시 잘립니다. 둘째, 새 조각이 영어에도 나옵니다. 한국어 글에서 고른 조각에는 앞에 빈칸이 붙은 숫자 따위도 있어서, 이 영어 글에도 새 조각이 ⟨en_uses⟩번 나옵니다. 셋째는 소프트맥스의 분모입니다. 쓰이지 않는 새 행도 거기에 들어 있습니다. 새 행들이 어느 자리에서 확률 $m$을 가져가면 다른 토큰의 확률은 모두 $1-m$배가 되고, 그 자리에서 $-\log_2(1-m)$비트를 더 냅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: realign-mass -->
-# ## Rows that turn up uncalled
+# ## Probability taken by unused rows
 #
-# Distillation apart, the bits of English change in three ways. A given-up piece that this text uses is cut into several tokens. New pieces occur in English too: those chosen from Korean text include, say, digits with a blank before them, and in this English text new pieces come ⟨en_uses⟩ times. And the new rows stand in the denominator of the softmax, called or not. Where they take the probability $m$, every other token is left with $1-m$ times its own, which costs $-\log_2(1-m)$ bits at that place.
+# Distillation apart, the bits of English change in three ways. A given-up piece that this text uses is cut into several tokens. New pieces occur in English too: those chosen from Korean text include, say, digits with a blank before them, and in this English text new pieces come ⟨en_uses⟩ times. And the new rows stand in the denominator of the softmax, used or not. Where they take the probability $m$, every other token is left with $1-m$ times its own, which costs $-\log_2(1-m)$ bits at that place.
 
 # %%
 put(old_rows, old_rows)
@@ -750,13 +765,13 @@ for name, m in masses.items():
     record(f"mass_{name}", m.mean(), text=f"{m.mean().item():.2g}")
 
 # %% [markdown] tags=["lang-ko"]
-# `random`이 ⟨mass_random⟩으로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 우연이 끼어들 틈이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
+# `random`이 ⟨mass_random⟩(으)로 가장 많이 가져갑니다. 흩어진 정도가 진짜 행만큼인 난수 행이 ⟨n_new⟩개나 있으면, 어느 자리에서든 우연히 로짓이 큰 행이 있기 마련입니다. `mean`은 ⟨mass_mean⟩입니다. 모두 같은 행이라 우연이 끼어들 틈이 없습니다. `constituents`는 ⟨mass_constituents⟩입니다. 한국어를 적던 토큰을 닮아서 영어의 자리에서 드물게 불립니다. `zeros`는 ⟨mass_zeros⟩입니다. 로짓 0은 다른 행의 로짓이 모두 낮은 자리에서만 눈에 뜨입니다.
 #
-# 영어에서 `mean`은 남의 자리를 거의 차지하지 않습니다. 그렇다면 한국어에서 나쁜 까닭은 새 조각이 정말 올 자리에서 부르지 못하는 데 있을 것입니다. 한국어 글에서는 이 확률을 재지 않았습니다.
+# 영어에서 `mean`은 다른 토큰의 확률을 거의 가져가지 않습니다. 그렇다면 한국어에서 나쁜 까닭은 새 조각이 정말 올 자리에서 부르지 못하는 데 있을 것입니다. 한국어 글에서는 이 확률을 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
 # `random` takes most, ⟨mass_random⟩: with ⟨n_new⟩ random rows as scattered as real ones, some row has a large logit by chance wherever one looks. `mean` takes ⟨mass_mean⟩; its rows are all the same and leave nothing to chance. `constituents` takes ⟨mass_constituents⟩: it resembles tokens that spelled Korean, and is seldom called in English. `zeros` takes ⟨mass_zeros⟩: a logit of 0 shows only where all others are low.
 #
-# In English `mean` hardly sits in the seats of others. What makes it bad in Korean, then, is probably that it cannot be called where a new piece does come. The probability was not measured on Korean text.
+# In English `mean` takes hardly any probability from other tokens. What makes it bad in Korean, then, is probably that it cannot be called where a new piece does come. The probability was not measured on Korean text.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: realign-stage -->

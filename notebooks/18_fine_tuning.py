@@ -89,12 +89,12 @@ cfg = settings(profile, smoke=smoke, book=book, gpu=gpu, given=given,
 # <!-- label: tune-equal -->
 # ## 무엇이 같아야 공정한가
 #
-# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 스텝 수도, 한 스텝의 토큰 수도, 배우는 수의 개수도 같습니다. 다른 것은 둘입니다. 하나는 그 토큰들이 나르는 글의 양이고, 다른 하나는 새 행을 다루는 방법입니다. 바꾼 모델은 처음 몇 스텝에 새 행만 배우고, 새 행의 학습률(learning rate)도 더 큽니다.
+# 트랜스포머(Transformer)가 한 토큰에 쓰는 계산량은 그 토큰이 글을 몇 바이트나 나르는지와 상관이 없습니다. 그래서 **같은 계산량은 같은 토큰 수**입니다. 두 모델은 스텝 수도, 한 스텝의 토큰 수도, 학습하는 매개변수의 수도 같습니다. 다른 것은 둘입니다. 하나는 그 토큰들이 나르는 글의 양이고, 다른 하나는 새 행을 다루는 방법입니다. 바꾼 모델은 처음 몇 스텝에 새 행만 배우고, 새 행의 학습률(learning rate)도 더 큽니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: tune-equal -->
 # ## What must be equal to be fair
 #
-# The compute that a Transformer spends on a token does not depend on how many bytes of text the token carries. So **equal compute is an equal number of tokens**. Both models take as many steps, with as many tokens each, and learn as many numbers. Two things differ: how much text those tokens carry, and how new rows are treated. The swapped model spends its first steps on them alone, and their learning rate is larger.
+# The compute that a Transformer spends on a token does not depend on how many bytes of text the token carries. So **equal compute is an equal number of tokens**. Both models take as many steps, with as many tokens each, and train as many parameters. Two things differ: how much text those tokens carry, and how new rows are treated. The swapped model spends its first steps on them alone, and their learning rate is larger.
 
 # %%
 from lib.vocabulary.small import korean_swap
@@ -375,11 +375,11 @@ record(few=few, table_numbers=E.numel(), row_numbers=rows.numel())
 # <!-- label: tune-light -->
 # ## 나머지는 가볍게
 #
-# 둘째 단계에서는 나머지도 배웁니다. 그러나 모든 행렬을 그대로 배우게 하면 한 스텝이 비쌉니다. 행렬마다 기울기를 만들고 AdamW의 평균 둘을 지녀야 하기 때문입니다. 배운 것을 잊기도 쉽습니다. 그래서 행렬 $W$는 붙들어 두고, 계수(rank)가 작은 곱 하나를 더해 그것만 배웁니다(LoRA, Hu 등, 2021).
+# 둘째 단계에서는 나머지도 배웁니다. 그러나 모든 행렬을 그대로 배우게 하면 한 스텝이 비쌉니다. 행렬마다 기울기를 만들고 AdamW의 평균 둘을 지녀야 하기 때문입니다. 배운 것을 잊기도 쉽습니다. 그래서 행렬 $W$는 붙들어 두고, 랭크(rank)가 낮은 곱 하나를 더해 그것만 배웁니다(LoRA, Hu 등, 2021).
 #
 # $$y = xW + s\,xAB,\qquad A\in\mathbb R^{d\times r},\; B\in\mathbb R^{r\times d'}$$
 #
-# $r$이 계수이고, $s$는 더하는 크기를 정하는 상수로 여기서는 2입니다. $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 대략 학습률만큼 움직이므로, 행에는 $f$배의 학습률을 따로 줍니다. 다 배우면 곱과 행을 모두 모델에 합칩니다.
+# $r$이 랭크이고, $s$는 더하는 크기를 정하는 상수로 여기서는 2입니다. $B$를 0에서 시작하므로 처음에는 아무것도 달라지지 않습니다. 새 행은 이 단계에서도 빨리 배워야 합니다. Adam은 수 하나하나를 대략 학습률만큼 움직이므로, 행에는 $f$배의 학습률을 따로 줍니다. 다 배우면 곱과 행을 모두 모델에 합칩니다.
 #
 # 바꾸지 않은 모델은 첫 단계 없이 처음부터 둘째 단계로 배웁니다. 새 행이 없으니 한국어에 가장 많이 쓰는 토큰의 행을 같은 수만큼 배웁니다.
 # %% [markdown] tags=["lang-en"]
@@ -459,14 +459,14 @@ record(added=numbers, in_layers=layers, added_share=f"{numbers / layers:.1%}",
        learning_share=f"{(numbers + rows.numel()) / whole:.1%}", whole=whole)
 
 # %% [markdown] tags=["lang-ko"]
-# 처음의 차이는 ⟨diff_start⟩입니다. 두 층에 있는 수 ⟨in_layers⟩개에 더한 것은 ⟨added⟩개(⟨added_share⟩)이고, 새 행까지 쳐서 배우는 수는 ⟨learning_numbers⟩개입니다. 작은 모델 전체의 ⟨learning_share⟩입니다. 행렬이 클수록 몫은 작습니다. $r(d+d')$과 $dd'$의 비이기 때문입니다.
+# 처음의 차이는 ⟨diff_start⟩입니다. 두 층에 있는 수 ⟨in_layers⟩개에 더한 것은 ⟨added⟩개(⟨added_share⟩)이고, 새 행까지 쳐서 학습하는 매개변수는 ⟨learning_numbers⟩개입니다. 작은 모델 전체의 ⟨learning_share⟩입니다. 행렬이 클수록 몫은 작습니다. $r(d+d')$과 $dd'$의 비이기 때문입니다.
 #
 # <!-- label: tune-phases -->
 # ## 두 단계를 손으로
 #
 # 이제 모두 모아 두 단계를 씁니다. 첫 단계에는 새 행만, 둘째 단계에는 행과 곱이 배웁니다. 단계가 끝날 때마다 배운 것을 모델에 적어 넣습니다.
 # %% [markdown] tags=["lang-en"]
-# The difference at the start is ⟨diff_start⟩. To the ⟨in_layers⟩ numbers of the two layers ⟨added⟩ were added (⟨added_share⟩); with the new rows, ⟨learning_numbers⟩ numbers learn, ⟨learning_share⟩ of the whole small model. The larger a matrix, the smaller the share, which is $r(d+d')$ against $dd'$.
+# The difference at the start is ⟨diff_start⟩. To the ⟨in_layers⟩ numbers of the two layers ⟨added⟩ were added (⟨added_share⟩); with the new rows, ⟨learning_numbers⟩ parameters are trained, ⟨learning_share⟩ of the whole small model. The larger a matrix, the smaller the share, which is $r(d+d')$ against $dd'$.
 #
 # <!-- label: tune-phases -->
 # ## Two phases by hand
@@ -545,7 +545,7 @@ show(figure, table=pd.DataFrame(
 # <!-- alt: A line of the loss at each step, with circles on it; all circles lie on the line. A dashed vertical line stands in the middle. -->
 
 # %% [markdown] tags=["lang-ko"]
-# 두 루프의 손실이 가장 크게 벌어진 스텝에서도 차이는 ⟨diff_phases⟩입니다. 배치마다 글이 다르니 손실은 오르내릴 수 있습니다. 손실은 첫 스텝에 ⟨hand_first⟩, 마지막 스텝에 ⟨hand_last⟩였습니다. 모든 토큰을 고르게 찍을 때의 손실은 ⟨uniform⟩이니, 층을 잘라 낸 모델이 얼마나 서투른지 알 수 있습니다. 떼어 둔 한국어는 바이트당 ⟨small_before⟩비트에서 ⟨small_after⟩비트가 되었고, 두 모델의 차이는 ⟨diff_ends⟩비트입니다. 이제 온전한 모델로 갑니다.
+# 두 루프의 손실이 가장 크게 벌어진 스텝에서도 차이는 ⟨diff_phases⟩입니다. 배치마다 글이 다르니 손실은 오르내릴 수 있습니다. 손실은 첫 스텝에 ⟨hand_first⟩, 마지막 스텝에 ⟨hand_last⟩(이)었습니다. 모든 토큰을 고르게 찍을 때의 손실은 ⟨uniform⟩이니, 층을 잘라 낸 모델이 얼마나 서투른지 알 수 있습니다. 떼어 둔 한국어는 바이트당 ⟨small_before⟩비트에서 ⟨small_after⟩비트가 되었고, 두 모델의 차이는 ⟨diff_ends⟩비트입니다. 이제 온전한 모델로 갑니다.
 # %% [markdown] tags=["lang-en"]
 # Even where they are furthest apart, the losses of the two loops differ by ⟨diff_phases⟩. Each batch is other text, so a loss may go up and down. It was ⟨hand_first⟩ at the first step and ⟨hand_last⟩ at the last. Guessing every token alike costs ⟨uniform⟩, which shows how clumsy a model without its other layers is. The held-out Korean went from ⟨small_before⟩ bits per byte to ⟨small_after⟩, and the two models differ by ⟨diff_ends⟩ bits. On to the whole model.
 
@@ -604,7 +604,7 @@ del model, before
 # %% [markdown] tags=["lang-ko"]
 # 텐서 ⟨n_tables⟩개 가운데 ⟨moved_tables⟩개에서만, 그 안에서도 ⟨moved_rows⟩행만 달라졌습니다. 새 번호는 ⟨n_new⟩개입니다. 이 배치에 나오지 않은 조각의 행도 움직입니다. 출력에서는 나오지 않는 것도 배울 거리이기 때문입니다.
 # %% [markdown] tags=["lang-en"]
-# Of ⟨n_tables⟩ tensors ⟨moved_tables⟩ changed, and in it ⟨moved_rows⟩ rows; there are ⟨n_new⟩ new ids. Rows of pieces that this batch does not show move too: for the output, not to come is something to learn.
+# Of ⟨n_tables⟩ tensors ⟨moved_tables⟩ changed, and in it ⟨moved_rows⟩ rows; there are ⟨n_new⟩ new ids. Rows of pieces that this batch does not show move too: the output also learns from pieces that do not come.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: tune-both -->
@@ -928,7 +928,7 @@ show(figure, table=published.round(3))
 # <!-- label: tune-budgets -->
 # ### By budget and by strategy
 #
-# The columns of this table are budgets in tokens. For each, a model was trained from the beginning, and this is its last value; the first column is before training. A gap was not measured; only `zeros` has none because its gradient overflowed in the first step.
+# The columns of this table are budgets in tokens. For each, a model was trained from the beginning, and this is its last value; the first column is before training. An empty cell was not run; `zeros` alone has no value because its gradient overflowed in the first step.
 
 # %% tags=["hide-input"]
 ended = every[every["last"].astype(bool)].pivot(
@@ -944,7 +944,7 @@ told.sort_values(told.columns[1]).map(
     lambda bits: "" if pd.isna(bits) else f"{bits:.3f}").rename_axis("model")
 
 # %% [markdown] tags=["lang-ko"]
-# 예산이 ⟨small_budget⟩토큰이면 바꾼 쪽의 가장 나은 방법도 ⟨small_gap⟩비트 뒤집니다. 예산이 커질수록 차이는 줄어, 가장 큰 예산에서 ⟨large_gap⟩비트입니다(음수이면 바꾼 쪽이 낫습니다). 첫 행을 잘 만든 방법은 대체로 학습한 뒤에도 앞서 있습니다. 시드(seed)는 하나입니다.
+# 예산이 ⟨small_budget⟩토큰이면 바꾼 쪽의 가장 나은 방법도 ⟨small_gap⟩비트 뒤처집니다. 예산이 커질수록 차이는 줄어, 가장 큰 예산에서 ⟨large_gap⟩비트입니다(음수이면 바꾼 쪽이 낫습니다). 첫 행을 잘 만든 방법은 대체로 학습한 뒤에도 앞서 있습니다. 시드(seed)는 하나입니다.
 # %% [markdown] tags=["lang-en"]
 # With ⟨small_budget⟩ tokens even the best strategy is ⟨small_gap⟩ bits behind. The larger the budget, the smaller the difference: ⟨large_gap⟩ bits for the largest (below zero, the swap is better). By and large, strategies that make better first rows are still ahead after training. There is one seed.
 

@@ -127,11 +127,11 @@ task = bench.prepare(options)
 # | `analysis` | trains nothing: it analyses the models in `output_dir`, or an untrained one if there are none |
 # | `test` | tries out training, saving, loading and the analyses with small models, in a folder of its own; `output_dir` stays as it is |
 #
-# The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes are taken as they are written. Only the profile `smoke`, which is for tests, leaves little of `num_layers`, `epochs`, `train_size` and `eval_size`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers and ⟨heads⟩ heads, so that it does not take long.
+# The other options are in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes are taken as they are written. Only the profile `smoke`, which is for tests, leaves little of `num_layers`, `epochs`, `train_size` and `eval_size`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers and ⟨heads⟩ heads, so that it does not take long.
 #
 # Ctrl-C stops a training after the step that is being made, and saves it. The same command goes on from there, and a training that has ended is used as it is. With more `epochs`, as in the second line above, it goes on further. If `output_dir` holds a training of other options, nothing is replaced: the run ends and says which option differs. Name another `output_dir` then, or begin anew with `--force` (`force` in a notebook).
 #
-# An option that cannot be meant ends the run before any training, with one sentence: a `hidden_size` that the heads do not divide, an unknown `version` or `device`, a GPU that is not there, wandb that is not installed, a sequence longer than `max_length`. If memory runs out, the sentence says what to lower.
+# An option that makes no sense ends the run before any training, with one sentence: a `hidden_size` that the heads do not divide, an unknown `version` or `device`, a GPU that is not there, wandb that is not installed, a sequence longer than `max_length`. If memory runs out, the sentence says what to lower.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: bench-training -->
@@ -210,9 +210,9 @@ if len(both) == 2 and both[0].index.equals(both[1].index):
 # %% [markdown] tags=["lang-ko"]
 # 두 검증 손실의 차이는 학습하기 전에 ⟨gap_first⟩, ⟨n_steps⟩스텝을 마친 뒤에 ⟨gap_last⟩이고, 가장 크게 벌어졌을 때 ⟨gap_most⟩입니다. 두 코드는 같은 식을 다른 순서로 더하므로 끝자리가 조금씩 다르고, 이 차이가 학습하는 동안 커집니다. 그러니 위의 표에서 두 구현이 이만큼 다른 것은 어느 쪽이 낫다는 뜻이 아닙니다. 두 모델을 비교할 때도 이보다 작은 차이는 우연으로 보아야 합니다.
 #
-# 학습이 끝나면 두 모델에 글을 한 토큰(token)씩 짓게 합니다. 이제까지 지은 것만 보고 다음 토큰을 정하는 자기회귀(autoregressive) 방식입니다. 글자 하나까지 맞아야 맞은 것으로 칩니다. 날짜는 ⟨ours_date⟩와 ⟨theirs_date⟩, 수는 ⟨ours_number⟩와 ⟨theirs_number⟩가 맞았습니다(앞이 PyTorch). 걸린 시간은 들여다보는 데 쓴 시간을 빼고 ⟨ours_seconds⟩초와 ⟨theirs_seconds⟩초입니다.
+# 학습이 끝나면 두 모델에 글을 한 토큰(token)씩 쓰게 합니다. 이제까지 쓴 것만 보고 다음 토큰을 정하는 자기회귀(autoregressive) 방식입니다. 글자 하나까지 맞아야 맞은 것으로 칩니다. 날짜는 ⟨ours_date⟩과(와) ⟨theirs_date⟩, 수는 ⟨ours_number⟩과(와) ⟨theirs_number⟩이(가) 맞았습니다(앞이 PyTorch). 걸린 시간은 들여다보는 데 쓴 시간을 빼고 ⟨ours_seconds⟩초와 ⟨theirs_seconds⟩초입니다.
 # %% [markdown] tags=["lang-en"]
-# The two validation losses lie ⟨gap_first⟩ apart before training and ⟨gap_last⟩ after ⟨n_steps⟩ steps; ⟨gap_most⟩ is the most. The two codes add the terms of the same formulas in another order, so their last digits differ, and training makes such differences grow. What separates the two in the table above is therefore no merit of either. When two models are compared, a difference smaller than this is chance.
+# The two validation losses lie ⟨gap_first⟩ apart before training and ⟨gap_last⟩ after ⟨n_steps⟩ steps; ⟨gap_most⟩ is the most. The two codes add the terms of the same formulas in another order, so their last digits differ, and training makes such differences grow. So the difference between the two in the table above does not make either one better. When two models are compared, a difference smaller than this is chance.
 #
 # After training each model writes its answers token by token: autoregressive, from nothing but the source and what it has written so far. An answer counts if it is right to the letter. Of the dates, ⟨ours_date⟩ and ⟨theirs_date⟩ are right, of the numbers ⟨ours_number⟩ and ⟨theirs_number⟩ (PyTorch first). Training took ⟨ours_seconds⟩ and ⟨theirs_seconds⟩ seconds, without the time spent on looking inside.
 
@@ -292,8 +292,8 @@ if drawn:
          table=five.as_matrix(drawn["attention"]).round(3))
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 행은 지금 짓고 있는 글의 토큰, 열은 원문의 토큰입니다. 색이 진할수록 가중치가 큽니다. 표는 마지막 스텝, 0번 헤드의 것입니다.
-# <!-- alt: 한국어 날짜를 짓는 동안 영어 날짜의 어느 토큰을 보는지 나타낸 히트맵. 메뉴와 슬라이더로 헤드와 학습 스텝을 고른다. -->
+# 행은 지금 쓰고 있는 글의 토큰, 열은 원문의 토큰입니다. 색이 진할수록 가중치가 큽니다. 표는 마지막 스텝, 0번 헤드의 것입니다.
+# <!-- alt: 한국어 날짜를 쓰는 동안 영어 날짜의 어느 토큰을 보는지 나타낸 히트맵. 메뉴와 슬라이더로 헤드와 학습 스텝을 고른다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # Rows are the tokens being written, columns those of the source; darker is more weight. The table is of head 0 at the last step.
 # <!-- alt: A heatmap of which token of the English date is looked at while the Korean date is written. A menu and a slider choose the head and the training step. -->

@@ -148,11 +148,11 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 # .venv/bin/tensorboard --logdir runs
 # ```
 #
-# `run ngt` and `run vanilla` run this one notebook and differ in `model` alone; `run original` runs it with the defaults of the published original. The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes have the defaults of the original, which want a GPU. The first three lines above lower `hidden_dim`, `num_layers`, `block_size` and `batch_size` for a CPU; the first two end within a few minutes each on two cores. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes those you write as they are, and keeps its checkpoints apart in `checkpoints/smoke`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers, ⟨heads⟩ heads and windows of ⟨window⟩ tokens.
+# `run ngt` and `run vanilla` run this one notebook and differ in `model` alone; `run original` runs it with the defaults of the published original. The other options are in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. Sizes have the defaults of the original, which want a GPU. The first three lines above lower `hidden_dim`, `num_layers`, `block_size` and `batch_size` for a CPU; the first two end within a few minutes each on two cores. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes those you write as they are, and keeps its checkpoints apart in `checkpoints/smoke`. This page of the book was run with width ⟨width⟩, ⟨layers⟩ layers, ⟨heads⟩ heads and windows of ⟨window⟩ tokens.
 #
 # Ctrl-C stops a training after the step that is being made, and saves it. The same command goes on from there, and a training that has ended is used as it is. With more `max_steps`, as in the third line above, it goes on further. If `checkpoint_path` holds a training of other options, nothing is replaced: the run ends and says which option differs. Name another `checkpoint_path` then, or begin anew with `--force` (`force` in a notebook).
 #
-# An option that cannot be meant ends the run before any training, with one sentence: a `hidden_dim` that the heads do not divide, a `block_size` longer than the text, an unknown `kernel` or `tokenizer`, or a character that the tokenizer never saw.
+# An option that makes no sense ends the run before any training, with one sentence: a `hidden_dim` that the heads do not divide, a `block_size` longer than the text, an unknown `kernel` or `tokenizer`, or a character that the tokenizer never saw.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngtbench-training -->
@@ -240,7 +240,7 @@ pd.Series({
 # <!-- label: ngtbench-inside -->
 # ## TensorBoard가 보는 것
 #
-# 학습하는 동안 `runs`에 기록이 쌓입니다. `.venv/bin/tensorboard --logdir runs`를 켜고 브라우저로 열면 손실, 학습률, 기울기(gradient)의 크기와 함께 아래 값들을 볼 수 있고, Projector에서는 검증 글 한 창의 좌표를 3차원으로 돌려 볼 수 있습니다. 점마다 토큰, 질량, 위치가 붙어 있습니다. 아래 그림은 그 기록을 TensorBoard의 읽기 도구로 다시 읽어 그린 것입니다.
+# 학습하는 동안 `runs`에 기록이 쌓입니다. `.venv/bin/tensorboard --logdir runs`를 켜고 브라우저로 열면 손실, 학습률, 기울기(gradient)의 크기와 함께 아래 값들을 볼 수 있고, Projector에서는 검증 글 한 창의 좌표를 3차원으로 돌려 볼 수 있습니다. 점마다 토큰, 질량, 자리가 붙어 있습니다. 아래 그림은 그 기록을 TensorBoard의 읽기 도구로 다시 읽어 그린 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngtbench-inside -->
 # ## What TensorBoard sees

@@ -156,7 +156,7 @@ def stage(name):
 # ./setup_and_run.sh run ivr -p stages select..align
 # ```
 #
-# All of them run this one notebook and differ in `stages` alone. The other options stand in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. For texts of your own, put files into `artifacts/corpora/raw`, or name a folder as `raw_corpora_dir`. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes a very small model, and works in `artifacts/smoke`.
+# All of them run this one notebook and differ in `stages` alone. The other options are in the cell of parameters above; `./setup_and_run.sh run --list` shows them too. For texts of your own, put files into `artifacts/corpora/raw`, or name a folder as `raw_corpora_dir`. The profile `smoke` lowers the sizes that were left at their defaults, for tests, takes a very small model, and works in `artifacts/smoke`.
 #
 # `./setup_and_run.sh run export` is a stage that `all` does not run. It writes the distilled and the reassigned tokenizer to `tokenizers/exported` as `transformers`, browsers and llama.cpp read them, and proves each form by the ids of `export_strings` strings. [Chapter 16](#reassign-export) says what each form keeps. `@huggingface/tokenizers` for Node and llama.cpp come from npm when they are first needed.
 #
@@ -308,7 +308,7 @@ if cut:
     show(figure)
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 말뭉치에 있는 글 하나, “⟨sample⟩”을 세 토크나이저로 자른 모습입니다. 칸 하나가 토큰 하나이고 너비는 바이트 수이며, 색은 이웃한 칸을 가르려고 번갈아 칠했습니다. BPE는 ⟨sample_bpe⟩개, 유니그램은 ⟨sample_unigram⟩개, 어휘를 바꾼 뒤에는 ⟨sample_remapped⟩개입니다. 위의 두 줄은 같은 자리에서 잘립니다.
+# 말뭉치에 있는 글 하나(“⟨sample⟩”)를 세 토크나이저로 자른 모습입니다. 칸 하나가 토큰 하나이고 너비는 바이트 수이며, 색은 이웃한 칸을 가르려고 번갈아 칠했습니다. BPE는 ⟨sample_bpe⟩개, 유니그램은 ⟨sample_unigram⟩개, 어휘를 바꾼 뒤에는 ⟨sample_remapped⟩개입니다. 위의 두 줄은 같은 자리에서 잘립니다.
 # <!-- alt: 세 줄의 칸. BPE와 유니그램은 같은 자리에서 잘게 잘리고, 어휘를 바꾼 뒤의 줄은 칸이 더 넓고 적다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # One text of the corpus, “⟨sample⟩”, as three tokenizers cut it. Each box is a token, as wide as it has bytes; colours alternate to tell neighbours apart. There are ⟨sample_bpe⟩ of them with BPE, ⟨sample_unigram⟩ with Unigram, ⟨sample_remapped⟩ once the vocabulary has been changed. The upper two rows are cut at the same places.

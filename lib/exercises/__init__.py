@@ -11,6 +11,8 @@ from functools import wraps
 from html import escape
 from typing import Any
 
+from lib.page.particles import settle
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -47,8 +49,8 @@ def correct(ko: str = "맞았습니다.", en: str = "Correct.") -> Verdict:
 
 
 def not_yet(ko: str, en: str) -> Verdict:
-    """Turn an answer down, with a hint."""
-    return Verdict(False, ko, en)
+    """Turn an answer down, with a hint; its particles follow the values in it."""
+    return Verdict(False, settle(ko), en)
 
 
 class NoAnswer(Exception):

@@ -30,7 +30,8 @@ def check_axes(answer) -> None:
             (spread[:k].sum() / spread.sum(),
              "그것은 처음 좌표축들입니다. 분산이 가장 큰 방향을 찾으십시오.",
              "Those are the first coordinates; find the directions of most variance."),
-        ], f"k={k}에서 {got:.4g}이 나왔습니다. 평균을 뺀 행렬의 특이값에서 구하십시오.",
+        ], f"k={k}에서 {got:.4g}이(가) 나왔습니다. 평균을 뺀 행렬의 특이값에서 "
+           "구하십시오.",
            f"For k={k} it gives {got:.4g}; start from the singular values of the "
            "centred points.")
 
@@ -70,8 +71,8 @@ def check_context(answer) -> Verdict:
                "한 가지로만 묶었습니다. 자리와 글자가 모두 같은 것끼리 묶으십시오.",
                "Grouped by one of the two; group by position and token together.")
               for value in one),
-        ], f"{got:.4g}이 나왔습니다. (자리, 글자) 쌍마다 평균을 빼고 남은 제곱합에서 "
-           "시작하십시오.",
+        ], f"{got:.4g}이(가) 나왔습니다. (자리, 글자) 쌍마다 평균을 빼고 남은 "
+           "제곱합에서 시작하십시오.",
            f"It gives {got:.4g}; start from the squares left around the mean of each "
            "(position, token) pair.")
     return correct(
@@ -92,7 +93,7 @@ def check_chance(answer) -> Verdict:
             (1 / len(counts),
              "종류마다 개수가 다릅니다. 종류의 크기를 세어 넣으십시오.",
              "Kinds differ in size; let their counts in."),
-        ], f"counts={counts}에서 {got:.4g}이 나왔습니다. 크기 c인 종류의 토큰에게는 "
+        ], f"counts={counts}에서 {got:.4g}이(가) 나왔습니다. 크기 c인 종류의 토큰에는 "
            "같은 종류가 c − 1개 남아 있습니다.",
            f"For counts={counts} it gives {got:.4g}; a token of a kind of size c has "
            "c − 1 of its kind left.")
@@ -119,7 +120,7 @@ def check_rank_correlation(answer) -> None:
             (x.rank(method="first").corr(y.rank(method="first")),
              "같은 값에는 순위의 평균을 똑같이 나누어 주십시오.",
              "Equal values share the mean of their ranks."),
-        ], f"{right:.3f}이어야 하는데 {got:.3f}이 나왔습니다. 순위를 매긴 다음 피어슨 "
-           "상관을 구하십시오.",
+        ], f"{right:.3f}(이)어야 하는데 {got:.3f}이(가) 나왔습니다. 순위를 매긴 다음 "
+           "피어슨 상관을 구하십시오.",
            f"It gives {got:.3f} instead of {right:.3f}; rank, then take Pearson's "
            "correlation.")

@@ -74,7 +74,7 @@ def check_expected(answer) -> None:
         for piece in (t for t in _P if not close(got[t], want[t])):
             require(close(letters, float(len(word))),
                     f"기대 횟수에 조각의 길이를 곱해 더하면 {word}의 글자 수 "
-                    f"{len(word)}이어야 하는데 {letters:.4f}입니다. Z로 나누었는지, "
+                    f"{len(word)}(이)어야 하는데 {letters:.4f}입니다. Z로 나누었는지, "
                     "두 번 나온 조각을 두 번 세었는지 보십시오.",
                     f"Counts times lengths must add up to the {len(word)} letters of "
                     f"{word} and give {letters:.4f}. Did you divide by Z, and count a "

@@ -52,7 +52,7 @@ def tensor(got: Any, shape: Iterable[int], ko: str = "", en: str = "") -> Tensor
     """An answer in float64 that has a shape; `ko` and `en` say why that one."""
     got, shape = torch.as_tensor(got, dtype=torch.float64), tuple(shape)
     require(tuple(got.shape) == shape,
-            f"모양이 {tuple(got.shape)}입니다. {shape}이어야 합니다. {ko}".strip(),
+            f"모양이 {tuple(got.shape)}입니다. {shape}(이)어야 합니다. {ko}".strip(),
             f"The shape is {tuple(got.shape)}; it should be {shape}. {en}".strip())
     return got
 
@@ -91,5 +91,5 @@ def compare(got: Any, right: Any, slips: Iterable[Slip], ko: str = "", en: str =
     for sign, *hint in slips:
         if sign if isinstance(sign, bool) else close(got, sign, rtol, atol):
             raise Hint(*hint)
-    raise Hint(ko or f"{got:.4g}이(가) 나왔습니다. {right:.4g}이어야 합니다.",
+    raise Hint(ko or f"{got:.4g}이(가) 나왔습니다. {right:.4g}(이)어야 합니다.",
                en or f"It gives {got:.4g}; {right:.4g} is wanted.")

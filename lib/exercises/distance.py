@@ -62,7 +62,7 @@ def check_reach(answer) -> None:
         ([math.sqrt(max(share ** (-1 / p) - eps, 0)) for share, p, eps in cases],
          "겹쳐 있을 때의 몫이 1이 되도록 ε^(−p)로 나누어야 합니다.",
          "Divide by ε^(−p), so that the pull of a coinciding token is 1."),
-    ], f"share={share:g}, p={p:g}, ε={eps:g}에서 {got[0]:.4g}이 나왔습니다. "
+    ], f"share={share:g}, p={p:g}, ε={eps:g}에서 {got[0]:.4g}이(가) 나왔습니다. "
        "((r²+ε)/ε)^(−p) = share를 r에 대해 풀어 보십시오.",
        f"For share={share:g}, p={p:g}, ε={eps:g} it gives {got[0]:.4g}; solve "
        "((r² + ε)/ε)^(−p) = share for r.", atol=1e-12)
@@ -76,7 +76,7 @@ def check_hard_gate(answer) -> Verdict:
         radius = torch.tensor(reach, dtype=torch.float64, requires_grad=True)
         gate = answer(r2, radius)
         require(isinstance(gate, torch.Tensor) and gate.shape == r2.shape,
-                f"`r2`와 같은 모양의 텐서 {tuple(r2.shape)}를 돌려주십시오.",
+                f"`r2`와 같은 모양의 텐서 {tuple(r2.shape)}을(를) 돌려주십시오.",
                 f"Return a tensor of the shape of `r2`, {tuple(r2.shape)}.")
         inside, value = (r2 < reach**2).double(), gate.detach().double()
         compare(value, inside, [

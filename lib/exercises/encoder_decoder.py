@@ -52,7 +52,7 @@ def check_decoder_mask(answer) -> None:
         got = answer(target.clone(), 0)
         batch, n = target.shape
         require(got.dtype == torch.bool,
-                f"{got.dtype}가 나왔습니다. 참과 거짓의 텐서로 내십시오.",
+                f"{got.dtype}이(가) 나왔습니다. 참과 거짓의 텐서로 내십시오.",
                 f"{got.dtype} came; give a tensor of True and False.")
         try:
             got = got.broadcast_to(batch, 8, n, n)[:, 0]
@@ -193,7 +193,7 @@ def check_generate(answer) -> None:
         got = torch.as_tensor(answer(model, source.clone(), longest))
         require(got.dim() == 2 and len(got) == len(right),
                 f"모양이 {tuple(got.shape)}입니다. 원문마다 한 줄, 곧 "
-                f"{tuple(right.shape)}이어야 합니다.",
+                f"{tuple(right.shape)}(이)어야 합니다.",
                 f"The shape is {tuple(got.shape)}; one row a source is wanted, "
                 f"{tuple(right.shape)}.")
         require((got[:, 0] == config.bos).all(),

@@ -54,7 +54,7 @@ def check_same_pull(answer) -> None:
         compare(came, wanted, [
             (square, "그것은 r²입니다. 물은 것은 r입니다.",
              "That is r²; the question asks for r."),
-        ], f"m={mass:g}, p={p:g}, β={beta:g}에서 {came:.4g}이 나왔습니다. "
+        ], f"m={mass:g}, p={p:g}, β={beta:g}에서 {came:.4g}이(가) 나왔습니다. "
            "m^β / r^(2p) = 1을 r에 대해 풀어 보십시오.",
            f"For m={mass:g}, p={p:g}, β={beta:g} it gives {came:.4g}; "
            "solve m^β / r^(2p) = 1 for r.")

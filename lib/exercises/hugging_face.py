@@ -30,14 +30,14 @@ def check_shift(answer) -> None:
         moved = torch.cat((torch.full((len(labels), 1), bos), labels[:, :-1]), dim=1)
         got = tensor(got, moved.shape)
         compare(got, moved.masked_fill(moved == IGNORED, pad), [
-            (moved, f"{IGNORED}이 남았습니다. 임베딩에는 그런 행이 없습니다.",
+            (moved, f"{IGNORED}이(가) 남았습니다. 임베딩에는 그런 행이 없습니다.",
              f"{IGNORED} is left; no embedding has such a row."),
             (labels.masked_fill(labels == IGNORED, pad),
              "디코더가 맞혀야 할 답을 그대로 읽습니다. 한 칸 미십시오.",
              "The decoder reads the answer itself; move it by one."),
             (not (got[:, 0] == bos).all(), "첫 칸은 시작 토큰이어야 합니다.",
              "The first place belongs to the start token."),
-        ], f"{rows}에서 {got.long().tolist()}가 나왔습니다.",
+        ], f"{rows}에서 {got.long().tolist()}이(가) 나왔습니다.",
            f"{rows} became {got.long().tolist()}.")
 
 
@@ -54,7 +54,7 @@ def check_mean(answer) -> None:
              "That is a mean of means: a part with few tokens counts too much."),
             (sum(means), "평균의 합입니다. 본문의 ‘곧이곧대로’가 하던 일입니다.",
              "That is a sum of means: the mistake measured above."),
-        ], f"평균 {means}, 토큰 수 {tokens}일 때 {got:.4g}이 나왔습니다.",
+        ], f"평균 {means}, 토큰 수 {tokens}일 때 {got:.4g}이(가) 나왔습니다.",
            f"Means {means} over {tokens} tokens gave {got:.4g}.")
 
 
@@ -121,7 +121,7 @@ def check_beam(answer) -> Verdict:
         narrow = table.whole(answer(table, 1, table.end, table.limit))
         require(narrow == greedy,
                 "폭이 1이면 가장 그럴듯한 토큰만 따라가야 합니다. "
-                f"{list(narrow)}가 나왔고 {list(greedy)}이어야 합니다.",
+                f"{list(narrow)}이(가) 나왔고 {list(greedy)}(이)어야 합니다.",
                 "With width 1 only the likeliest token is followed: "
                 f"{list(narrow)} came, {list(greedy)} is right.")
         wide = table.whole(answer(table, 4**4, table.end, table.limit))

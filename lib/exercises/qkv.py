@@ -105,7 +105,7 @@ def check_temperature(answer) -> None:
     for seed, (n, bits) in enumerate(((8, 2.0), (20, 1.0), (20, 4.0), (5, 0.3))):
         logits = 3 * draw(n, seed=seed)
         tau = number(answer(logits.clone(), bits))
-        require(tau > 0, f"온도는 양수여야 합니다. {tau}가 나왔습니다.",
+        require(tau > 0, f"온도는 양수여야 합니다. {tau}이(가) 나왔습니다.",
                 f"A temperature is positive; {tau} came.")
         got = _bits(logits / tau)
         compare(got, bits, [
@@ -143,8 +143,8 @@ def check_rotation(answer) -> None:
         tolerance = 1e-4 * float(x.norm() * y.norm())
         for s, t, by in ((0, 3, 5), (4, 1, 20), (2, 2, 11)):
             require(abs(dot(s, t) - dot(s + by, t + by)) <= tolerance,
-                    f"자리 {s}, {t}와 자리 {s + by}, {t + by}는 거리가 같은데 내적이 "
-                    "다릅니다.",
+                    f"자리 {s}, {t}과(와) 자리 {s + by}, {t + by}은(는) 거리가 같은데 "
+                    "내적이 다릅니다.",
                     f"Places {s}, {t} and {s + by}, {t + by} are equally far apart, "
                     "but the dot products differ.")
         values = [dot(0, t) for t in range(4)]

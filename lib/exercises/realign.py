@@ -22,7 +22,8 @@ def check_bits(answer) -> None:
              "This divides by characters; a Hangul syllable is three bytes of UTF-8."),
             (bits / len(nats), "토큰이 아니라 바이트 수로 나누십시오.",
              "Per token, every tokenizer has another value; divide by bytes."),
-        ], f"{text!r}에서 {got:.4g}가 나왔습니다. {bits / size:.4g}이어야 합니다.",
+        ], f"{text!r}에서 {got:.4g}이(가) 나왔습니다. "
+           f"{bits / size:.4g}(이)어야 합니다.",
            f"For {text!r} it gives {got:.4g}; {bits / size:.4g} is wanted.")
 
 

@@ -57,7 +57,7 @@ def check_step(answer) -> None:
            f"{en} the positions are {t.tolist()}.")
         require(tuple(mask.shape) == (new, cached + new),
                 f"{ko} 마스크의 모양이 {tuple(mask.shape)}입니다. "
-                f"{(new, cached + new)}이어야 합니다.",
+                f"{(new, cached + new)}(이)어야 합니다.",
                 f"{en} the mask has shape {tuple(mask.shape)}; it should be "
                 f"{(new, cached + new)}.")
         require(mask.dtype == torch.bool, "마스크는 True와 False로 돌려주십시오.",

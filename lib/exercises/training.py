@@ -39,7 +39,7 @@ def check_shift(answer) -> None:
             (len(rows) == 1 and EOS not in say,
              "언제 멈출지도 배워야 합니다. 정답에 <eos>가 없습니다.",
              "It must learn when to stop; the labels lack <eos>."),
-        ], f"{rows[0]}에서 {read[0].tolist()}, {say[0].tolist()}이 나왔습니다. "
+        ], f"{rows[0]}에서 {read[0].tolist()}, {say[0].tolist()}이(가) 나왔습니다. "
            "자리마다 바로 다음 토큰이 정답입니다.",
            f"From {rows[0]} came {read[0].tolist()} and {say[0].tolist()}; the label "
            "of each position is the token after it.")
@@ -108,7 +108,7 @@ def check_noam(answer) -> None:
                 (larger, "두 값 가운데 작은 쪽을 고르십시오.",
                  "Take the smaller of the two."),
             ], f"{ko} 값이 다릅니다. {step}번째 스텝(d_model {d_model}, 웜업 {warmup})"
-               f"의 답은 {rate:.3g}인데 {wanted:.3g}이어야 합니다.",
+               f"의 답은 {rate:.3g}인데 {wanted:.3g}(이)어야 합니다.",
                f"{en} the value differs: step {step} (d_model {d_model}, warm-up "
                f"{warmup}) gave {rate:.3g}, not {wanted:.3g}.", atol=0.0)
 
@@ -170,5 +170,5 @@ def check_greedy(answer) -> None:
                 "토큰까지 모두 다시 읽혀야 합니다.",
                 "It read something other than what was written, or wrote on after "
                 "<eos>; each call reads all tokens so far.")
-        raise Hint(f"{right}이어야 하는데 답은 {got}입니다.",
+        raise Hint(f"{right}(이)어야 하는데 답은 {got}입니다.",
                    f"{got} came where {right} is right.")

@@ -38,7 +38,8 @@ def check_global_mean(answer) -> None:
              "This is a mean of means; parts with few tokens count too much."),
             (whole / len(parts), "부분의 수가 아니라 토큰의 수로 나누십시오.",
              "Divide by the number of tokens, not of parts."),
-        ], f"{parts}에서 {got:.4g}가 나왔습니다. {whole / tokens:.4g}이어야 합니다.",
+        ], f"{parts}에서 {got:.4g}이(가) 나왔습니다. "
+           f"{whole / tokens:.4g}(이)어야 합니다.",
            f"For {parts} it gives {got:.4g}; {whole / tokens:.4g} is wanted.",
            rtol=1e-9)
 

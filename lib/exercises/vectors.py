@@ -33,10 +33,10 @@ def check_stream(answer) -> None:
                 "내십시오.",
                 "Give only what this piece has completed, not the whole text so far.")
         require(joined == text,
-                f"이어 붙이면 {joined!r}입니다. {text!r}이어야 합니다.",
+                f"이어 붙이면 {joined!r}입니다. {text!r}(이)어야 합니다.",
                 f"Joined they make {joined!r}; it should be {text!r}.")
         require(got == _completed(pieces),
-                f"글자가 완성되자마자 내보내야 합니다. {pieces}에서 {got}가 "
+                f"글자가 완성되자마자 내보내야 합니다. {pieces}에서 {got}이(가) "
                 "나왔습니다.",
                 f"A character must come out as soon as it is complete; {pieces} gave "
                 f"{got}.")
@@ -137,7 +137,7 @@ def check_place(answer) -> None:
                   "남짓이면 한 바퀴를 돕니다. 느린 쌍도 보십시오."),
                  (f"It goes wrong from position {place} on ({got}): the first pair "
                   "comes round after about six positions; use slower pairs too.")),
-            ], f"너비 {width}, 자리 {place}의 벡터에서 {got}가 나왔습니다.",
+            ], f"너비 {width}, 자리 {place}의 벡터에서 {got}이(가) 나왔습니다.",
                f"The vector of position {place}, width {width}, gave {got}.")
 
 

@@ -1,7 +1,7 @@
 """What a sum of scores can never do, shown with integers and fractions.
 
 A word asks of the scores that its gold path beat every rival. Two words can ask
-for opposite things; then no scores please both, whatever they are.
+for opposite things; then no scores satisfy both, whatever they are.
 
 >>> ab = Demand((b"a", b"b"), (b"ab",))
 >>> str(ab), dict(ab.terms())
@@ -153,7 +153,7 @@ def certificates(
     lost
         Demands that scores failed to meet.
     others
-        Demands to add; those that are met by a hair are worth having.
+        Demands to add; those that are barely met are worth having.
     most
         Second demands tried for each of ``lost``.
 

@@ -102,7 +102,7 @@ def learn_scores(
     Margin and step shrink from stage to stage. Words far from their margin are
     looked at again every eighth pass only. From the half of the passes on, words
     whose gold path loses by more than ``give_up`` are left alone: no scores can
-    please them all. The result is the mean over the last 30 % of the passes.
+    satisfy them all. The result is the mean over the last 30 % of the passes.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
-"""Which pieces save the most tokens together: a search that counts their overlaps.
+r"""Which pieces save the most tokens together: a search that counts their overlaps.
 
 The tokens of a corpus, cut into the fewest pieces of a vocabulary $V$, are
 
-$$ T(V) = \\sum_w n_w \\min_{y \\in \\text{cuts}_V(w)} |y| , $$
+$$ T(V) = \sum_w n_w \min_{y \in \text{cuts}_V(w)} |y| , $$
 
 with $n_w$ the count of word (pre-token) $w$. Wanted is the set $S$ of so many new
-pieces that makes $T(V \\cup S)$ smallest. Pieces overlap: where “영화” is there, “영”
+pieces that makes $T(V \cup S)$ smallest. Pieces overlap: where “영화” is there, “영”
 saves less. So nothing is summed piece by piece; for each word is known, exactly,
 
 - the *loss* of a piece in $S$: the tokens more if it alone were missing,

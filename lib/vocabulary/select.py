@@ -1,10 +1,10 @@
-"""Which ids to reassign: tokens that are hardly needed, for pieces that save the most.
+r"""Which ids to reassign: tokens that are hardly needed, for pieces that save the most.
 
 In a BPE a piece is needed by every longer piece whose merges lead through it. In a
 Unigram no piece rests on another one, so “needed” is a matter of text alone: giving up
 piece $p$ costs
 
-$$ \\text{cost}(p) = n_p \\cdot (|\\text{cut}_{V \\setminus p}(p)| - 1) $$
+$$ \text{cost}(p) = n_p \cdot (|\text{cut}_{V \setminus p}(p)| - 1) $$
 
 tokens on a general corpus in which it is used $n_p$ times: in each place it is replaced
 by its best cut without it. The parts of that cut are used more often from then on, and
