@@ -353,7 +353,7 @@ for key, value in zip(("look_first", "look_other"), share.values(), strict=True)
     record(key, value, text=f"{value:.0%}")
 
 # %% [markdown] tags=["lang-ko"]
-# 손으로 지은 층과 `lib`의 층은 가중치가 ⟨look_gap⟩ 넘게 다르지 않습니다. 학습 전에는 쿼리의 ⟨look_first⟩가 자기 자신에게 가장 큰 가중치를 주고, $W_\text{look}$을 아무 행렬로 바꾸면 그 비율이 ⟨look_other⟩로 내려갑니다. 앞의 방정식에서 투영의 몫에 2를 곱한 것은 이 투영이 하나 더 있기 때문입니다. 내적 쪽의 쌍둥이도 같은 두 투영을 가집니다.
+# 손으로 지은 층과 `lib`의 층은 가중치가 ⟨look_gap⟩ 넘게 다르지 않습니다. 학습 전에는 쿼리의 ⟨look_first⟩이(가) 자기 자신에게 가장 큰 가중치를 주고, $W_\text{look}$을 아무 행렬로 바꾸면 그 비율이 ⟨look_other⟩(으)로 내려갑니다. 앞의 방정식에서 투영의 몫에 2를 곱한 것은 이 투영이 하나 더 있기 때문입니다. 내적 쪽의 쌍둥이도 같은 두 투영을 가집니다.
 # %% [markdown] tags=["lang-en"]
 # The weights of the layer by hand and of `lib`'s differ by no more than ⟨look_gap⟩. Before training, ⟨look_first⟩ of the queries give their largest weight to themselves; with some other matrix for $W_\text{look}$ it is ⟨look_other⟩. This projection is why the share of projections in the equation above was multiplied by 2. The twin with the dot product has the same two.
 
@@ -777,7 +777,7 @@ pd.DataFrame({
         f"{loss:.4f}" for loss in timed.values()]}, index=list(timed))
 
 # %% [markdown] tags=["lang-ko"]
-# 중력의 한 스텝은 같은 좌표의 내적에 견주어 ⟨kernel_time⟩배의 시간이 걸립니다. 느린 쪽(`⟨slow⟩`)이 ⟨fewer⟩스텝만 배우면, 중력에서 내적을 뺀 손실은 ⟨pair_gap⟩에서 ⟨timed_gap⟩이 됩니다. 이것도 한 쌍이고, ⟨n_steps⟩스텝은 짧은 학습입니다. 아래의 긴 학습에서 차이가 줄어든다면, 한쪽이 더 빨리 배웠을 뿐 끝내 더 잘 배운 것은 아닙니다. 아래에서 읽을 실행들은 스텝의 수만 같습니다. 적힌 시간은 다른 일을 하던 컴퓨터의 것이어서 서로 견줄 수 없으므로, 그 차이를 읽을 때는 위의 비를 함께 보십시오.
+# 중력의 한 스텝은 같은 좌표의 내적에 견주어 ⟨kernel_time⟩배의 시간이 걸립니다. 느린 쪽(`⟨slow⟩`)이 ⟨fewer⟩스텝만 배우면, 중력에서 내적을 뺀 손실은 ⟨pair_gap⟩에서 ⟨timed_gap⟩이(가) 됩니다. 이것도 한 쌍이고, ⟨n_steps⟩스텝은 짧은 학습입니다. 아래의 긴 학습에서 차이가 줄어든다면, 한쪽이 더 빨리 배웠을 뿐 끝내 더 잘 배운 것은 아닙니다. 아래에서 읽을 실행들은 스텝의 수만 같습니다. 적힌 시간은 다른 일을 하던 컴퓨터의 것이어서 서로 견줄 수 없으므로, 그 차이를 읽을 때는 위의 비를 함께 보십시오.
 # %% [markdown] tags=["lang-en"]
 # A step of gravity takes ⟨kernel_time⟩ times as long as a dot product on the same coordinates. With ⟨fewer⟩ steps for the slower of the two (`⟨slow⟩`), gravity minus dot product goes from ⟨pair_gap⟩ to ⟨timed_gap⟩. This is one pair, too, and ⟨n_steps⟩ steps are a short training: where the difference shrinks in the longer ones below, one side learned sooner and not better in the end. The runs read below have equal steps only; the times written there are of a computer that did other work and cannot be compared, so read their differences with the ratios above beside them.
 
@@ -802,7 +802,7 @@ pd.DataFrame({
 # .venv/bin/python -m benchmarks.quality small
 # ```
 #
-# The file holds ⟨n_runs⟩ runs with ⟨n_seeds⟩ seed(s) now, ⟨run_hours⟩ hours of training in all.
+# The file holds ⟨n_runs⟩ runs now, of ⟨n_seeds⟩ different seeds, ⟨run_hours⟩ hours of training in all.
 
 # %%
 from lib.training.comparison import TEXT, by_rate, read_rows, standings

@@ -921,6 +921,50 @@ ratio.rename_axis("n").style.format("{:.2f}", na_rep="–").set_caption(
 # In this run, at $n=$ ⟨longest⟩, the Gaussian takes ⟨ratio_gauss⟩ times as long as SDPA and Newton by blocks ⟨ratio_blocks⟩ times. Tables take ⟨ratio_tables⟩ times at $n=$ ⟨tables_n⟩, and the difference tensor ⟨ratio_differences⟩ times at $n=$ ⟨original_n⟩, where blocks take ⟨ratio_blocks_there⟩ times. The SDPA column pairs SDPA with itself and should be 1; as far as it is not, that is the error of measurement. These are a few pairs at a small size, to be trusted no further. The proper measurement is `benchmarks/gravity.py`: 8 heads, longer texts, more pairs, and memory measured in a process of its own, in one run.
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: fast-record -->
+# ### 재어 둔 기록
+#
+# 아래는 `benchmarks/gravity.py`가 남긴 기록입니다. 헤드는 8개이고, `newton_62`는 좌표가 62축이어서 증강 벡터가 값만큼 넓은 뉴턴, `…_near`는 쌍의 5%만 반지름 안에 있는 경우입니다([아래](#fast-lists)). 독자의 컴퓨터는 쉬고 있는 일이 드물므로, 쉬지 않는 프로세스 하나를 곁에 띄우고도 쟀습니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: fast-record -->
+# ### The record
+#
+# This is what `benchmarks/gravity.py` left, with 8 heads. `newton_62` is Newton with 62 axes, so that its augmented vectors are as wide as the values; `…_near` have 5% of the pairs within a radius ([below](#fast-lists)). A reader's computer is seldom idle, so it was measured beside one busy process too.
+
+# %% tags=["hide-input"]
+from lib import data
+
+path = data.ROOT / "benchmarks/results/gravity.jsonl"
+rows = pd.read_json(path, lines=True).dropna(subset="ratio_to_sdpa")
+rows = rows[rows.form.isin(["sdpa", "gaussian", "newton", "newton_62",
+                            "gaussian_near", "newton_near"])]
+rows["곁에 | beside"] = rows.beside.map(
+    {0: "없음 | nothing", 1: "바쁜 프로세스 | a busy process"})
+recorded = rows.pivot_table(values="ratio_to_sdpa", index=["곁에 | beside", "n"],
+                            columns="form", sort=False)
+recorded.columns.name = None
+recorded.style.format("{:.2f}").set_caption("SDPA의 몇 배 | times SDPA")
+
+# %% tags=["remove-cell"]
+used([path])
+worst = rows.groupby(["form", "beside"]).ratio_to_sdpa.max()
+longest = rows[rows.n == rows.n.max()].set_index(
+    ["form", "beside"]).ratio_to_sdpa
+record(rec_gauss=f"{worst['gaussian', 0]:.2f}",
+       rec_newton=f"{worst['newton', 0]:.2f}",
+       rec_62=f"{worst['newton_62', 0]:.2f}",
+       rec_gauss_beside=f"{worst['gaussian', 1]:.2f}",
+       rec_newton_beside=f"{worst['newton', 1]:.2f}",
+       rec_near=f"{longest['newton_near', 0]:.2f}",
+       rec_gauss_near=f"{longest['gaussian_near', 0]:.2f}",
+       rec_n=int(rows.n.max()))
+
+# %% [markdown] tags=["lang-ko"]
+# 가장 오래 걸린 길이에서 가우스는 SDPA의 ⟨rec_gauss⟩배, 뉴턴은 ⟨rec_newton⟩배, 62축의 뉴턴은 ⟨rec_62⟩배입니다. 바쁜 프로세스 곁에서는 ⟨rec_gauss_beside⟩배와 ⟨rec_newton_beside⟩배입니다(그때는 SDPA도 느립니다). 토큰 ⟨rec_n⟩개에서 쌍의 5%만 남기는 목록은 가우스가 ⟨rec_gauss_near⟩배, 뉴턴이 ⟨rec_near⟩배입니다.
+# %% [markdown] tags=["lang-en"]
+# At the length where it takes longest the Gaussian takes ⟨rec_gauss⟩ times as long as SDPA, Newton ⟨rec_newton⟩ and Newton with 62 axes ⟨rec_62⟩; beside a busy process ⟨rec_gauss_beside⟩ and ⟨rec_newton_beside⟩ (SDPA is slower there too). Lists that keep 5% of the pairs take ⟨rec_gauss_near⟩ (Gaussian) and ⟨rec_near⟩ (Newton) at ⟨rec_n⟩ tokens.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-flex -->
 # ## GPU에서는: FlexAttention
 #
@@ -1150,7 +1194,7 @@ pd.DataFrame({"SDPA의 몇 배 | times SDPA": gains}).rename_axis(
     lambda share: f"{share:.1%}").style.format("{:.2f}")
 
 # %% [markdown] tags=["lang-ko"]
-# 토큰 ⟨longest⟩개에서 순전파와 역전파를 함께 잰 시간입니다. 쌍의 ⟨near_pairs⟩가 남는 반지름에서 SDPA의 ⟨time_near⟩배이고, 반지름이 없는 뉴턴은 ⟨time_whole⟩배입니다. 절반이 남으면 ⟨time_most⟩배입니다. 목록에서는 이웃한 칸을 한꺼번에 계산하지 못해 쌍 하나의 값이 비싸기 때문에, 쌍이 많이 남으면 표가 낫습니다. 남는 쌍이 적고 글이 길수록 목록이 유리하며, 더 긴 글은 `benchmarks/gravity.py`의 `newton_near`가 잽니다.
+# 토큰 ⟨longest⟩개에서 순전파와 역전파를 함께 잰 시간입니다. 쌍의 ⟨near_pairs⟩만 남는 반지름에서 SDPA의 ⟨time_near⟩배이고, 반지름이 없는 뉴턴은 ⟨time_whole⟩배입니다. 절반이 남으면 ⟨time_most⟩배입니다. 목록에서는 이웃한 칸을 한꺼번에 계산하지 못해 쌍 하나의 값이 비싸기 때문에, 쌍이 많이 남으면 표가 낫습니다. 남는 쌍이 적고 글이 길수록 목록이 유리하며, 더 긴 글은 `benchmarks/gravity.py`의 `newton_near`가 잽니다.
 #
 # **반지름을 배울 때는 목록으로 모자랍니다.** 반지름은 밖에 있는 토큰에게서도 기울기를 받아야 넓어질 수 있는데(가중치가 0인 칸의 참 기울기는 0입니다), 목록에는 안의 쌍만 있습니다. 그래서 `auto`는 반지름이 학습되지 않을 때에만 `near`를 쓰고, 반지름까지 학습할 때는 표를 다시 만드는 `chunked`로 갑니다.
 # %% [markdown] tags=["lang-en"]
@@ -1170,7 +1214,6 @@ pd.DataFrame({"SDPA의 몇 배 | times SDPA": gains}).rename_axis(
 # Those coordinates were made up. What about learned ones? Two small character-level language models train with the `compact` cutoff. The coordinates of one start from token and position, of the other from position alone, as in the original. Cut 128 characters into tiles of 8 and count, layer by layer, the tiles that hold a near pair at the radii that the model learned.
 
 # %% tags=["hide-input"]
-from lib import data
 from lib.gravity.model import LMConfig, build
 from lib.training.loop import Recipe, train
 
@@ -1332,7 +1375,8 @@ names = [data.describe("tinyshakespeare", side) for side in ("ko", "en")]
 pd.DataFrame([
     ("글 (작은 모델 둘) | text (of the two small models)",
      " | ".join(dict.fromkeys(names))),
-    ("장치 | device", f"{cfg.device}, {torch.get_num_threads()} threads"),
+    ("장치, 스레드 | device, threads",
+     f"{cfg.device}, {torch.get_num_threads()}"),
     ("프로필 | profile", cfg.profile),
     ("PyTorch", torch.__version__),
 ], columns=["", "이번 실행 | this run"]).style.hide(axis="index")

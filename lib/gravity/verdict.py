@@ -33,6 +33,8 @@ WANTED = {"small": 5, "small128": 5, "medium": 3}  # seeds
 FEW = 3  # seeds without which no arm is called the strongest
 LANGUAGES = ("ko", "en")
 VERDICT = ("verdict_stream", "verdict_kernel", "verdict_strongest")
+ELSEWHERE = "verdict_elsewhere"  # once for each other text and size
+NEEDED = "stream dot"  # without its `FEW` seeds the strongest dot product is not known
 NONE = Interval(float("nan"), float("-inf"), float("inf"), 0)
 QUESTIONS: dict[str, Any] = tomllib.loads(
     Path(__file__).with_suffix(".toml").read_text("utf-8"))
@@ -135,13 +137,22 @@ def sentence(name: str, rows: Iterable[Row], language: str, size: str = "small",
     words = evidence(found, size, language)
     if QUESTIONS[name]["arm"] == "strongest" and found.n:
         words = f"`{arm}` − `{base}`: {words}"
-    return told.format(evidence=words)
+    return told.replace("{evidence}", words)
 
 
 def verdict(rows: Iterable[Row], language: str, numbers: bool = True) -> str:
-    """Two sentences: what the stream is worth, and what distance and mass are."""
+    """What the stream is worth, and distance and mass; then the same of the strongest
+    arms on every other text and size that has been run with the strong twin."""
     rows = list(rows)
-    return " ".join(sentence(name, rows, language, numbers=numbers) for name in VERDICT)
+    told = [sentence(name, rows, language, numbers=numbers) for name in VERDICT]
+    for place in QUESTIONS[ELSEWHERE]["places"]:
+        where = {"size": place["size"], "text": place["text"]}
+        seeds = {row["seed"] for row in rows if row["name"] == NEEDED
+                 and (row["size"], row.get("text", TEXT)) == tuple(where.values())}
+        if len(seeds) >= FEW and asked(ELSEWHERE, rows, **where)[2].n > 1:
+            told.append(sentence(ELSEWHERE, rows, language, numbers=numbers, **where
+                                 ).replace("{place}", place[language]))
+    return " ".join(told)
 
 
 def aim(rows: Iterable[Row], language: str) -> str:
@@ -158,7 +169,7 @@ def sentences(rows: Iterable[Row]) -> dict[str, str]:
     rows, told = list(rows), {}
     for language in LANGUAGES:
         told |= {f"{name}_{language}": sentence(name, rows, language)
-                 for name in QUESTIONS if name not in (*VERDICT, "aim")}
+                 for name in QUESTIONS if name not in (*VERDICT, ELSEWHERE, "aim")}
         told |= {f"verdict_{language}": verdict(rows, language),
                  f"headline_{language}": verdict(rows, language, numbers=False),
                  f"aim_{language}": aim(rows, language)}

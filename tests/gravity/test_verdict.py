@@ -185,3 +185,22 @@ def test_the_ladder_of_the_chapter_is_made_of_the_arms_of_the_benchmark():
         wanted = replace(wanted, eps=config.eps, d_coord=config.d_coord
                          if not config.has_coordinates else wanted.d_coord)
         assert replace(config) == wanted
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("place", QUESTIONS["verdict_elsewhere"]["places"],
+                         ids=lambda place: f"{place['text']}-{place['size']}")
+def test_another_text_or_size_is_told_of_once_the_strong_twin_has_run_there(
+    place, language
+):
+    here = rows_of("stream dot", "dot, rotary, qk-norm", -0.05)
+    where = {"text": place["text"], "size": place["size"]}
+    told = {apart: verdict(here + rows_of("gaussian", "stream dot", apart, **where),
+                           language) for apart in ANSWERS.values()}
+    assert len(set(told.values())) == 3
+    for words in told.values():
+        assert words.count(place[language]) == 1 and "{" not in words
+    few = rows_of("gaussian", "stream dot", -0.05, seeds=2, **where)
+    weak = rows_of("gaussian", "dot", -0.05, **where)
+    for rows in (here, here + few, here + weak):
+        assert place[language] not in verdict(rows, language)
