@@ -14,7 +14,7 @@
 #
 # **판정.** ⟨finding_ko⟩
 #
-# [10장](10_training_ngt.ipynb)의 판정은 희곡 하나에서 나왔습니다. 모델도 학습률(learning rate)도 희곡에서 골랐고, 손실(loss)도 희곡에서 쟀습니다. **고르는 데 쓴 글에서 도움이 된 것이, 고르는 데 쓰지 않은 글에서도 도움이 될까요?** 이 장에서는 10장의 판정에 나오는 모델 넷에게 희곡이나 위키백과를 가르치고, 떼어 둔 부분과 배운 적 없는 글로 판정합니다. 위의 문장은 시드(seed)를 짝지은 구간이 고른 것입니다.
+# [10장](10_training_ngt.ipynb)의 판정은 희곡 하나에서 나왔습니다. 모델도 학습률(learning rate)도 희곡에서 골랐고, 손실(loss)도 희곡에서 쟀습니다. **고르는 데 쓴 글에서 도움이 된 것이, 고르는 데 쓰지 않은 글에서도 도움이 될까요?** 이 장에서는 10장의 사다리에서 고른 모델 넷에게 희곡이나 위키백과를 가르치고, 떼어 둔 부분과 배운 적 없는 글로 판정합니다. 위의 문장은 시드(seed)를 짝지은 구간이 고른 것입니다.
 #
 # 장의 나머지 절반은 큰 규모로 돌리는 도구입니다. 공개된 원본은 WikiText-103에서 NGT의 변형 몇 가지를 걸러 보고, 보통의 트랜스포머(Transformer)보다 모두 못하다는 결과를 숨김없이 실었습니다. 며칠짜리 학습은 언젠가 끊기므로, 그 실험을 끊겨도 잃지 않고 다시 할 수 있게 했습니다.
 #
@@ -27,7 +27,7 @@
 #
 # **The verdict.** ⟨finding_en⟩
 #
-# The verdict of [chapter 10](10_training_ngt.ipynb) comes from plays alone: models and learning rates were chosen on plays, and losses measured there. **Does what helped on the text it was chosen on help on text that chose nothing?** Here the four models of chapter 10's verdict learn plays or Wikipedia, and are judged on what was held out and on text they never learned. The sentences above were picked by intervals over paired seeds.
+# The verdict of [chapter 10](10_training_ngt.ipynb) comes from plays alone: models and learning rates were chosen on plays, and losses measured there. **Does what helped on the text it was chosen on help on text that chose nothing?** Here four models from the ladder of chapter 10 learn plays or Wikipedia, and are judged on what was held out and on text they never learned. The sentences above were picked by intervals over paired seeds.
 #
 # The other half of the chapter is a tool for large runs. On WikiText-103 the public original screened some variants of NGT and published, hiding nothing, that all of them did worse than the vanilla Transformer. A training that takes days will be cut off at some point, so that experiment can be repeated here without losing anything when it is.
 #
@@ -262,12 +262,12 @@ def loss_of(model, batch):
 def train(name, text, seed, rate=cfg.rate):  # model, curve, processor time
     recipe = Recipe(steps=cfg.steps, batch=cfg.batch, context=cfg.context,
                     learning_rate=rate, warmup=max(1, cfg.steps // 30),
-                    seed=seed, evaluations=5)
+                    seed=seed, evaluations=4)
     model = build(arms[name], seed).to(cfg.device)
     began = time.process_time()
     curve = fit(model, batches(ids[text], recipe), recipe, loss=loss_of,
                 evaluate=lambda model: bits_of(
-                    model.eval(), judged[text][:4000]).mean(),
+                    model.eval(), judged[text][:2000]).mean(),
                 name=f"{name}, {text}, {seed}")
     return model.eval(), curve, time.process_time() - began
 
@@ -325,7 +325,7 @@ record(korean_least=korean.min(), korean_most=korean.max())
 # <!-- label: wikitext-verdict -->
 # ## 판정
 #
-# 10장의 판정과 같은 세 가지를 묻습니다. 시드마다 먼저 빼고, 그 차이들의 95 % $t$ 구간을 [10장](#ngt-verdict)과 같은 함수로 구합니다. 음수이면 앞의 모델이 낫습니다.
+# 10장이 물은 것 가운데 세 가지를 다시 묻습니다. 시드마다 먼저 빼고, 그 차이들의 95 % $t$ 구간을 [10장](#ngt-verdict)과 같은 함수로 구합니다. 음수이면 앞의 모델이 낫습니다.
 #
 # | 변화 | 모델 − 견준 모델 |
 # |---|---|
@@ -338,7 +338,7 @@ record(korean_least=korean.min(), korean_most=korean.max())
 # <!-- label: wikitext-verdict -->
 # ## The verdict
 #
-# The three questions are those of chapter 10's verdict. Differences are taken seed by seed first; their 95 % $t$ interval comes from the function that [chapter 10](#ngt-verdict) uses. Where it is negative, the first model is better.
+# Three questions of chapter 10 are asked again. Differences are taken seed by seed first; their 95 % $t$ interval comes from the function that [chapter 10](#ngt-verdict) uses. Where it is negative, the first model is better.
 #
 # | change | model − beside |
 # |---|---|
@@ -582,10 +582,12 @@ if more:
 else:
     say("같은 크기로 다른 글을 배운 실행은 아직 구간을 낼 만큼 없습니다.",
         "Of other texts there are not yet enough runs of that size for an interval.")
-say(f"이 장의 작은 모델을 짧게 학습시키면, 배운 글({on[0]})의 떼어 둔 부분에서 비트를 낮춘 변화는 "
-    f"{ko['lowered']}. 높인 변화는 {ko['raised']}.",
-    f"In small models with a short training, bits on the held-out part of what they "
-    f"learned ({on[1]}) were lowered by {en['lowered']} and raised by {en['raised']}.")
+size = f"{sizes['dot']:,}", f"{cfg.steps:,}"
+say(f"이 장의 모델(매개변수 {size[0]}개, {size[1]}스텝)에서는, 배운 글({on[0]})의 떼어 둔 부분에서 "
+    f"비트를 낮춘 변화는 {ko['lowered']}. 높인 변화는 {ko['raised']}.",
+    f"In the models of this page ({size[0]} parameters, {size[1]} steps), bits on the "
+    f"held-out part of what they learned ({on[1]}) were lowered by {en['lowered']} and "
+    f"raised by {en['raised']}.")
 if undecided:
     say(f"글에 따라 갈리거나 우연과 가려지지 않는 변화는 {ko['rest']}.",
         f"Different from text to text, or not told from chance: {en['rest']}.")
