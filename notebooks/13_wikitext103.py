@@ -618,6 +618,7 @@ record(**{f"finding_{side}": " ".join(finding[side]) for side in LANGUAGES})
 #
 # - **작고 짧습니다.** 10장의 글에서 좌표 스트림이 강한 쌍둥이와 벌인 차이는 ⟨effect_there⟩비트인데, 위키백과에서 같은 차이를 잰 이 장의 구간은 반폭이 ⟨reach_here⟩비트입니다. 구간보다 작은 차이는 여기서 보이지 않습니다. 짧은 학습에서는 빨리 배우는 모델이 낫게 나오며, 끝내 잘 배우는 모델인지는 긴 실행만이 말합니다.
 # - **학습률이 하나입니다.** 모델마다 맞는 값이 다르므로 한 값으로 묶으면 누군가의 편을 들게 됩니다. 시험해 본 것은 [실험 일지](../book/lab_log.md)에 있습니다.
+# - **스텝의 수가 같습니다.** 느린 모델이 그만큼 덕을 봅니다. 같은 시간에 견주면 어떻게 되는지는 [연습 문제](#wikitext-exercise-time)에서 봅니다.
 # - **구간이 ⟨n_gaps⟩개입니다.** 그 가운데 하나쯤은 우연히 0을 비켜 갑니다.
 # - **글이 넷뿐입니다.** 표에 있는 다른 글의 긴 실행이 늘어나면 판정의 문장도 따라 바뀝니다.
 # %% [markdown] tags=["lang-en"]
@@ -628,6 +629,7 @@ record(**{f"finding_{side}": " ".join(finding[side]) for side in LANGUAGES})
 #
 # - **It is small and short.** On the text of chapter 10, stream of coordinates and strong twin are ⟨effect_there⟩ bits apart; the interval of the same difference on Wikipedia here reaches ⟨reach_here⟩ bits to either side. What is smaller than an interval is not seen here. A short training favours what learns soon; only long runs tell what learns well in the end.
 # - **There is one learning rate.** The right one differs from model to model, and one for all takes a side. What was tried is in the [lab log](../book/lab_log.md).
+# - **Steps are equal.** That favours the slow model; an [exercise](#wikitext-exercise-time) compares at equal time.
 # - **There are ⟨n_gaps⟩ intervals.** Of so many, some miss 0 by chance.
 # - **There are only four texts.** As long runs on other texts join the table, the sentences of the verdict change with them.
 

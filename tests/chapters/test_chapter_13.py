@@ -39,7 +39,8 @@ def finding(gaps=None, long=None, bits=5.0, swing=0.5):
         "judged": dict.fromkeys(JUDGED), "arms": {"dot": None}, "changes": CHANGES,
         "words": {change: (f"변화 {change}", change) for change in CHANGES},
         "cfg": SimpleNamespace(texts=list(LEARNED), steps=9), "answer": answer,
-        "TEXT": TEXT, "sizes": {"dot": 1000}, "record": lambda **named: told.update(named)}
+        "TEXT": TEXT, "sizes": {"dot": 1000},
+        "record": lambda **named: told.update(named)}
     exec("\n".join(code), space)  # noqa: S102 the cells of the chapter
     return told["finding_en"], told["finding_ko"]
 
