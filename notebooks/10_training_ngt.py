@@ -1155,7 +1155,7 @@ record(**in_each_language(larger_steps=gpu_figure("characters", "steps")))
 # - **시드가 적습니다.** 문장마다 정한 수와 실제 수를 적었습니다. 짝이 둘이나 셋이면 구간이 넓어서, ‘우연을 넘는 차이가 보이지 않는다’는 것은 같다는 뜻이 아니라 이만한 시드로는 가리지 못했다는 뜻입니다.
 # - **`looking`과 돌린 좌표는 결과를 보고 찾은 것입니다.** `looking`은 시드 0 하나로 여러 가지를 시험해 골랐고, 돌린 좌표는 시드 0, 1, 2에서 먼저 보았습니다. 구간에는 그 시드도 들어 있어 그만큼은 이 둘에 후합니다. 시험했으나 듣지 않은 것은 [실험 일지](../book/lab_log.md)에 있습니다.
 # - **손질한 것은 중력 쪽입니다.** `newton`의 $\varepsilon$과 첫 세기는 첫 실행을 보고 0.1과 0.5에서 둘 다 1로 바꾸었습니다. 바꾸기 전의 줄(`newton, eps 0.1`)도 표에 남겨 두었습니다. 내적은 학습률 말고는 고르지 않았습니다. 웜업과 가중치 감쇠는 모두에게 한 번 정한 대로 두었습니다.
-# - **글 하나, 문자 단위, 짧은 학습입니다.** 큰 모델이 긴 글에서 어떤지는 [WikiText-103 장](13_wikitext103.ipynb)의 몫입니다. 매개변수 12억 개와 30억 개에서 스무 가지 변형을 다시 잰 [Zhao 등](#references-evidence)은 대부분이 이득을 잃었다고 하고, [Verma](#references-evidence)는 글이 적을 때의 이득이 글이 많아지면 손해로 바뀌는 변형을 보였습니다. 이 장의 크기에서 나온 차이도 그럴 수 있습니다.
+# - **글 하나, 문자 단위, 짧은 학습입니다.** 다른 글에서 어떤지, 더 큰 모델에서 어떤지는 [WikiText-103 장](13_wikitext103.ipynb)의 몫입니다. 매개변수 12억 개와 30억 개에서 스무 가지 변형을 다시 잰 [Zhao 등](#references-evidence)은 대부분이 이득을 잃었다고 하고, [Verma](#references-evidence)는 글이 적을 때의 이득이 글이 많아지면 손해로 바뀌는 변형을 보였습니다. 이 장의 크기에서 나온 차이도 그럴 수 있습니다.
 # - **여러 구간을 한꺼번에 보았습니다.** 구간이 여럿이면 하나쯤은 우연히 0을 비켜 갑니다. 판정은 장 첫머리의 세 물음만 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-limits -->
@@ -1164,7 +1164,7 @@ record(**in_each_language(larger_steps=gpu_figure("characters", "steps")))
 # - **There are few seeds.** Each sentence says how many were wanted and how many there are. With two or three pairs intervals are wide: “no difference beyond chance was found” does not mean that two models are equal, only that so few seeds do not tell them apart.
 # - **`looking` and turned coordinates were found by looking at results.** `looking` was picked among several things on seed 0 alone; turned coordinates were first seen on seeds 0, 1 and 2. The intervals hold those seeds too, and to that extent favour both. What was tried and did not help is in the [lab log](../book/lab_log.md).
 # - **The care went to gravity.** The $\varepsilon$ and the first strength of `newton` were moved from 0.1 and 0.5 to 1, both of them, after the first run was seen; the row from before (`newton, eps 0.1`) stays in the table. Of the dot product nothing was chosen but the learning rate. Warm-up and weight decay stayed as they were set once, for all.
-# - **One text, character by character, a short training.** Larger models on longer text are for the [chapter on WikiText-103](13_wikitext103.ipynb). [Zhao et al.](#references-evidence), who measured twenty modifications again at 1.2 billion and 3 billion parameters, found that most of them had lost their gain, and [Verma](#references-evidence) shows one that gains on little text and loses on more. The differences at the size of this chapter may go the same way.
+# - **One text, character by character, a short training.** Other text and larger models are for the [chapter on WikiText-103](13_wikitext103.ipynb). [Zhao et al.](#references-evidence), who measured twenty modifications again at 1.2 billion and 3 billion parameters, found that most of them had lost their gain, and [Verma](#references-evidence) shows one that gains on little text and loses on more. The differences at the size of this chapter may go the same way.
 # - **Many intervals were looked at together.** Of many, some miss 0 by chance. The verdict takes the three questions at the head of the chapter and no others.
 
 # %% [markdown] tags=["lang-ko"]

@@ -194,7 +194,8 @@ ONE_SIDE: dict[str, tuple[Edit, set[str]]] = {
                  lambda *_: ""),
         {"structure"},
     ),
-    "a quote": (_replace(r"^> ", lambda *_: ""), {"structure"}),
+    # its first line: without the mark on a later one, it is the same quote
+    "a quote": (_replace(r"(?:\A|(?<=\n\n))> ", lambda *_: ""), {"structure"}),
     "a bold passage": (
         _replace(r"\*\*(?=\S)([^*`\n]+)(?<=\S)\*\*", lambda m, _: m[1]),
         {"bold passages"},
