@@ -1485,7 +1485,7 @@ check_interval(interval_solution)
 # | 잰 것 | 결과 |
 # |---|---|
 # | 이 장에서 학습한 한 쌍, ⟨n_steps⟩스텝 | 좌표의 내적 ⟨loss_stream⟩, 중력 ⟨loss_ngt⟩, 차이 ⟨pair_gap⟩ |
-# | 같은 시간에 | 차이 ⟨timed_gap⟩, `⟨slow⟩`은 ⟨fewer⟩스텝 |
+# | 같은 시간에 | 차이 ⟨timed_gap⟩, `⟨slow⟩`은(는) ⟨fewer⟩스텝 |
 # | 매개변수 수의 가장 큰 차이 | ⟨size_gap⟩ |
 # | 실험 전체 | ⟨verdict_ko⟩ |
 # | 이어 한 학습과 다른 가중치 텐서 | ⟨n_tensors⟩개 가운데 ⟨n_differ⟩개 |

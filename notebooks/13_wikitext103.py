@@ -1120,7 +1120,7 @@ pd.DataFrame([{
     for name, (curve, _) in first.items()]).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# 풀이로 위키백과를 배운 네 모델을 같은 시간에 견주면 위와 같습니다(시드 ⟨n_seed⟩번, 떼어 둔 글의 앞부분). 가장 빠른 `⟨fastest⟩`가 다 배우는 동안 저마다 어디까지 왔는지입니다. 시간은 프로세서가 학습에 쓴 시간의 가운데 값입니다. 학습률은 스텝에 맞추어 내려가므로, 중간에 끊은 모델에게는 조금 불리한 비교입니다.
+# 풀이로 위키백과를 배운 네 모델을 같은 시간에 견주면 위와 같습니다(시드 ⟨n_seed⟩번, 떼어 둔 글의 앞부분). 가장 빠른 `⟨fastest⟩`이(가) 다 배우는 동안 저마다 어디까지 왔는지입니다. 시간은 프로세서가 학습에 쓴 시간의 가운데 값입니다. 학습률은 스텝에 맞추어 내려가므로, 중간에 끊은 모델에게는 조금 불리한 비교입니다.
 # %% [markdown] tags=["lang-en"]
 # The solution compares at equal time the four models that learned Wikipedia (seed ⟨n_seed⟩, the beginning of the held-out text): where each one stood when `⟨fastest⟩`, the quickest, was done. Times are medians of what the processor spent on a training. The learning rate falls by steps, so this is a little unfair to those caught halfway.
 

@@ -19,8 +19,6 @@ TYPED = re.compile(
 )
 INVARIANT = {"인가"}  # 3인가, 2인가: after every value alike
 SOURCES = sorted([*ROOT.glob("notebooks/*.py"), *ROOT.glob("book/*.md")])
-# these two are being rewritten; each place is a line of the message until then
-REWRITTEN = {"10_training_ngt.py", "13_wikitext103.py"}
 SAMPLES = ("0.121", "0.125", "3", "10", "96 %", "1.2e-07", "L16H1")
 
 
@@ -28,10 +26,7 @@ def lines(path):
     return path.read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize("path", [
-    pytest.param(path, id=path.name, marks=[pytest.mark.xfail(
-        strict=False, reason="being rewritten")] * (path.name in REWRITTEN))
-    for path in SOURCES])
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_no_form_of_a_particle_is_typed_after_a_placeholder(path):
     typed = [f"{path.name}:{number}: {found[0]}"
              for number, line in enumerate(lines(path), 1)
