@@ -711,7 +711,7 @@ pd.DataFrame(changed, columns=["variant", "option", "in default", "here"]
              ).style.hide(axis="index")
 
 # %% tags=["remove-cell"]
-record(n_changed=len(changed), n_choices=len(choices))
+record(n_changed=len(changed))
 
 # %% [markdown] tags=["lang-ko"]
 # `default`를 뺀 변형 다섯에 다른 옵션이 모두 ⟨n_changed⟩개, 곧 하나씩입니다. 남은 조건은 크기입니다. 모델을 meta 장치에 만들면 수를 담지 않으므로 큰 모델도 바로 셀 수 있습니다.
