@@ -5,8 +5,8 @@ m_j^β u^(−p) in place; `weigh_back`: what the gradients need of them. PyTorch
 four passes for the one and eight for the other, each through memory. Other numbers and
 devices take those passes.
 
-`gather`, `mix`, `mix_back`: what `lib.gravity.near` does with lists of pairs. Nothing
-else can do that.
+`mix`, `mix_back`: what `lib.gravity.near` does with lists of pairs. Nothing else can do
+that.
 """
 
 import inspect
@@ -25,8 +25,8 @@ from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 from torch import Tensor
 
-__all__ = ["LANES", "gather", "lists_ready", "mix", "mix_back", "prepare", "takes",
-           "weigh", "weigh_back"]
+__all__ = ["LANES", "lists_ready", "mix", "mix_back", "prepare", "takes", "weigh",
+           "weigh_back"]
 
 Block = Float[Tensor, "head query key"]
 Rows = Float[Tensor, "head query"]
@@ -283,17 +283,17 @@ def _add_row(_, out, i, w, a, j):
 
 
 @_intrinsic
-def _mix_row(_, out, i, w, a, index, many):
-    """out[i] = Σ_c w[c] a[index[i, c]] over the first `many` c."""
+def _mix_row(_, out, i, w, a, index, first, many):
+    """out[i] = Σ_c w[c] a[index[first + c]] over `many` c."""
 
     def build(*given):
         rows, builder = _Rows(*given), given[1]
-        listed, into = rows.row(4, 1), rows.row(0, 1)
-        count, weights = rows.count, rows.held(2).data
-        with cgutils.for_range(builder, count) as lane:
+        into, weights = rows.row(0, 1), rows.held(2).data
+        listed = builder.gep(rows.held(4).data, [rows.given[5]])
+        with cgutils.for_range(builder, rows.count) as lane:
             total = cgutils.alloca_once_value(builder, ir.Constant(rows.wide, None))
             builder.store(ir.Constant(rows.wide, None), total)
-            with cgutils.for_range(builder, rows.given[5]) as loop:
+            with cgutils.for_range(builder, rows.given[6]) as loop:
                 key = builder.load(builder.gep(listed, [loop.index]))
                 weight = builder.load(builder.gep(weights, [loop.index]))
                 row = rows.start(3, builder.sext(key, loop.index.type))
@@ -302,7 +302,7 @@ def _mix_row(_, out, i, w, a, index, many):
             builder.store(builder.load(total), rows.load(into, lane.index)[1], align=4)
         return rows.context.get_dummy_value()
 
-    return types.none(out, types.intp, w, a, index, types.intp), build
+    return types.none(out, types.intp, w, a, index, types.intp, types.intp), build
 
 
 @_intrinsic
@@ -350,29 +350,6 @@ def _lowest(_, bits):
     return types.int64(types.uint64), build
 
 
-def _gather_rows(u, bound, past, first, found, apart, count):
-    queries, keys = u.shape
-    for i in range(queries):
-        kept, limit, place = count[i], bound[i], past + i
-        seen = min(keys, max(0, place))
-        whole = seen - seen % MANY
-        for j in range(0, whole, MANY):
-            near = _under(u, i, j, limit)
-            while near:
-                at = j + _lowest(near)
-                found[i, kept], apart[i, kept] = first + at, u[i, at]
-                near &= near - np.uint64(1)
-                kept += 1
-        for j in range(whole, seen):
-            if not u[i, j] >= limit:  # what is no number stays
-                found[i, kept], apart[i, kept] = first + j, u[i, j]
-                kept += 1
-        if 0 <= place < keys:
-            found[i, kept], apart[i, kept] = first + place, u[i, place]
-            kept += 1
-        count[i] = kept
-
-
 def _gate_of(x, soft):
     """x² (3 − 2x) or x, and its slope by x."""
     if soft:
@@ -383,21 +360,34 @@ def _gate_of(x, soft):
 _gate = _compiled(_gate_of, inline="always")
 
 
-def _mix_rows(own, b, v, found, apart, count, near, begin, index, r2, out, norm):
+def _mix_rows(u, own, b, v, start, near, begin, index, r2, out, norm):
     (newton, hard, soft, same), (slope, limit, eps, coord) = near
-    room = np.empty((2, found.shape[1] + LANES), _F)
+    room = np.empty((2, u.shape[1] + LANES), _F)
     weight, mass = room[0], room[1]
+    taken = 0
     _widest()
-    for i in range(len(count)):
-        first, many, top = begin[i], count[i], _F(-np.inf)
-        begin[i + 1] = first + many
+    for i in range(len(u)):
+        first, place, reach = taken, start + i, coord * limit - own[i]
+        whole = place - place % MANY
+        for j in range(0, whole, MANY):
+            close = _under(u, i, j, reach)
+            while close:
+                at = j + _lowest(close)
+                index[taken], r2[taken] = at, u[i, at]
+                close &= close - np.uint64(1)
+                taken += 1
+        for j in range(whole, place):
+            if not u[i, j] >= reach:  # what is no number stays
+                index[taken], r2[taken] = j, u[i, j]
+                taken += 1
+        index[taken], r2[taken] = place, -own[i] if same else u[i, place]
+        taken += 1
+        begin[i + 1] = taken
+        many, top = taken - first, _F(-np.inf)
         for c in range(many):
-            index[first + c] = found[i, c]
-            mass[c] = b[found[i, c]] * _BITS
+            mass[c] = b[index[first + c]] * _BITS
         for c in range(many):
-            x = _at_least((apart[i, c] + own[i]) / coord, _F(0))
-            if same and c == many - 1:
-                x = _F(0)
+            x = _at_least((r2[first + c] + own[i]) / coord, _F(0))
             r2[first + c] = x
             s = mass[c] + slope * (_log2(x + eps) if newton else x * _BITS)
             weight[c] = s
@@ -412,7 +402,7 @@ def _mix_rows(own, b, v, found, apart, count, near, begin, index, r2, out, norm)
         total = _sum(room, 0, (many + LANES - 1) // LANES)
         for c in range(many):
             weight[c] /= total
-        _mix_row(out, i, weight, v, found, many)
+        _mix_row(out, i, weight, v, index, first, many)
         norm[i] = top + np.log2(total)
 
 
@@ -422,7 +412,7 @@ def _mix_rows_back(y, z, b, v, e, mean, norm, near, begin, index, r2,
     most = 0
     for i in range(len(y)):
         most = max(most, begin[i + 1] - begin[i])
-    share, log = np.empty(most, _F), np.empty(most, _F)
+    share, log, gate, edge, force = np.empty((5, most), _F)
     _widest()
     for i in range(len(y)):
         first, many, down = begin[i], begin[i + 1] - begin[i], norm[i]
@@ -432,30 +422,29 @@ def _mix_rows_back(y, z, b, v, e, mean, norm, near, begin, index, r2,
             x = r2[first + c]
             log[c] = _log2(x + eps) if newton else x * _BITS
             share[c] = _exp2(share[c] + slope * log[c])
+            inside, steep = _gate(_F(1) - x / limit, soft)
+            if hard or c == many - 1:
+                inside, steep = _F(1), _F(0)
+            gate[c], edge[c] = inside, steep * x
+            pull = inside * slope / (x + eps if newton else _F(1))
+            force[c] = (pull - steep / limit) * (_F(2) / coord)
         for c in range(many):
-            j, x = index[first + c], r2[first + c]
-            gate, steep = _F(1), _F(0)
-            if not hard and c < many - 1:
-                gate, steep = _gate(_F(1) - x / limit, soft)
+            j = index[first + c]
             part = share[c] * (_dot(e, i, v, j) - mean[i])
-            _add_row(dv, j, share[c] * gate, e, i)
-            pull = part * gate
-            db[j] += pull
-            sums[0] += pull * log[c]
-            sums[1] += part * steep * x
-            if same and c == many - 1:
-                continue
-            force = pull * slope / (x + eps if newton else _F(1)) - part * steep / limit
-            force *= _F(2) / coord
-            _shove(dy, i, dz, j, force, y, z)
+            _add_row(dv, j, share[c] * gate[c], e, i)
+            db[j] += part * gate[c]
+            sums[0] += part * gate[c] * log[c]
+            sums[1] += part * edge[c]
+            if not same or c < many - 1:
+                _shove(dy, i, dz, j, part * force[c], y, z)
 
 
 _TABLE, _ROWS, _ONE = (types.Array(types.float32, n, layout)
                        for n, layout in ((3, "C"), (2, "A"), (1, "A")))
-_PLANE, _LINE, _WHERE, _LISTED, _COUNTS, _SUMS = (
+_PLANE, _LINE, _LISTED, _COUNTS, _SUMS = (
     types.Array(kind, n, "C") for kind, n in (
-        (types.float32, 2), (types.float32, 1), (types.int32, 2), (types.int32, 1),
-        (types.int64, 1), (types.float64, 1)))
+        (types.float32, 2), (types.float32, 1), (types.int32, 1), (types.int64, 1),
+        (types.float64, 1)))
 _NEAR = types.Tuple(tuple(types.UniTuple(kind, n) for kind, n in (
     (types.boolean, 4), (types.float32, 4))))
 #: What each pass is given; all shapes and strides are compiled for once.
@@ -463,8 +452,7 @@ _GIVEN = {
     _weigh_rows: (_TABLE, _ROWS, _ONE, _ROWS, types.int64, types.boolean, _ROWS),
     _weigh_rows_back: (_TABLE, _TABLE, _ROWS, _ONE, _ROWS, types.int64, types.boolean,
                        _ROWS, _ROWS, _ONE),
-    _gather_rows: (_PLANE, _LINE, types.int64, types.int64, _WHERE, _PLANE, _COUNTS),
-    _mix_rows: (_LINE, _LINE, _PLANE, _WHERE, _PLANE, _COUNTS, _NEAR, _COUNTS, _LISTED,
+    _mix_rows: (_PLANE, _LINE, _LINE, _PLANE, types.int64, _NEAR, _COUNTS, _LISTED,
                 _LINE, _PLANE, _LINE),
     _mix_rows_back: (_PLANE, _PLANE, _LINE, _PLANE, _PLANE, _LINE, _LINE, _NEAR,
                      _COUNTS, _LISTED, _LINE, _PLANE, _PLANE, _LINE, _PLANE, _SUMS),
@@ -543,38 +531,20 @@ def prepare(u: Block, past: int, same: bool) -> Bool[Tensor, "query key"]:
 
 
 def lists_ready() -> None:
-    """Compile `gather`, `mix` and `mix_back`, unless it is done."""
-    for function in (_gather_rows, _mix_rows, _mix_rows_back):
+    """Compile `mix` and `mix_back`, unless it is done."""
+    for function in (_mix_rows, _mix_rows_back):
         _kernel(function)
 
 
-def gather(u: Float[Tensor, "query key"], bound: Heads, past: int, first: int,
-           found: Tensor, apart: Tensor, count: Tensor) -> None:
-    """Add to the list of each query the keys before it with u < bound, and itself.
-
-    past: how many keys of the block come before its first query; first: the number of
-    the block's first key; found, apart, count: the lists, (query, seq), their u, and
-    how long they are.
-
-    >>> found, count = torch.zeros(2, 3, dtype=torch.int32), torch.zeros(2).long()
-    >>> u = torch.tensor([[0.0, 9.0, 9.0], [9.0, 1.0, 9.0]])
-    >>> gather(u, torch.full((2,), 5.0), 1, 0, found, torch.zeros(2, 3), count)
-    >>> [row[:n].tolist() for row, n in zip(found, count.tolist(), strict=True)]
-    [[0, 1], [1, 2]]
-    """
-    _kernel(_gather_rows)(*map(_array, (u, bound)), past, first,
-                          *map(_array, (found, apart, count)))
-
-
-def mix(own: Tensor, b: Tensor, v: Tensor, found: Tensor, apart: Tensor, count: Tensor,
+def mix(u: Float[Tensor, "query key"], own: Heads, b: Tensor, v: Tensor, start: int,
         near: tuple, lists: Lists, out: Tensor, norm: Tensor) -> None:
-    """Weigh the pairs of the lists and mix their values.
+    """List the near pairs of some rows, weigh them, mix their values.
 
-    own: what `apart` lacks of C r² in each row; b, v: of all keys; near: what
-    `lib.gravity.near` says of the kernel; lists: gets where each query's pairs begin,
-    their keys, their r². norm: log₂ of a row's sum of weights.
+    u, own: u_ij + own_i is C r²; b, v: of all keys; start: the number of the first row;
+    near: what `lib.gravity.near` says of the kernel; lists: gets where the pairs of
+    each row begin, their keys in order, their r². norm: log₂ of a row's sum of weights.
     """
-    _kernel(_mix_rows)(*map(_array, (own, b, v, found, apart, count)), near,
+    _kernel(_mix_rows)(*map(_array, (u, own, b, v)), start, near,
                        *map(_array, (*lists, out, norm)))
 
 

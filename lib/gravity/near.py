@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lib.gravity.attention import Points, Pull, Values
-from lib.gravity.compiled import LANES, gather, lists_ready, mix, mix_back
+from lib.gravity.compiled import LANES, lists_ready, mix, mix_back
 from lib.gravity.cores import share_out
 from lib.gravity.fused import parts
 
-QUERIES, KEYS = 256, 1024  # rows that are listed together, and keys looked at at once
+CELLS = 2**21  # distances at once: the fewer pieces, the less two cores wait for Python
 
 
 def listed(
@@ -90,8 +90,7 @@ class _Near(torch.autograd.Function):
         lists_ready()  # one compiles, and no core waits for another
         out, norm = torch.empty_like(v), torch.empty_like(b)
         seq, look = z.shape[1], z if y is None else y
-        pieces = [(h, at) for at in reversed(parts(seq, QUERIES))
-                  for h in range(len(z))]
+        ctx.rows = parts(seq, max(1, CELLS // seq))
         ctx.lists, ctx.near = {}, [
             ((pull.kernel == "newton", pull.cutoff == "hard", pull.cutoff == "soft",
               y is None), (-p, r * r, pull.eps, coord))
@@ -101,23 +100,15 @@ class _Near(torch.autograd.Function):
         def rows(piece: tuple[int, slice]) -> None:
             h, at = piece
             query, key, own = screens[h]
-            many, bound = at.stop - at.start, coord * ctx.near[h][1][1] - own[at]
-            found = torch.empty(many, at.stop, dtype=torch.int32)
-            apart, count = z.new_empty(found.shape), torch.zeros(many).long()
-            room = z.new_empty(many * KEYS)
-            for to in parts(at.stop, KEYS):
-                wide = to.stop - to.start
-                u = room[: many * wide].view(many, wide)
-                torch.mm(query[at], key[to].mT, out=u)
-                gather(u, bound, at.start - to.start, to.start, found, apart, count)
-            total = int(count.sum())
-            lists = (torch.zeros(many + 1).long(),
-                     torch.empty(total, dtype=torch.int32), z.new_empty(total))
-            mix(own[at], b[h], v[h], found, apart, count, ctx.near[h], lists,
-                out[h, at], norm[h, at])
-            ctx.lists[h, at.start] = lists
+            u = query[at] @ key[: at.stop].mT
+            lists = (torch.zeros(len(u) + 1).long(),
+                     torch.empty(u.numel(), dtype=torch.int32), z.new_empty(u.numel()))
+            mix(u, own[at], b[h], v[h], at.start, ctx.near[h], lists, out[h, at],
+                norm[h, at])
+            many = int(lists[0][-1])
+            ctx.lists[h, at.start] = lists[0], *(x[:many].clone() for x in lists[1:])
 
-        share_out(rows, pieces)
+        share_out(rows, [(h, at) for at in reversed(ctx.rows) for h in range(len(z))])
         ctx.save_for_backward(z, y, b, v, radius, norm, out)
         return out
 
@@ -132,7 +123,7 @@ class _Near(torch.autograd.Function):
         sums = torch.zeros(len(z), 2, dtype=torch.float64)
 
         def head(h: int) -> None:
-            for at in parts(z.shape[1], QUERIES):
+            for at in ctx.rows:
                 mix_back(look[h, at], z[h], b[h], v[h], grad[h, at], mean[h, at],
                          norm[h, at], ctx.near[h], ctx.lists[h, at.start], dy[h, at],
                          dz[h], db[h], dv[h], sums[h])

@@ -52,10 +52,10 @@ def true_gradients(given, kernel, cutoff, ask):
 @pytest.mark.parametrize("kernel", ["newton", "gaussian"])
 @given(seed=st.integers(0, 10**6), seq=st.integers(2, 90), coord=st.integers(1, 40),
        wide=st.integers(1, 40), elsewhere=st.booleans(), mass_in_value=st.booleans(),
-       blocks=st.sampled_from(((256, 1024), (8, 16), (5, 70))))
+       cells=st.sampled_from((1, 300, near.CELLS)))
 @settings(max_examples=12, deadline=None)
 def test_lists_give_the_table_and_its_true_gradients(
-    kernel, cutoff, seed, seq, coord, wide, elsewhere, mass_in_value, blocks
+    kernel, cutoff, seed, seq, coord, wide, elsewhere, mass_in_value, cells
 ):
     given_ = scene(seed, seq, coord, wide, elsewhere)
     ask = torch.randn(2, HEADS, seq, wide, generator=torch.Generator().manual_seed(1))
@@ -63,8 +63,7 @@ def test_lists_give_the_table_and_its_true_gradients(
         None if x is None else x.clone().requires_grad_() for x in given_)
     pull = Pull(kernel, strength, beta, cutoff=cutoff, radius=radius)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near, "QUERIES", blocks[0])
-        patch.setattr(near, "KEYS", blocks[1])
+        patch.setattr(near, "CELLS", cells)
         if mass_in_value:
             exact = attend(*(x.double() for x in (z, mass, value)),
                            replace(pull, strength=strength.double(),
