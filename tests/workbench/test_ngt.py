@@ -160,7 +160,8 @@ def test_defaults_are_the_best_of_the_record():
 @pytest.mark.parametrize("vocab", [65, 4000])
 @pytest.mark.parametrize("more", [
     {}, {"hidden_dim": 128, "num_heads": 4, "num_layers": 4}, {"cutoff": "compact"},
-    {"mass_in_value": True}, {"coordinates": "position"}, {"place": 30},
+    {"mass_in_value": True}, {"coordinates": "position"}, {"coordinates": "token"},
+    {"place": 30},
 ])
 def test_both_models_have_the_same_number_of_parameters(vocab, more):
     def count(options):

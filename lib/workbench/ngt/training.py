@@ -28,7 +28,7 @@ from lib.commands import path_of
 from lib.data import DataError
 from lib.files import alone, beside, shown
 from lib.gravity.attention import repulsion
-from lib.gravity.model import LanguageModel, LMConfig, build
+from lib.gravity.model import LanguageModel, LMConfig, build, matched_width
 from lib.gravity.texts import Text, ids_of, load_text
 from lib.gravity.tokenizers import CharTokens, Tokens, from_json, tokens_of
 from lib.options import given_by
@@ -105,28 +105,8 @@ def model_config(options: Options, vocab: int) -> LMConfig:
         dropout=options.dropout, d_coord=options.coord_dim or 1,
         **(SOFT if options.kernel == "newton" else {}))
     if ngt and options.coord_dim is None:
-        config = replace(config, d_coord=matched_coordinates(config))
+        config = replace(config, d_coord=matched_width(config))
     return config
-
-
-def matched_coordinates(config: LMConfig) -> int:
-    """The `d_coord` with which a model has as many parameters as its vanilla twin.
-
-    The twin's queries and keys are 2 d² numbers a layer. In their place stand a mass a
-    vocabulary entry, two or three numbers a head, and for each axis of the coordinates
-    a column in every table and projection that reads or writes them.
-
-    >>> matched_coordinates(LMConfig(vocab=65, context=256, d_model=256, n_layers=6,
-    ...                              n_heads=8, d_ff=1024))
-    344
-    """
-    d, layers, heads = config.d_model, config.n_layers, config.n_heads
-    axes = (1 + config.looking) * (config.place or max(2, d // heads // 2 - 2))
-    of_heads = 1 + (config.cutoff != "none") + (not config.mass_in_value)
-    fixed = config.vocab + layers * heads * of_heads
-    tables = config.context + config.vocab * ("token" in config.coordinates)
-    column = layers * heads * axes + tables + 2 + (layers - 1) * (d + 2)
-    return max(2, round((2 * layers * d**2 - fixed) / column))
 
 
 class Windows:
