@@ -1113,6 +1113,70 @@ pd.DataFrame([as_row(size, one) for size, table in tables.items()
 # Lowest losses come first. Rows with a single pair have no interval; do not trust their order. See the models with the sign flipped beside the attracting `potential` on the same coordinates, and `potential` beside `newton` or `gaussian`.
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: ngt-recall -->
+# ### 되찾기
+#
+# 손실 하나로는 보이지 않는 것이 있습니다. 읽은 것을 다시 찾을 수 있는가입니다. `benchmarks/recall.py`는 두 층짜리 모델에게 두 가지만 가르칩니다. 귀납(`induction`)은 서로 다른 토큰의 줄을 되풀이해 읽히고, 지난번에 무엇이 뒤따랐는지 묻습니다. 짝(`pairs`)은 키와 값을 여러 쌍 읽히고, 키마다 그 값을 묻습니다. 매개변수의 수는 모두 같습니다. 4개에서 31개짜리 줄과 2쌍에서 8쌍으로 배우고, 본 적 없는 것으로 판정합니다. 아래는 맞힌 비율이고, 48과 64, 16과 32는 배운 것보다 많은 경우입니다. 위치 표가 있는 모델은 표가 끝난 뒤를 읽지 못하므로 줄표입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: ngt-recall -->
+# ### Recall
+#
+# One thing a loss does not show: can a model find again what it has read? `benchmarks/recall.py` teaches models of two layers nothing but two tasks. In `induction` a row of different tokens is read again and again, and the question is what followed last time; in `pairs` keys come with values, and then each key asks for its value. All have equally many parameters. They learn from rows of 4 to 31 tokens and from 2 to 8 pairs, and are judged on sequences that they have not seen. Below is the share that is right; 48 and 64, 16 and 32 are more than was learned. A model with a table of positions cannot read past the end of it, hence the dashes.
+
+# %% tags=["hide-input"]
+recalled = pd.DataFrame(read_rows(
+    ROOT / "benchmarks/results/recall.jsonl"))
+asked_of = {"induction": (16, 31, 48, 64), "pairs": (4, 8, 16, 32)}
+recalled = recalled[[items in asked_of[task] for task, items in zip(
+    recalled["task"], recalled["items"], strict=True)]]
+right = recalled.pivot_table(
+    values="accuracy", index="name", columns=["task", "items"], sort=False)
+right.columns = [f"{task} {items}" for task, items in right.columns]
+right["시드 | seeds"] = recalled.groupby("name")["seed"].nunique()
+right.rename_axis("모델 | model").reset_index().style.format(
+    {name: "{:.0%}" for name in right.columns if "|" not in name},
+    na_rep="–").hide(axis="index")
+
+# %% tags=["remove-cell"]
+used(["benchmarks/results/recall.jsonl", "benchmarks/results/lengths.jsonl"])
+flowing, turning = (right["pairs 8"].get(name, math.nan)
+                    for name in ("stream dot", "rotated gaussian"))
+differ = abs(flowing - turning) > 0.2
+record(recall_steps=int(recalled["steps"].max()))
+for name, share in (("recall_flowing", flowing), ("recall_turning", turning)):
+    record(name, share, text=f"{share:.0%}")
+record(recall_ko="손실은 비슷해도 할 수 있는 일은 다릅니다." if differ
+       else "여기서는 둘이 비슷합니다.",
+       recall_en="Losses may be alike where abilities are not." if differ
+       else "Here the two are alike.")
+
+# %% [markdown] tags=["lang-ko"]
+# ⟨recall_steps⟩스텝을 배운 뒤 짝 8개에서, 좌표가 위치에서만 출발하는 `stream dot`은 ⟨recall_flowing⟩, 글자에서 얻은 좌표를 돌린 `rotated gaussian`은 ⟨recall_turning⟩을(를) 맞힙니다. ⟨recall_ko⟩ 위치에서 출발한 좌표는 첫 층의 어텐션이 옮겨 주기 전까지 토큰이 무엇인지 모릅니다. 두 층이면 그것을 아는 어텐션은 하나뿐입니다. 층이 많은 모델에서도 그런지는 재지 않았습니다.
+# %% [markdown] tags=["lang-en"]
+# After ⟨recall_steps⟩ steps, of 8 pairs `stream dot`, whose coordinates start from positions alone, gets ⟨recall_flowing⟩ right, and `rotated gaussian`, whose coordinates come from characters and are turned, ⟨recall_turning⟩. ⟨recall_en⟩ Coordinates that start from positions do not know what a token is until the attention of the first layer has moved them; with two layers a single attention knows. Whether it is so with more layers was not measured.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: ngt-lengths -->
+# ### 배운 것보다 긴 글
+#
+# 위치 표가 없는 모델은 창보다 긴 글도 읽을 수 있습니다. 읽을 수 있다고 잘 읽는 것은 아닙니다. `benchmarks/lengths.py`는 배운 창(`trained`)의 1배에서 8배까지의 창으로 검증 글을 읽혔습니다. 표는 글자 하나에 드는 손실입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: ngt-lengths -->
+# ### Texts longer than those learned
+#
+# A model without a table of positions can read texts longer than its window. That it can does not mean that it does so well. `benchmarks/lengths.py` read the validation text in windows of 1 to 8 times the one that was learned (`trained`). The table holds the loss a character.
+
+# %% tags=["hide-input"]
+longer = pd.DataFrame(read_rows(
+    ROOT / "benchmarks/results/lengths.jsonl"))
+longer = longer[longer["text"] == TEXT].pivot_table(
+    values="valid", index=["name", "trained"], columns="length", sort=False)
+longer.columns.name = None
+longer.rename_axis(["모델 | model", "배운 창 | trained"]).reset_index(
+    ).style.format({name: "{:.3f}" for name in longer.columns}, na_rep="–"
+                   ).hide(axis="index")
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-larger -->
 # ### GPU에서, 더 큰 모델
 #
