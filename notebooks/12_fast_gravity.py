@@ -1060,7 +1060,7 @@ def wander(follow, heads, n, coord=14):
     path = (path - path.mean(-2, True)) / path.std(-2, keepdim=True)
     return follow**0.5 * path + (1 - follow) ** 0.5 * token
 
-
+# %%
 def near(z, radius):
     """Which earlier tokens lie within the radius of each token."""
     n = z.shape[-2]
