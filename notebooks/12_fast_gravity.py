@@ -1068,7 +1068,7 @@ def near(z, radius):
 
 
 def touched(close, tile):
-    """The share of tiles, of those with a pair at all, that hold a near one."""
+    """The share of tiles with any pairs that hold a near one."""
     n = close.shape[-1] // tile
     tiles = close.unflatten(-1, (n, tile)).unflatten(-3, (n, tile))
     any_ = tiles.any(-3).any(-1)
