@@ -14,9 +14,9 @@
 #
 # **판정.** ⟨verdict_ko⟩
 #
-# [앞 장](09_gravity_coordinates.ipynb)에서 토큰(token)에 질량(mass)과 좌표(coordinates)를 주었습니다. 그렇게 만든 모델을 NGT(Newton Gravity Transformer)라고 부르겠습니다. 이 장은 위의 두 문장에 이르는 길입니다. **내적(dot product) 대신 중력을 쓰면 글을 더 잘 맞히는가?** 대답보다 어려운 것은 묻는 방법입니다. NGT는 보통의 트랜스포머(Transformer)와 여러 군데가 다르므로, 한 군데씩 바꾸어 가며 재지 않으면 무엇이 도움이 되었는지 알 수 없습니다. 위의 문장은 `benchmarks/results/quality.jsonl`의 실행에서 구한 구간이 고른 것이고, 실행이 바뀌면 문장도 바뀝니다.
+# [앞 장](09_gravity_coordinates.ipynb)에서 토큰(token)에 질량(mass)과 좌표(coordinates)를 주었습니다. 그렇게 만든 모델을 NGT(Newton Gravity Transformer)라고 부르겠습니다. 이 장은 위의 판정에 이르는 길입니다. **내적(dot product) 대신 중력을 쓰면 글을 더 잘 맞히는가?** 대답보다 어려운 것은 묻는 방법입니다. NGT는 보통의 트랜스포머(Transformer)와 여러 군데가 다르므로, 한 군데씩 바꾸어 가며 재지 않으면 무엇이 도움이 되었는지 알 수 없습니다. 위의 문장은 `benchmarks/results/quality.jsonl`에 적힌 실행에서 신뢰 구간(confidence interval)을 구하여 고른 것이고, 실행이 바뀌면 문장도 바뀝니다. 거기 나오는 말은 아래에서 하나씩 풀이합니다.
 #
-# - **할 수 있게 되는 것.** 모델 둘 사이를 한 번에 하나씩만 바꾸는 사다리로 잇고, 학습 중에 무엇이 변하는지 지켜보고, 시드(seed)를 짝지은 차이와 신뢰 구간(confidence interval)으로 판정하고, 배운 모델과 말을 주고받고, 멈춘 학습을 이어 갈 수 있습니다.
+# - **할 수 있게 되는 것.** 모델 둘 사이를 한 번에 하나씩만 바꾸는 사다리로 잇고, 학습 중에 무엇이 변하는지 지켜보고, 시드(seed)를 짝지은 차이와 신뢰 구간으로 판정하고, 배운 모델과 말을 주고받고, 멈춘 학습을 이어 갈 수 있습니다.
 # - **걸리는 시간.** 읽기 60분, 연습 문제 35분. 한 쌍을 학습하는 데 이 실행에서 ⟨pair_seconds⟩초가 걸렸습니다.
 # - **필요한 것.** [중력 좌표](09_gravity_coordinates.ipynb), [학습](05_training.ipynb)의 반복문, 평균과 표준편차.
 # %% [markdown] tags=["lang-en"]
@@ -25,7 +25,7 @@
 #
 # **The verdict.** ⟨verdict_en⟩
 #
-# In the [last chapter](09_gravity_coordinates.ipynb) tokens got masses and coordinates. Call a model built that way an NGT, a Newton Gravity Transformer. This chapter is the way to the two sentences above. **Does gravity predict text better than the dot product?** Harder than the answer is how to ask. An NGT differs from the ordinary Transformer in several places, and unless they are changed one at a time, nobody can tell which of them helped. The sentences were picked by intervals over the runs in `benchmarks/results/quality.jsonl`; other runs, other sentences.
+# In the [last chapter](09_gravity_coordinates.ipynb) tokens got masses and coordinates. Call a model built that way an NGT, a Newton Gravity Transformer. This chapter is the way to the verdict above. **Does gravity predict text better than the dot product?** Harder than the answer is how to ask. An NGT differs from the ordinary Transformer in several places, and unless they are changed one at a time, nobody can tell which of them helped. The sentences were picked by confidence intervals over the runs in `benchmarks/results/quality.jsonl`; with other runs there would be other sentences. What their words mean is explained below, one by one.
 #
 # - **You will be able to** join two models by a ladder that changes one thing at a time, watch what changes during training, judge by differences paired over seeds with a confidence interval, talk to the trained model, and go on with a training that was stopped.
 # - **Time.** 60 minutes to read, 35 for the exercises. Training one pair took ⟨pair_seconds⟩ seconds in this run.
@@ -112,7 +112,7 @@ record(n_steps=cfg.steps, n_layers=cfg.n_layers, d_model=cfg.d_model,
 # 2. **무엇으로 견주는가.** 내적이냐 거리냐.
 # 3. **무게가 있는가.** 토큰마다 질량이 있느냐.
 #
-# 게다가 내적 쪽의 쌍둥이는 학습한 위치 표밖에 없었습니다. 내적에 도움이 된다고 알려진 것, 곧 회전 위치 임베딩(rotary position embedding)과 QK 정규화를 갖추고도 지는지를 물어야 합니다. 그래서 이 장은 두 모델만 견주지 않고, 칸마다 하나씩 바뀌는 [사다리](#ngt-ladder)를 놓습니다. 그 밖의 것은 이렇게 같게 둡니다.
+# 게다가 내적 쪽의 쌍둥이는 학습한 위치 표밖에 없었습니다. 내적에 도움이 된다고 알려진 것, 곧 회전 위치 임베딩(rotary position embedding)과 QK 정규화를 갖추고도 지는지를 물어야 합니다. 그래서 이 장은 두 모델만 견주지 않고, 한 칸에 되도록 하나씩만 바꾸는 [사다리](#ngt-ladder)를 놓습니다. 그 밖의 것은 이렇게 같게 둡니다.
 #
 # | 같게 두는 것 | 어떻게 |
 # |---|---|
@@ -134,7 +134,7 @@ record(n_steps=cfg.steps, n_layers=cfg.n_layers, d_model=cfg.d_model,
 # 2. **Compared by what.** A dot product, or a distance.
 # 3. **With a weight or not.** Tokens have a mass, or have none.
 #
-# Besides, the twin with the dot product had nothing but a learned table of positions. The question is whether it loses even with what is known to help it, rotary positions and QK-norm. So this chapter does not hold two models against each other; it puts up a [ladder](#ngt-ladder) with one change at each rung. The rest is kept the same as follows.
+# Besides, the twin with the dot product had nothing but a learned table of positions. The question is whether it loses even with what is known to help it, rotary positions and QK-norm. So this chapter does not hold two models against each other; it puts up a [ladder](#ngt-ladder) that changes as little as possible from rung to rung. The rest is kept the same as follows.
 #
 # | kept the same | how |
 # |---|---|
@@ -234,7 +234,7 @@ pd.DataFrame({"매개변수 | parameters": [f"{n:,}" for n in counts.values()]},
 # <!-- label: ngt-looking -->
 # ### 놓인 자리와 보는 자리
 #
-# 거리로 정하는 어텐션(attention)에는 내적에 없는 버릇이 하나 있습니다. 자기 자신과의 거리는 늘 0이므로, **어떤 토큰에게도 가장 가까운 것은 자기 자신**입니다. “바로 앞 글자만 보라”는 헤드를 만들 수가 없습니다. 내적은 쿼리와 키를 따로 투영(projection)하니 그런 제약이 없습니다.
+# 거리로 정하는 어텐션(attention)에는 내적에 없는 버릇이 하나 있습니다. 자기 자신과의 거리는 늘 0이므로, **어떤 토큰에게도 가장 가까운 것은 자기 자신**입니다. 질량이 모두 같다면 “바로 앞 글자만 보라”는 헤드를 만들 수가 없습니다. 내적은 쿼리와 키를 따로 투영(projection)하니 그런 제약이 없습니다.
 #
 # 그래서 헤드마다 투영을 하나 더 둡니다. 토큰은 $z_i$에 놓여 있지만 $y_i$에서 봅니다.
 #
@@ -245,7 +245,7 @@ pd.DataFrame({"매개변수 | parameters": [f"{n:,}" for n in counts.values()]},
 # <!-- label: ngt-looking -->
 # ### Where a token lies and where it looks from
 #
-# Attention by distance has a habit that the dot product has not. The distance to oneself is always 0, so **the nearest thing to any token is that token itself.** No head can say “look at the previous character only.” The dot product, which projects queries and keys apart, is free to.
+# Attention by distance has a habit that the dot product has not. The distance to oneself is always 0, so **the nearest thing to any token is that token itself.** With equal masses, no head can say “look at the previous character only.” The dot product, which projects queries and keys apart, is free to.
 #
 # So give each head one more projection. A token lies at $z_i$ and looks from $y_i$.
 #
@@ -361,7 +361,7 @@ for key, value in zip(("look_first", "look_other"), share.values(), strict=True)
 # <!-- label: ngt-ladder -->
 # ## 사다리
 #
-# 칸마다 바꾸는 것은 하나입니다. 이름은 실행을 적은 파일에 있는 것입니다.
+# 칸마다 견줄 칸에서 한 군데만 바꿉니다. 이름은 실행을 적은 파일에 있는 것입니다.
 #
 # | 칸 | 이름 | 견줄 칸 | 바꾸는 것 |
 # |---|---|---|---|
@@ -373,12 +373,12 @@ for key, value in zip(("look_first", "look_other"), share.values(), strict=True)
 # | 5 | `rotated dot` | 3 | 좌표를 위치가 아니라 글자에서 얻고, 위치만큼 돌립니다. 위치 표는 없습니다 |
 # | 6 | `rotated gaussian` | 5 | 내적 대신 거리와 질량을 씁니다 |
 #
-# 1과 2는 내적을 강하게 만드는 갈래이고, 3부터가 중력으로 가는 갈래입니다. 중력의 값어치는 4와 3, 6과 5 사이에 있습니다. 같은 좌표에서 커널만 바뀌기 때문입니다. 3이 2를 앞서는지는 좌표 스트림의 값어치를 말해 줍니다. 코드로는 이렇습니다.
+# 1과 2는 내적을 강하게 만드는 갈래이고, 3부터가 중력으로 가는 갈래입니다. 중력의 값어치는 4와 3, 6과 5 사이에 있습니다. 같은 좌표에서 커널만 바뀌기 때문입니다. 다만 커널이 바뀌면 거리와 질량이 함께 들어옵니다. 질량만의 몫은 질량을 뺀 모델(`no mass`)과 견주어 따로 봅니다. 5에서는 좌표를 얻는 곳과 위치를 알려 주는 방법이 함께 바뀌므로, 5와 3의 차이는 어느 한쪽만의 것이 아닙니다. 좌표 스트림의 값어치는 3과 0 사이에 있고, 그것이 강한 내적과 견주어도 남는지는 3과 2가 말해 줍니다. 코드로는 이렇습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-ladder -->
 # ## The ladder
 #
-# Each rung changes one thing. The names are those of the file of runs.
+# Each rung changes one place of the rung it stands beside. The names are those of the file of runs.
 #
 # | rung | name | beside | what changes |
 # |---|---|---|---|
@@ -390,7 +390,7 @@ for key, value in zip(("look_first", "look_other"), share.values(), strict=True)
 # | 5 | `rotated dot` | 3 | coordinates come from characters, not positions, and are turned by position; no table of positions |
 # | 6 | `rotated gaussian` | 5 | distance and mass in place of the dot product |
 #
-# Rungs 1 and 2 are the branch that makes the dot product strong; from 3 on goes the branch to gravity. What gravity is worth lies between 4 and 3, and between 6 and 5, since only the kernel changes on the same coordinates. Whether 3 is ahead of 2 tells what the stream of coordinates is worth. In code:
+# Rungs 1 and 2 are the branch that makes the dot product strong; from 3 on goes the branch to gravity. What gravity is worth lies between 4 and 3, and between 6 and 5, since only the kernel changes on the same coordinates. Still, a new kernel brings in distance and mass together; what mass alone is worth is seen beside a model without it (`no mass`). At rung 5, where coordinates come from and how they are told of positions change together, so the difference of 5 and 3 belongs to neither alone. What the stream of coordinates is worth lies between 3 and 0, and 3 beside 2 tells whether it lasts against a strong dot product. In code:
 
 # %%
 from_characters = {"coordinates": "token", "positions": "rotary"}
@@ -709,11 +709,11 @@ pd.DataFrame({"검증 손실, 글 전체 | loss, whole validation text": [
     f"{loss:.4f}" for loss in final.values()]}, index=list(final))
 
 # %% [markdown] tags=["lang-ko"]
-# 세기는 어느 헤드에서나 ⟨p_first⟩ 가까이에서 출발해 ⟨p_low⟩에서 ⟨p_high⟩까지 벌어졌습니다. 반발은 ⟨push_first⟩에서 ⟨push_last⟩까지 변했습니다. 손실에 더하지 않고 재기만 했을 때 이 값이 끝없이 커졌다면 점들이 한곳에 뭉친 것입니다. 엔트로피는 중력이 ⟨entropy_ngt_first⟩에서 ⟨entropy_ngt_last⟩까지, 내적이 ⟨entropy_stream_first⟩에서 ⟨entropy_stream_last⟩까지 변했습니다.
+# 세기는 어느 헤드에서나 ⟨p_first⟩ 가까이에서 출발해 ⟨p_low⟩에서 ⟨p_high⟩까지 벌어졌습니다. 반발은 ⟨push_first⟩에서 ⟨push_last⟩까지 변했습니다. 손실에 더하지 않고 재기만 했는데 이 값이 크게 늘었다면, 점들이 한곳에 뭉쳤거나 질량이 커진 것입니다. 엔트로피는 중력이 ⟨entropy_ngt_first⟩에서 ⟨entropy_ngt_last⟩까지, 내적이 ⟨entropy_stream_first⟩에서 ⟨entropy_stream_last⟩까지 변했습니다.
 #
 # 마지막 손실은 검증 글의 창 ⟨n_windows⟩개 전부에서 쟀습니다. 내적은 ⟨loss_stream⟩, 중력은 ⟨loss_ngt⟩내트이고, 중력에서 내적을 뺀 차이는 ⟨pair_gap⟩입니다. 음수이면 중력이 나은 것입니다. 그러나 **이것은 한 쌍이고, 한 쌍은 아무것도 판정하지 못합니다.** 시드를 바꾸면 두 손실이 모두 움직이고, 얼마나 움직이는지를 모르면 차이가 큰지 작은지도 알 수 없습니다.
 # %% [markdown] tags=["lang-en"]
-# All heads began with a strength near ⟨p_first⟩ and ended between ⟨p_low⟩ and ⟨p_high⟩. Repulsion went from ⟨push_first⟩ to ⟨push_last⟩; had it grown without end while it was only measured, the points would have fallen into one heap. Entropy went from ⟨entropy_ngt_first⟩ to ⟨entropy_ngt_last⟩ under gravity and from ⟨entropy_stream_first⟩ to ⟨entropy_stream_last⟩ under the dot product.
+# All heads began with a strength near ⟨p_first⟩ and ended between ⟨p_low⟩ and ⟨p_high⟩. Repulsion went from ⟨push_first⟩ to ⟨push_last⟩; where it grows much while it is only measured, points have come together in one place or masses have grown. Entropy went from ⟨entropy_ngt_first⟩ to ⟨entropy_ngt_last⟩ under gravity and from ⟨entropy_stream_first⟩ to ⟨entropy_stream_last⟩ under the dot product.
 #
 # The last loss was taken over all ⟨n_windows⟩ windows of the validation text: ⟨loss_stream⟩ nats for the dot product, ⟨loss_ngt⟩ for gravity. Gravity minus dot product is ⟨pair_gap⟩; where that is negative, gravity did better. But **this is one pair, and one pair settles nothing.** Another seed moves both losses, and without knowing how far, nobody can call a difference large or small.
 
@@ -777,15 +777,15 @@ pd.DataFrame({
         f"{loss:.4f}" for loss in timed.values()]}, index=list(timed))
 
 # %% [markdown] tags=["lang-ko"]
-# 중력의 한 스텝은 같은 좌표의 내적에 견주어 ⟨kernel_time⟩배의 시간이 걸립니다. 느린 쪽(`⟨slow⟩`)이 ⟨fewer⟩스텝만 배우면, 중력에서 내적을 뺀 손실은 ⟨pair_gap⟩에서 ⟨timed_gap⟩이(가) 됩니다. 이것도 한 쌍이고, ⟨n_steps⟩스텝은 짧은 학습입니다. 아래의 긴 학습에서 차이가 줄어든다면, 한쪽이 더 빨리 배웠을 뿐 끝내 더 잘 배운 것은 아닙니다. 아래에서 읽을 실행들은 스텝의 수만 같습니다. 적힌 시간은 다른 일을 하던 컴퓨터의 것이어서 서로 견줄 수 없으므로, 그 차이를 읽을 때는 위의 비를 함께 보십시오.
+# 중력의 한 스텝은 같은 좌표의 내적에 견주어 ⟨kernel_time⟩배의 시간이 걸립니다. 느린 쪽(`⟨slow⟩`)이 ⟨fewer⟩스텝만 배우면, 중력에서 내적을 뺀 손실은 ⟨pair_gap⟩에서 ⟨timed_gap⟩이(가) 됩니다. 이것도 한 쌍이고, ⟨n_steps⟩스텝은 짧은 학습입니다. 아래의 긴 학습에서 차이가 줄어든다면, 줄어든 만큼은 더 빨리 배운 것일 뿐 끝내 더 잘 배운 것이 아닙니다. 아래에서 읽을 실행들은 스텝의 수만 같습니다. 적힌 시간은 다른 일을 하던 컴퓨터의 것이어서 서로 견줄 수 없으므로, 그 차이를 읽을 때는 위의 비를 함께 보십시오.
 # %% [markdown] tags=["lang-en"]
-# A step of gravity takes ⟨kernel_time⟩ times as long as a dot product on the same coordinates. With ⟨fewer⟩ steps for the slower of the two (`⟨slow⟩`), gravity minus dot product goes from ⟨pair_gap⟩ to ⟨timed_gap⟩. This is one pair, too, and ⟨n_steps⟩ steps are a short training: where the difference shrinks in the longer ones below, one side learned sooner and not better in the end. The runs read below have equal steps only; the times written there are of a computer that did other work and cannot be compared, so read their differences with the ratios above beside them.
+# A step of gravity takes ⟨kernel_time⟩ times as long as a dot product on the same coordinates. With ⟨fewer⟩ steps for the slower of the two (`⟨slow⟩`), gravity minus dot product goes from ⟨pair_gap⟩ to ⟨timed_gap⟩. This is one pair, too, and ⟨n_steps⟩ steps are a short training: as far as the difference shrinks in the longer ones below, one side only learned sooner and not better in the end. The runs read below have equal steps only; the times written there are of a computer that did other work and cannot be compared, so read their differences with the ratios above beside them.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-experiment -->
 # ## 실험 전체
 #
-# 그래서 같은 일을 여러 시드와 여러 학습률로 되풀이한 기록을 읽습니다. `benchmarks/quality.py`가 실행 하나를 한 줄로 적어 둔 파일이며, 명령 하나로 누구나 다시 만들 수 있습니다.
+# 그래서 같은 일을 여러 시드와 여러 학습률로 되풀이한 기록을 읽습니다. `benchmarks/quality.py`가 실행 하나를 한 줄로 적어 둔 파일입니다. 아래는 작은 크기의 실행을 다시 하는 명령이고, 다른 크기와 다른 글에는 `medium`이나 `--text`를 씁니다.
 #
 # ```
 # .venv/bin/python -m benchmarks.quality small
@@ -796,7 +796,7 @@ pd.DataFrame({
 # <!-- label: ngt-experiment -->
 # ## The whole experiment
 #
-# So we read the record of the same thing done over and over, with several seeds and several learning rates. `benchmarks/quality.py` wrote one line for each run; one command makes the file again.
+# So we read the record of the same thing done over and over, with several seeds and several learning rates. `benchmarks/quality.py` wrote one line for each run. The command below repeats the runs of the small size; `medium` and `--text` are for the other size and other texts.
 #
 # ```
 # .venv/bin/python -m benchmarks.quality small
@@ -1015,11 +1015,11 @@ show(figure, table=pd.DataFrame({
 # - ⟨turn_ko⟩ ⟨turned_kernel_ko⟩ ⟨tables_kernel_ko⟩
 # - ⟨whole_ko⟩
 #
-# ⟨aim_ko⟩ 문장마다 구간이 0 아래에 있을 때, 위에 있을 때, 0을 품을 때, 구간이 없을 때의 것이 `lib/gravity/verdict.toml`에 미리 적혀 있고, 구간이 그 가운데 하나를 고릅니다. 이 장을 쓰면서 바란 대답에 맞추어 쓴 것이 아닙니다. 장 첫머리의 ‘가장 나은’ 모델은 시드 3개 이상으로 잰 모델 가운데 평균 손실이 가장 낮은 것입니다. 시드 하나로만 잰 모델이 더 나을 수도 있습니다. 둘의 좌표가 서로 다를 수 있으니, 그 차이가 모두 거리와 질량의 덕은 아닙니다.
+# ⟨aim_ko⟩ 문장마다 구간이 0 아래에 있을 때, 위에 있을 때, 0을 품을 때, 구간이 없을 때의 것이 `lib/gravity/verdict.toml`에 미리 적혀 있고, 구간이 그 가운데 하나를 고릅니다. 바라던 대답에 맞추어 고른 문장이 아닙니다. 장 첫머리의 ‘가장 나은’ 모델은 시드 3개 이상으로 잰 모델 가운데 평균 손실이 가장 낮은 것입니다. 시드 하나로만 잰 모델이 더 나을 수도 있습니다. 둘의 좌표가 서로 다를 수 있으니, 그 차이가 모두 거리와 질량의 덕은 아닙니다.
 #
 # **같은 시간으로 보면.** 여기의 실행은 스텝의 수가 같습니다. [앞에서 잰](#ngt-time) 한 스텝의 시간은 좌표 스트림의 내적이 2번 칸의 ⟨stream_time⟩배, 중력이 같은 좌표의 내적의 ⟨kernel_time⟩배입니다. 이 수가 1보다 작으면 같은 시간에 더 많은 스텝을 배우므로 그쪽에 유리해지고, 1보다 크면 불리해집니다.
 #
-# 돌린 좌표에서 잰 차이는 조심해서 읽어야 합니다. 5번 칸의 내적은 글자에서 얻은 좌표를 돌린 것이 아는 전부여서, 위치를 따로 아는 3번 칸보다 나쁠 수도 있습니다. 약한 쌍둥이와 견준 이득은 커 보입니다. 그래서 첫머리의 판정은 가장 나은 내적 모델과 견줍니다.
+# 돌린 좌표에서 잰 차이는 조심해서 읽어야 합니다. 5번 칸의 내적은 글자에서 얻은 좌표를 돌린 것이 아는 전부여서, 위치를 따로 아는 3번 칸보다 나쁠 수도 있습니다. 약한 쌍둥이와 견주면 같은 모델도 이득이 커 보입니다. 그래서 첫머리의 판정은 가장 나은 내적 모델과 견줍니다.
 # %% [markdown] tags=["lang-en"]
 # This is what the intervals let one say.
 #
@@ -1029,22 +1029,22 @@ show(figure, table=pd.DataFrame({
 # - ⟨turn_en⟩ ⟨turned_kernel_en⟩ ⟨tables_kernel_en⟩
 # - ⟨whole_en⟩
 #
-# ⟨aim_en⟩ For each sentence `lib/gravity/verdict.toml` holds one for an interval below 0, above it, around 0, and for none; the interval picks one of them, not the answer that the author hoped for. The “best” models at the head of the chapter are those with the lowest mean loss among the models that were run with 3 seeds or more. One that was run with a single seed may be better still. Their coordinates may differ, so that not all of that difference need be due to distance and mass.
+# ⟨aim_en⟩ For each sentence `lib/gravity/verdict.toml` holds one for an interval below 0, above it, around 0, and for none; the interval picks one of them, whatever answer was hoped for. The “best” models at the head of the chapter are those with the lowest mean loss among the models that were run with 3 seeds or more. One that was run with a single seed may be better still. Their coordinates may differ, so that not all of that difference need be due to distance and mass.
 #
 # **In equal time.** These runs have equal numbers of steps. By the [measurement above](#ngt-time) a step takes ⟨stream_time⟩ times as long for the dot product on the stream of coordinates as on rung 2, and ⟨kernel_time⟩ times as long for gravity as for a dot product on the same coordinates. A number below 1 means more steps in equal time and speaks for that side, one above 1 against it.
 #
-# Read the differences on turned coordinates with care. All that the dot product of rung 5 knows of positions is the turning of coordinates that come from characters, and it may do worse than rung 3, which knows positions apart. A gain over a weak twin looks large. That is why the verdict at the head of the chapter takes the best model with a dot product.
+# Read the differences on turned coordinates with care. All that the dot product of rung 5 knows of positions is the turning of coordinates that come from characters, and it may do worse than rung 3, which knows positions apart. Beside a weak twin, the same model seems to gain more. That is why the verdict at the head of the chapter takes the best model with a dot product.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-elsewhere -->
 # ### 다른 글, 다른 크기
 #
-# 위의 판정은 글 하나, 크기 하나의 것입니다. 같은 물음을 파일에 있는 다른 글과 크기에 물으면 이렇습니다. 칸에는 차이와 95 % 구간, 시드의 수를 적었고, 줄표는 둘을 함께 잰 실행이 없다는 뜻입니다. 정한 시드는 작은 크기에서 5개, 중간 크기에서 3개입니다.
+# 위의 사다리는 희곡과 작은 크기에서 쟀습니다. 같은 물음을 파일에 있는 다른 글과 크기에 물으면 이렇습니다. 칸에는 차이와 95 % 구간, 시드의 수를 적었고, 줄표는 둘을 함께 잰 실행이 없다는 뜻입니다. 재기로 정한 시드의 수는 작은 크기에서 5개, 중간 크기에서 3개입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-elsewhere -->
 # ### Another text, another size
 #
-# The verdict above is of one text and one size. The table puts the same questions to the other texts and sizes in the file. Cells hold the difference, the 95 % interval and the number of seeds; a dash says that no runs have both. Wanted are 5 seeds at the small size and 3 at the medium one.
+# The ladder above was measured on plays, at the small size. The table puts the same questions to the other texts and sizes in the file. Cells hold the difference, the 95 % interval and the number of seeds; a dash says that no runs have both. The number of seeds set beforehand is 5 at the small size and 3 at the medium one.
 
 # %% tags=["hide-input"]
 def in_short(gap):
@@ -1074,9 +1074,9 @@ for key, gap in old.items():
               for end in ("mean", "low", "high")}, **{f"{key}_pairs": gap.n})
 
 # %% [markdown] tags=["lang-ko"]
-# 처음의 쌍둥이(`dot`)와 견주면 중력은 커 보입니다. 작은 크기에서 `newton`에서 `dot`을 뺀 차이는 ⟨small_mean⟩내트(95 % 구간 ⟨small_low⟩부터 ⟨small_high⟩까지, 짝 ⟨small_pairs⟩개), `gaussian, position, looking`은 ⟨look_mean⟩내트(⟨look_low⟩부터 ⟨look_high⟩까지, ⟨look_pairs⟩개), 중간 크기에서는 ⟨medium_mean⟩내트(⟨medium_low⟩부터 ⟨medium_high⟩까지, ⟨medium_pairs⟩개)입니다. 그러나 이 차이에는 좌표 스트림과 거리와 질량이 한데 들어 있습니다. 어느 것의 덕인지는 위의 사다리가 가립니다.
+# 처음의 쌍둥이(`dot`)와 견주면 중력의 이득은 커 보입니다. 작은 크기에서 `newton`에서 `dot`을 뺀 차이는 ⟨small_mean⟩내트(95 % 구간 ⟨small_low⟩부터 ⟨small_high⟩까지, 짝 ⟨small_pairs⟩개), `gaussian, position, looking`은 ⟨look_mean⟩내트(⟨look_low⟩부터 ⟨look_high⟩까지, ⟨look_pairs⟩개), 중간 크기에서는 ⟨medium_mean⟩내트(⟨medium_low⟩부터 ⟨medium_high⟩까지, ⟨medium_pairs⟩개)입니다. 그러나 이 차이에는 좌표 스트림과 거리와 질량이 한데 들어 있습니다. 어느 것의 덕인지는 위의 사다리가 가립니다.
 # %% [markdown] tags=["lang-en"]
-# Beside the first twin (`dot`) gravity looks large. At the small size `newton` minus `dot` is ⟨small_mean⟩ nats (95 % interval ⟨small_low⟩ to ⟨small_high⟩, ⟨small_pairs⟩ pairs), `gaussian, position, looking` ⟨look_mean⟩ (⟨look_low⟩ to ⟨look_high⟩, ⟨look_pairs⟩), and at the medium size ⟨medium_mean⟩ (⟨medium_low⟩ to ⟨medium_high⟩, ⟨medium_pairs⟩). But stream of coordinates, distance and mass are all in these differences. To which of them they are due is for the ladder above to tell.
+# Beside the first twin (`dot`) the gain of gravity looks large. At the small size `newton` minus `dot` is ⟨small_mean⟩ nats (95 % interval ⟨small_low⟩ to ⟨small_high⟩, ⟨small_pairs⟩ pairs), `gaussian, position, looking` ⟨look_mean⟩ (⟨look_low⟩ to ⟨look_high⟩, ⟨look_pairs⟩), and at the medium size ⟨medium_mean⟩ (⟨medium_low⟩ to ⟨medium_high⟩, ⟨medium_pairs⟩). But stream of coordinates, distance and mass are all in these differences. To which of them they are due is for the ladder above to tell.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-kernels -->
@@ -1116,12 +1116,12 @@ pd.DataFrame([as_row(size, one) for size, table in tables.items()
 # <!-- label: ngt-recall -->
 # ### 되찾기
 #
-# 손실 하나로는 보이지 않는 것이 있습니다. 읽은 것을 다시 찾을 수 있는가입니다. `benchmarks/recall.py`는 두 층짜리 모델에게 두 가지만 가르칩니다. 귀납(`induction`)은 서로 다른 토큰의 줄을 되풀이해 읽히고, 지난번에 무엇이 뒤따랐는지 묻습니다. 짝(`pairs`)은 키와 값을 여러 쌍 읽히고, 키마다 그 값을 묻습니다. 매개변수의 수는 모두 같습니다. 4개에서 31개짜리 줄과 2쌍에서 8쌍으로 배우고, 본 적 없는 것으로 판정합니다. 아래는 맞힌 비율이고, 48과 64, 16과 32는 배운 것보다 많은 경우입니다. 위치 표가 있는 모델은 표가 끝난 뒤를 읽지 못하므로 줄표입니다.
+# 손실 하나로는 보이지 않는 것이 있습니다. 읽은 것을 다시 찾을 수 있는가입니다. `benchmarks/recall.py`는 두 층짜리 모델에게 두 가지만 가르칩니다. 귀납(`induction`)은 서로 다른 토큰이 늘어선 줄을 되풀이해 읽히고, 지난번에 무엇이 뒤따랐는지 묻습니다. 짝(`pairs`)은 키와 값을 여러 쌍 읽히고, 키마다 그 값을 묻습니다(여기서 키와 값은 어텐션의 것이 아니라 그냥 토큰입니다). 매개변수의 수는 모두 2 % 안에서 같습니다. 토큰 4개에서 31개까지의 줄과 2쌍에서 8쌍까지의 짝으로 배우고, 본 적 없는 것으로 판정합니다. 아래는 맞힌 비율이고, 열의 이름에 적힌 수는 줄의 토큰 수나 쌍의 수입니다. 줄의 48과 64, 짝의 16과 32는 배운 것보다 많은 경우입니다. 위치 표가 있는 모델은 표보다 긴 글을 읽지 못하므로, 그런 칸에는 줄표가 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-recall -->
 # ### Recall
 #
-# One thing a loss does not show: can a model find again what it has read? `benchmarks/recall.py` teaches models of two layers nothing but two tasks. In `induction` a row of different tokens is read again and again, and the question is what followed last time; in `pairs` keys come with values, and then each key asks for its value. All have equally many parameters. They learn from rows of 4 to 31 tokens and from 2 to 8 pairs, and are judged on sequences that they have not seen. Below is the share that is right; 48 and 64, 16 and 32 are more than was learned. A model with a table of positions cannot read past the end of it, hence the dashes.
+# One thing a loss does not show: can a model find again what it has read? `benchmarks/recall.py` teaches models of two layers nothing but two tasks. In `induction` a row of different tokens is read again and again, and the question is what followed last time; in `pairs` keys come with values, and then each key asks for its value (keys and values are mere tokens here, not those of attention). The parameters of all are equal within 2 %. They learn from rows of 4 to 31 tokens and from 2 to 8 pairs, and are judged on sequences that they have not seen. Below is the share that is right; the number in the name of a column counts the tokens of the row or the pairs. In `induction` 48 and 64, in `pairs` 16 and 32 are more than was learned. A model with a table of positions cannot read past the end of it; those cells have a dash.
 
 # %% tags=["hide-input"]
 recalled = pd.DataFrame(read_rows(
@@ -1151,20 +1151,20 @@ record(recall_ko="손실은 비슷해도 할 수 있는 일은 다릅니다." if
        else "Here the two are alike.")
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨recall_steps⟩스텝을 배운 뒤 짝 8개에서, 좌표가 위치에서만 출발하는 `stream dot`은 ⟨recall_flowing⟩, 글자에서 얻은 좌표를 돌린 `rotated gaussian`은 ⟨recall_turning⟩을(를) 맞힙니다. ⟨recall_ko⟩ 위치에서 출발한 좌표는 첫 층의 어텐션이 옮겨 주기 전까지 토큰이 무엇인지 모릅니다. 두 층이면 그것을 아는 어텐션은 하나뿐입니다. 층이 많은 모델에서도 그런지는 재지 않았습니다.
+# ⟨recall_steps⟩스텝을 배운 뒤 짝 8개에서, 좌표가 위치에서만 출발하는 `stream dot`은 ⟨recall_flowing⟩, 글자에서 얻은 좌표를 돌린 `rotated gaussian`은 ⟨recall_turning⟩을(를) 맞힙니다. ⟨recall_ko⟩ 두 모델은 좌표도 커널도 다르므로 이것은 중력의 값어치가 아닙니다. 커널만 다른 것은 `rotated gaussian`과 `rotated dot`이니, 표에 둘이 다 있다면 그 두 줄을 견주십시오. 좌표에서는 한 가지 까닭을 짐작할 수 있습니다. 위치에서 출발한 좌표는 첫 층의 어텐션이 옮겨 주기 전까지 토큰이 무엇인지 모르고, 두 층이면 그것을 아는 어텐션은 하나뿐입니다. 층이 많은 모델에서도 그런지는 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
-# After ⟨recall_steps⟩ steps, of 8 pairs `stream dot`, whose coordinates start from positions alone, gets ⟨recall_flowing⟩ right, and `rotated gaussian`, whose coordinates come from characters and are turned, ⟨recall_turning⟩. ⟨recall_en⟩ Coordinates that start from positions do not know what a token is until the attention of the first layer has moved them; with two layers a single attention knows. Whether it is so with more layers was not measured.
+# After ⟨recall_steps⟩ steps, of 8 pairs `stream dot`, whose coordinates start from positions alone, gets ⟨recall_flowing⟩ right, and `rotated gaussian`, whose coordinates come from characters and are turned, ⟨recall_turning⟩. ⟨recall_en⟩ The two differ in coordinates and in kernel, so this is not what gravity is worth. Those that differ in the kernel alone are `rotated gaussian` and `rotated dot`; where the table has both, compare these rows. The coordinates suggest one cause. Starting from positions, they do not know what a token is until the attention of the first layer has moved them, and with two layers only one attention comes after that. Whether it is so with more layers was not measured.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-lengths -->
 # ### 배운 것보다 긴 글
 #
-# 위치 표가 없는 모델은 창보다 긴 글도 읽을 수 있습니다. 읽을 수 있다고 잘 읽는 것은 아닙니다. `benchmarks/lengths.py`는 배운 창(`trained`)의 1배에서 8배까지의 창으로 검증 글을 읽혔습니다. 표는 글자 하나에 드는 손실입니다.
+# 위치 표가 없는 모델은 창보다 긴 글도 읽을 수 있습니다. 읽을 수 있다고 잘 읽는 것은 아닙니다. `benchmarks/lengths.py`는 배운 창(`trained`)의 1배에서 8배까지의 창으로 검증 글을 읽혔습니다. 표는 글자 하나에 드는 손실이고, 창 전체와 시드의 평균입니다. 줄을 왼쪽에서 오른쪽으로 읽으십시오. 창이 길수록 앞의 글을 더 볼 수 있으니, 긴 글을 잘 읽는 모델이라면 손실이 늘지 않아야 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-lengths -->
 # ### Texts longer than those learned
 #
-# A model without a table of positions can read texts longer than its window. That it can does not mean that it does so well. `benchmarks/lengths.py` read the validation text in windows of 1 to 8 times the one that was learned (`trained`). The table holds the loss a character.
+# A model without a table of positions can read texts longer than its window. Being able to is not the same as doing it well. `benchmarks/lengths.py` had models read the validation text in windows of 1 to 8 times the one that was learned (`trained`). The table holds the loss a character, a mean over whole windows and over seeds. Read each row from left to right. A longer window shows more of the text before, so the loss of a model that reads long texts well should not grow.
 
 # %% tags=["hide-input"]
 longer = pd.DataFrame(read_rows(
@@ -1216,11 +1216,11 @@ record(**in_each_language(larger_steps=gpu_figure("characters", "steps")))
 # <!-- label: ngt-limits -->
 # ### 이 실험이 말하지 못하는 것
 #
-# - **시드가 적습니다.** 문장마다 정한 수와 실제 수를 적었습니다. 짝이 둘이나 셋이면 구간이 넓어서, ‘우연을 넘는 차이가 보이지 않는다’는 것은 같다는 뜻이 아니라 이만한 시드로는 가리지 못했다는 뜻입니다.
+# - **시드가 적습니다.** 문장마다 정한 수와 실제 수를 적었습니다. 짝이 둘이나 셋이면 구간이 넓어서, ‘우연을 넘는 차이가 보이지 않는다’는 것은 같다는 뜻이 아니라 이만한 시드로는 가려내지 못했다는 뜻입니다.
 # - **`looking`과 돌린 좌표는 결과를 보고 찾은 것입니다.** `looking`은 시드 0 하나로 여러 가지를 시험해 골랐고, 돌린 좌표는 시드 0, 1, 2에서 먼저 보았습니다. 구간에는 그 시드도 들어 있어 그만큼은 이 둘에 후합니다. 시험했으나 듣지 않은 것은 [실험 일지](../book/lab_log.md)에 있습니다.
 # - **손질한 것은 중력 쪽입니다.** `newton`의 $\varepsilon$과 첫 세기는 첫 실행을 보고 0.1과 0.5에서 둘 다 1로 바꾸었습니다. 바꾸기 전의 줄(`newton, eps 0.1`)도 표에 남겨 두었습니다. 내적은 학습률 말고는 고르지 않았습니다. 웜업과 가중치 감쇠는 모두에게 한 번 정한 대로 두었습니다.
-# - **글 하나, 문자 단위, 짧은 학습입니다.** 다른 글에서 어떤지, 더 큰 모델에서 어떤지는 [WikiText-103 장](13_wikitext103.ipynb)의 몫입니다. 매개변수 12억 개와 30억 개에서 스무 가지 변형을 다시 잰 [Zhao 등](#references-evidence)은 대부분이 이득을 잃었다고 하고, [Verma](#references-evidence)는 글이 적을 때의 이득이 글이 많아지면 손해로 바뀌는 변형을 보였습니다. 이 장의 크기에서 나온 차이도 그럴 수 있습니다.
-# - **여러 구간을 한꺼번에 보았습니다.** 구간이 여럿이면 하나쯤은 우연히 0을 비켜 갑니다. 판정은 장 첫머리의 세 물음만 봅니다.
+# - **문자 단위의 짧은 학습이고, 모델이 작습니다.** 다른 글에서 어떤지는 [위의 표](#ngt-elsewhere)와 [WikiText-103 장](13_wikitext103.ipynb)이 다루지만, 그 장의 모델은 더 작습니다. 매개변수 12억 개와 30억 개에서 스무 가지 변형을 다시 잰 [Zhao 등](#references-evidence)은 대부분이 이득을 잃었다고 하고, [Verma](#references-evidence)는 글이 적을 때의 이득이 글이 많아지면 손해로 바뀌는 변형을 보였습니다. 이 장의 크기에서 나온 차이도 그럴 수 있습니다.
+# - **여러 구간을 한꺼번에 보았습니다.** 구간이 여럿이면 하나쯤은 우연히 0을 비켜 갑니다. 판정은 장 첫머리에 적힌 물음만 봅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-limits -->
 # ### What this experiment cannot say
@@ -1228,8 +1228,8 @@ record(**in_each_language(larger_steps=gpu_figure("characters", "steps")))
 # - **There are few seeds.** Each sentence says how many were wanted and how many there are. With two or three pairs intervals are wide: “no difference beyond chance was found” does not mean that two models are equal, only that so few seeds do not tell them apart.
 # - **`looking` and turned coordinates were found by looking at results.** `looking` was picked among several things on seed 0 alone; turned coordinates were first seen on seeds 0, 1 and 2. The intervals hold those seeds too, and to that extent favour both. What was tried and did not help is in the [lab log](../book/lab_log.md).
 # - **The care went to gravity.** The $\varepsilon$ and the first strength of `newton` were moved from 0.1 and 0.5 to 1, both of them, after the first run was seen; the row from before (`newton, eps 0.1`) stays in the table. Of the dot product nothing was chosen but the learning rate. Warm-up and weight decay stayed as they were set once, for all.
-# - **One text, character by character, a short training.** Other text and larger models are for the [chapter on WikiText-103](13_wikitext103.ipynb). [Zhao et al.](#references-evidence), who measured twenty modifications again at 1.2 billion and 3 billion parameters, found that most of them had lost their gain, and [Verma](#references-evidence) shows one that gains on little text and loses on more. The differences at the size of this chapter may go the same way.
-# - **Many intervals were looked at together.** Of many, some miss 0 by chance. The verdict takes the three questions at the head of the chapter and no others.
+# - **Training is short and character by character, and models are small.** Other texts are for the [table above](#ngt-elsewhere) and the [chapter on WikiText-103](13_wikitext103.ipynb), whose models are smaller still. [Zhao et al.](#references-evidence), who measured twenty modifications again at 1.2 billion and 3 billion parameters, found that most of them had lost their gain, and [Verma](#references-evidence) shows one that gains on little text and loses on more. The differences at the size of this chapter may go the same way.
+# - **Many intervals were looked at together.** Of many, some miss 0 by chance. The verdict takes the questions at the head of the chapter and no others.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-talk -->

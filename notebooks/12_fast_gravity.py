@@ -166,14 +166,18 @@ record(same_differences=gap(by_differences(*points, pull), wanted),
 # <!-- label: fast-memory -->
 # ### 메모리를 재는 법
 #
-# 순전파와 역전파를 한 번 도는 동안 `torch.profiler`가 PyTorch의 CPU 할당을 하나하나 적습니다. 잡은 바이트를 더하고 놓은 바이트를 빼며 따라가다가 가장 높았던 값을 읽습니다. 입력은 재기 전에 있었으므로 들어가지 않습니다. 시계와 달리 옆에서 무엇이 돌든 같은 값이 나옵니다. 수학 라이브러리가 PyTorch를 거치지 않고 잡는 메모리는 보이지 않습니다.
+# 순전파와 역전파를 한 번 도는 동안 `torch.profiler`가 PyTorch의 CPU 할당을 하나하나 적습니다. 잡은 바이트를 더하고 놓은 바이트를 빼며 따라가다가 가장 높았던 값을 읽습니다. 입력은 재기 전에 있었으므로 들어가지 않습니다. 시계와 달리 옆에서 무엇이 돌든 거의 같은 값이 나옵니다. 수학 라이브러리가 PyTorch를 거치지 않고 잡는 메모리는 보이지 않습니다.
+#
+# 아래 그림의 SDPA는 PyTorch에 들어 있는 내적 어텐션 `scaled_dot_product_attention`이고, 이 장에서 견줄 잣대입니다. `gaussian`과 `newton, blocks`는 이 장에서 만들어 갈 빠른 꼴입니다.
 # %% [markdown] tags=["lang-en"]
 # Against the answer of the tables, in float64, differences lie ⟨same_differences⟩ away (relative distance) and blocks ⟨same_blocks⟩: rounding. The three are one computation.
 #
 # <!-- label: fast-memory -->
 # ### How memory is measured
 #
-# During one forward and backward pass `torch.profiler` writes down every allocation that PyTorch makes on the CPU. We add the bytes taken, subtract the bytes given back, and read the highest point. Inputs were there before and do not count. Unlike a clock, this gives the same number whatever else the computer does. Memory that a maths library takes without asking PyTorch stays unseen.
+# During one forward and backward pass `torch.profiler` writes down every allocation that PyTorch makes on the CPU. We add the bytes taken, subtract the bytes given back, and read the highest point. Inputs were there before and do not count. Unlike a clock, this gives nearly the same number whatever else the computer does. Memory that a maths library takes without asking PyTorch stays unseen.
+#
+# SDPA in the figure below is PyTorch's own dot-product attention, `scaled_dot_product_attention`, which all else in this chapter is measured against. `gaussian` and `newton, blocks` are the fast forms that this chapter builds.
 
 # %%
 from torch.profiler import ProfilerActivity
@@ -361,9 +365,9 @@ mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True,
 record(off_weights=off_weights, off_mixed=gap(mixed, wanted))
 
 # %% [markdown] tags=["lang-ko"]
-# 거리를 재어 구한 가중치와 내적으로 구한 가중치는 float64에서 가장 크게 벌어진 곳도 ⟨off_weights⟩입니다. `scaled_dot_product_attention`(SDPA)에 넣어 얻은 출력의 상대 거리는 ⟨off_mixed⟩입니다. 어림이 아니라 같은 함수입니다.
+# 거리를 재어 구한 가중치와 내적으로 구한 가중치는 float64에서 가장 크게 벌어진 곳도 ⟨off_weights⟩입니다. SDPA에 넣어 얻은 출력의 상대 거리는 ⟨off_mixed⟩입니다. 어림이 아니라 같은 함수입니다.
 # %% [markdown] tags=["lang-en"]
-# The weights from distances and the weights from dot products differ by at most ⟨off_weights⟩ in float64. The output of `scaled_dot_product_attention` (SDPA) lies ⟨off_mixed⟩ away, relatively. This is no approximation; it is the same function.
+# The weights from distances and the weights from dot products differ by at most ⟨off_weights⟩ in float64. The output of SDPA lies ⟨off_mixed⟩ away, relatively. This is no approximation; it is the same function.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-bits -->
@@ -392,11 +396,11 @@ record(lost_high=((high.double() - x) / x).abs().max(),
        lost_both=((both - x) / x).abs().max())
 
 # %% [markdown] tags=["lang-ko"]
-# 하나로 적으면 상대 오차가 ⟨lost_high⟩까지 가고, 둘로 적으면 ⟨lost_both⟩까지입니다. `gaussian_sdpa`는 쿼리를 둘로, 키의 덧붙인 성분을 셋으로 나눕니다. 축이 $C$개면 폭이 $2C+3$이 됩니다. 이 책의 헤드가 폭의 절반에서 둘을 뺀 축을 쓰는 까닭입니다. 폭 64인 헤드라면 $C=30$이고 $2C+3=63$이어서 꼭 들어갑니다.
+# 하나로 적으면 상대 오차가 ⟨lost_high⟩까지 가고, 둘로 적으면 ⟨lost_both⟩까지입니다. `lib.gravity.fast.gaussian_sdpa`는 쿼리를 둘로, 키의 덧붙인 성분을 셋으로 나눕니다. 축이 $C$개면 폭이 $2C+3$이 됩니다. 이 책의 헤드가 폭의 절반에서 둘을 뺀 축을 쓰는 까닭입니다. 폭 64인 헤드라면 $C=30$이고 $2C+3=63$이어서 꼭 들어갑니다.
 #
 # 원점도 문제입니다. 모든 점이 원점에서 멀면 $\|z_j\|^2$이 크고, 서로 가까운 두 점의 거리는 큰 수 둘의 작은 차이가 됩니다. 그래서 첫 토큰을 원점으로 삼아 좌표를 다시 잽니다. 그림에서는 점 전체를 원점에서 조금씩 밀어내며 네 가지 방법의 출력 오차를 봅니다. 점은 처음부터 bf16 수이고 벡터만 bf16으로 반올림하며, 곱셈과 소프트맥스는 float64로 하여 벡터의 반올림만 남깁니다.
 # %% [markdown] tags=["lang-en"]
-# Written as one the relative error reaches ⟨lost_high⟩, written as two ⟨lost_both⟩. `gaussian_sdpa` splits the query in two and the added entry of the key in three, so that $C$ axes make a width of $2C+3$. This is why the heads of this book have two axes fewer than half their width: at width 64, $C=30$ and $2C+3=63$, which just fits.
+# Written as one the relative error reaches ⟨lost_high⟩, written as two ⟨lost_both⟩. `lib.gravity.fast.gaussian_sdpa` splits the query in two and the added entry of the key in three, so that $C$ axes make a width of $2C+3$. This is why the heads of this book have two axes fewer than half their width: at width 64, $C=30$ and $2C+3=63$, which just fits.
 #
 # The origin matters too. If all points lie far from it, $\|z_j\|^2$ is large and the distance of two near points is a small difference of large numbers. So points are measured from the first token. In the figure the whole cloud is pushed away from the origin, little by little; watch the output error of four ways. The points are bf16 numbers to begin with, only the vectors are rounded to bf16, and products and softmax are in float64, so that nothing but the rounding of the vectors is left.
 
@@ -524,9 +528,9 @@ record(leak_bf16=leak.iloc[0, 0], leak_f64=leak.iloc[3, 0],
 # With the mean taken off, past outputs move by up to ⟨leak_bf16⟩ in bf16, and by ⟨leak_f64⟩ in float64. With the first token taken off it is ⟨leak_first⟩ in every precision: the first token is everybody's past. What leaks is no more than rounding, hardly enough to cheat with; yet a model that answers differently to the same beginning cannot be tested. And when a text is written token by token the mean moves each time, so that all stored keys would have to be made again.
 #
 # <!-- label: fast-mass-ahead -->
-# ### The unit and the way too come from the past
+# ### The unit and the way of computing, too, come from the past
 #
-# Masses hold the same trap. Divide by the largest mass of the whole text, to keep numbers from overflowing, and what cancels in mathematics stays in the rounding. So the walk by blocks for the Newton kernel takes as the unit of each row the heaviest mass that has come so far. Choosing the way is a trap that hides better. A rule that takes a slower way where numbers spread too far looks safe; but if the spread is that of the whole text, one later token sends all the earlier ones another way. The code of this book once did that. So the test is a hard text: $p$ is 0.1, and the second half is put in another order, a hundred times as far away and a hundred times as heavy. How far do outputs of the first half move, form by form?
+# Masses hold the same trap. Divide by the largest mass of the whole text, to keep numbers from overflowing, and what cancels in mathematics stays in the rounding. So the walk by blocks for the Newton kernel takes as the unit of each row the heaviest mass that has come so far. A trap that hides better is the choice of how to compute. A rule that takes a slower way where numbers spread too far looks safe; but if the spread is that of the whole text, one later token sends all the earlier ones another way. The code of this book once did that. So the test is a hard text: $p$ is 0.1, and the second half is put in another order, a hundred times as far away and a hundred times as heavy. How far do outputs of the first half move, form by form?
 
 # %%
 def moved_first_half(kernel, form, kind):
@@ -614,7 +618,7 @@ check_looks_ahead(detector_solution)
 #
 # $$q_i=\tfrac1\varepsilon\Big[-\tfrac2C z_i,\;\tfrac{\|z_i\|^2}{C}+\varepsilon,\;1\Big],\quad k_j=\Big[z_j,\;1,\;\tfrac{\|z_j\|^2}{C}\Big],\quad u_{ij}=q_i\cdot k_j=\frac{r_{ij}^2+\varepsilon}{\varepsilon}\ge 1$$
 #
-# 질량은 로짓에 더합니다. $b_j=\beta\log m_j$라 하면 가중치는 $w_{ij}=e^{b_j-t_i}\,u_{ij}^{-p}$, 출력은 $\sum_j w_{ij}v_j/\sum_j w_{ij}$입니다. $t_i$는 행마다 고른 단위이고 나누면서 지워집니다.
+# 질량은 로그를 구해 로짓에 더합니다. $b_j=\beta\log m_j$라 하면 가중치는 $w_{ij}=e^{b_j-t_i}\,u_{ij}^{-p}$, 출력은 $\sum_j w_{ij}v_j/\sum_j w_{ij}$입니다. $t_i$는 행마다 고른 단위이고 나눌 때 지워집니다.
 #
 # $u\ge1$이므로 $u^{-p}\le1$입니다. 이것이 내적 어텐션과 다른 점입니다. $e^{q\cdot k}$에는 상한이 없어서 FlashAttention은 온라인 소프트맥스(online softmax)를 씁니다. 지금까지 본 가장 큰 로짓을 들고 다니다가, 더 큰 것이 나오면 모아 둔 합을 모두 다시 줄입니다. 뉴턴 커널에는 그럴 일이 없습니다. $t_i$를 그때까지의 가장 큰 $b_j$로 두면, 거리를 하나도 재지 않고도 모든 $w_{ij}\le1$임을 압니다. 아래는 질량이 모두 같을 때 쿼리 하나의 계산입니다.
 # %% [markdown] tags=["lang-en"]
@@ -625,7 +629,7 @@ check_looks_ahead(detector_solution)
 #
 # $$q_i=\tfrac1\varepsilon\Big[-\tfrac2C z_i,\;\tfrac{\|z_i\|^2}{C}+\varepsilon,\;1\Big],\quad k_j=\Big[z_j,\;1,\;\tfrac{\|z_j\|^2}{C}\Big],\quad u_{ij}=q_i\cdot k_j=\frac{r_{ij}^2+\varepsilon}{\varepsilon}\ge 1$$
 #
-# The mass is added to the logit. With $b_j=\beta\log m_j$, weights are $w_{ij}=e^{b_j-t_i}\,u_{ij}^{-p}$ and the output is $\sum_j w_{ij}v_j/\sum_j w_{ij}$; $t_i$ is a unit chosen for each row, which the division cancels.
+# The logarithm of the mass is added to the logit. With $b_j=\beta\log m_j$, weights are $w_{ij}=e^{b_j-t_i}\,u_{ij}^{-p}$ and the output is $\sum_j w_{ij}v_j/\sum_j w_{ij}$; $t_i$ is a unit chosen for each row, which the division cancels.
 #
 # Since $u\ge1$, $u^{-p}\le1$. Here lies a difference from dot-product attention: $e^{q\cdot k}$ has no upper bound, so FlashAttention uses an online softmax. It carries the largest logit so far, and whenever a larger one comes, scales down all that it has added up. The Newton kernel has no such need. Let $t_i$ be the largest $b_j$ so far, and every $w_{ij}\le1$ before a single distance is known. This is the work for one query, with equal masses:
 
@@ -669,7 +673,7 @@ record(plain_result="NaN" if plain.isnan().any() else "finite",
 # %% [markdown] tags=["lang-en"]
 # With ⟨top_logit⟩ as the largest logit, $e^{\text{logit}}$ without a maximum taken off overflows float32; the output is ⟨plain_result⟩. The online softmax is ⟨off_online⟩ away from the one taken at once, the bounded sum ⟨off_bounded⟩. The second function carries no maximum and scales nothing down.
 #
-# An upper bound is not enough: the denominator must not fall to 0 either. Where a very heavy token lies very far away, all other weights may be faint in its unit. A row whose sum is below ⟨faint⟩ is computed again by `newton_fused`, with its true largest logit as the unit. Whether it is depends on the sum of that row alone, so that later tokens have no part in it.
+# An upper bound is not enough: the denominator must not fall to 0 either. Where a very heavy token lies very far away, all other weights may be faint in its unit. A row whose sum is below ⟨faint⟩ is computed again by `newton_fused`, with its true largest logit as the unit. Whether a row is computed again depends on its own sum alone, so that later tokens have no part in it.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-exercise-power -->
@@ -707,22 +711,22 @@ check_power_vectors(vectors_solution)
 # <!-- label: fast-walk -->
 # ## 표를 블록씩 훑기
 #
-# 이제 표를 통째로 둘 까닭이 없습니다. 헤드 많아야 ⟨tile_heads⟩개씩, 쿼리 ⟨tile_rows⟩개와 키 ⟨tile_keys⟩개의 블록 하나만큼 자리를 잡아 두고 그 자리를 계속 다시 씁니다. 블록마다 하는 일은 넷입니다.
+# 이제 표를 통째로 둘 까닭이 없습니다. 한 번에 많아야 헤드 ⟨tile_heads⟩개에서 쿼리 ⟨tile_rows⟩개와 키 ⟨tile_keys⟩개가 만나는 블록 하나만큼만 자리를 잡고, 그 자리를 계속 다시 씁니다. 블록마다 하는 일은 넷입니다.
 #
 # 1. 행렬곱 한 번으로 $u$를 채웁니다.
 # 2. 그 자리에서 로그를 구하고, $-p$를 곱하고, $b_j-t_i$를 더하고, 지수를 구합니다. $w$가 됩니다. PyTorch의 연산으로 하나씩 하면 블록을 그만큼 여러 번 훑지만, `lib.gravity.compiled`는 numba로 컴파일한 반복문에서 수 하나를 읽어 다 하고 씁니다. 메모리를 오가는 일이 계산보다 비싸기 때문입니다.
 # 3. 대각선에 걸린 블록에서는 미래를 0으로 지웁니다. 완전히 미래인 블록은 들르지 않습니다.
-# 4. $Z$에 행의 합을, 출력에 $w\,v$를 더합니다. 나누기는 맨 끝에 한 번 합니다.
+# 4. 분모 $Z_i=\sum_j w_{ij}$에 행의 합을, 분자에 $w\,v$를 더합니다. 나누기는 맨 끝에 한 번 합니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-walk -->
 # ## Walking over the table
 #
-# Nothing now calls for the whole table. Room is set aside for one block of ⟨tile_rows⟩ queries by ⟨tile_keys⟩ keys, at most ⟨tile_heads⟩ heads deep, and used over and over. Each block takes four steps.
+# Nothing now calls for the whole table. Room is set aside for one block, ⟨tile_rows⟩ queries by ⟨tile_keys⟩ keys in at most ⟨tile_heads⟩ heads at a time, and used over and over. Each block takes four steps.
 #
 # 1. One matrix product fills it with $u$.
 # 2. In place, take the logarithm, multiply by $-p$, add $b_j-t_i$, take the exponential. That is $w$. PyTorch's operations would go over the block once for each; the loop that numba compiles in `lib.gravity.compiled` reads a number, does it all and writes it, because the way to memory and back costs more than the arithmetic.
 # 3. In a block on the diagonal, set what is later to 0. Blocks that are later altogether are never visited.
-# 4. Add the row sums to $Z$ and $w\,v$ to the output. Division comes once, at the end.
+# 4. Add the row sums to the denominator $Z_i=\sum_j w_{ij}$ and $w\,v$ to the numerator. Division comes once, at the end.
 
 # %%
 from lib.gravity.fused import CELLS, KEYS, QUERIES, parts
@@ -737,15 +741,15 @@ record(tile_heads=CELLS // (QUERIES * KEYS), tile_rows=QUERIES,
        tile_keys=KEYS, n_tiles=len(cells), tile_mb=4 * CELLS / 2**20)
 
 # %% [markdown] tags=["lang-ko"]
-# float32로 블록 하나는 많아야 ⟨tile_mb⟩ MiB이고, CPU 코어들의 캐시에 나누어 들어갈 만한 크기입니다. $n=$ ⟨longest⟩에서는 블록 ⟨n_tiles⟩개를 들르고, 계산하는 칸은 표의 ⟨visited⟩뿐입니다. 미래의 칸을 만들었다가 가리는 표와 다른 점입니다.
+# float32로 블록 하나는 많아야 ⟨tile_mb⟩ MiB이고, 일하는 코어마다 하나씩, 역전파에서는 둘씩 둡니다. $n=$ ⟨longest⟩에서는 헤드 묶음마다 블록 ⟨n_tiles⟩개를 들르고, 계산하는 칸은 표의 ⟨visited⟩뿐입니다. 미래의 칸을 만들었다가 가리는 표와 다른 점입니다.
 #
-# 코어가 여럿이면 누가 무엇을 하는지도 정해야 합니다. 처음에는 연산 하나하나를 모든 코어가 나누어 했습니다. 행렬곱은 PyTorch의 스레드가, 반복문은 numba의 스레드가 맡았고, 서로 기다리는 동안 쉬지 않고 제자리를 돌았습니다. 옆에서 다른 프로그램이 하나만 돌아도 몇 배로 느려졌습니다. 지금은 코어마다 행의 블록 하나를 처음부터 끝까지 혼자 하고, 끝나면 다음 것을 가져가고, 남은 것이 없으면 잠듭니다(`lib.gravity.cores`).
+# 코어가 여럿이면 누가 무엇을 하는지도 정해야 합니다. 처음에는 연산 하나하나를 모든 코어가 나누어 했습니다. 행렬곱은 PyTorch의 스레드가, 반복문은 numba의 스레드가 맡았는데, 서로를 기다리는 동안에도 코어를 놓지 않았습니다. 옆에서 다른 프로그램이 하나만 돌아도 몇 배로 느려졌습니다([실험 일지](../book/lab_log.md)). 지금은 순전파라면 헤드 몇 개의 행 ⟨tile_rows⟩개를, 역전파라면 헤드 몇 개를 통째로 코어 하나가 처음부터 끝까지 맡습니다. 끝나면 다음 것을 가져가고, 남은 것이 없으면 잠듭니다(`lib.gravity.cores`).
 #
 # 이것이 전부라면 직접 쓸 수 있습니다.
 # %% [markdown] tags=["lang-en"]
-# One block is at most ⟨tile_mb⟩ MiB in float32, about what the caches of the CPU's cores hold between them. At $n=$ ⟨longest⟩ the walk visits ⟨n_tiles⟩ block(s) and computes ⟨visited⟩ of the table, unlike the table itself, whose later cells are made and then hidden.
+# One block is at most ⟨tile_mb⟩ MiB in float32; each core at work holds one, in the backward pass two. At $n=$ ⟨longest⟩ the walk visits ⟨n_tiles⟩ block(s) for each group of heads and computes ⟨visited⟩ of the table. Made whole, a table has its later cells computed and then hidden.
 #
-# With several cores, who does what? At first all cores shared out every single operation: PyTorch's threads the matrix product, numba's the loop, each pool turning on the spot while it waited for the other. One other busy program was enough to make it several times slower. Now a core does a whole block of rows by itself, takes the next one when it is done, and sleeps when none is left (`lib.gravity.cores`).
+# With several cores, who does what? At first all cores shared out every single operation: PyTorch's threads the matrix product, numba's the loop, and each pool held on to the cores while it waited for the other. One other busy program was enough to make it several times slower ([lab log](../book/lab_log.md)). Now one core does a piece from beginning to end: ⟨tile_rows⟩ rows of a few heads in the forward pass, all rows of a few heads in the backward pass. It takes the next piece when it is done, and sleeps when none is left (`lib.gravity.cores`).
 #
 # If that is all, you can write it yourself.
 
@@ -924,12 +928,12 @@ ratio.rename_axis("n").style.format("{:.2f}", na_rep="–").set_caption(
 # <!-- label: fast-record -->
 # ### 재어 둔 기록
 #
-# 아래는 `benchmarks/gravity.py`가 남긴 기록입니다. 헤드는 8개이고, `newton_62`는 좌표가 62축이어서 증강 벡터가 값만큼 넓은 뉴턴, `…_near`는 쌍의 5%만 반지름(radius) 안에 있는 경우입니다([아래](#fast-lists)). 독자의 컴퓨터는 쉬고 있는 일이 드물므로, 쉬지 않는 프로세스 하나를 곁에 띄우고도 쟀습니다.
+# 아래는 `benchmarks/gravity.py`가 남긴 기록입니다. 헤드는 8개이고, `newton_62`는 좌표가 62축이어서 증강 벡터가 값만큼 넓은 뉴턴, `…_near`는 반지름(radius) 안에 있는 가까운 쌍 5%만 [목록](#fast-lists)으로 만들어 계산한 것입니다. 독자의 컴퓨터에서는 다른 프로그램도 돌고 있을 테니, 쉬지 않는 프로세스 하나를 곁에 띄우고도 쟀습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-record -->
 # ### The record
 #
-# This is what `benchmarks/gravity.py` left, with 8 heads. `newton_62` is Newton with 62 axes, so that its augmented vectors are as wide as the values; `…_near` have 5% of the pairs within a radius ([below](#fast-lists)). A reader's computer is seldom idle, so it was measured beside one busy process too.
+# This is what `benchmarks/gravity.py` left, with 8 heads. `newton_62` is Newton with 62 axes, so that its augmented vectors are as wide as the values; `…_near` compute only the 5% of pairs that lie within a radius, from a [list](#fast-lists) of them. A reader's computer is seldom idle, so all were measured beside one busy process too.
 
 # %% tags=["hide-input"]
 from lib import data
@@ -960,9 +964,9 @@ record(rec_gauss=f"{worst['gaussian', 0]:.2f}",
        rec_n=int(rows.n.max()))
 
 # %% [markdown] tags=["lang-ko"]
-# 가장 오래 걸린 길이에서 가우스는 SDPA의 ⟨rec_gauss⟩배, 뉴턴은 ⟨rec_newton⟩배, 62축의 뉴턴은 ⟨rec_62⟩배입니다. 바쁜 프로세스 곁에서는 ⟨rec_gauss_beside⟩배와 ⟨rec_newton_beside⟩배입니다(그때는 SDPA도 느립니다). 토큰 ⟨rec_n⟩개에서 쌍의 5%만 남기는 목록은 가우스가 ⟨rec_gauss_near⟩배, 뉴턴이 ⟨rec_near⟩배입니다.
+# SDPA와의 비가 가장 큰 길이에서 가우스는 SDPA의 ⟨rec_gauss⟩배, 뉴턴은 ⟨rec_newton⟩배, 62축의 뉴턴은 ⟨rec_62⟩배입니다. 바쁜 프로세스 곁에서 가장 큰 비는 가우스가 ⟨rec_gauss_beside⟩배, 뉴턴이 ⟨rec_newton_beside⟩배인데, 그때는 SDPA도 느립니다. 토큰 ⟨rec_n⟩개에서 쌍의 5%만 담은 목록은 다른 일이 없을 때 가우스가 ⟨rec_gauss_near⟩배, 뉴턴이 ⟨rec_near⟩배입니다. 더 짧은 글이나 바쁜 프로세스 곁에서 잰 값은 표에 있습니다.
 # %% [markdown] tags=["lang-en"]
-# At the length where it takes longest the Gaussian takes ⟨rec_gauss⟩ times as long as SDPA, Newton ⟨rec_newton⟩ and Newton with 62 axes ⟨rec_62⟩; beside a busy process ⟨rec_gauss_beside⟩ and ⟨rec_newton_beside⟩ (SDPA is slower there too). Lists that keep 5% of the pairs take ⟨rec_gauss_near⟩ (Gaussian) and ⟨rec_near⟩ (Newton) at ⟨rec_n⟩ tokens.
+# At the length where the ratio to SDPA is largest, the Gaussian takes ⟨rec_gauss⟩ times as long as SDPA, Newton ⟨rec_newton⟩ and Newton with 62 axes ⟨rec_62⟩. Beside a busy process the largest ratios are ⟨rec_gauss_beside⟩ for the Gaussian and ⟨rec_newton_beside⟩ for Newton; SDPA is slower there too. With ⟨rec_n⟩ tokens and nothing beside, lists of 5% of the pairs take ⟨rec_gauss_near⟩ times as long (Gaussian) and ⟨rec_near⟩ (Newton). The table has them for shorter texts and beside a busy process.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-flex -->
@@ -1038,14 +1042,14 @@ record(**in_each_language(gpu=gpu_device("attention")))
 # <!-- label: fast-cutoff -->
 # ## 컷오프가 벌어 주는 것
 #
-# 반지름 $R$ 밖의 가중치는 정확히 0이므로 그 칸은 계산하지 않아도 됩니다. 문제는 어떻게 건너뛰느냐입니다. 표를 훑는 코드는 블록 단위로 움직이니, 블록을 통째로 빼는 것이 먼저 떠오릅니다. 그러려면 블록 안에 가까운 쌍이 하나도 없어야 합니다. 그런 블록이 얼마나 되는지부터 셉니다.
+# 반지름 $R$ 밖의 가중치는 정확히 0이므로 그 칸은 계산하지 않아도 됩니다. 문제는 어떻게 건너뛰느냐입니다. 표를 훑는 코드는 블록 단위로 움직이니, 블록을 통째로 빼는 것이 먼저 떠오릅니다. 그러려면 블록 안에 가까운 쌍, 곧 거리가 $R$보다 짧은 쌍이 하나도 없어야 합니다. 블록이 작을수록 그러기 쉬우므로, 앞에서 훑은 것보다 훨씬 작은 블록으로 셉니다. 이 작은 블록을 타일이라고 부르겠습니다.
 #
 # 좌표는 두 가지를 섞습니다. 하나는 글을 따라 천천히 걷는 길이고, 다른 하나는 토큰마다 아무 데나 놓인 점입니다. $f$는 길의 몫입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-cutoff -->
 # ## What a cutoff buys
 #
-# Weights beyond the radius $R$ are exactly zero, so those cells need no computing. The question is how to skip them. Code that walks over the table moves by blocks, so leaving out whole blocks comes to mind first; but then a block must not hold a single near pair. Let us count how many do not.
+# Weights beyond the radius $R$ are exactly zero, so those cells need no computing. The question is how to skip them. Code that walks over the table moves by blocks, so leaving out whole blocks comes to mind first; but then a block must not hold a single near pair, one closer than $R$. The smaller the block, the likelier that is. So we count with blocks far smaller than those of the walk above, and call them tiles.
 #
 # Coordinates are mixed from two kinds: a path that wanders slowly along the text, and points put anywhere, token by token. $f$ is the share of the path.
 
@@ -1116,19 +1120,19 @@ for name, share in {"near_pairs": kept[at], "tiles_random": shares[0.0][at],
 record(n_blocks=cfg.blocks_of, tile=tile)
 
 # %% [markdown] tags=["lang-ko"]
-# 토큰 ⟨n_blocks⟩개에서 쌍의 ⟨near_pairs⟩만 반지름 안에 있을 때, 글과 무관한 좌표에서는 타일의 ⟨tiles_random⟩에 가까운 쌍이 있습니다. 길을 따르는 좌표에서는 ⟨tiles_path⟩, 조금만 섞으면($f=0.9$) ⟨tiles_mixed⟩입니다. 좌표가 글의 순서를 따르지 않는 한, 가까운 쌍은 적어도 그것이 없는 타일은 드뭅니다. 어텐션이 멀리 있는 토큰을 찾으라고 있는 것이니, 순서를 따르는 좌표를 기대할 수도 없습니다.
+# 토큰 ⟨n_blocks⟩개에서 쌍의 ⟨near_pairs⟩만 반지름 안에 있을 때, 글과 무관한 좌표에서는 타일의 ⟨tiles_random⟩에 가까운 쌍이 있습니다. 길을 따르는 좌표에서는 ⟨tiles_path⟩, 조금만 섞으면($f=0.9$) ⟨tiles_mixed⟩입니다. 좌표가 글의 순서를 따르지 않는 한, 가까운 쌍이 몇 없더라도 하나도 없는 타일은 드뭅니다. 어텐션은 글에서 멀리 떨어진 토큰도 찾아야 하므로, 순서를 따르는 좌표를 기대하기도 어렵습니다. 배운 좌표가 어떤지는 [뒤에서](#fast-trained) 봅니다.
 #
 # <!-- label: fast-lists -->
 # ### 쌍의 목록
 #
-# 그러면 쌍을 하나씩 고르면 어떨까요? 거리를 구하는 내적은 값을 섞는 계산보다 훨씬 쌉니다. 좌표의 폭이 값의 폭보다 좁고, 미분할 때 다시 하지 않아도 되기 때문입니다. 그래서 거리만은 모두 구하고, 가까운 쌍의 목록을 시간 순서로 적습니다. 로짓, 값, 기울기는 목록에 있는 쌍에서만 구합니다.
+# 그러면 쌍을 하나씩 고르면 어떨까요? 거리를 구하는 내적은 값을 섞고 미분하는 계산보다 쌉니다. 좌표의 폭이 값의 폭보다 좁고, 역전파에서 다시 구하지 않아도 되기 때문입니다. 그래서 거리만은 모두 구하고, 가까운 쌍의 목록을 글의 순서대로 적습니다. 로짓, 값, 기울기는 목록에 있는 쌍에서만 구합니다.
 # %% [markdown] tags=["lang-en"]
-# With ⟨n_blocks⟩ tokens and ⟨near_pairs⟩ of the pairs within the radius, ⟨tiles_random⟩ of the tiles hold a near pair where coordinates know nothing of the text; ⟨tiles_path⟩ where they follow it, and ⟨tiles_mixed⟩ where they follow it almost ($f=0.9$). Unless coordinates follow the order of the text, near pairs are few and tiles without one are fewer. And that order is not to be expected: attention is there to find what is far away in the text.
+# With ⟨n_blocks⟩ tokens and ⟨near_pairs⟩ of the pairs within the radius, ⟨tiles_random⟩ of the tiles hold a near pair where coordinates know nothing of the text; ⟨tiles_path⟩ where they follow it, and ⟨tiles_mixed⟩ where they follow it almost ($f=0.9$). Unless coordinates follow the order of the text, tiles without a near pair are rare even where near pairs are few. And that order is hardly to be expected, since attention must find what is far away in the text, too. What learned coordinates do is seen [further down](#fast-trained).
 #
 # <!-- label: fast-lists -->
 # ### Lists of pairs
 #
-# What about picking single pairs? The dot products that give distances cost far less than mixing values: coordinates are narrower than values, and the backward pass does not need them again. So take all the distances, write the near pairs into a list in order of time, and compute logits, values and gradients for the pairs of the list alone.
+# What about picking single pairs? The dot products that give distances cost less than mixing values and taking gradients: coordinates are narrower than values, and the backward pass does not need the distances again. So take all the distances, write the near pairs into a list in the order of the text, and compute logits, values and gradients for the pairs of the list alone.
 
 # %%
 def by_lists(z, value, radius, p, eps):
@@ -1154,9 +1158,9 @@ record(off_lists=gap(listed, table), n_listed=n_listed,
        n_table=int(causal(256).sum()))
 
 # %% [markdown] tags=["lang-ko"]
-# 표로 구한 답과의 상대 거리는 ⟨off_lists⟩이고, 목록에는 표의 ⟨n_table⟩칸 가운데 ⟨n_listed⟩칸만 있습니다. `fast_attend`의 `near` 꼴이 같은 일을 컴파일한 코드로 합니다. 목록이 담는 것은 자기보다 앞의 토큰에만 달려 있으므로 인과성도 마지막 비트까지 지켜집니다. 이제 짝지어 잽니다.
+# 표로 구한 답과의 상대 거리는 ⟨off_lists⟩이고, 목록에는 표의 ⟨n_table⟩칸 가운데 ⟨n_listed⟩칸만 있습니다. `fast_attend`의 `near` 꼴이 같은 일을 컴파일한 코드로 합니다. 한 토큰의 목록에는 자기와 앞의 토큰만 들어가므로 뒤의 토큰은 목록을 바꾸지 못합니다. 가까운 쌍마다 키의 번호와 거리를 역전파까지 간직하므로, 메모리는 글의 길이가 아니라 가까운 쌍의 수를 따라 늘어납니다. 이제 SDPA와 짝지어 시간을 잽니다.
 # %% [markdown] tags=["lang-en"]
-# It lies ⟨off_lists⟩ from the answer by the table, and the list has ⟨n_listed⟩ of the table's ⟨n_table⟩ cells. The form `near` of `fast_attend` does this in compiled code. What a list holds depends on earlier tokens alone, so causality is kept to the last bit too. Now in pairs:
+# It lies ⟨off_lists⟩ from the answer by the table, and the list has ⟨n_listed⟩ of the table's ⟨n_table⟩ cells. The form `near` of `fast_attend` does this in compiled code. The list of a token holds that token and earlier ones alone, so nothing later can change it. For each near pair the number of the key and the distance are kept until the backward pass, so memory grows with the number of near pairs and not with the length of the text. Now the time, paired with SDPA:
 
 # %%
 def reach(z, share):
@@ -1194,13 +1198,13 @@ pd.DataFrame({"SDPA의 몇 배 | times SDPA": gains}).rename_axis(
     lambda share: f"{share:.1%}").style.format("{:.2f}")
 
 # %% [markdown] tags=["lang-ko"]
-# 토큰 ⟨longest⟩개에서 순전파와 역전파를 함께 잰 시간입니다. 쌍의 ⟨near_pairs⟩만 남는 반지름에서 SDPA의 ⟨time_near⟩배이고, 반지름이 없는 뉴턴은 ⟨time_whole⟩배입니다. 절반이 남으면 ⟨time_most⟩배입니다. 목록에서는 이웃한 칸을 한꺼번에 계산하지 못해 쌍 하나의 값이 비싸기 때문에, 쌍이 많이 남으면 표가 낫습니다. 남는 쌍이 적고 글이 길수록 목록이 유리하며, 더 긴 글은 `benchmarks/gravity.py`의 `newton_near`가 잽니다.
+# 토큰 ⟨longest⟩개에서 순전파와 역전파를 함께 잰 시간입니다. 쌍의 ⟨near_pairs⟩만 남는 반지름에서 SDPA의 ⟨time_near⟩배이고, 반지름이 없는 뉴턴은 ⟨time_whole⟩배입니다. 절반이 남으면 ⟨time_most⟩배입니다. 목록에서는 이웃한 칸을 한꺼번에 계산하지 못해 쌍 하나에 드는 시간이 깁니다. 위 표에서 마지막 줄보다 오래 걸리는 줄이 있다면, 쌍이 그만큼 남을 때는 반지름을 없는 셈 치고 블록으로 훑는 것보다도 느린 것입니다. 더 긴 글에서 잰 값은 [재어 둔 기록](#fast-record)의 `newton_near`에 있습니다.
 #
-# **반지름을 배울 때는 목록으로 모자랍니다.** 반지름은 밖에 있는 토큰에게서도 기울기를 받아야 넓어질 수 있는데(가중치가 0인 칸의 참 기울기는 0입니다), 목록에는 안의 쌍만 있습니다. 그래서 `auto`는 반지름이 학습되지 않을 때에만 `near`를 쓰고, 반지름까지 학습할 때는 표를 다시 만드는 `chunked`로 갑니다.
+# **반지름을 배울 때는 목록으로 모자랍니다.** 반지름은 밖에 있는 토큰에게서도 기울기를 받아야 넓어질 수 있는데(가중치가 0인 칸의 참 기울기는 0입니다), 목록에는 안의 쌍만 있습니다. 그래서 `fast_attend`가 꼴을 스스로 고를 때(`auto`)는 CPU에서 반지름을 학습하지 않을 때에만 `near`를 쓰고, 반지름까지 학습할 때는 표를 행 몇 개씩 모두 만드는 `chunked`를 씁니다.
 # %% [markdown] tags=["lang-en"]
-# Forward and backward together, with ⟨longest⟩ tokens. At the radius that keeps ⟨near_pairs⟩ of the pairs it takes ⟨time_near⟩ of SDPA's time; Newton without a radius takes ⟨time_whole⟩. With half of the pairs left it takes ⟨time_most⟩. In a list neighbouring cells are not computed together and a single pair costs more, so where many pairs are left, blocks of the table are better. The fewer pairs are left and the longer the text, the better for lists; `newton_near` of `benchmarks/gravity.py` measures longer ones.
+# Forward and backward together, with ⟨longest⟩ tokens. At the radius that keeps ⟨near_pairs⟩ of the pairs it takes ⟨time_near⟩ of SDPA's time; Newton without a radius takes ⟨time_whole⟩. With half of the pairs left it takes ⟨time_most⟩. In a list neighbouring cells are not computed together, and a single pair takes longer. Where a row of the table above takes longer than the last one, a list of so many pairs is slower even than walking over all blocks as if there were no radius. For longer texts see `newton_near` in [the record](#fast-record).
 #
-# **A radius that is learned needs more than a list.** It can only grow if tokens beyond it give it a gradient (the true gradient of a weight of 0 is 0), and the list has the pairs inside alone. So `auto` takes `near` only where the radius is not being trained; where it is, `chunked` makes the whole table again.
+# **A radius that is learned needs more than a list.** It can only grow if tokens beyond it give it a gradient (the true gradient of a weight of 0 is 0), and the list has the pairs inside alone. So `fast_attend`, left to choose a form (`auto`), takes `near` only on a CPU and only where the radius is not being trained; where it is, it takes `chunked`, which makes the whole table, some rows at a time.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-trained -->
@@ -1264,9 +1268,9 @@ record(n_layers=len(trained))
 trained.style.hide(axis="index").format(precision=2)
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨trained_steps⟩스텝을 학습한 두 모델의 층 ⟨n_layers⟩개에서, 반지름이 끊는 쌍은 ⟨cut_least⟩에서 ⟨cut_most⟩까지 퍼져 있습니다. 쌍의 ⟨near_many⟩만큼이 남은 층에서도 타일의 ⟨tiles_many⟩에는 가까운 쌍이 있습니다. 거의 모두를 끊은 층에서는 토큰이 자기만 보니, 목록도 타일도 할 일이 없습니다. 모델은 작고 글은 짧고 시드(seed)는 하나이니, 큰 모델에 대한 답은 아닙니다.
+# ⟨trained_steps⟩스텝을 학습한 두 모델의 층 ⟨n_layers⟩개에서, 반지름이 끊는 쌍은 ⟨cut_least⟩에서 ⟨cut_most⟩까지 퍼져 있습니다. 쌍의 ⟨near_many⟩만큼이 남은 층에서도 타일의 ⟨tiles_many⟩에는 가까운 쌍이 있습니다. 이 비율이 1에 가깝다면 배운 좌표에서도 타일을 빼서 얻을 것이 없습니다. 거의 모두를 끊은 층이 있다면 그 층의 토큰은 거의 자기만 보므로, 무엇을 건너뛰는지는 문제가 되지 않습니다. 모델은 작고 글은 짧고 시드(seed)는 하나이니, 큰 모델에 대한 답은 아닙니다.
 # %% [markdown] tags=["lang-en"]
-# In the ⟨n_layers⟩ layers of the two models, after ⟨trained_steps⟩ steps, the radius cuts from ⟨cut_least⟩ to ⟨cut_most⟩ of the pairs. Where ⟨near_many⟩ of the pairs are left, ⟨tiles_many⟩ of the tiles hold a near one. A layer that cuts nearly all has tokens that see themselves alone, and nothing to do for lists or tiles. These models are small, the text is short and there is one seed; about large models this says nothing.
+# In the ⟨n_layers⟩ layers of the two models, after ⟨trained_steps⟩ steps, the radius cuts from ⟨cut_least⟩ to ⟨cut_most⟩ of the pairs. Where ⟨near_many⟩ of the pairs are left, ⟨tiles_many⟩ of the tiles hold a near one. Where that share is close to 1, leaving out tiles gains nothing with learned coordinates either. Where a layer cuts nearly all pairs, its tokens see hardly anything but themselves, and it matters little what is skipped. These models are small, the text is short and there is one seed; about large models this says nothing.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-errors -->
@@ -1349,7 +1353,7 @@ errors.style.format("{:.1e}")
 # - **평균으로 중심 잡기.** bf16에서 과거의 출력이 ⟨leak_bf16⟩까지 움직였습니다.
 # - **수 하나로 적은 편향.** 구름이 원점에서 ⟨far⟩만큼 멀어지면 오차가 ⟨one_far⟩입니다.
 # - **타일 건너뛰기.** 쌍의 ⟨near_pairs⟩만 남아도 타일 가운데 ⟨tiles_random⟩에 가까운 쌍이 있습니다.
-# - **반지름을 배우면서 목록 쓰기.** 반지름이 밖에서 오는 기울기를 잃으므로 하지 않습니다.
+# - **반지름을 배우면서 목록 쓰기.** 목록에는 반지름 밖의 쌍이 없어서, 반지름을 넓히는 기울기를 얻을 수 없습니다. 그래서 하지 않습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: fast-failures -->
 # ## What did not work
@@ -1357,7 +1361,7 @@ errors.style.format("{:.1e}")
 # - **Centring by a mean.** Past outputs moved by up to ⟨leak_bf16⟩ in bf16.
 # - **A bias written as one number.** With the cloud ⟨far⟩ away from the origin the error is ⟨one_far⟩.
 # - **Leaving out tiles.** With ⟨near_pairs⟩ of the pairs left, ⟨tiles_random⟩ of the tiles have to be computed.
-# - **Lists while the radius learns.** It is not done, since the radius would lose the gradient from outside.
+# - **Lists while the radius learns.** A list has no pairs beyond the radius, and from them comes the gradient that widens it. So this is not done.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: fast-measured -->

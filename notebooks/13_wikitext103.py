@@ -14,7 +14,7 @@
 #
 # **판정.** ⟨finding_ko⟩
 #
-# [10장](10_training_ngt.ipynb)의 판정은 희곡 하나에서 나왔습니다. 모델도 학습률(learning rate)도 희곡에서 골랐고, 손실(loss)도 희곡에서 쟀습니다. **고르는 데 쓴 글에서 도움이 된 것이, 고르는 데 쓰지 않은 글에서도 도움이 될까요?** 이 장에서는 10장의 사다리에서 고른 모델 넷에게 희곡이나 위키백과를 가르치고, 떼어 둔 부분과 배운 적 없는 글로 판정합니다. 위의 문장은 시드(seed)를 짝지은 구간이 고른 것입니다.
+# [10장](10_training_ngt.ipynb)에서는 모델도 학습률(learning rate)도 희곡에서 골랐고, 사다리의 손실(loss)도 희곡에서 쟀습니다. **고르는 데 쓴 글에서 도움이 된 것이, 고르는 데 쓰지 않은 글에서도 도움이 될까요?** 이 장에서는 10장의 사다리에서 고른 모델 넷에게 희곡이나 위키백과를 가르치고, 떼어 둔 부분과 배운 적 없는 글로 판정합니다. 위의 문장은 시드(seed)를 짝지어 구한 신뢰 구간(confidence interval)에 따라 골랐습니다.
 #
 # 장의 나머지 절반은 큰 규모로 돌리는 도구입니다. 공개된 원본은 WikiText-103에서 NGT의 변형 몇 가지를 걸러 보고, 보통의 트랜스포머(Transformer)보다 모두 못하다는 결과를 숨김없이 실었습니다. 며칠짜리 학습은 언젠가 끊기므로, 그 실험을 끊겨도 잃지 않고 다시 할 수 있게 했습니다.
 #
@@ -23,11 +23,11 @@
 # - **필요한 것.** [NGT 학습](10_training_ngt.ipynb), [토큰화(tokenization)](01_tokens_to_vectors.ipynb). 큰 규모로 돌리려면 GPU와 WikiText-103.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: wikitext -->
-# # WikiText-103: does it help on text that nobody chose it on?
+# # WikiText-103: does it help on text that was not used to choose it?
 #
 # **The verdict.** ⟨finding_en⟩
 #
-# The verdict of [chapter 10](10_training_ngt.ipynb) comes from plays alone: models and learning rates were chosen on plays, and losses measured there. **Does what helped on the text it was chosen on help on text that chose nothing?** Here four models from the ladder of chapter 10 learn plays or Wikipedia, and are judged on what was held out and on text they never learned. The sentences above were picked by intervals over paired seeds.
+# In [chapter 10](10_training_ngt.ipynb) models and learning rates were chosen on plays, and the losses of the ladder measured there. **Does what helped on the text used for choosing also help on text that was not?** Here four models from the ladder of chapter 10 learn plays or Wikipedia, and are judged on what was held out and on text they never learned. The sentences above were picked by confidence intervals over paired seeds.
 #
 # The other half of the chapter is a tool for large runs. On WikiText-103 the public original screened some variants of NGT and published, hiding nothing, that all of them did worse than the vanilla Transformer. A training that takes days will be cut off at some point, so that experiment can be repeated here without losing anything when it is.
 #
@@ -118,14 +118,14 @@ used([data_path, results])
 # <!-- label: wikitext-texts -->
 # ## 배우는 글과 판정하는 글
 #
-# 글은 넷입니다. 희곡(`plays`)은 10장이 모델을 고르는 데 쓴 글이고, 위키백과(`Wikipedia`)와 파이썬 표준 라이브러리의 코드(`code`)와 한국어(`Korean`)는 아무것도 고르지 않은 글입니다. 모델은 희곡이나 위키백과 가운데 하나를 배웁니다. 시험은 위키백과를 배우는 쪽이고, 희곡은 대조군입니다. 이 장의 모델은 10장의 것보다 작고 짧게 배우므로, 결과가 10장과 다르더라도 글 때문인지 학습이 짧아서인지는 같은 크기로 희곡을 배워 보아야 알 수 있습니다.
+# 글은 넷입니다. 희곡(`plays`)은 10장이 모델을 고르는 데 쓴 글이고, 위키백과(`Wikipedia`)와 파이썬 표준 라이브러리의 코드(`code`)와 한국어(`Korean`)는 무엇을 고르는 데에도 쓰지 않은 글입니다. 모델은 희곡이나 위키백과 가운데 하나를 배웁니다. 시험은 위키백과를 배우는 쪽이고, 희곡은 대조군입니다. 이 장의 모델은 10장의 것보다 작고 짧게 배우므로, 결과가 10장과 다르더라도 글 때문인지 학습이 짧아서인지는 같은 크기로 희곡을 배워 보아야 알 수 있습니다.
 #
 # 토큰(token)은 바이트입니다. 바이트는 256가지뿐이니 어떤 글이든 읽을 수 있습니다. 손실은 바이트당 비트(bits per byte)로 적습니다. $L$내트는 $L/\ln 2$비트이고, 256가지를 똑같이 보는 모델은 8비트입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: wikitext-texts -->
 # ## The text to learn, and the text to judge on
 #
-# There are four texts. Plays (`plays`) are what chapter 10 chose its models on; Wikipedia (`Wikipedia`), code of Python's standard library (`code`) and Korean (`Korean`) chose nothing. A model learns either plays or Wikipedia. Learning Wikipedia is the test, plays are the control: the models here are smaller than those of chapter 10 and learn for a shorter time, and where the result differs from chapter 10, only plays learned at the same size can tell whether the text or the short training is behind it.
+# There are four texts. Plays (`plays`) are what chapter 10 chose its models on; Wikipedia (`Wikipedia`), code of Python's standard library (`code`) and Korean (`Korean`) were used to choose nothing. A model learns either plays or Wikipedia. Learning Wikipedia is the test, plays are the control: the models here are smaller than those of chapter 10 and learn for a shorter time, and where the result differs from chapter 10, only plays learned at the same size can tell whether the text or the short training is behind it.
 #
 # Tokens are bytes. There are only 256 of them, so any text can be read. Losses are in bits per byte: $L$ nats are $L/\ln 2$ bits, and a model that holds all 256 equally likely takes 8.
 
@@ -299,7 +299,7 @@ record(n_trained=len(curves), n_dot=sizes["dot"], n_seeds=cfg.seeds,
 record("rate", cfg.rate, text=f"{cfg.rate:g}")
 
 # %% [markdown] tags=["lang-ko"]
-# 매개변수는 `dot`이 ⟨n_dot⟩개이고, 가장 크게 벌어진 모델이 ⟨size_gap⟩입니다(위치 표가 없는 쌍둥이입니다). 시드 ⟨n_seeds⟩개로 ⟨arm_steps⟩스텝씩 배웠습니다. 견줄 바닥으로, 배운 글에서 바이트가 나온 횟수만 아는 모델도 같은 글로 판정합니다.
+# 매개변수는 `dot`이 ⟨n_dot⟩개이고, 가장 크게 벌어진 모델이 ⟨size_gap⟩입니다(위치 표가 없는 쌍둥이입니다). 시드 ⟨n_seeds⟩개로 ⟨arm_steps⟩스텝씩 배웠습니다. 가장 낮은 잣대로, 배운 글에서 바이트가 나온 횟수만 아는 모델도 같은 글로 판정합니다.
 # %% [markdown] tags=["lang-en"]
 # `dot` has ⟨n_dot⟩ parameters; the farthest from it is the twin without a table of positions, by ⟨size_gap⟩. There were ⟨n_seeds⟩ seeds of ⟨arm_steps⟩ steps each. As a floor to compare with, a model that only knows how often each byte occurs in the text to learn is judged on the same texts.
 
@@ -320,7 +320,7 @@ korean = table.xs("Korean", level="judged")[list(arms)].to_numpy()
 record(korean_least=korean.min(), korean_most=korean.max())
 
 # %% [markdown] tags=["lang-ko"]
-# 한국어의 수를 먼저 보십시오. 배운 글에 한글의 바이트가 거의 없으므로, 모델들은 ⟨korean_least⟩비트에서 ⟨korean_most⟩비트까지 씁니다. 8보다 크면 모르는 것을 모른다고도 하지 못하는 것이니, 그런 글에서의 차이는 실력이 아니라 얼마나 자신 있게 틀리는가입니다. 그래서 첫머리의 판정은 모든 모델이 8비트에 못 미치는 글만 셉니다. 마지막 열도 보십시오. 배운 적 없는 글에서 그보다 비트를 많이 쓰는 모델에게는 배운 것이 짐이 되었습니다.
+# 한국어의 수를 먼저 보십시오. 배운 글에 한글의 바이트가 거의 없으므로, 모델들은 ⟨korean_least⟩비트에서 ⟨korean_most⟩비트까지 씁니다. 8비트를 넘으면 256가지를 똑같이 보는 모델보다도 못한 것이니, 그런 글에서의 차이는 실력이 아니라 얼마나 자신 있게 틀리는가를 보여 줍니다. 그래서 첫머리의 판정은 모든 모델이 8비트에 못 미치는 글만 셉니다. 마지막 열도 보십시오. 배운 적 없는 글에서 그보다 비트를 많이 쓰는 모델이라면, 횟수 말고 더 배운 것이 그 글에서는 도리어 해가 된 것입니다.
 #
 # <!-- label: wikitext-verdict -->
 # ## 판정
@@ -332,8 +332,10 @@ record(korean_least=korean.min(), korean_most=korean.max())
 # | 회전 위치 임베딩과 QK 정규화 | `dot, rotary, qk-norm` − `dot` |
 # | 좌표 스트림 | `stream dot` − `dot, rotary, qk-norm` |
 # | 돌린 좌표의 중력 | `rotated gaussian` − `dot, rotary, qk-norm` |
+#
+# 앞의 두 변화에는 중력이 없습니다. 셋째에서는 좌표 스트림과 커널(kernel)이 함께 바뀌므로, 그 차이는 중력만의 값어치가 아닙니다. 같은 좌표에서 커널만 바꾼 것(`rotated gaussian` − `rotated dot`)은 이 장에서 재지 않았고 [10장](#ngt-verdict)에 있습니다.
 # %% [markdown] tags=["lang-en"]
-# Look at the numbers for Korean first. The bytes of Hangul hardly occur in what was learned, and the models take ⟨korean_least⟩ to ⟨korean_most⟩ bits. Above 8, a model does not even know that it does not know; differences on such a text show how sure it is when wrong, not how good it is. So the verdict at the head of the chapter only counts texts on which every model stays below 8 bits. See the last column too: where a model takes more than that on text it never learned, what it learned has become a burden.
+# Look at the numbers for Korean first. The bytes of Hangul hardly occur in what was learned, and the models take ⟨korean_least⟩ to ⟨korean_most⟩ bits. Above 8, a model does worse than one that holds all 256 bytes equally likely; differences on such a text show how sure it is when wrong, not how good it is. So the verdict at the head of the chapter only counts texts on which every model stays below 8 bits. See the last column too: where a model takes more bits than that on text it never learned, what it learned beyond those counts does harm there.
 #
 # <!-- label: wikitext-verdict -->
 # ## The verdict
@@ -345,6 +347,8 @@ record(korean_least=korean.min(), korean_most=korean.max())
 # | rotary positions with QK-norm | `dot, rotary, qk-norm` − `dot` |
 # | the stream of coordinates | `stream dot` − `dot, rotary, qk-norm` |
 # | gravity on turned coordinates | `rotated gaussian` − `dot, rotary, qk-norm` |
+#
+# The first two have no gravity in them. The third changes the stream of coordinates and the kernel together, so its difference is not what gravity alone is worth. The kernel alone on the same coordinates (`rotated gaussian` − `rotated dot`) was not measured here; it is in [chapter 10](#ngt-verdict).
 
 # %%
 changes = ("twin", "verdict_stream", "whole")  # questions of chapter 10
@@ -430,9 +434,9 @@ pd.DataFrame([
     for text in texts]).style.hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
-# 읽는 차례가 있습니다. 먼저 이 장에서 희곡을 배운 줄과 10장의 크기로 희곡을 배운 줄을 견줍니다. 둘이 다르다면 글이 같으니 크기와 길이 때문입니다. 그다음 이 장의 희곡과 위키백과를 견줍니다. 여기서 다르면 글 때문입니다. 마지막으로 같은 모델이 배운 글과 배운 적 없는 글을 견줍니다. 떼어 둔 글에서 비트를 낮춘 변화가 배운 적 없는 글에서도 낮추라는 법은 없습니다.
+# 읽는 차례가 있습니다. 구간의 너비로 설명되는 차이는 우연일 수 있으니, 그보다 큰 차이만 봅니다. 먼저 이 장에서 희곡을 배운 줄과 10장의 크기로 희곡을 배운 줄을 견줍니다. 둘이 다르다면 글이 같으니 모델의 크기와 학습의 길이와 학습률에서 까닭을 찾습니다. 그다음 이 장의 희곡과 위키백과를 견줍니다. 조건이 같으니 여기서 다르면 글 때문입니다. 마지막으로 같은 모델이 배운 글과 배운 적 없는 글을 견줍니다. 떼어 둔 글에서 비트를 낮춘 변화가 배운 적 없는 글에서도 낮추라는 법은 없습니다.
 # %% [markdown] tags=["lang-en"]
-# There is an order to read them in. First hold the plays learned here against the plays learned at the size of chapter 10: where they differ, the text is the same, and size and length are behind it. Then plays here against Wikipedia here: what differs now is due to the text. Last, for one and the same model, the text it learned against text it never learned. Nothing says that a change which lowers the bits of held-out text must lower those of other text.
+# There is an order to read them in. What the width of the intervals explains may be chance, so look at larger differences alone. First hold the plays learned here against the plays learned at the size of chapter 10: where they differ, the text is the same, and the cause lies in the size of the model, the length of training or the learning rate. Then plays here against Wikipedia here: all else is equal, and what differs now is due to the text. Last, for one and the same model, the text it learned against text it never learned. Nothing says that a change which lowers the bits of held-out text must lower those of other text.
 
 # %% tags=["remove-cell"]
 stream = long["verdict_stream", TEXT]
@@ -488,14 +492,14 @@ one_seed.columns = pd.MultiIndex.from_tuples([
 one_seed.style.format(precision=3)
 
 # %% [markdown] tags=["lang-ko"]
-# 다른 시드의 차이 ⟨n_others⟩개 가운데 첫 시드의 구간 밖에 떨어진 것이 ⟨n_outside⟩개입니다. 창으로 낸 구간은 **이 두 모델**의 차이가 글을 이만큼 고른 우연인지만 묻습니다. 다시 학습해도 그 차이가 남는지는 묻지 않으므로, 판정은 시드로 합니다. 창을 늘려도 이 흔들림은 줄지 않습니다.
+# 다른 시드의 차이 ⟨n_others⟩개 가운데 첫 시드의 구간 밖에 떨어진 것이 ⟨n_outside⟩개입니다. 창으로 낸 구간은 **이 두 모델**의 차이가 판정할 글을 마침 그렇게 고른 우연인지만 묻습니다. 다시 학습해도 그 차이가 남는지는 묻지 않으므로, 판정은 시드로 합니다. 다시 학습할 때의 흔들림은 창을 늘려도 줄지 않습니다.
 #
 # <!-- label: wikitext-rate -->
 # ### 학습률만 바꾸면
 #
 # 배운 적 없는 글에서의 차이는 어텐션(attention)의 덕일까요? 강한 쌍둥이를 그대로 두고 학습률만 절반과 두 배로 바꾸어, 위키백과를 다시 배우게 합니다.
 # %% [markdown] tags=["lang-en"]
-# Of ⟨n_others⟩ differences found with other seeds, ⟨n_outside⟩ lie outside the interval of the first seed. An interval over windows only asks whether the difference of **these two models** is an accident of the text that was picked. It never asks whether the difference would stay if both were trained again, so the verdict goes by seeds. More windows do not make this uncertainty smaller.
+# Of ⟨n_others⟩ differences found with other seeds, ⟨n_outside⟩ lie outside the interval of the first seed. An interval over windows only asks whether the difference of **these two models** is an accident of the text that was picked. It never asks whether the difference would stay if both were trained again, so the verdict goes by seeds. How much training again would change does not shrink with more windows.
 #
 # <!-- label: wikitext-rate -->
 # ### When only the rate changes
@@ -611,7 +615,7 @@ elif seen:
 record(**{f"finding_{side}": " ".join(finding[side]) for side in LANGUAGES})
 
 # %% [markdown] tags=["lang-ko"]
-# 떼어 둔 위키백과는 ⟨swing_own⟩비트, 희곡은 ⟨swing_plays⟩비트, 코드는 ⟨swing_code⟩비트 움직입니다. 배운 글에 깊이 맞춘 모델은 다른 글에서 더 크게 틀릴 수 있으므로, 배운 적 없는 글에서의 차이가 이보다 크지 않다면 그것을 어텐션의 값어치라고 부를 수 없습니다.
+# 시드 하나에서 학습률 셋을 견주면 떼어 둔 위키백과는 ⟨swing_own⟩비트, 희곡은 ⟨swing_plays⟩비트, 코드는 ⟨swing_code⟩비트까지 벌어집니다. 배운 글에 깊이 맞춘 모델은 다른 글에서 더 크게 틀릴 수 있으므로, 배운 적 없는 글에서의 차이가 이보다 크지 않다면 그것을 어텐션의 덕이라고 할 수 없습니다.
 #
 # <!-- label: wikitext-limits -->
 # ### 이 실험이 말하지 못하는 것
@@ -622,7 +626,7 @@ record(**{f"finding_{side}": " ".join(finding[side]) for side in LANGUAGES})
 # - **구간이 ⟨n_gaps⟩개입니다.** 그 가운데 하나쯤은 우연히 0을 비켜 갑니다.
 # - **글이 넷뿐입니다.** 표에 있는 다른 글의 긴 실행이 늘어나면 판정의 문장도 따라 바뀝니다.
 # %% [markdown] tags=["lang-en"]
-# Held-out Wikipedia moves by ⟨swing_own⟩ bits, plays by ⟨swing_plays⟩ and code by ⟨swing_code⟩. A model that has fitted its own text closely can be more wrong on another one; where a difference on text never learned is no larger than this, it cannot be called the worth of an attention.
+# Over the three rates, with one seed, held-out Wikipedia moves by ⟨swing_own⟩ bits, plays by ⟨swing_plays⟩ and code by ⟨swing_code⟩. A model that has fitted its own text closely can be more wrong on another one; where a difference on text never learned is no larger than this, it cannot be put down to the attention.
 #
 # <!-- label: wikitext-limits -->
 # ### What this experiment cannot say
@@ -879,9 +883,9 @@ record(n_variants=len(rows), n_kept=len(found.kept), budget=cfg.budget,
        n_seed=seed, n_steps=int(rows["steps"].iloc[0]))
 
 # %% [markdown] tags=["lang-ko"]
-# 손실은 토큰당 내트이고 검증 글 전체에서 잰 것입니다. 퍼플렉서티(perplexity)는 그 지수 $e^{L}$, 곧 토큰 하나를 맞힐 때 몇 개 가운데에서 망설이는 셈인지입니다. 조각을 나누는 법이 다르면 둘 다 서로 견줄 수 없습니다([연습 문제](#wikitext-exercise-words)). 속도도 보십시오. 반지름이 있는 변형은 컷오프를 셈하느라 조각으로 나누어 계산하고, `no_radius`는 한 번에 훑는 [빠른 형태](12_fast_gravity.ipynb)를 씁니다. 시드가 하나인 걸러 보기는 더 길게 돌려 볼 것을 고를 뿐 판정하지 않습니다. 판정하려면 `seed`를 바꾸고 `output`을 따로 두어 여러 번 돌려서, 위에서처럼 짝을 지으십시오.
+# 손실은 토큰당 내트이고 검증 글 전체에서 잰 것입니다. 퍼플렉서티(perplexity)는 그 지수 $e^{L}$, 곧 토큰 하나를 맞힐 때 몇 개 가운데에서 망설이는 셈인지입니다. 조각을 나누는 법이 다르면 둘 다 서로 견줄 수 없습니다([연습 문제](#wikitext-exercise-words)). 속도도 보십시오. 반지름을 배우는 변형은 반지름 밖의 쌍까지 셈해야 하므로 느린 꼴(`chunked`)로 학습하고, `no_radius`는 [빠른 꼴](12_fast_gravity.ipynb#fast-walk)로 학습합니다. 시드가 하나인 걸러 보기는 더 길게 돌려 볼 것을 고를 뿐 판정하지 않습니다. 판정하려면 `seed`를 바꾸고 `output`을 따로 두어 여러 번 돌려서, 위에서처럼 짝을 지으십시오.
 # %% [markdown] tags=["lang-en"]
-# Losses are in nats a token, over the whole validation text. Perplexity is their exponential, $e^{L}$: among how many choices the model wavers, so to speak, for each token. With another way of cutting text into pieces neither can be compared ([exercise](#wikitext-exercise-words)). Look at the speed too: variants with a radius compute their cutoff in chunks, while `no_radius` takes the [fast form](12_fast_gravity.ipynb) that goes over everything once. A screening with one seed picks what deserves a longer run; it does not judge. To judge, run it several times with another `seed` and an `output` of its own, and pair as above.
+# Losses are in nats a token, over the whole validation text. Perplexity is their exponential, $e^{L}$: among how many choices the model wavers, so to speak, for each token. With another way of cutting text into pieces neither can be compared ([exercise](#wikitext-exercise-words)). Look at the speed too: variants that learn a radius need the pairs beyond it too and train with a slower form (`chunked`), while `no_radius` trains with a [fast one](12_fast_gravity.ipynb#fast-walk). A screening with one seed picks what deserves a longer run; it does not judge. To judge, run it several times with another `seed` and an `output` of its own, and pair as above.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: wikitext-reported -->
@@ -926,7 +930,7 @@ pd.DataFrame([[part for values in sides.values()
 # <!-- label: wikitext-gpu -->
 # ### `full` 크기의 한 스텝, GPU에서
 #
-# `.venv/bin/python -m benchmarks.on_gpu`는 `full` 크기의 모델로 학습 한 스텝(bf16, 창 512토큰이 배치에 32개)에 걸리는 시간도 잽니다. 반지름이 없는 변형(`no_radius`)의 크기에서 커널(kernel)만 바꾸었습니다. 아래는 초당 스텝 수이고, 옆의 `tinyshakespeare`는 원본이 셰익스피어를 배울 때의 크기입니다. 원본의 속도는 다른 기계의 것이니, 서로 견줄 것은 한 열 안의 비입니다.
+# `.venv/bin/python -m benchmarks.on_gpu`는 `full` 크기의 모델로 학습 한 스텝(bf16, 창 512토큰이 배치에 32개)에 걸리는 시간도 잽니다. 반지름이 없는 변형(`no_radius`)의 크기에서 커널만 바꾸었습니다. 아래는 초당 스텝 수이고, 옆의 `tinyshakespeare`는 원본이 셰익스피어를 배울 때의 크기입니다. 원본의 속도는 다른 기계의 것이니, 서로 견줄 것은 한 열 안의 비입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: wikitext-gpu -->
 # ### A step at the `full` size, on a GPU
