@@ -1145,10 +1145,8 @@ differ = abs(flowing - turning) > 0.2
 record(recall_steps=int(recalled["steps"].max()))
 for name, share in (("recall_flowing", flowing), ("recall_turning", turning)):
     record(name, share, text=f"{share:.0%}")
-record(recall_ko="손실은 비슷해도 할 수 있는 일은 다릅니다." if differ
-       else "여기서는 둘이 비슷합니다.",
-       recall_en="Losses may be alike where abilities are not." if differ
-       else "Here the two are alike.")
+record(recall_ko="크게 다릅니다." if differ else "둘이 비슷합니다.",
+       recall_en="They differ widely." if differ else "The two are alike.")
 
 # %% [markdown] tags=["lang-ko"]
 # ⟨recall_steps⟩스텝을 배운 뒤 짝 8개에서, 좌표가 위치에서만 출발하는 `stream dot`은 ⟨recall_flowing⟩, 글자에서 얻은 좌표를 돌린 `rotated gaussian`은 ⟨recall_turning⟩을(를) 맞힙니다. ⟨recall_ko⟩ 두 모델은 좌표도 커널도 다르므로 이것은 중력의 값어치가 아닙니다. 커널만 다른 것은 `rotated gaussian`과 `rotated dot`이니, 표에 둘이 다 있다면 그 두 줄을 견주십시오. 좌표에서는 한 가지 까닭을 짐작할 수 있습니다. 위치에서 출발한 좌표는 첫 층의 어텐션이 옮겨 주기 전까지 토큰이 무엇인지 모르고, 두 층이면 그것을 아는 어텐션은 하나뿐입니다. 층이 많은 모델에서도 그런지는 재지 않았습니다.
@@ -1169,12 +1167,15 @@ record(recall_ko="손실은 비슷해도 할 수 있는 일은 다릅니다." if
 # %% tags=["hide-input"]
 longer = pd.DataFrame(read_rows(
     ROOT / "benchmarks/results/lengths.jsonl"))
-longer = longer[longer["text"] == TEXT].pivot_table(
+longer = longer[longer["text"] == TEXT]
+seeds_of = longer.groupby(["name", "trained"])["seed"].nunique()
+longer = longer.pivot_table(
     values="valid", index=["name", "trained"], columns="length", sort=False)
 longer.columns.name = None
+longer["시드 | seeds"] = seeds_of
 longer.rename_axis(["모델 | model", "배운 창 | trained"]).reset_index(
-    ).style.format({name: "{:.3f}" for name in longer.columns}, na_rep="–"
-                   ).hide(axis="index")
+    ).style.format({name: "{:.3f}" for name in longer.columns
+                    if name != "시드 | seeds"}, na_rep="–").hide(axis="index")
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-larger -->

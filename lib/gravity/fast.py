@@ -1,7 +1,8 @@
 """The same gravity attention without its (seq, seq) tables.
 
 Each form equals `lib.gravity.attention.attend`, outputs and gradients, and needs memory
-that grows with the length of the text and not with its square:
+that grows with the length of the text and not with its square (`listed`: with the pairs
+that are near; its radius has the gradient that `lib.gravity.near` tells of):
 
     gaussian_sdpa   the Gaussian kernel as scaled dot-product attention, exactly
     newton_fused    newton, a block at a time, with its own backward (lib.gravity.fused)
