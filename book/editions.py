@@ -76,7 +76,8 @@ def fill(text: str, lang: str, records: Records, chapter: str, where: str) -> st
                 f"records {known}."
             )
         found = results[name]
-        kind = "live sentence" if " " in found and len(found) > SENTENCE else "live"
+        words = " " in found and (len(found) > SENTENCE or found.endswith("."))
+        kind = "live sentence" if words else "live"
         return found if plain else f'<span class="{kind}">{scientific(found)}</span>'
 
     return fill_places(text, value)

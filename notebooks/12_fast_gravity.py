@@ -940,7 +940,7 @@ from lib import data
 
 path = data.ROOT / "benchmarks/results/gravity.jsonl"
 rows = pd.read_json(path, lines=True).dropna(subset="ratio_to_sdpa")
-rows = rows[rows.form.isin(["sdpa", "gaussian", "newton", "newton_62",
+rows = rows[rows.form.isin(["gaussian", "newton", "newton_62",
                             "gaussian_near", "newton_near"])]
 rows["곁에 | beside"] = rows.beside.map(
     {0: "없음 | nothing", 1: "바쁜 프로세스 | a busy process"})

@@ -331,7 +331,7 @@ record(korean_least=korean.min(), korean_most=korean.max())
 # |---|---|
 # | 회전 위치 임베딩과 QK 정규화 | `dot, rotary, qk-norm` − `dot` |
 # | 좌표 스트림 | `stream dot` − `dot, rotary, qk-norm` |
-# | 돌린 좌표와 중력을 함께 | `rotated gaussian` − `dot, rotary, qk-norm` |
+# | 돌린 좌표와 중력 | `rotated gaussian` − `dot, rotary, qk-norm` |
 #
 # 앞의 두 변화에는 중력이 없습니다. 셋째에서는 좌표 스트림과 커널(kernel)이 함께 바뀌므로, 그 차이는 중력만의 값어치가 아닙니다. 같은 좌표에서 커널만 바꾼 것(`rotated gaussian` − `rotated dot`)은 이 장에서 재지 않았고 [10장](#ngt-verdict)에 있습니다.
 # %% [markdown] tags=["lang-en"]
@@ -346,7 +346,7 @@ record(korean_least=korean.min(), korean_most=korean.max())
 # |---|---|
 # | rotary positions with QK-norm | `dot, rotary, qk-norm` − `dot` |
 # | the stream of coordinates | `stream dot` − `dot, rotary, qk-norm` |
-# | turned coordinates and gravity together | `rotated gaussian` − `dot, rotary, qk-norm` |
+# | turned coordinates with gravity | `rotated gaussian` − `dot, rotary, qk-norm` |
 #
 # The first two have no gravity in them. The third changes the stream of coordinates and the kernel together, so its difference is not what gravity alone is worth. The kernel alone on the same coordinates (`rotated gaussian` − `rotated dot`) was not measured here; it is in [chapter 10](#ngt-verdict).
 
@@ -375,7 +375,7 @@ def in_short(gap):
 words = {"twin": ("회전 위치 임베딩과 QK 정규화",
                   "rotary positions with QK-norm"),
          "verdict_stream": ("좌표 스트림", "the stream of coordinates"),
-         "whole": ("돌린 좌표와 중력을 함께", "turned coordinates and gravity together")}
+         "whole": ("돌린 좌표와 중력", "turned coordinates with gravity")}
 heads = [" | ".join(words[change]) for change in changes]
 pd.DataFrame([
     {"배운 글 | learned": text, "판정한 글 | judged": other}
