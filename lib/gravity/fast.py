@@ -28,7 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from lib.gravity.attention import Points, Pull, Values, attend
 from lib.gravity.cores import share_out
 from lib.gravity.forms import FORMS, automatic, expect_form
-from lib.gravity.fused import augmented, newton_fused, parts
+from lib.gravity.fused import augmented, in_full, newton_fused, parts
 from lib.gravity.near import listed
 from lib.options import one_of
 
@@ -184,6 +184,7 @@ class _OnCores(torch.autograd.Function):
     # the backward of torch takes any number of gradients
     @staticmethod
     @once_differentiable
+    @in_full
     def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
         z, y, g = ctx.saved_tensors
         dz, dy = torch.empty_like(z), None if y is None else torch.empty_like(y)

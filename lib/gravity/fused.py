@@ -6,7 +6,9 @@ matrix product and one pass (`lib.gravity.compiled`); nothing of size
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -78,6 +80,15 @@ def parts(length: int, size: int, start: int = 0) -> list[slice]:
     return [slice(a, min(a + size, length)) for a in range(start, length, size)]
 
 
+def in_full(backward: Callable[[Any, Tensor], tuple]) -> Callable[[Any, Tensor], tuple]:
+    """A backward pass that keeps its 32 bits where it is called for under autocast."""
+    @wraps(backward)
+    def outside(ctx: Any, grad: Tensor) -> tuple:
+        with torch.autocast(grad.device.type, enabled=False):
+            return backward(ctx, grad)
+    return outside
+
+
 class _Powers(torch.autograd.Function):
     """out_i = Σ_j≤i w_ij v_j / Z_i with w_ij = exp(b_j − t_i) u_ij^(−p), Z_i = Σ w_ij.
 
@@ -134,6 +145,7 @@ class _Powers(torch.autograd.Function):
     # the backward of torch takes any number of gradients
     @staticmethod
     @once_differentiable
+    @in_full
     def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
         q, k, b, p, v, norm, out = ctx.saved_tensors
         dq, dk, dv, db, dp, mean = map(torch.empty_like, (q, k, v, b, p, norm))

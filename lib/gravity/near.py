@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from lib.gravity.attention import Points, Pull, Values
 from lib.gravity.compiled import LANES, lists_ready, mix, mix_back
 from lib.gravity.cores import share_out
-from lib.gravity.fused import parts
+from lib.gravity.fused import in_full, parts
 
 CELLS = 2**21  # distances at once: the fewer pieces, the less two cores wait for Python
 
@@ -50,10 +50,11 @@ def listed(
     def of_heads(x: Tensor) -> Tensor:
         return x.expand(*z.shape[:2], 1, 1).reshape(-1).float()
 
-    y = None if looking is None else filled(looking)
-    mixed = _Near.apply(filled(z), y, flat(bias), filled(value), z.shape[-1],
-                        of_heads(pull.strength),
-                        of_heads(cast(Tensor, pull.radius)), pull)
+    with torch.autocast("cpu", enabled=False):  # else products are of 16 bits
+        y = None if looking is None else filled(looking)
+        mixed = _Near.apply(filled(z), y, flat(bias), filled(value), z.shape[-1],
+                            of_heads(pull.strength),
+                            of_heads(cast(Tensor, pull.radius)), pull)
     mixed = mixed[..., : value.shape[-1]]
     return mixed.unflatten(0, z.shape[:2]).to(value.dtype)
 
@@ -115,6 +116,7 @@ class _Near(torch.autograd.Function):
     # the backward of torch takes any number of gradients
     @staticmethod
     @once_differentiable
+    @in_full
     def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
         z, y, b, v, radius, norm, out = ctx.saved_tensors
         look, grad = z if y is None else y, grad.contiguous()

@@ -140,6 +140,29 @@ def test_memory_grows_with_the_near_pairs_and_not_with_the_table():
     assert close <= sum(lists) <= 1.01 * close + 10 < r2.numel() / 10
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kernel, form", [
+    ("newton", "near"), ("gaussian", "near"), ("newton", "fused"),
+    ("gaussian", "sdpa")])
+def test_under_autocast_numbers_keep_their_32_bits(kernel, form, threads):
+    z, value, _, mass, *numbers = scene(8, 60, 6, 8, False)
+    pull = Pull(kernel, *numbers[:2], cutoff="compact" if form == "near" else "none",
+                radius=numbers[2])
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        outs = []
+        for narrow in (False, True):
+            here = z.clone().requires_grad_()
+            with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+                found = fast_attend(here, mass, value, pull, form)
+                outs.append((found, *torch.autograd.grad(found.sum(), here)))
+    finally:
+        torch.set_num_threads(before)
+    for wide, narrow in zip(*outs, strict=True):
+        torch.testing.assert_close(narrow, wide, rtol=1e-5, atol=1e-5)
+
+
 def test_what_lists_cannot_do_is_refused_by_name():
     z, value, _, mass, *numbers = scene(6, 5, 3, 4, False)
     pull = Pull("newton", *numbers[:2], cutoff="hard", radius=numbers[2])
