@@ -1039,12 +1039,12 @@ show(figure, table=pd.DataFrame({
 # <!-- label: ngt-elsewhere -->
 # ### 다른 글, 다른 크기
 #
-# 위의 사다리는 희곡과 작은 크기에서 쟀습니다. 같은 물음을 파일에 있는 다른 글과 크기에 물으면 이렇습니다. 칸에는 차이와 95 % 구간, 시드의 수를 적었고, 줄표는 둘을 함께 잰 실행이 없다는 뜻입니다. 재기로 정한 시드의 수는 작은 크기에서 5개, 중간 크기에서 3개입니다.
+# 위의 사다리는 희곡과 작은 크기에서 쟀습니다. 같은 물음을 파일에 있는 다른 글과 크기에 물으면 이렇습니다. 칸에는 차이와 95 % 구간, 시드의 수를 적었고, 줄표는 둘을 함께 잰 실행이 없다는 뜻입니다. 재기로 정한 시드의 수는 작은 크기에서 5개, 중간 크기에서 3개입니다. `small128`은 작은 크기에서 창만 두 배로 늘린 것입니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-elsewhere -->
 # ### Another text, another size
 #
-# The ladder above was measured on plays, at the small size. The table puts the same questions to the other texts and sizes in the file. Cells hold the difference, the 95 % interval and the number of seeds; a dash says that no runs have both. The number of seeds set beforehand is 5 at the small size and 3 at the medium one.
+# The ladder above was measured on plays, at the small size. The table puts the same questions to the other texts and sizes in the file. Cells hold the difference, the 95 % interval and the number of seeds; a dash says that no runs have both. The number of seeds set beforehand is 5 at the small size and 3 at the medium one. `small128` is the small size with windows twice as long.
 
 # %% tags=["hide-input"]
 def in_short(gap):
