@@ -396,7 +396,7 @@ def _mix_rows(u, own, b, v, start, near, begin, index, r2, out, norm):
             w = _exp2(weight[c] - top)
             # the last one is the token itself, which no radius leaves out
             if not hard and c < many - 1:
-                w *= _gate(_F(1) - r2[first + c] / limit, soft)[0]
+                w *= _gate(_at_least(_F(1) - r2[first + c] / limit, _F(0)), soft)[0]
             weight[c] = w
         weight[many : many + LANES] = _F(0)
         total = _sum(room, 0, (many + LANES - 1) // LANES)
@@ -422,7 +422,7 @@ def _mix_rows_back(y, z, b, v, e, mean, norm, near, begin, index, r2,
             x = r2[first + c]
             log[c] = _log2(x + eps) if newton else x * _BITS
             share[c] = _exp2(share[c] + slope * log[c])
-            inside, steep = _gate(_F(1) - x / limit, soft)
+            inside, steep = _gate(_at_least(_F(1) - x / limit, _F(0)), soft)
             if hard or c == many - 1:
                 inside, steep = _F(1), _F(0)
             gate[c], edge[c] = inside, steep * x

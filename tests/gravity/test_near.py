@@ -182,3 +182,16 @@ def test_a_radius_that_learns_hears_the_pairs_outside_as_well():
     wanted, = torch.autograd.grad(attend(z, mass, value, pull)[0].sum(), radius)
     torch.testing.assert_close(grad, wanted)
     assert grad.abs().min() > 0
+
+
+@pytest.mark.parametrize("cutoff", CUTOFFS)
+def test_rounding_far_from_the_first_token_makes_no_weight_negative(cutoff):
+    some = torch.Generator().manual_seed(9)
+    z = torch.randn(1, 1, 400, 4, generator=some) + 3000
+    z[..., :1, :] = 0  # distances are differences of large numbers
+    value = torch.eye(400)[None, None]
+    one = torch.ones(1, 1, 1)
+    pull = Pull("newton", one, one, cutoff=cutoff, radius=one)
+    weights = fast_attend(z, torch.ones(1, 400), value, pull, "near")
+    assert weights.min() >= 0
+    torch.testing.assert_close(weights.sum(-1), torch.ones(1, 1, 400))
