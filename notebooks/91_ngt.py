@@ -67,11 +67,16 @@ run_name: str = None  # TensorBoard's folder in runs; None: by the options
 seed = 0  # of the first weights and of the windows
 kernel = "gaussian"  # newton, gaussian or potential
 cutoff: str = None  # none, hard, soft or compact; None: by the two flags
-coordinates = "position"  # token+position, position or token
+coordinates = "token"  # token+position, position or token
 sign = 1  # of potential: 1 attracts, -1 repels as the original
 place: int = None  # axes of a head's coordinates; None: half a head less 2
 form = "auto"  # auto, reference, sdpa, fused, near, chunked or flex
 looking = True  # whether tokens look from a place of their own
+positions = "rotary"  # learned, rotary, learned+rotary, alibi or none
+moves = True  # whether coordinates move between layers
+mass = True  # whether tokens have masses
+stream = "content"  # content, coordinates or content+coordinates
+qk_norm = True  # of vanilla: queries and keys are normalised
 device = "auto"  # auto, cpu, cuda or mps
 prompt: str = None  # the model goes on with it; None: validation text
 
@@ -160,14 +165,14 @@ record(n_steps=options.max_steps, width=options.hidden_dim,
 #
 # 배우는 글은 ⟨data⟩이고 토크나이저는 ⟨tokens⟩입니다. 토큰 ⟨n_train⟩개로 배우고, 한 번도 배우지 않은 ⟨n_valid⟩개로 시험합니다. 스텝마다 글의 아무 데서나 창 ⟨batch⟩개를 잘라 옵니다. 어디를 자를지는 시드(seed)와 스텝의 번호만으로 정해지므로, 중단했다가 이어도 같은 창을 같은 순서로 봅니다.
 #
-# NGT에는 쿼리(query)와 키(key)가 없고, 그 자리에 질량과 좌표가 있습니다. `coord_dim`을 적지 않으면 두 모델의 매개변수 수가 같아지도록 정합니다. 크기가 다른 모델을 견주면 무엇 때문에 이겼는지 알 수 없기 때문입니다.
+# NGT에는 쿼리(query)와 키(key)가 없고, 그 자리에 질량과 좌표가 있습니다. `coord_dim`을 적지 않으면 두 모델의 매개변수 수가 같아지도록 정합니다. 크기가 다른 모델을 견주면 무엇 때문에 이겼는지 알 수 없기 때문입니다. `run vanilla -p stream coordinates`의 모델은 같은 좌표에서 쿼리와 키를 읽으므로, NGT와는 커널과 질량에서만 다릅니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngtbench-training -->
 # ## The text and the model
 #
 # The text is ⟨data⟩, the tokenizer ⟨tokens⟩. The model learns from ⟨n_train⟩ tokens and is tested on ⟨n_valid⟩ that it never learns from. Each step cuts ⟨batch⟩ windows from anywhere in the text. Where it cuts follows from the seed and the number of the step alone, so a training that was stopped and goes on sees the same windows in the same order.
 #
-# NGT has no queries and keys; masses and coordinates stand in their place. Unless you set `coord_dim`, it is chosen so that both models have the same number of parameters. Otherwise nobody could say what made the larger one win.
+# NGT has no queries and keys; masses and coordinates stand in their place. Unless you set `coord_dim`, it is chosen so that both models have the same number of parameters. Otherwise nobody could say what made the larger one win. The model of `run vanilla -p stream coordinates` reads queries and keys from the same coordinates, and so differs from NGT in the kernel and the masses alone.
 
 # %%
 run = ngt.train(options, task)
@@ -341,7 +346,9 @@ pd.DataFrame({
 # | 옵션 | 원본 | 여기 | 까닭 |
 # |---|---|---|---|
 # | `kernel`, `sign` | 가까울수록 점수가 낮다 | `gaussian`, 가까울수록 높다 | 원본의 중력은 밀어냅니다 |
-# | `looking` | 놓인 자리에서 본다 | 보는 자리를 따로 배운다 | 기록에서 가장 크게 도운 옵션입니다 |
+# | `looking` | 놓인 자리에서 본다 | 보는 자리를 따로 배운다 | 기록에서 도움이 되었습니다 |
+# | `coordinates`, `positions` | 위치마다 배운 좌표 | 토큰의 좌표를 위치만큼 돌린다 | 기록에서 가장 나았고, 배운 것보다 긴 글도 읽습니다 |
+# | `qk_norm` | 없다 | 보통의 모델은 쿼리와 키를 정규화한다 | 견줄 상대도 기록에서 가장 나았던 것이어야 합니다 |
 # | `lambda_repulsion` | 0.05 | 0 | 기록에서 가장 나았던 것에는 반발이 없습니다 |
 # | `coord_dim` | 32 | 매개변수 수가 같도록 | 크기가 같아야 견줄 수 있습니다 |
 # | 컷오프(cutoff) | 딱딱한 것 | 없음 | 기록에서 가장 나았던 것에는 없습니다. 켜면 `compact`이고, 반지름(radius)도 기울기를 받습니다 |
@@ -360,7 +367,9 @@ pd.DataFrame({
 # | option | there | here | why |
 # |---|---|---|---|
 # | `kernel`, `sign` | a nearer token scores lower | `gaussian`, it scores higher | its gravity repels |
-# | `looking` | a token looks from where it lies | it learns where to look from | the option that helped most in the record |
+# | `looking` | a token looks from where it lies | it learns where to look from | it helped in the record |
+# | `coordinates`, `positions` | coordinates learned for each position | those of the token, turned by its position | the best of the record, and it reads longer texts than it learned from |
+# | `qk_norm` | not there | vanilla normalises queries and keys | the other side should be the best of the record too |
 # | `lambda_repulsion` | 0.05 | 0 | the best of the record has no repulsion |
 # | `coord_dim` | 32 | as many parameters as the twin | only equal sizes can be compared |
 # | cutoff | hard | none | the best of the record has none; asked for, it is `compact`, and the radius gets a gradient |

@@ -57,7 +57,7 @@ class LMConfig:
     eps: float = 0.1  # softening, in the unit of r²
     cutoff: str = "none"  # none, hard, soft or compact
     radius: float = 2.0  # first radius, in the unit of r
-    place: int | None = None  # axes of a head's coordinates; None: d_head/2 − 2
+    place: int | None = None  # axes of a head's coordinates; None: d_head/2 − 2, even
     looking: bool = False  # whether tokens look from a place of their own
     mass_in_value: bool = False  # mass multiplies the value and leaves the logit
     dropout: float = 0.0  # of embeddings, attention outputs and feed-forward outputs
@@ -109,8 +109,9 @@ class LMConfig:
 
     @property
     def axes(self) -> int:
-        """How wide the coordinates of a head are."""
-        return self.place or max(2, self.d_model // self.n_heads // 2 - 2)
+        """How wide the coordinates of a head are; even where they are turned."""
+        axes = max(2, self.d_model // self.n_heads // 2 - 2)
+        return self.place or (axes - axes % 2 if "rotary" in self.positions else axes)
 
     @property
     def any_length(self) -> bool:
@@ -231,11 +232,11 @@ def attention_of(config: LMConfig) -> nn.Module:
             looking=config.looking and config.has_coordinates,
             **{name: getattr(config, name) for name in options},
         )
-    options = ("cutoff", "radius", "strength", "eps", "sign", "place", "mass_in_value",
+    options = ("cutoff", "radius", "strength", "eps", "sign", "mass_in_value",
                "looking", "form")
     return GravityAttention(
         config.d_model, config.n_heads, config.d_coord, config.attention,
-        rotary="rotary" in config.positions, massive=config.mass,
+        place=config.axes, rotary="rotary" in config.positions, massive=config.mass,
         **{name: getattr(config, name) for name in options},
     )
 

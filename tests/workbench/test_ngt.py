@@ -15,12 +15,12 @@ from benchmarks.quality import ARMS
 from book.jobs import catalogue
 from lib import data
 from lib.gravity.load import load_model
-from lib.gravity.model import LanguageModel, build, parameters
-from lib.training.checkpoint import CheckpointError, describe, save
+from lib.gravity.model import LanguageModel, LMConfig, build, parameters
+from lib.training.checkpoint import CheckpointError, describe, load, save
 from lib.training.loop import Recipe, evaluate
 from lib.workbench.ngt import training as ngt
 from lib.workbench.ngt.log import scalars
-from lib.workbench.ngt.options import ORIGINAL, for_profile
+from lib.workbench.ngt.options import EARLIER, ORIGINAL, for_profile
 from lib.workbench.ngt.training import (
     Options,
     Windows,
@@ -36,8 +36,8 @@ TINY = Options(
     hidden_dim=32, num_layers=2, num_heads=4, mlp_dim=64, block_size=16, batch_size=4,
     max_steps=3, eval_interval=2, eval_iters=3, vis_interval=0, bpe_vocab_size=300,
     learning_rate=1e-2, use_cosine_schedule=False, warmup_steps=0, dropout=0.0,
-    kernel="newton", coordinates="token+position", looking=False, lambda_repulsion=0.05,
-    device="cpu",
+    kernel="newton", coordinates="token+position", looking=False, positions="learned",
+    qk_norm=False, lambda_repulsion=0.05, device="cpu",
 )
 
 
@@ -85,6 +85,15 @@ MATRIX = [  # every pair of values of two options stands in a row
     ("char", "none", "dot", False, 1, {"model": "vanilla"}),
     ("bpe", "none", "dot", True, 2, {"model": "vanilla"}),
     ("tiktoken", "none", "dot", False, 2, {"model": "vanilla", "dropout": 0.2}),
+    ("char", "none", "gaussian", True, 1, {"positions": "rotary", "looking": True}),
+    ("bpe", "compact", "newton", False, 2, {"positions": "none", "mass": False}),
+    ("char", "none", "potential", False, 1, {"moves": False,
+                                             "positions": "learned+rotary"}),
+    ("char", "none", "dot", True, 2, {"model": "vanilla", "positions": "alibi"}),
+    ("bpe", "none", "dot", False, 1, {"model": "vanilla", "stream": "coordinates",
+                                      "positions": "rotary", "qk_norm": True}),
+    ("char", "none", "dot", False, 1, {"model": "vanilla", "moves": False,
+                                       "stream": "content+coordinates"}),
 ]
 
 
@@ -123,6 +132,7 @@ def test_the_group_original_has_the_defaults_of_the_original():
         "use_rsqrt": False, "mass_in_value": False, "resume": False, "run_name": None,
         "tokenizer": "char", "bpe_vocab_size": 4000, "coord_dim": 32, "cutoff": "hard",
         "coordinates": "position", "kernel": "potential", "sign": -1, "looking": False,
+        "positions": "learned", "moves": True, "mass": True,
     }
     preset = catalogue().presets["original"]
     folder = preset.pop("checkpoint_path")
@@ -142,16 +152,30 @@ def test_defaults_are_the_best_of_the_record():
         if row["size"] == "small" and row.get("text", "tinyshakespeare") == rows[0].get(
                 "text", "tinyshakespeare"):
             losses.setdefault((row["name"], row["learning_rate"]), []).append(row)
-    named = {
-        key: {"kernel": found[0]["attention"], "coordinates": found[0]["coordinates"],
-              "looking": found[0].get("looking", False), "learning_rate": key[1]}
-        for key, found in losses.items()
-        if len(found) >= 3 and set(ARMS[key[0]]) <= {
-            "attention", "coordinates", "looking", "sign", "eps", "strength"}
-        and found[0]["attention"] != "dot"}
-    best = min(named, key=lambda key: mean(row["valid"] for row in losses[key]))
+    unset = LMConfig(vocab=65)
+    settable = ("coordinates", "looking", "positions", "moves", "mass", "stream",
+                "qk_norm")
+
+    def best(arms):
+        means = {key: mean(row["valid"] for row in of) for key, of in losses.items()
+                 if len(of) >= 3 and key[0] in arms}
+        name, rate = min(means, key=lambda key: means[key])
+        arm = {option: ARMS[name].get(option, getattr(unset, option))
+               for option in ("attention", *settable)}
+        return arm | {"learning_rate": rate}
+
+    named = {name: arm for name, arm in ARMS.items() if set(arm) <= {
+        "attention", "sign", "eps", "strength", *settable}}
     ours = asdict(Options())
-    assert {name: ours[name] for name in named[best]} == named[best]
+    gravity = best({name for name, arm in named.items() if arm["attention"] != "dot"})
+    assert gravity.pop("attention") == ours["kernel"]
+    del gravity["qk_norm"]  # of vanilla alone
+    assert ours | gravity == ours
+    twin = best({name for name, arm in named.items()
+                 if arm["attention"] == "dot" and "stream" not in arm})
+    for option in ("attention", "coordinates", "looking"):  # what content has not
+        del twin[option]
+    assert ours | twin == ours
     recipe = recipe_of(Options())
     assert (recipe.schedule, recipe.warmup) == ("cosine", Recipe().warmup)
     assert not Options().repels  # no arm of the record does
@@ -160,15 +184,20 @@ def test_defaults_are_the_best_of_the_record():
 @pytest.mark.parametrize("vocab", [65, 4000])
 @pytest.mark.parametrize("more", [
     {}, {"hidden_dim": 128, "num_heads": 4, "num_layers": 4}, {"cutoff": "compact"},
-    {"mass_in_value": True}, {"coordinates": "position"}, {"coordinates": "token"},
-    {"place": 30},
+    {"mass_in_value": True}, {"coordinates": "position"}, {"mass": False},
+    {"coordinates": "token+position", "positions": "learned+rotary"},
+    {"positions": "none"}, {"moves": False}, {"place": 30},
 ])
 def test_both_models_have_the_same_number_of_parameters(vocab, more):
     def count(options):
         return parameters(LanguageModel(model_config(options, vocab)))
 
-    options = Options(**more)
-    assert abs(count(options) / count(replace(options, model="vanilla")) - 1) < 0.005
+    options, twin = Options(**more), Options(model="vanilla", positions="learned")
+    twin = replace(twin, **{name: value for name, value in more.items() if name in (
+        "hidden_dim", "num_heads", "num_layers")})
+    assert abs(count(options) / count(twin) - 1) < 0.005
+    stream = replace(options, model="vanilla", stream="coordinates")
+    assert abs(count(stream) / count(twin) - 1) < 0.005
 
 
 def test_the_profile_smoke_lowers_only_what_was_left_alone():
@@ -301,6 +330,18 @@ def test_to_go_on_with_other_options_is_refused(tiny, change, said):
     assert describe(before.folder / "last")["step"] == 3
 
 
+def test_a_training_from_before_an_option_goes_on_as_it_was(tiny):
+    """Its record does not name the option: what was done then is what it means."""
+    done(replace(tiny, max_steps=2))
+    tensors, about = load(tiny.folder / "last")
+    for name in EARLIER:
+        del about["configuration"]["options"][name]
+    save(tiny.folder / "last", tensors, about)
+    assert len(done(replace(tiny, resume=True)).losses) == 3
+    with pytest.raises(CheckpointError, match="with positions learned and this run ha"):
+        done(replace(tiny, resume=True, positions="none"))
+
+
 def test_to_go_on_with_a_checkpoint_of_another_kind_is_refused(tiny):
     save(tiny.folder / "last", {"weight": torch.ones(1)}, {"configuration": {}})
     with pytest.raises(CheckpointError, match="last holds no training of a language"):
@@ -328,6 +369,12 @@ def test_a_run_goes_on_with_the_tokenizer_of_its_checkpoint(tiny, tmp_path):
     ({"tokenizer": "word"}, "tokenizer 'word' is not known; use one of char, bpe"),
     ({"dataset": "ptb", "data_path": None}, "dataset 'ptb' is not known; use one of"),
     ({"coordinates": "x"}, "coordinates 'x' is not known; use one of token+position"),
+    ({"positions": "alibi"}, "positions alibi belong to model vanilla"),
+    ({"positions": "rotary", "place": 5}, "place 5 is odd and positions rotary turn"),
+    ({"stream": "coordinates"}, "stream coordinates belongs to model vanilla"),
+    ({"mass": False, "mass_in_value": True}, "nothing to multiply where mass is False"),
+    ({"model": "vanilla", "positions": "rotary", "hidden_dim": 12},
+     "turn numbers in pairs; use hidden_dim 8 or 16, or positions learned"),
     ({"form": "quick"}, "form 'quick' is not known; use one of auto, reference, sdpa"),
     ({"form": "sdpa"}, "form 'sdpa' cannot compute kernel 'newton' with cutoff 'none'"),
     ({"sign": 2}, "sign 2 is not known; use one of 1, -1"),

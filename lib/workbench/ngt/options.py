@@ -100,7 +100,7 @@ class Options:
     cutoff: Annotated[
         Literal["none", "hard", "soft", "compact"] | None, "None: by the two flags"
     ] = None
-    coordinates: Literal["token+position", "position", "token"] = "position"
+    coordinates: Literal["token+position", "position", "token"] = "token"
     sign: Annotated[
         Literal[1, -1], "of potential: 1 attracts, -1 repels as the original"] = 1
     place: Annotated[
@@ -109,6 +109,14 @@ class Options:
     form: Literal[
         "auto", "reference", "sdpa", "fused", "near", "chunked", "flex"] = "auto"
     looking: Annotated[bool, "whether tokens look from a place of their own"] = True
+    #: of hidden states if learned; rotary turns places, or queries and keys
+    positions: Literal[
+        "learned", "rotary", "learned+rotary", "alibi", "none"] = "rotary"
+    moves: Annotated[bool, "whether coordinates move between layers"] = True
+    mass: Annotated[bool, "whether tokens have masses"] = True
+    #: what vanilla's queries and keys are read from; ngt has none
+    stream: Literal["content", "coordinates", "content+coordinates"] = "content"
+    qk_norm: Annotated[bool, "of vanilla: queries and keys are normalised"] = True
     device: Device = "auto"
 
     def __post_init__(self) -> None:
@@ -155,12 +163,17 @@ class Options:
         return self.model == "ngt" and asked
 
 
+#: What trainings did before these options were there; their records do not name them.
+EARLIER: dict[str, Any] = {"positions": "learned", "moves": True, "mass": True,
+                           "stream": "content", "qk_norm": False}
+
 #: What the original does where it is not told otherwise, and `Options` does not. Its
 #: softening of 1e-6 has no option: ours stays 0.1, which bounds what a token can pull.
 ORIGINAL: dict[str, Any] = {
     "learning_rate": 3e-4, "use_cosine_schedule": False, "warmup_steps": 0,
     "lambda_repulsion": 0.05, "kernel": "potential", "sign": -1, "cutoff": "hard",
     "coordinates": "position", "looking": False, "coord_dim": 32,
+    "positions": "learned",
 }
 
 #: What the profile `smoke` makes of a size that was left at its default.
@@ -225,10 +238,39 @@ def check(options: Options) -> Options:
         if given and options.cutoff not in (None, meant[name]):
             raise ValueError(
                 f"{name} and cutoff {options.cutoff} exclude each other; leave one out")
+    _expect_positions(options)
     if options.model == "ngt":
         expect_form(options.form, options.kernel, options.gate)
     expect_start(options)
     return options
+
+
+def _expect_positions(options: Options) -> None:
+    """Refuse positions and streams that the model asked for does not have."""
+    ngt, turned = options.model == "ngt", "rotary" in options.positions
+    if turned and options.place and options.place % 2:
+        raise ValueError(
+            f"place {options.place} is odd and positions {options.positions} turn "
+            f"axes in pairs; use place {options.place + 1}, or positions learned")
+    step = 2 * options.num_heads
+    if turned and not ngt and "content" in options.stream and options.hidden_dim % step:
+        below = max(options.hidden_dim // step * step, step)
+        raise ValueError(
+            f"hidden_dim {options.hidden_dim} gives each of num_heads "
+            f"{options.num_heads} an odd width and positions {options.positions} turn "
+            f"numbers in pairs; use hidden_dim {below} or {below + step}, or positions "
+            "learned")
+    if ngt and options.positions == "alibi":
+        raise ValueError(
+            "positions alibi belong to model vanilla and model is ngt; use learned, "
+            "rotary, learned+rotary or none")
+    if ngt and options.stream != "content":
+        raise ValueError(
+            f"stream {options.stream} belongs to model vanilla and model is ngt, which "
+            "has no queries and keys; leave stream out, or use model vanilla")
+    if options.mass_in_value and not options.mass:
+        raise ValueError(
+            "mass_in_value has nothing to multiply where mass is False; leave one out")
 
 
 def settled(given: Mapping[str, Any], profile: str) -> Options:

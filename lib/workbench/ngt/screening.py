@@ -49,7 +49,7 @@ VARYING = frozenset().union(*VARIANTS.values())
 _SHARED: dict[str, Any] = {
     "tokenizer": "bpe", "no_radius_cutoff": False, "use_cosine_schedule": True,
     "kernel": "newton", "coordinates": "token+position", "looking": False,
-    "lambda_repulsion": 0.05}
+    "positions": "learned", "qk_norm": False, "lambda_repulsion": 0.05}
 #: The sizes. `full` is that of the original, where vanilla had mlp 1536; here the
 #: width of the coordinates gives every variant vanilla's parameters instead.
 BUDGETS: dict[str, Options] = {

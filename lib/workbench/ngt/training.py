@@ -42,7 +42,7 @@ from lib.training.resume import Keep
 from lib.training.startup import ANEW, Held
 from lib.workbench.command import exit_code
 from lib.workbench.ngt.log import Board
-from lib.workbench.ngt.options import FREE, Options, check
+from lib.workbench.ngt.options import EARLIER, FREE, Options, check
 
 KIND = "gravity_lm"  # of a checkpoint's configuration
 PAIRS = 64  # tokens among which a step's repulsion is taken
@@ -103,8 +103,10 @@ def model_config(options: Options, vocab: int) -> LMConfig:
         sign=options.sign, cutoff=options.gate, place=options.place,
         looking=options.looking, form=options.form, mass_in_value=options.mass_in_value,
         dropout=options.dropout, d_coord=options.coord_dim or 1,
+        positions=options.positions, moves=options.moves, mass=options.mass,
+        stream=options.stream, qk_norm=options.qk_norm and not ngt,
         **(SOFT if options.kernel == "newton" else {}))
-    if ngt and options.coord_dim is None:
+    if config.has_coordinates and options.coord_dim is None:
         config = replace(config, d_coord=matched_width(config))
     return config
 
@@ -268,8 +270,8 @@ def _held(options: Options, text: Text | None = None,
         return None
     place, about = kept
     configuration, another = about.get("configuration") or {}, ""
-    held = Held(place, configuration.get("options", {}), about.get("step", 0),
-                configuration)
+    held = Held(place, {**EARLIER, **configuration.get("options", {})},
+                about.get("step", 0), configuration)
     if configuration.get("kind") != KIND:
         another = "holds no training of a language model"
     else:
@@ -290,7 +292,7 @@ def _expect_board(options: Options, going_on: bool) -> None:
     file = options.board / "options.json"
     if going_on or options.force or not file.exists():
         return
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before = EARLIER | json.loads(file.read_text(encoding="utf-8"))
     if name := startup.differing(before, options, FREE):
         raise CheckpointError(
             f"{shown(options.board)} is the log of a run with {name} "
