@@ -1074,8 +1074,12 @@ for key, gap in old.items():
               for end in ("mean", "low", "high")}, **{f"{key}_pairs": gap.n})
 
 # %% [markdown] tags=["lang-ko"]
+# 같은 좌표에서 커널만 다른 두 모델은 `rotated gaussian`과 `rotated dot`입니다. ⟨because_ko⟩ 다만 이 내적은 [위에서](#ngt-verdict) 말한 대로 가장 나은 내적이 아닐 수 있습니다.
+#
 # 처음의 쌍둥이(`dot`)와 견주면 중력의 이득은 커 보입니다. 작은 크기에서 `newton`에서 `dot`을 뺀 차이는 ⟨small_mean⟩내트(95 % 구간 ⟨small_low⟩부터 ⟨small_high⟩까지, 짝 ⟨small_pairs⟩개), `gaussian, position, looking`은 ⟨look_mean⟩내트(⟨look_low⟩부터 ⟨look_high⟩까지, ⟨look_pairs⟩개), 중간 크기에서는 ⟨medium_mean⟩내트(⟨medium_low⟩부터 ⟨medium_high⟩까지, ⟨medium_pairs⟩개)입니다. 그러나 이 차이에는 좌표 스트림과 거리와 질량이 한데 들어 있습니다. 어느 것의 덕인지는 위의 사다리가 가립니다.
 # %% [markdown] tags=["lang-en"]
+# The two models that differ in nothing but the kernel, on the same coordinates, are `rotated gaussian` and `rotated dot`. ⟨because_en⟩ But, as said [above](#ngt-verdict), that dot product need not be the best one.
+#
 # Beside the first twin (`dot`) the gain of gravity looks large. At the small size `newton` minus `dot` is ⟨small_mean⟩ nats (95 % interval ⟨small_low⟩ to ⟨small_high⟩, ⟨small_pairs⟩ pairs), `gaussian, position, looking` ⟨look_mean⟩ (⟨look_low⟩ to ⟨look_high⟩, ⟨look_pairs⟩), and at the medium size ⟨medium_mean⟩ (⟨medium_low⟩ to ⟨medium_high⟩, ⟨medium_pairs⟩). But stream of coordinates, distance and mass are all in these differences. To which of them they are due is for the ladder above to tell.
 
 # %% [markdown] tags=["lang-ko"]
@@ -1139,19 +1143,24 @@ right.rename_axis("모델 | model").reset_index().style.format(
 
 # %% tags=["remove-cell"]
 used(["benchmarks/results/recall.jsonl", "benchmarks/results/lengths.jsonl"])
-flowing, turning = (right["pairs 8"].get(name, math.nan)
-                    for name in ("stream dot", "rotated gaussian"))
-differ = abs(flowing - turning) > 0.2
+flowing, turning, plain = (
+    right["pairs 8"].loc[name]
+    for name in ("stream dot", "rotated gaussian", "rotated dot"))
 record(recall_steps=int(recalled["steps"].max()))
-for name, share in (("recall_flowing", flowing), ("recall_turning", turning)):
+for name, share in (("recall_flowing", flowing), ("recall_turning", turning),
+                    ("recall_plain", plain)):
     record(name, share, text=f"{share:.0%}")
-record(recall_ko="크게 다릅니다." if differ else "둘이 비슷합니다.",
-       recall_en="They differ widely." if differ else "The two are alike.")
+if plain - flowing > max(turning - plain, 0):
+    whose = ("대부분은 좌표가 하는 일입니다.", "Most of that is the coordinates.")
+else:
+    whose = ("좌표보다 커널이 하는 일이 큽니다.",
+             "More of that is the kernel than the coordinates.")
+record(recall_ko=whose[0], recall_en=whose[1])
 
 # %% [markdown] tags=["lang-ko"]
-# ⟨recall_steps⟩스텝을 배운 뒤 짝 8개에서, 좌표가 위치에서만 출발하는 `stream dot`은 ⟨recall_flowing⟩, 글자에서 얻은 좌표를 돌린 `rotated gaussian`은 ⟨recall_turning⟩을(를) 맞힙니다. ⟨recall_ko⟩ 두 모델은 좌표도 커널도 다르므로 이것은 중력의 값어치가 아닙니다. 커널만 다른 것은 `rotated gaussian`과 `rotated dot`이니, 표에 둘이 다 있다면 그 두 줄을 견주십시오. 좌표에서는 한 가지 까닭을 짐작할 수 있습니다. 위치에서 출발한 좌표는 첫 층의 어텐션이 옮겨 주기 전까지 토큰이 무엇인지 모르고, 두 층이면 그것을 아는 어텐션은 하나뿐입니다. 층이 많은 모델에서도 그런지는 재지 않았습니다.
+# ⟨recall_steps⟩스텝을 배운 뒤 짝 8개에서, 좌표가 위치에서만 출발하는 `stream dot`은 ⟨recall_flowing⟩, 글자에서 얻은 좌표를 돌린 `rotated gaussian`은 ⟨recall_turning⟩을(를) 맞힙니다. 두 모델은 좌표도 커널도 다릅니다. 돌린 좌표에 내적을 쓴 `rotated dot`은 ⟨recall_plain⟩입니다. ⟨recall_ko⟩ 좌표에서는 한 가지 까닭을 짐작할 수 있습니다. 위치에서 출발한 좌표는 첫 층의 어텐션이 옮겨 주기 전까지 토큰이 무엇인지 모르고, 두 층이면 그것을 아는 어텐션은 하나뿐입니다. 층이 많은 모델에서도 그런지는 재지 않았습니다.
 # %% [markdown] tags=["lang-en"]
-# After ⟨recall_steps⟩ steps, of 8 pairs `stream dot`, whose coordinates start from positions alone, gets ⟨recall_flowing⟩ right, and `rotated gaussian`, whose coordinates come from characters and are turned, ⟨recall_turning⟩. ⟨recall_en⟩ The two differ in coordinates and in kernel, so this is not what gravity is worth. Those that differ in the kernel alone are `rotated gaussian` and `rotated dot`; where the table has both, compare these rows. The coordinates suggest one cause. Starting from positions, they do not know what a token is until the attention of the first layer has moved them, and with two layers only one attention comes after that. Whether it is so with more layers was not measured.
+# After ⟨recall_steps⟩ steps, of 8 pairs `stream dot`, whose coordinates start from positions alone, gets ⟨recall_flowing⟩ right, and `rotated gaussian`, whose coordinates come from characters and are turned, ⟨recall_turning⟩. The two differ in coordinates and in kernel. With turned coordinates and a dot product, `rotated dot` gets ⟨recall_plain⟩. ⟨recall_en⟩ The coordinates suggest one cause. Starting from positions, they do not know what a token is until the attention of the first layer has moved them, and with two layers only one attention comes after that. Whether it is so with more layers was not measured.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-lengths -->

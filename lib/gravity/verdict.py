@@ -33,11 +33,12 @@ WANTED = {"small": 5, "small128": 5, "medium": 3}  # seeds
 FEW = 3  # seeds without which no arm is called the strongest
 LANGUAGES = ("ko", "en")
 VERDICT = ("verdict_stream", "verdict_kernel", "verdict_strongest")
-ELSEWHERE = "verdict_elsewhere"  # once for each other text and size
+ELSEWHERE, BECAUSE = GROUPED = ("verdict_elsewhere", "verdict_because")
 NEEDED = "stream dot"  # without its `FEW` seeds the strongest dot product is not known
 NONE = Interval(float("nan"), float("-inf"), float("inf"), 0)
 QUESTIONS: dict[str, Any] = tomllib.loads(
     Path(__file__).with_suffix(".toml").read_text("utf-8"))
+PLACES: list[dict[str, str]] = QUESTIONS.pop("places")  # home first
 
 
 def difference(rows: Iterable[Row], arm: str, base: str, size: str = "small",
@@ -134,10 +135,39 @@ def sentence(name: str, rows: Iterable[Row], language: str, size: str = "small",
     told = QUESTIONS[name][answer(found)][language]
     if not numbers:
         return told.replace(" ({evidence})", "")
+    return told.replace("{evidence}", _named(name, arm, base, found, size, language))
+
+
+def _named(name: str, arm: str, base: str, found: Interval, size: str, language: str
+           ) -> str:
+    """The evidence; the strongest arms are named with it, for they change."""
     words = evidence(found, size, language)
-    if QUESTIONS[name]["arm"] == "strongest" and found.n:
-        words = f"`{arm}` − `{base}`: {words}"
-    return told.replace("{evidence}", words)
+    strongest = QUESTIONS[name]["arm"] == "strongest"
+    return f"`{arm}` − `{base}`: {words}" if strongest and found.n else words
+
+
+def grouped(name: str, rows: Iterable[Row], language: str, numbers: bool = True
+            ) -> list[str]:
+    """A sentence for each answer that some place gives; those without seeds are out."""
+    rows, groups = list(rows), {"lower": [], "chance": [], "higher": []}
+    for place in PLACES[name == ELSEWHERE:]:  # home has its own sentence
+        where = {"size": place["size"], "text": place["text"]}
+        seeds = {row["seed"] for row in rows if row["name"] == NEEDED
+                 and (row["size"], row.get("text", TEXT)) == tuple(where.values())}
+        arm, base, found = asked(name, rows, **where)
+        if found.n < 2 or (name == ELSEWHERE and len(seeds) < FEW):
+            continue
+        words = _named(name, arm, base, found, place["size"], language)
+        groups[answer(found)].append(
+            f"{place[language]} ({words})" if numbers else place[language])
+    told = []
+    for key, places in groups.items():
+        last = " and " if language == "en" else ", "
+        words = last.join(filter(None, (", ".join(places[:-1]), *places[-1:])))
+        if words:
+            line = QUESTIONS[name][key][language].replace("{places}", words)
+            told.append(line[0].upper() + line[1:])
+    return told
 
 
 def verdict(rows: Iterable[Row], language: str, numbers: bool = True) -> str:
@@ -145,14 +175,7 @@ def verdict(rows: Iterable[Row], language: str, numbers: bool = True) -> str:
     arms on every other text and size that has been run with the strong twin."""
     rows = list(rows)
     told = [sentence(name, rows, language, numbers=numbers) for name in VERDICT]
-    for place in QUESTIONS[ELSEWHERE]["places"]:
-        where = {"size": place["size"], "text": place["text"]}
-        seeds = {row["seed"] for row in rows if row["name"] == NEEDED
-                 and (row["size"], row.get("text", TEXT)) == tuple(where.values())}
-        if len(seeds) >= FEW and asked(ELSEWHERE, rows, **where)[2].n > 1:
-            told.append(sentence(ELSEWHERE, rows, language, numbers=numbers, **where
-                                 ).replace("{place}", place[language]))
-    return " ".join(told)
+    return " ".join(told + grouped(ELSEWHERE, rows, language, numbers))
 
 
 def aim(rows: Iterable[Row], language: str) -> str:
@@ -169,8 +192,9 @@ def sentences(rows: Iterable[Row]) -> dict[str, str]:
     rows, told = list(rows), {}
     for language in LANGUAGES:
         told |= {f"{name}_{language}": sentence(name, rows, language)
-                 for name in QUESTIONS if name not in (*VERDICT, ELSEWHERE, "aim")}
+                 for name in QUESTIONS if name not in (*VERDICT, *GROUPED, "aim")}
         told |= {f"verdict_{language}": verdict(rows, language),
                  f"headline_{language}": verdict(rows, language, numbers=False),
+                 f"because_{language}": " ".join(grouped(BECAUSE, rows, language)),
                  f"aim_{language}": aim(rows, language)}
     return told

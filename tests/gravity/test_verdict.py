@@ -12,7 +12,9 @@ from benchmarks.quality import ARMS, model_of
 from lib.gravity.model import LMConfig, matched_width
 from lib.gravity.verdict import (
     AIM,
+    GROUPED,
     LANGUAGES,
+    PLACES,
     QUESTIONS,
     VERDICT,
     aim,
@@ -29,7 +31,8 @@ from lib.training.comparison import read_rows
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTER = ROOT / "notebooks" / "10_training_ngt.py"
 ANSWERS = {"lower": -0.05, "higher": 0.05, "chance": 0.0}
-ASKED = [name for name, question in QUESTIONS.items() if "arm" in question]
+ASKED = [name for name, question in QUESTIONS.items()
+         if "arm" in question and name not in GROUPED]
 #: How far losses lie apart from seed to seed, and how a difference sways.
 SEEDS, SWAY = (0.0, -0.01, -0.02), (0.001, -0.002, 0.001)
 
@@ -188,7 +191,7 @@ def test_the_ladder_of_the_chapter_is_made_of_the_arms_of_the_benchmark():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("place", QUESTIONS["verdict_elsewhere"]["places"],
+@pytest.mark.parametrize("place", PLACES[1:],
                          ids=lambda place: f"{place['text']}-{place['size']}")
 def test_another_text_or_size_is_told_of_once_the_strong_twin_has_run_there(
     place, language
@@ -199,8 +202,28 @@ def test_another_text_or_size_is_told_of_once_the_strong_twin_has_run_there(
                            language) for apart in ANSWERS.values()}
     assert len(set(told.values())) == 3
     for words in told.values():
-        assert words.count(place[language]) == 1 and "{" not in words
+        assert words.lower().count(f"{place[language]} (".lower()) == 1
+        assert "{" not in words
     few = rows_of("gaussian", "stream dot", -0.05, seeds=2, **where)
     weak = rows_of("gaussian", "dot", -0.05, **where)
     for rows in (here, here + few, here + weak):
-        assert place[language] not in verdict(rows, language)
+        assert f"{place[language]} (".lower() not in verdict(rows, language).lower()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_places_with_one_answer_share_a_sentence(language):
+    def apart(**answers):
+        return sentences([row for place in PLACES for row in rows_of(
+            "rotated gaussian", "rotated dot", ANSWERS[answers.get(
+                place["text"], "lower")], text=place["text"], size=place["size"])]
+            )[f"because_{language}"]
+
+    def told(answer):
+        template = QUESTIONS["verdict_because"][answer][language]
+        return max(template.split("{places}"), key=len)
+
+    everywhere, but_one = apart(), apart(python="chance")
+    assert everywhere.count(told("lower")) == 1 and told("chance") not in everywhere
+    assert but_one.count(told("lower")) == but_one.count(told("chance")) == 1
+    for place in PLACES:
+        assert place[language].lower() in everywhere.lower()
