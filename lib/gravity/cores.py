@@ -17,11 +17,13 @@ import torch
 Piece = TypeVar("Piece")
 
 
-def share_out(work: Callable[[Piece], object], pieces: Iterable[Piece]) -> None:
+def share_out(work: Callable[[Piece], object], pieces: Iterable[Piece],
+              halved: bool = False) -> None:
     """Call `work` on every piece, as many at a time as PyTorch has threads.
 
     No gradients are recorded, and what `work` raises is raised here. Pieces must not
-    write to the same numbers; they begin in order.
+    write to the same numbers; they begin in order. halved: on half as many cores; for
+    short work next to an operation of PyTorch, whose threads still spin on the others.
 
     >>> squares = torch.zeros(4)
     >>> share_out(lambda i: squares[i].fill_(i**2), range(4))
@@ -36,11 +38,12 @@ def share_out(work: Callable[[Piece], object], pieces: Iterable[Piece]) -> None:
         for piece in waiting:
             work(piece)
 
-    count = min(torch.get_num_threads(), len(pieces))
-    if count < 2:
+    threads = torch.get_num_threads()
+    if min(threads, len(pieces)) < 2:
         turn()
         return
-    pool = _pool(torch.get_num_threads(), os.getpid())
+    count = min(threads // 2 if halved else threads, len(pieces))
+    pool = _pool(threads, os.getpid())
     turns = [pool.submit(turn) for _ in range(count)]
     wait(turns)
     for done in turns:

@@ -107,7 +107,7 @@ def gaussian_sdpa(
         g, y = wide.to(kind), None if looking is None else looking.to(kind)
         given = z.to(kind), y, bias.to(kind), g, value
         if z.is_cpu:
-            return _OnCores.apply(*(x if x is None else x.flatten(0, 1) for x in given)
+            return _Lifted.apply(*(x if x is None else x.flatten(0, 1) for x in given)
                                   ).unflatten(0, z.shape[:2])
         return _dot_product(*_lifted(*given[:4], max(coord + 1, d_value)), value)
     key = z.to(kind)
@@ -137,15 +137,16 @@ def _dot_product(query: Tensor, key: Tensor, value: Values) -> Values:
     return mixed[..., : value.shape[-1]]
 
 
-def _lifted(z, y, bias, g, width: int) -> tuple[Tensor, Tensor]:
+def _lifted(z, y, bias, g, width: int, into: tuple[Tensor, Tensor] | None = None
+            ) -> tuple[Tensor, Tensor]:
     """q_i = [g y_i, 1, 0…], k_j = [z_j, b_j − g‖z_j‖²/2, 0…], from the first token."""
     origin, coord = z[..., :1, :], z.shape[-1]
-    query, key = (z.new_zeros(*z.shape[:-1], width) for _ in range(2))
+    query, key = into or (z.new_empty(*z.shape[:-1], width) for _ in range(2))
     z, y = z - origin, None if y is None else y - origin
     query[..., :coord] = g * (z if y is None else y)
-    query[..., coord] = 1
-    key[..., :coord] = z
-    key[..., coord] = bias - g[..., 0] * z.square().sum(-1) / 2
+    query[..., coord:], query[..., coord] = 0, 1
+    key[..., :coord], key[..., coord + 1 :] = z, 0
+    key[..., coord] = bias - g[..., 0] * torch.linalg.vecdot(z, z) / 2
     return query, key
 
 
@@ -154,8 +155,8 @@ def _wide(x: Tensor, width: int) -> Tensor:
     return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
-class _OnCores(torch.autograd.Function):
-    """Attention with the q_i and k_j of `_lifted`, some heads at a time on each core.
+class _Lifted(torch.autograd.Function):
+    """Attention with the q_i and k_j of `_lifted`, which cores make a few heads each.
 
     With dq and dk their gradients and h_j that of k_j's last number: dy = g dq,
     dz = dk − g h z, db = h and dg = Σ y·dq − Σ h‖z‖²/2.
@@ -163,23 +164,20 @@ class _OnCores(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, z, y, bias, g, value):
-        out, ctx.d_value, coord = torch.empty_like(value), value.shape[-1], z.shape[-1]
-        ctx.pieces = parts(len(z), -(-len(z) // 16))
-        ctx.kept = [None] * len(ctx.pieces)
+        ctx.d_value, coord = value.shape[-1], z.shape[-1]
+        ctx.pieces = parts(len(z), -(-len(z) // torch.get_num_threads()))  # heads
         width = max(coord + 1, ctx.d_value)
+        query, key = (z.new_empty(*z.shape[:-1], width) for _ in range(2))
 
-        def mix(i: int) -> None:
-            own = ctx.pieces[i]
+        def lift(own: slice) -> None:
             looking = None if y is None else y[own]
-            query, key = _lifted(z[own], looking, bias[own], g[own], width)
-            given = query[None], key[None], _wide(value[None, own], width)
-            mixed, norm = _FLASH(*given, 0.0, True, attn_mask=None, scale=1.0)
-            ctx.kept[i] = *given, mixed, norm
-            out[own] = mixed[0, ..., : ctx.d_value]
+            _lifted(z[own], looking, bias[own], g[own], width, (query[own], key[own]))
 
-        share_out(mix, range(len(ctx.pieces)))
+        share_out(lift, ctx.pieces, halved=True)
+        given = query[None], key[None], _wide(value, width)[None]
+        ctx.kept = *given, *_FLASH(*given, 0.0, True, attn_mask=None, scale=1.0)
         ctx.save_for_backward(z, y, g)
-        return out
+        return ctx.kept[3][0, ..., : ctx.d_value]
 
     # the backward of torch takes any number of gradients
     @staticmethod
@@ -187,29 +185,29 @@ class _OnCores(torch.autograd.Function):
     @in_full
     def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
         z, y, g = ctx.saved_tensors
+        asked, key = _wide(grad, ctx.kept[2].shape[-1])[None], ctx.kept[1][0]
+        dq, dk, dv = (x[0] for x in _FLASH_BACK(
+            asked, *ctx.kept, 0.0, True, attn_mask=None, scale=1.0))
         dz, dy = torch.empty_like(z), None if y is None else torch.empty_like(y)
-        dv, db, dg = torch.empty_like(grad), z.new_empty(z.shape[:-1]), g.clone()
-        coord = z.shape[-1]
+        coord, db, dg = z.shape[-1], z.new_empty(z.shape[:-1]), g.clone()
 
-        def back(i: int) -> None:
-            own, kept = ctx.pieces[i], ctx.kept[i]
-            asked = _wide(grad[None, own], kept[2].shape[-1])
-            dq, dk, dv_ = (x[0] for x in _FLASH_BACK(
-                asked, *kept, 0.0, True, attn_mask=None, scale=1.0))
-            place, h, h_ = kept[1][0, ..., :coord], dk[..., coord], g[own]
+        def back(own: slice) -> None:
+            place, h, h_ = key[own, :, :coord], dk[own, :, coord], g[own]
             seat = place if y is None else y[own] - z[own, :1]
-            dq = dq[..., :coord]
-            dz[own] = torch.addcmul(dk[..., :coord], place, h[..., None] * h_, value=-1)
+            ask = dq[own, :, :coord]
+            dz[own] = torch.addcmul(dk[own, :, :coord], place, h[..., None] * h_,
+                                    value=-1)
             if dy is None:
-                dz[own] += dq * h_
+                dz[own] += ask * h_
             else:
-                dy[own] = dq * h_
-            dg[own] = (seat * dq).sum((-2, -1), keepdim=True) - (
-                h[..., None] * place.square()).sum((-2, -1), keepdim=True) / 2
-            db[own], dv[own] = h, dv_[..., : ctx.d_value]
+                dy[own] = ask * h_
+            norm = torch.linalg.vecdot(place, place)
+            dg[own] = (torch.linalg.vecdot(seat, ask) - h * norm / 2).sum(-1)[
+                :, None, None]
+            db[own] = h
 
-        share_out(back, range(len(ctx.pieces)))
-        return dz, dy, db, dg, dv
+        share_out(back, ctx.pieces, halved=True)
+        return dz, dy, db, dg, dv[..., : ctx.d_value]
 
 
 def split(x: Float[Tensor, "*any"], kind: torch.dtype, parts: int) -> list[Tensor]:
