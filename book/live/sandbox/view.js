@@ -1,0 +1,2 @@
+"use strict";
+bookLive.instrument("sandbox", ({ root, words }) => root.append(words.title));
