@@ -35,7 +35,8 @@
   // The slider of the book: label, value in words, range, and where they help the
   // buttons play and reset. `values` lists what it steps through, else min, max, step.
   live.slider = ({ label, value, min = 0, max = 1, step = 0.01, values, format = live.number, play = false, pace = 250, change }) => {
-    const id = fresh(), start = value;
+    const id = fresh();
+    let start = value; // where the button for that goes back to
     const at = (index) => values ? values[index] : index;
     const nearest = (wanted) => values
       ? values.reduce((best, item, i) => Math.abs(item - wanted) < Math.abs(values[best] - wanted) ? i : best, 0)
@@ -45,6 +46,14 @@
       step: values ? 1 : step,
     });
     const output = make("output", { for: id });
+    const title = make("label", { for: id }, label);
+    // where one slider serves several things, it is named anew
+    const name = (text) => {
+      if (text === title.textContent) return;
+      title.textContent = label = text;
+      reset.setAttribute("aria-label", `${label}: ${said("reset")}`);
+      if (play) paint();
+    };
     const show = () => {
       const now = at(Number(range.value));
       output.textContent = format(now);
@@ -86,10 +95,11 @@
       player.setAttribute("aria-label", `${label}: ${said(timer ? "pause" : live.reduced() ? "step" : "play")}`);
     };
     if (play) paint();
-    const root = make("div", { class: "live-slider" }, make("label", { for: id }, label), output,
+    const root = make("div", { class: "live-slider" }, title, output,
       make("div", { class: "live-rail" }, player || null, range, reset));
     set(value, false);
-    return { root, range, set, get value() { return at(Number(range.value)); }, stop };
+    const from = (first) => { start = first; show(); };
+    return { root, range, set, from, name, get value() { return at(Number(range.value)); }, stop };
   };
 
   // One of a few: radio buttons that look like one bar.

@@ -17,6 +17,13 @@
   live.reduced = () => still.matches;
   // A colour of the page, as a canvas needs it: colour("accent"), colour("c-tokens").
   live.colour = (name) => getComputedStyle(document.body).getPropertyValue(`--${name}`).trim();
+  // The same as three numbers from 0 to 255, whatever the way it is written.
+  live.rgb = (name) => {
+    const context = document.createElement("canvas").getContext("2d");
+    context.fillStyle = live.colour(name);
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
 
   const revive = (key) => {
     if (!revived.has(key)) {
