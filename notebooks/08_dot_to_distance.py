@@ -714,7 +714,7 @@ show(fig, table=sheet)
 # <!-- label: distance-sandbox -->
 # ## 모래판: 손으로 옮겨 보기
 #
-# 같은 여섯 토큰을 이번에는 손으로 옮깁니다. 바탕의 지형은 쿼리가 그 자리에 있을 때 나머지 토큰이 당기는 힘의 로그이고, 선의 굵기는 쿼리가 주는 가중치입니다. 값을 섞은 결과까지 그림에서 보이도록 토큰의 값은 자기 좌표로 두었습니다. 그래서 섞인 값(◆)도 평면의 한 점입니다. 자리와 값이 똑같은 내적 어텐션을 곁에 두었으니, 토큰 하나를 끌 때 두 막대가 어떻게 갈라지는지 보십시오.
+# 같은 여섯 토큰을 이번에는 손으로 옮깁니다. 바탕의 지형은 쿼리가 그 자리에 있을 때 나머지 토큰이 당기는 힘의 로그이고, 선의 굵기는 쿼리가 주는 가중치입니다. 값을 섞은 결과까지 그림에서 보이도록 토큰의 값은 자기 좌표(coordinates)로 두었습니다. 그래서 섞인 값(◆)도 평면의 한 점입니다. 자리와 값이 똑같은 내적 어텐션을 곁에 두었으니, 토큰 하나를 끌 때 두 막대가 어떻게 갈라지는지 보십시오.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: distance-sandbox -->
 # ## A sandbox: move them by hand
@@ -753,6 +753,7 @@ export("sandbox", names=list(cast), places=spots, mass=cast_mass, view=frame,
                      .double()})])
 
 # %% tags=["hide-input"]
+from lib.page.figures import INK
 from lib.page.live import alive
 
 left, right, bottom, top = frame
@@ -776,8 +777,10 @@ for name, (px, py), m, w in zip(cast, spots.tolist(), cast_mass, share,
                color=COLOURS["gravity"], linewidth=14 * w, alpha=0.5)
     plane.scatter(px, py, s=40 * m**0.8, color=COLOURS["gravity"])
     plane.annotate(name, (px, py), xytext=(8, 5), textcoords="offset points")
-plane.plot(*(share @ spots), "D", color="#1d2433")
-plane.plot(*(twin @ spots), "D", color=COLOURS["attention"])
+for mixed, line, hue in ((twin @ spots, "--", COLOURS["attention"]),
+                         (share @ spots, "-", INK)):
+    plane.plot(*zip(spots[0].tolist(), mixed.tolist(), strict=True), line,
+               color=hue, linewidth=1.2, marker="D", markevery=[1])
 plane.plot(0, 0, "x", color=COLOURS["grey"])
 plane.set(aspect="equal", xlim=(left, right), ylim=(bottom, top), xticks=[],
           yticks=[], title="where they are")
@@ -792,11 +795,11 @@ bars.legend(loc="lower right")
 alive(fig, "sandbox", "sandbox")
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 처음 상태의 모래판. 고리는 쿼리 `itself`, 원이 클수록 무거운 토큰, ×는 내적이 재는 원점입니다. 검은 ◆는 중력이, 파란 ◆는 내적이 섞은 값입니다.
+# 처음 상태의 모래판. 고리는 쿼리 `itself`, 원이 클수록 무거운 토큰, ×는 내적이 재는 원점입니다. 실선 끝의 ◆는 중력이, 점선 끝의 파란 ◆는 내적이 섞은 값입니다.
 #
 # <!-- alt: 평면에 여섯 토큰이 있고 그 뒤로 당기는 힘의 등고선이 있다. 무거운 heavy와 far 둘레의 봉우리가 높다. 쿼리에서 토큰으로 가는 선은 자기 곁의 near와 heavy에서 굵다. 막대그래프에서 중력은 itself에, 내적은 원점에서 먼 long에 가중치를 가장 많이 준다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# The sandbox at its start. The ring is the query, `itself`; the larger a disc, the heavier the token; × is the origin from which the dot product measures. The black ◆ is what gravity mixes, the blue ◆ what the dot product mixes.
+# The sandbox at its start. The ring is the query, `itself`; the larger a disc, the heavier the token; × is the origin from which the dot product measures. The ◆ at the end of the solid line is what gravity mixes, the blue one at the end of the dashed line what the dot product mixes.
 #
 # <!-- alt: Six tokens in a plane, and behind them contours of the pull, with high peaks around heavy and far. The lines from the query are thick to near, beside it, and to heavy. In the bar chart, gravity gives most to itself, the dot product most to long, which is far from the origin. -->
 

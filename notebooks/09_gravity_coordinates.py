@@ -289,12 +289,12 @@ show(fig)
 # <!-- label: gravity-sandbox -->
 # ### 세 토큰을 손으로 옮기기
 #
-# 손으로 계산한 a, b, c를 [8장의 모래판](#distance-sandbox)에 올렸습니다. 커널 셋을 번갈아 눌러 보고, c를 a에 가까이 끌어 보십시오. 바탕은 쿼리를 당기는 힘의 지형이고, 검은 ◆가 중력으로 섞은 값, 파란 ◆가 내적으로 섞은 값입니다. 아래쪽의 컷오프 세 가지는 [뒤에서](#gravity-cutoff) 다룹니다.
+# 손으로 계산한 a, b, c를 [8장의 모래판](#distance-sandbox)에 올렸습니다. 커널 셋을 번갈아 눌러 보고, c를 a에 가까이 끌어 보십시오. 바탕은 쿼리를 당기는 힘의 지형이고, 실선 끝의 ◆가 중력으로 섞은 값, 점선 끝의 파란 ◆가 내적으로 섞은 값입니다. 아래쪽의 컷오프 세 가지는 [뒤에서](#gravity-cutoff) 다룹니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: gravity-sandbox -->
 # ### The three tokens by hand
 #
-# Here are a, b and c of the calculation in the [sandbox of chapter 8](#distance-sandbox). Switch between the three kernels, and drag c towards a. The background is the landscape of the pull on the query; the black ◆ is what gravity mixes, the blue ◆ what the dot product mixes. The three cutoffs at the bottom are for [later](#gravity-cutoff).
+# Here are a, b and c of the calculation in the [sandbox of chapter 8](#distance-sandbox). Switch between the three kernels, and drag c towards a. The background is the landscape of the pull on the query; the ◆ at the end of the solid line is what gravity mixes, the blue one what the dot product mixes. The three cutoffs at the bottom are for [later](#gravity-cutoff).
 
 # %% tags=["remove-cell"]
 from lib.page.live import export
@@ -315,6 +315,7 @@ export("sandbox", names=names, places=z.double(), mass=mass.double(),
            ("radius", {"cutoff": "compact"})])
 
 # %% tags=["hide-input"]
+from lib.page.figures import INK
 from lib.page.live import alive
 
 left, right, bottom, top = frame
@@ -337,9 +338,11 @@ for name, place, m, w in zip(names, z.tolist(), mass.tolist(),
                color=COLOURS["gravity"], linewidth=14 * w)
     plane.scatter(*place, s=50 * m**0.8, color=COLOURS["gravity"])
     plane.annotate(name, place, xytext=(9, 5), textcoords="offset points")
-plane.plot(*(weights[0] @ z), "D", color="#1d2433")
 twin = (z[:1] @ z.T / z.shape[-1] ** 0.5).softmax(-1)[0]
-plane.plot(*(twin @ z), "D", color=COLOURS["attention"])
+for mixed, line, hue in ((twin @ z, "--", COLOURS["attention"]),
+                         (weights[0] @ z, "-", INK)):
+    plane.plot(*zip(z[0].tolist(), mixed.tolist(), strict=True), line,
+               color=hue, linewidth=1.2, marker="D", markevery=[1])
 plane.set(aspect="equal", xlim=(left, right), ylim=(bottom, top), xticks=[],
           yticks=[])
 for shift, w, hue, name in ((-0.2, weights[0], "gravity", "newton, p = 1"),

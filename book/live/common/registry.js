@@ -48,9 +48,9 @@
     const status = live.make("p", { class: "live-said", role: "status" });
     let timer = 0;
     root.append(status);
-    return (text) => {
+    return (text, then) => {
       clearTimeout(timer);
-      timer = setTimeout(() => { status.textContent = text; }, 300);
+      timer = setTimeout(() => { status.textContent = text; then?.(); }, 300);
     };
   };
 

@@ -3,8 +3,15 @@
 // links to the query and the two mixed values, as a drawing that hand and keys can move.
 (() => {
   const { make, number, colour, pure: { landscape } } = bookLive;
-  const CELLS = 6912, PAIRS = 150_000; // of the landscape's grid; with many tokens fewer
-  const STEP = 0.1;
+  const CELLS = 6912, PAIRS = 100_000; // of the landscape's grid; with many tokens fewer
+  const STEP = 0.1, FEW = 12; // an arrow's way; tokens that all stand in the order of Tab
+  // Set what has changed and nothing else: a frame moves one token of many.
+  const before = new WeakMap();
+  const put = (node, attributes) => {
+    if (!before.has(node)) before.set(node, {});
+    const last = before.get(node);
+    for (const key in attributes) if (last[key] !== attributes[key]) node.setAttribute(key, last[key] = attributes[key]);
+  };
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   bookLive.fill = fill;
 
@@ -124,49 +131,58 @@
       return levels.length ? Math.round(Math.exp(step)) : 0;
     };
 
+    const label = (state) => nodes.forEach(({ node }, j) => {
+      const [px, py] = state.places[j];
+      const text = !state.seen[j] ? words.hidden : j === state.query ? words.token_query : words.token;
+      put(node, { "aria-label": fill(text, { name: state.names[j], x: px.toFixed(1), y: py.toFixed(1),
+        mass: number(state.mass[j]), weight: state.gravity.weights[j].toFixed(2) }) });
+    });
+
+    const line = (from, to) => ({ x1: x(from[0]).toFixed(1), y1: y(from[1]).toFixed(1), x2: x(to[0]).toFixed(1), y2: y(to[1]).toFixed(1) });
     const diamond = (px, py, r) => `M${px} ${py - r}L${px + r} ${py}L${px} ${py + r}L${px - r} ${py}Z`;
+    const drawTokens = (state) => {
+      const many = state.places.length > FEW, asking = state.places[state.query];
+      state.places.forEach((at, j) => {
+        const { node, disc, hand, label: text } = nodes[j];
+        const own = j === state.query, selected = j === state.selected;
+        const r = radiusOf(state.mass[j]) * (many ? 0.6 : 1);
+        nodes[j].at = at;
+        put(node, {
+          transform: `translate(${x(at[0]).toFixed(1)} ${y(at[1]).toFixed(1)})`,
+          class: `token${own ? " query" : ""}${selected ? " selected" : ""}${state.seen[j] ? "" : " unseen"}`,
+          "aria-pressed": String(own), tabindex: many && !selected ? -1 : 0,
+        });
+        put(disc, { r: r.toFixed(1) });
+        put(hand, { r: Math.max(r, many ? 9 : 22).toFixed(1) });
+        // beside the disc; above it where it is the query, on which another may lie
+        const edge = x(at[0]) > width - 70;
+        put(text, {
+          x: (own ? 0 : edge ? -r - 5 : r + 5).toFixed(1), y: own ? (-r - 12).toFixed(1) : 0,
+          "text-anchor": own ? "middle" : edge ? "end" : "start",
+          display: many && !selected && !own ? "none" : "inline",
+        });
+        put(lines[j], { ...line(asking, at), "stroke-width": (14 * state.gravity.weights[j]).toFixed(2) });
+      });
+      if (!many) label(state);
+    };
+
     const draw = (state) => {
       if (root.clientWidth !== width) resize();
-      const many = state.places.length > 12;
-      const [qx, qy] = state.places[state.query];
-      state.places.forEach(([px, py], j) => {
-        const { node, disc, hand, label } = nodes[j];
-        const own = j === state.query, r = radiusOf(state.mass[j]) * (many ? 0.6 : 1);
-        nodes[j].at = [px, py];
-        node.setAttribute("transform", `translate(${x(px).toFixed(1)} ${y(py).toFixed(1)})`);
-        node.setAttribute("class", `token${own ? " query" : ""}${j === state.selected ? " selected" : ""}${state.seen[j] ? "" : " unseen"}`);
-        node.setAttribute("aria-label", fill(!state.seen[j] ? words.hidden : own ? words.token_query : words.token, {
-          name: state.names[j], x: px.toFixed(1), y: py.toFixed(1), mass: number(state.mass[j]), weight: state.gravity.weights[j].toFixed(2) }));
-        node.setAttribute("aria-pressed", String(own));
-        node.setAttribute("tabindex", many && j !== state.selected ? -1 : 0);
-        disc.setAttribute("r", r.toFixed(1));
-        hand.setAttribute("r", Math.max(r, many ? 9 : 22).toFixed(1));
-        label.setAttribute("display", many && j !== state.selected && !own ? "none" : "inline");
-        // beside the disc; under it where it is the query, on which another may lie
-        const edge = x(px) > width - 70;
-        label.setAttribute("x", (own ? 0 : edge ? -r - 5 : r + 5).toFixed(1));
-        label.setAttribute("y", own ? (r + 13).toFixed(1) : 0);
-        label.setAttribute("text-anchor", own ? "middle" : edge ? "end" : "start");
-        const weight = state.gravity.weights[j];
-        for (const [key, at] of Object.entries({ x1: x(qx), y1: y(qy), x2: x(px), y2: y(py) })) lines[j].setAttribute(key, at.toFixed(1));
-        lines[j].setAttribute("stroke-width", (14 * weight).toFixed(2));
-      });
-      const cut = state.pull.cutoff !== "none";
-      ring.setAttribute("display", cut ? "inline" : "none");
-      if (cut) {
-        const r = state.pull.radius * Math.SQRT2 / (right - left) * width; // r² is the mean over two axes
-        for (const [key, at] of Object.entries({ cx: x(qx), cy: y(qy), r })) ring.setAttribute(key, at.toFixed(1));
-      }
+      drawTokens(state);
+      const asking = state.places[state.query], cut = state.pull.cutoff !== "none";
+      // r² is the mean over two axes: on the plane the radius is √2 times as long
+      put(ring, { display: cut ? "inline" : "none", cx: x(asking[0]), cy: y(asking[1]),
+        r: state.pull.radius * Math.SQRT2 / (right - left) * width });
       const [ox, oy] = [x(0), y(0)];
-      origin.setAttribute("d", `M${ox - 5} ${oy - 5}l10 10M${ox + 5} ${oy - 5}l-10 10`);
+      put(origin, { d: `M${ox - 5} ${oy - 5}l10 10M${ox + 5} ${oy - 5}l-10 10` });
       for (const kind of ["dot", "gravity"]) {
-        const [mx, my] = state[kind].mixed;
-        ends[kind].setAttribute("d", diamond(x(mx), y(my), 7));
-        for (const [key, at] of Object.entries({ x1: x(qx), y1: y(qy), x2: x(mx), y2: y(my) })) ways[kind].setAttribute(key, at.toFixed(1));
+        const { mixed } = state[kind];
+        put(ends[kind], { d: diamond(x(mixed[0]), y(mixed[1]), 7) });
+        put(ways[kind], line(asking, mixed));
       }
       return paint(state);
     };
 
-    return { root, svg, place, draw, focus: (index) => nodes[index].node.focus({ preventScroll: true }) };
+    return { root, place, draw, label, focus: (index) => nodes[index].node.focus({ preventScroll: true }) };
   };
 })();

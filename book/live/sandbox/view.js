@@ -9,6 +9,8 @@ bookLive.instrument("sandbox", ({ root, words, data, say, framed, onTheme }) => 
   const EPS = [1e-6, 1e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
   const ROWS = 6;
   const including = (list, value) => [...new Set([...list, value])].sort((a, b) => a - b);
+  // 10⁻⁶ and the like, as the chapter writes them
+  const small = (value) => value < 1e-3 ? `10⁻${"⁰¹²³⁴⁵⁶⁷⁸⁹"[Math.round(-Math.log10(value))]}` : number(value);
   const rows = (array) => Array.from({ length: array.shape[0] }, (_, i) => [...array.subarray(2 * i, 2 * i + 2)]);
 
   const story = (name) => {
@@ -53,7 +55,7 @@ bookLive.instrument("sandbox", ({ root, words, data, say, framed, onTheme }) => 
     options: [["1", words.attract], ["-1", words.repel]] });
   const sliders = {
     strength: bookLive.slider({ label: words.strength_p, value: state.pull.strength, min: 0, max: 6, step: 0.01, change: set("strength") }),
-    eps: bookLive.slider({ label: words.eps, value: state.pull.eps, values: including(EPS, state.pull.eps), change: set("eps") }),
+    eps: bookLive.slider({ label: words.eps, value: state.pull.eps, values: including(EPS, state.pull.eps), format: small, change: set("eps") }),
     beta: bookLive.slider({ label: words.beta, value: state.pull.beta, min: -2, max: 2, step: 0.05, change: set("beta") }),
     radius: bookLive.slider({ label: words.radius, value: state.pull.radius, min: 0.1, max: 4, step: 0.05, change: set("radius") }),
   };
@@ -112,7 +114,7 @@ bookLive.instrument("sandbox", ({ root, words, data, say, framed, onTheme }) => 
     const [top, other] = [best(now.gravity.weights), best(now.dot.weights)];
     say(fill(words.said, { name: now.names[now.query], top: now.names[top], weight: now.gravity.weights[top].toFixed(2),
       dot_top: now.names[other], dot_weight: now.dot.weights[other].toFixed(2),
-      mixed: place(now.gravity.mixed), dot_mixed: place(now.dot.mixed) }));
+      mixed: place(now.gravity.mixed), dot_mixed: place(now.dot.mixed) }), () => plane.label(now));
   };
 
   // ---- one frame
