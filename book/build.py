@@ -27,6 +27,7 @@ from book.execute import (
     execute_many,
     merge,
 )
+from book.instruments import Mounts, exports_of
 from book.jobs import book_jobs
 from book.landing import fill_markers, landing_page
 from book.missing import notice, summary
@@ -94,7 +95,8 @@ def shown(path: Path) -> str:
 
 
 def stage(toc: dict, pages: list[Path], results: dict[str, Result],
-          notebooks: dict[str, nbformat.NotebookNode], lang: str, folder: Path) -> None:
+          notebooks: dict[str, nbformat.NotebookNode], lang: str, folder: Path,
+          mounts: Mounts) -> None:
     """Write the sources of one edition into `folder`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -106,7 +108,7 @@ def stage(toc: dict, pages: list[Path], results: dict[str, Result],
     for name, notebook in notebooks.items():
         result = results[name]
         staged = stage_notebook(notebook, lang, records, name,
-                                "" if result.ok else notice(result, lang))
+                                "" if result.ok else notice(result, lang), mounts)
         nbformat.write(staged, folder / f"{name}.ipynb")
     for page in pages:
         text = stage_page(page, lang, records)
@@ -159,10 +161,12 @@ def build(profile: str, jobs: int, out: Path) -> list[Result]:
     results = run_chapters(chapters, profile, jobs)
     notebooks = {name: page_of(name, result) for name, result in results.items()}
     work = BUILD / "editions" / profile
+    mounts = Mounts({name[:2]: exports_of(notebook) if results[name].ok else None
+                     for name, notebook in notebooks.items()})
     running = {}
     for lang in LANGS:
         staged, html = work / f"staged-{lang}", work / f"html-{lang}"
-        stage(toc, pages, results, notebooks, lang, staged)
+        stage(toc, pages, results, notebooks, lang, staged, mounts)
         shutil.rmtree(html, ignore_errors=True)
         running[lang] = subprocess.Popen(
             [sys.executable, "-m", "book.edition", lang, str(staged), str(html)],
@@ -181,6 +185,7 @@ def build(profile: str, jobs: int, out: Path) -> list[Result]:
     assemble(
         {lang: work / f"html-{lang}" for lang in LANGS}, out,
         [path.with_suffix(".ipynb") for path in chapters], landing_page(notebooks),
+        mounts,
     )
     took = time.monotonic() - begun
     print(f"The site is in {shown(out)} ({took:.0f} s).", flush=True)

@@ -10,11 +10,13 @@ import copy
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import yaml
 from nbformat import NotebookNode
 
+from book.instruments import Mounts
 from book.outputs import (
     WIDGET_MIME,
     WIDGET_STATE_MIME,
@@ -116,6 +118,7 @@ def caption_of(
 
 def stage_notebook(
     notebook: NotebookNode, lang: str, records: Records, name: str, notice: str = "",
+    mounts: Mounts | None = None,
 ) -> NotebookNode:
     """Make the notebook of one edition from the executed one.
 
@@ -132,6 +135,8 @@ def stage_notebook(
     notice
         Of a chapter that did not run: the HTML below its title. Its page holds prose
         and code only.
+    mounts
+        The places of instruments, which ask it for the exports that they use.
 
     Raises
     ------
@@ -142,6 +147,7 @@ def stage_notebook(
     # what is numbered from 90 on is a workbench: a tool, not a chapter
     number = "" if chapter >= "90" else f"{chapter} · "
     other = "lang-en" if lang == "ko" else "lang-ko"
+    mounts = mounts or Mounts({})
     cells = [
         copy.deepcopy(cell) for cell in notebook.cells
         if other not in (tags := cell.metadata.get("tags", []))
@@ -169,7 +175,9 @@ def stage_notebook(
             if notice:
                 cell.outputs = []
             else:
-                cell.outputs = convert(cell.outputs, lang, caption, where, chapter)
+                cell.outputs = convert(
+                    cell.outputs, lang, caption, where, chapter,
+                    partial(mounts.attributes, lang=lang, chapter=chapter, where=where))
             prepare_code(cell, lang)
         staged.append(cell)
     result = copy.deepcopy(notebook)

@@ -7,6 +7,7 @@ becomes `text/html` (or stays plain text) before Sphinx sees it.
 import base64
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any, cast
@@ -19,6 +20,7 @@ from nbformat import NotebookNode
 from book.labels import label, plotly_labels, svg_labels
 from book.progress import PROGRESS
 from lib.page.figures import PLOTLY_MIME, SVG_MIME, TABLE_MIME
+from lib.page.live import EXPORT_MIME, LIVE_MIME
 from lib.page.record import RECORD_MIME
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -80,7 +82,7 @@ def markdown(text: str) -> str:
 
 def convert(
     outputs: list[NotebookNode], lang: str, caption: Caption | None, where: str,
-    chapter: str = "",
+    chapter: str = "", mount: Callable[[Mapping[str, Any]], str] = lambda _: "",
 ) -> list[NotebookNode]:
     """Convert the outputs of one cell for one edition.
 
@@ -96,6 +98,8 @@ def convert(
         How error messages name the cell.
     chapter
         The number of the chapter, whose labels are known (`book.labels`).
+    mount
+        The attributes of a figure that comes alive (`book.instruments`).
 
     Raises
     ------
@@ -111,7 +115,7 @@ def convert(
         if output.output_type == "error":
             raise BuildError(f"{where}: the cell ended in {output.ename}.")
         data = output.data
-        if RECORD_MIME in data:
+        if RECORD_MIME in data or EXPORT_MIME in data:
             continue
         kind = next((mime for mime in FIGURES if mime in data), None)
         if kind == WIDGET_MIME and PROGRESS.search(data.get("text/plain", "")):
@@ -125,7 +129,8 @@ def convert(
                     "caption pair with <!-- alt: … --> in both languages."
                 )
             used = True
-            html = figure(data, kind, lang, caption, chapter)
+            live = mount(data[LIVE_MIME]) if LIVE_MIME in data else ""
+            html = figure(data, kind, lang, caption, chapter, live)
         elif "text/html" in data:
             html = edition_html(data["text/html"], lang, chapter)
         elif data.get("text/plain", "").strip() in ("", "None"):
@@ -143,8 +148,11 @@ def convert(
 
 
 def figure(data: NotebookNode, kind: str | None, lang: str, caption: Caption,
-           chapter: str = "") -> str:
-    """Wrap one figure: body with alt text, caption, table alternative."""
+           chapter: str = "", live: str = "") -> str:
+    """Wrap one figure: body with alt text, caption, table alternative.
+
+    live: the attributes of the place where an instrument opens in the figure's stead.
+    """
     alt = escape(caption.alt, quote=True)
     if kind == SVG_MIME:
         body = f'<div class="figure-body svg" role="img" aria-label="{alt}">' + (
@@ -168,7 +176,7 @@ def figure(data: NotebookNode, kind: str | None, lang: str, caption: Caption,
     if TABLE_MIME in data:
         table = (f'<details class="table-alternative"><summary>{WORDS[lang]["table"]}'
                  f"</summary>{table_html(data[TABLE_MIME], lang, chapter)}</details>")
-    return (f'<figure class="book-figure">{body}<figcaption>'
+    return (f'<figure class="book-figure"{live}>{body}<figcaption>'
             f"{markdown(caption.text)}</figcaption>{table}</figure>")
 
 

@@ -711,6 +711,104 @@ show(fig, table=sheet)
 # The ladder is no order of right and wrong. Each rung looks at others, and which one predicts text better takes training to find out: that is for [the next chapter](#gravity-training). A head that looks at the token before, like those of [chapter 3](#heads-page), may want a short tail, and a head that surveys the text a long one. So each head learns its strength $p$ or $\gamma$.
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: distance-sandbox -->
+# ## 모래판: 손으로 옮겨 보기
+#
+# 같은 여섯 토큰을 이번에는 손으로 옮깁니다. 바탕의 지형은 쿼리가 그 자리에 있을 때 나머지 토큰이 당기는 힘의 로그이고, 선의 굵기는 쿼리가 주는 가중치입니다. 값을 섞은 결과까지 그림에서 보이도록 토큰의 값은 자기 좌표(coordinates)로 두었습니다. 그래서 섞인 값(◆)도 평면의 한 점입니다. 자리와 값이 똑같은 내적 어텐션을 곁에 두었으니, 토큰 하나를 끌 때 두 막대가 어떻게 갈라지는지 보십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: distance-sandbox -->
+# ## A sandbox: move them by hand
+#
+# The same six tokens once more, now to be moved by hand. The landscape behind them is the logarithm of the pull that the others would have on the query at each place; the thickness of a line is the weight that the query gives. A token's value is its own coordinates, so that the mixed value (◆) is a point of the plane too. Dot-product attention with the same places and the same values goes along beside it: drag a token, and watch the two bars part.
+
+# %% tags=["remove-cell"]
+from lib.page.live import export
+
+crowded = torch.Generator().manual_seed(seed)
+frame = (-2.4, 5.2, -2.65, 3.05)  # left, right, bottom, top
+corner, size = torch.tensor([-2.1, -2.4]), torch.tensor([7.0, 5.2])
+many = corner + size * torch.rand(64, 2, generator=crowded)
+cast_mass = [x[2] for x in cast.values()]
+at = {name: i for i, name in enumerate(cast)}
+overlapping = spots.clone()
+overlapping[at["near"]] = spots[at["itself"]]
+export("sandbox", names=list(cast), places=spots, mass=cast_mass, view=frame,
+       pull={"kernel": "newton", "strength": power, "beta": 1.0, "eps": eps,
+             "sign": 1, "cutoff": "none", "radius": radius,
+             "causal": False},
+       presets=[
+           ("start", {}),
+           ("heavy", {"mass": [64.0 if name == "far" else m for name, m
+                               in zip(cast, cast_mass, strict=True)]}),
+           ("coincide", {"places": overlapping, "kernel": "potential",
+                         "strength": strength, "beta": 0.0, "eps": 0.01,
+                         "mass": [1.0] * len(cast)}),
+           ("original", {"kernel": "potential", "strength": math.log(2),
+                         "beta": 0.0, "eps": 1e-6, "sign": -1,
+                         "mass": [1.0] * len(cast)}),
+           ("radius", {"cutoff": "compact"}),
+           ("many", {"places": many.double(), "strength": 1.5,
+                     "names": [str(i + 1) for i in range(64)],
+                     "mass": (2 * torch.rand(64, generator=crowded)).exp()
+                     .double()})])
+
+# %% tags=["hide-input"]
+from lib.page.figures import INK
+from lib.page.live import alive
+
+left, right, bottom, top = frame
+x, y = np.meshgrid(np.linspace(left, right, 161),
+                   np.linspace(bottom, top, 121))
+grid = torch.tensor(np.stack([x, y], -1))
+r2 = (grid[:, :, None] - spots).square().mean(-1)[:, :, 1:]
+heavies = torch.tensor(cast_mass).double()
+land = newton(r2, heavies[1:].expand(121, -1), power, eps=eps).logsumexp(-1)
+share = newton(squared_distances(spots)[:1], heavies, power,
+               eps=eps).softmax(-1)[0]
+twin = looks["dot product"][0]
+fig, (plane, bars) = plt.subplots(1, 2, figsize=(7.2, 3.5),
+                                  width_ratios=[1.6, 1])
+plane.contourf(x, y, land, 24, cmap=SEQUENTIAL["gravity"], alpha=0.45)
+plane.contour(x, y, land, np.arange(-8, 6) * math.log(2), linewidths=0.7,
+              colors=COLOURS["gravity"], linestyles="solid", alpha=0.6)
+for name, (px, py), m, w in zip(cast, spots.tolist(), cast_mass, share,
+                                strict=True):
+    plane.plot(*zip(spots[0].tolist(), (px, py), strict=True),
+               color=COLOURS["gravity"], linewidth=14 * w, alpha=0.5)
+    plane.scatter(px, py, s=40 * m**0.8, color=COLOURS["gravity"])
+    plane.annotate(name, (px, py), xytext=(8, 5), textcoords="offset points")
+for mixed, line, hue in ((twin @ spots, "--", COLOURS["attention"]),
+                         (share @ spots, "-", INK)):
+    plane.plot(*zip(spots[0].tolist(), mixed.tolist(), strict=True), line,
+               color=hue, linewidth=1.2, marker="D", markevery=[1])
+plane.plot(0, 0, "x", color=COLOURS["grey"])
+plane.set(aspect="equal", xlim=(left, right), ylim=(bottom, top), xticks=[],
+          yticks=[], title="where they are")
+for shift, w, colour_, name in ((-0.2, share, "gravity", "newton + mass"),
+                                (0.2, twin, "attention", "dot product")):
+    bars.barh(np.arange(6) + shift, w, 0.36, color=COLOURS[colour_],
+              label=name)
+bars.set(yticks=range(6), xlabel="weight")
+bars.set_yticklabels(list(cast))
+bars.invert_yaxis()
+bars.legend(loc="lower right")
+alive(fig, "sandbox", "sandbox")
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 처음 상태의 모래판. 고리는 쿼리 `itself`, 원이 클수록 무거운 토큰, ×는 내적이 재는 원점입니다. 실선 끝의 ◆는 중력이, 점선 끝의 파란 ◆는 내적이 섞은 값입니다.
+#
+# <!-- alt: 평면에 여섯 토큰이 있고 그 뒤로 당기는 힘의 등고선이 있다. 무거운 heavy와 far 둘레의 봉우리가 높다. 쿼리에서 토큰으로 가는 선은 자기 곁의 near와 heavy에서 굵다. 막대그래프에서 중력은 itself에, 내적은 원점에서 먼 long에 가중치를 가장 많이 준다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The sandbox at its start. The ring is the query, `itself`; the larger a disc, the heavier the token; × is the origin from which the dot product measures. The ◆ at the end of the solid line is what gravity mixes, the blue one at the end of the dashed line what the dot product mixes.
+#
+# <!-- alt: Six tokens in a plane, and behind them contours of the pull, with high peaks around heavy and far. The lines from the query are thick to near, beside it, and to heavy. In the bar chart, gravity gives most to itself, the dot product most to long, which is far from the origin. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 이야기 단추는 이 장에서 한 말들을 다시 보여 줍니다. **무거운 토큰**은 넷째 칸, **반지름**은 다섯째 칸이고, **겹친 두 토큰**과 **원본의 부호**는 [곧 볼 결함](#distance-defects)입니다. 어느 경우에나 쿼리를 옮기면 중력의 지형은 그대로이고 쿼리만 그 위를 지나갑니다. 내적에는 그런 지형이 없습니다. 쿼리의 방향과 길이가 바뀔 뿐입니다.
+# %% [markdown] tags=["lang-en"]
+# The stories tell again what this chapter told: **a heavy token** is the fourth rung, **a radius** the fifth; **two that coincide** and **the original’s sign** are among the [defects ahead](#distance-defects). In all of them, moving the query leaves gravity’s landscape as it is, and the query travels over it. The dot product has no such landscape, only a query that turns and grows.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: distance-lipschitz -->
 # ## 얼마나 흔들리나: 립시츠 성질
 #

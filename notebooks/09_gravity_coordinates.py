@@ -286,6 +286,89 @@ show(fig)
 # <!-- alt: Four curves over distances from 0 to 4 on a logarithmic scale. The two Newton curves descend gently, the Gaussian falls steeply like a parabola, and the potential drops by about four powers of ten within distance 1 and then stays flat. -->
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: gravity-sandbox -->
+# ### 세 토큰을 손으로 옮기기
+#
+# 손으로 계산한 a, b, c를 [8장의 모래판](#distance-sandbox)에 올렸습니다. 커널 셋을 번갈아 눌러 보고, c를 a에 가까이 끌어 보십시오. 바탕은 쿼리를 당기는 힘의 지형이고, 실선 끝의 ◆가 중력으로 섞은 값, 점선 끝의 파란 ◆가 내적으로 섞은 값입니다. 아래쪽의 컷오프 세 가지는 [뒤에서](#gravity-cutoff) 다룹니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: gravity-sandbox -->
+# ### The three tokens by hand
+#
+# Here are a, b and c of the calculation in the [sandbox of chapter 8](#distance-sandbox). Switch between the three kernels, and drag c towards a. The background is the landscape of the pull on the query; the ◆ at the end of the solid line is what gravity mixes, the blue one what the dot product mixes. The three cutoffs at the bottom are for [later](#gravity-cutoff).
+
+# %% tags=["remove-cell"]
+from lib.page.live import export
+
+frame = (-2.6, 4.2, -1.05, 4.05)  # left, right, bottom, top
+equal = [1.0] * len(names)
+export("sandbox", names=names, places=z.double(), mass=mass.double(),
+       view=frame, pull={
+           "kernel": "newton", "strength": 1.0, "beta": 1.0, "eps": 0.1,
+           "sign": 1, "cutoff": "none", "radius": 2.0, "causal": False},
+       presets=[
+           ("start", {}),
+           ("heavy", {"mass": [1.0, 1.0, 48.0]}),
+           ("coincide", {"places": z[[0, 0, 2]].double(), "mass": equal,
+                         "kernel": "potential", "beta": 0.0, "eps": 0.01}),
+           ("original", {"kernel": "potential", "beta": 0.0, "eps": 1e-6,
+                         "sign": -1, "mass": equal}),
+           ("radius", {"cutoff": "compact"})])
+
+# %% tags=["hide-input"]
+from lib.page.figures import INK
+from lib.page.live import alive
+
+left, right, bottom, top = frame
+x_axis, y_axis = (torch.linspace(low, high, 121) for low, high in (
+    (left, right), (bottom, top)))
+everywhere = torch.cartesian_prod(x_axis, y_axis)
+from_a = (everywhere[:, None] - z[1:]).square().mean(-1)
+land = (mass[1:].log() - (from_a + 0.1).log()).logsumexp(-1)
+land = land.view(121, 121).T
+fig, (plane, bars) = plt.subplots(1, 2, figsize=(7.2, 3.5),
+                                  width_ratios=[1.6, 1])
+plane.contourf(x_axis, y_axis, land, 24, cmap=SEQUENTIAL["gravity"],
+               alpha=0.45)
+plane.contour(x_axis, y_axis, land, np.arange(-8, 8) * np.log(2),
+              colors=COLOURS["gravity"], linewidths=0.7, alpha=0.6,
+              linestyles="solid")
+for name, place, m, w in zip(names, z.tolist(), mass.tolist(),
+                             weights[0].tolist(), strict=True):
+    plane.plot(*zip(z[0].tolist(), place, strict=True), alpha=0.5,
+               color=COLOURS["gravity"], linewidth=14 * w)
+    plane.scatter(*place, s=50 * m**0.8, color=COLOURS["gravity"])
+    plane.annotate(name, place, xytext=(9, 5), textcoords="offset points")
+twin = (z[:1] @ z.T / z.shape[-1] ** 0.5).softmax(-1)[0]
+for mixed, line, hue in ((twin @ z, "--", COLOURS["attention"]),
+                         (weights[0] @ z, "-", INK)):
+    plane.plot(*zip(z[0].tolist(), mixed.tolist(), strict=True), line,
+               color=hue, linewidth=1.2, marker="D", markevery=[1])
+plane.set(aspect="equal", xlim=(left, right), ylim=(bottom, top), xticks=[],
+          yticks=[])
+for shift, w, hue, name in ((-0.2, weights[0], "gravity", "newton, p = 1"),
+                            (0.2, twin, "attention", "dot product")):
+    bars.barh(np.arange(3) + shift, w, 0.36, color=COLOURS[hue], label=name)
+bars.set(yticks=range(3), xlabel="weight")
+bars.set_yticklabels(names)
+bars.invert_yaxis()
+bars.legend()
+alive(fig, "sandbox", "sandbox")
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 처음 상태. 쿼리는 a이고, a가 원점에 있어서 내적은 세 토큰에 똑같은 가중치를 줍니다.
+#
+# <!-- alt: 평면의 왼쪽 아래에 a, 그 오른쪽에 b, 위쪽에 무거운 c가 있고 뒤에는 당기는 힘의 등고선이 있다. 막대그래프에서 중력의 가중치는 a가 가장 크고 b와 c가 뒤를 따르며, 내적의 가중치는 셋이 같다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The start. The query is a; it lies at the origin, so the dot product gives the same weight to all three.
+#
+# <!-- alt: In the plane a lies at the lower left, b to its right, the heavy c above, with contours of the pull behind them. In the bar chart gravity gives most to a, then to b and c; the dot product gives all three the same. -->
+
+# %% [markdown] tags=["lang-ko"]
+# **원본의 부호**를 누르면 봉우리였던 곳이 구멍이 됩니다. a는 바로 곁의 b보다 먼 c를 더 봅니다. 그런 모델이 무엇을 배우는지는 [뒤에서 잽니다](#gravity-sign).
+# %% [markdown] tags=["lang-en"]
+# Press **the original’s sign**, and what were peaks are holes: a looks at the distant c more than at its neighbour b. What such a model learns is [measured below](#gravity-sign).
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: gravity-exercise-pull -->
 # ### 연습 2. 같은 힘 (★, 5분)
 #

@@ -186,6 +186,7 @@
     drawn.push({ plot, figure });
   };
   const repaint = () => {
+    dispatchEvent(new Event("book-theme"));
     for (const { plot, figure } of drawn) {
       const { layout, data } = themed(figure);
       const active = (plot.layout.sliders ?? []).map((slider) => slider.active);
@@ -209,6 +210,32 @@
     boxes.forEach((box) => observer.observe(box));
   };
   whenSeen(all("[data-plotly]"), draw);
+
+  // ---- instruments: a still figure comes alive when the reader comes near, or asks
+  const wake = async (figure) => {
+    try {
+      for (const name of figure.dataset.scripts.split(" ")) await load(name);
+      bookLive.open(figure, root.lang);
+    } catch (error) {
+      figure.dataset.awake = "failed"; // the still picture stays
+      if (!/^live\//.test(error.message)) throw error;
+    }
+  };
+  const ask = (figure) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "ask-live";
+    button.textContent = words.live;
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      await wake(figure);
+      button.remove();
+      one(".instrument :is(button, input, select, [tabindex])", figure)?.focus();
+    });
+    figure.prepend(button);
+  };
+  whenSeen(all("[data-live][data-when=near]"), wake);
+  all("[data-live][data-when=asked]").forEach(ask);
 
   // ---- widgets linked to each other, without a kernel
   let widgets = false;
