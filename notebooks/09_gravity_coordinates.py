@@ -315,7 +315,7 @@ export("sandbox", names=names, places=z.double(), mass=mass.double(),
            ("radius", {"cutoff": "compact"})])
 
 # %% tags=["hide-input"]
-from lib.page.figures import INK
+from lib.page.figures import INK, PAPER
 from lib.page.live import alive
 
 left, right, bottom, top = frame
@@ -328,15 +328,18 @@ land = land.view(121, 121).T
 fig, (plane, bars) = plt.subplots(1, 2, figsize=(7.2, 3.5),
                                   width_ratios=[1.6, 1])
 plane.contourf(x_axis, y_axis, land, 24, cmap=SEQUENTIAL["gravity"],
-               alpha=0.45)
+               vmax=2 * land.max() - land.min())
 plane.contour(x_axis, y_axis, land, np.arange(-8, 8) * np.log(2),
               colors=COLOURS["gravity"], linewidths=0.7, alpha=0.6,
               linestyles="solid")
 for name, place, m, w in zip(names, z.tolist(), mass.tolist(),
                              weights[0].tolist(), strict=True):
     plane.plot(*zip(z[0].tolist(), place, strict=True), alpha=0.5,
-               color=COLOURS["gravity"], linewidth=14 * w)
-    plane.scatter(*place, s=50 * m**0.8, color=COLOURS["gravity"])
+               color=COLOURS["gravity"], linewidth=14 * w,
+               solid_capstyle="butt")
+    plane.scatter(*place, s=50 * m**0.8, edgecolor=COLOURS["gravity"],
+                  linewidth=2.5, zorder=3, color=PAPER if name == "a"
+                  else COLOURS["gravity"])
     plane.annotate(name, place, xytext=(9, 5), textcoords="offset points")
 twin = (z[:1] @ z.T / z.shape[-1] ** 0.5).softmax(-1)[0]
 for mixed, line, hue in ((twin @ z, "--", COLOURS["attention"]),
