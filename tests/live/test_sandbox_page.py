@@ -60,6 +60,8 @@ def test_by_mouse_a_token_is_dragged_and_everything_moves(address, visit, lang):
     assert not [url for url in seen.requests if "/live/sandbox" in url], "too early"
     page = opened(seen)
     start, field = weights(page), page.locator("canvas").screenshot()
+    prose = page.locator("#distance-summary .live").all_text_contents()
+    assert {f"{start['heavy'][0]:.3g}", f"{start['long'][1]:.3g}"} <= set(prose)
     moved = after(page, lambda: drag(page, "near", 90, 40))
     assert moved["near"][0] < start["near"][0]
     assert moved["near"][1] != start["near"][1]
