@@ -712,21 +712,22 @@ export("sandbox", names=list(cast), places=spots, mass=cast_mass, view=frame,
 from lib.page.figures import INK, PAPER
 
 left, right, bottom, top = frame
-x, y = np.meshgrid(np.linspace(left, right, 161),
-                   np.linspace(bottom, top, 121))
+x, y = np.meshgrid(np.linspace(left, right, 49),
+                   np.linspace(bottom, top, 37))
 grid = torch.tensor(np.stack([x, y], -1))
 r2 = (grid[:, :, None] - spots).square().mean(-1)[:, :, 1:]
 heavies = torch.tensor(cast_mass).double()
-land = newton(r2, heavies[1:].expand(121, -1), power, eps=eps).logsumexp(-1)
+land = newton(r2, heavies[1:].expand(37, -1), power, eps=eps).logsumexp(-1)
 share = newton(squared_distances(spots)[:1], heavies, power,
                eps=eps).softmax(-1)[0]
 twin = looks["dot product"][0]
 fig, (plane, bars) = plt.subplots(1, 2, figsize=(7.2, 3.5),
                                   width_ratios=[1.6, 1])
-plane.contourf(x, y, land, 24, cmap=SEQUENTIAL["gravity"],
-               vmax=2 * land.max() - land.min())
-plane.contour(x, y, land, np.arange(-8, 6) * math.log(2), linewidths=0.7,
-              colors=COLOURS["gravity"], linestyles="solid", alpha=0.6)
+doublings = np.arange(-8, 6) * math.log(2)
+plane.contourf(x, y, land, doublings, cmap=SEQUENTIAL["gravity"],
+               vmax=2 * land.max() - land.min(), extend="both")
+plane.contour(x, y, land, doublings, linewidths=0.7, alpha=0.6,
+              colors=COLOURS["gravity"], linestyles="solid")
 for name, (px, py), m, w in zip(cast, spots.tolist(), cast_mass, share,
                                 strict=True):
     plane.plot(*zip(spots[0].tolist(), (px, py), strict=True),
