@@ -17,7 +17,7 @@ PAGE = "en/08_dot_to_distance.html"
 #: Moves a token with the arrow keys and times the callbacks of each frame: one that is
 #: asked for before the sandbox's own, and one after it, which forces the layout.
 FRAMES = """async (count) => {
-    const root = document.querySelector(".instrument");
+    const root = document.querySelector(".instrument.sandbox");
     const token = root.querySelector(".token[tabindex='0']");
     token.focus();
     const times = [];
@@ -45,8 +45,8 @@ def main(site: str = "_build/site", frames: str = "200") -> None:
             executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = chromium.new_page(viewport={"width": 1280, "height": 900})
         page.goto((Path(site).resolve() / PAGE).as_uri())
-        page.locator("[data-live]").scroll_into_view_if_needed()
-        page.wait_for_selector("[data-awake=yes]")
+        page.locator("[data-live=sandbox]").scroll_into_view_if_needed()
+        page.wait_for_selector("[data-live=sandbox][data-awake=yes]")
         print("story     tokens  median ms  95% ms")
         for button in page.locator("[data-preset]").all():
             button.click()

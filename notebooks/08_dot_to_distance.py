@@ -132,96 +132,54 @@ record(heavy=heavy, radius=radius,
        newton_four=falls[at[4]]["newton"][0, 3],
        mass_four=falls[at[4]]["newton + mass"][0, 3])
 
-# %% [markdown] tags=["lang-ko"]
-# 그림의 위쪽 절반은 평면입니다. 움직이지 않는 것을 먼저 그리고, 슬라이더를 따라 바뀌는 d를 얹습니다.
-# %% [markdown] tags=["lang-en"]
-# The upper half of the figure is the plane: first what stays, then d, which follows the slider.
-
-# %% tags=["hide-input"]
-import plotly.graph_objects as go
+# %% tags=["remove-cell"]
+from lib.page.live import alive, export
 
 turn = np.linspace(0, 2 * np.pi, 73)
 colour = dict(zip(names, ("attention", "tokens", "olive", "gravity", "plum"),
                   strict=True))
-dashes = dict(zip(names, ("solid", "dash", "dot", "solid", "dashdot"),
+dashes = dict(zip(names, ("solid", "dashed", "dotted", "solid", "dashdot"),
                   strict=True))
-start, grey = at[1], COLOURS["grey"]
-still = places[start][:3]
-plane = [
-    go.Scatter(x=[p[0] for p in still], y=[p[1] for p in still],
-               mode="markers+text", text=["a", "b", "c"],
-               textposition="top center",
-               marker={"size": 12,
-                       "color": [COLOURS["attention"], grey, grey]},
-               hoverinfo="skip", showlegend=False),
-    go.Scatter(x=(radius * np.cos(turn)).round(3).tolist(),
-               y=(radius * np.sin(turn)).round(3).tolist(), mode="lines",
-               line={"color": grey, "width": 1, "dash": "dot"},
-               hoverinfo="skip", showlegend=False)]
+strokes = {"solid": "", "dashed": "7 5", "dotted": "2 4",
+           "dashdot": "7 4 2 4"}
+korean = dict(zip(names, ("내적", "가우스", "newton", "newton + 질량",
+                          "newton + 질량 + 컷오프"), strict=True))
+still = places[at[1]][:3]
+export("push", x=stops.numpy().round(2).tolist(), start=at[1],
+       label="토큰 d의 거리 r | Distance r of token d",
+       value="d의 가중치 | weight of d", range=[1e-4, 1.4],
+       ticks=[1e-4, 1e-3, 1e-2, 0.1, 1],
+       curves=[{"name": f"{korean[n]} | {n}", "colour": colour[n],
+                "dash": strokes[dashes[n]],
+                "y": [w or 0.0 for w in curves[n]]} for n in names],
+       plane={"view": [-2.9, 4.9, -2.2, 2.35], "zero": zero,
+              "radius": radius, "name": "d", "mass": heavy,
+              "fixed": [[name, *place] for name, place
+                        in zip("abc", still, strict=True)],
+              "moving": [scene[3] for scene in places]})
 
 # %% tags=["hide-input"]
-def moving(i):
-    """What the slider changes: token d, and a mark on every curve."""
-    r = round(stops[i].item(), 2)
-    return {"x": [[0, places[i][3][0]], [r] * 5],
-            "y": [[0, places[i][3][1]], [curves[n][i] for n in names]]}
-
-
-now = moving(start)
-plane += [
-    go.Scatter(x=[zero[0]], y=[zero[1]], mode="markers+text", text=["0"],
-               textposition="bottom center", hoverinfo="skip",
-               marker={"symbol": "x", "size": 9, "color": grey},
-               showlegend=False),
-    go.Scatter(x=now["x"][0], y=now["y"][0], mode="lines+markers+text",
-               text=["", "d"], textposition="top center", hoverinfo="skip",
-               line={"color": COLOURS["gravity"], "width": 1},
-               marker={"size": [0, 24], "color": COLOURS["gravity"]},
-               showlegend=False)]
-
-# %% [markdown] tags=["lang-ko"]
-# 아래쪽 절반은 d의 가중치를 그린 곡선 다섯입니다. 슬라이더는 곡선마다 지금의 자리에 점을 찍습니다.
-# %% [markdown] tags=["lang-en"]
-# The lower half holds five curves of the weight of d, and the slider marks the present place on each.
-
-# %% tags=["hide-input"]
-below = {"xaxis": "x2", "yaxis": "y2"}
-lines = [go.Scatter(
-    x=stops.numpy().round(2).tolist(), y=curves[n], mode="lines", name=n,
-    line={"color": COLOURS[colour[n]], "width": 2.5, "dash": dashes[n]},
-    hovertemplate="r = %{x}: %{y:.2g}", **below) for n in names]
-marks = go.Scatter(
-    x=now["x"][1], y=now["y"][1], mode="markers", hoverinfo="skip",
-    marker={"size": 11, "color": [COLOURS[colour[n]] for n in names]},
-    **below)
-spots = {"dot product": (3.2, 0.55), "Gaussian": (3.1, 5e-4),
-         "newton": (3.4, 3e-3), "newton + mass": (3.1, 7e-2),
-         "newton + mass + cutoff": (1.02, 1.6e-2)}
-said = [{"text": n.replace("newton + mass +", "…and"), "x": x,
-         "y": math.log10(y), "xref": "x2", "yref": "y2", "showarrow": False,
-         "font": {"color": COLOURS[colour[n]]}}
-        for n, (x, y) in spots.items()]
-
-# %% tags=["hide-input", "cover"]
-steps = [{"method": "restyle", "label": f"{r:.1f}",
-          "args": [moving(i), [3, 9]]} for i, r in enumerate(stops.tolist())]
-fig = go.Figure([*plane, *lines, marks])
-fig.update_layout(
-    height=660, margin={"l": 56, "r": 8, "t": 6, "b": 96}, showlegend=False,
-    xaxis={"range": [-2.3, 4.3], "visible": False},
-    yaxis={"range": [-2.2, 2.3], "domain": [0.52, 1], "scaleanchor": "x",
-           "visible": False},
-    xaxis2={"title": {"text": "distance r of token d", "standoff": 6},
-            "anchor": "y2", "range": [-0.05, 4.1]},
-    yaxis2={"title": {"text": "weight of d"}, "domain": [0, 0.48],
-            "type": "log", "range": [-4, 0.15], "anchor": "x2",
-            "tickvals": [1e-4, 1e-3, 1e-2, 0.1, 1],
-            "ticktext": ["0.0001", "0.001", "0.01", "0.1", "1"]},
-    annotations=[*said, {"text": "R", "x": 0, "y": radius, "yshift": 9,
-                         "showarrow": False, "font": {"color": grey}}],
-    sliders=[{"active": start, "steps": steps, "pad": {"t": 52, "b": 4},
-              "currentvalue": {"prefix": "r = "}}])
-show(fig)
+fig, (above, below) = plt.subplots(2, 1, figsize=(7.2, 7),
+                                   height_ratios=[1.1, 1])
+above.plot(radius * np.cos(turn), radius * np.sin(turn), ":",
+           color=COLOURS["grey"], linewidth=1)
+above.plot(*zero, "x", color=COLOURS["grey"])
+for name, place in zip("abcd", places[at[1]], strict=True):
+    size = heavy if name == "d" else 1.0
+    above.scatter(*place, s=90 * size, color=COLOURS[
+        {"a": "attention", "d": "gravity"}.get(name, "grey")])
+    above.annotate(name, place, ha="center", textcoords="offset points",
+                   xytext=(0, 8 + 4 * size))
+above.set(aspect="equal", xlim=(-2.9, 4.9), ylim=(-2.2, 2.35), xticks=[],
+          yticks=[])
+for n in names:
+    below.semilogy(stops, [w or np.nan for w in curves[n]], color=COLOURS[
+        colour[n]], linestyle=dashes[n], label=n)
+below.axvline(stops[at[1]], color=COLOURS["grey"], linewidth=1)
+below.set(ylim=(1e-4, 1.4), xlabel="distance r of token d",
+          ylabel="weight of d")
+below.legend(loc="lower left")
+alive(fig, "curves", "push")
 
 # %% [markdown] tags=["lang-ko", "caption"]
 # 위: 쿼리 a와 세 토큰. 점선은 반지름(radius) $R$이고 ×는 내적이 재는 원점입니다. 아래: d를 옮길 때 d가 받는 가중치(로그 눈금). 내적만 멀어질수록 올라가고, 컷오프를 더한 선은 0이 되는 $R$에서 끊깁니다.
@@ -722,8 +680,6 @@ show(fig, table=sheet)
 # The same six tokens once more, now to be moved by hand. The landscape behind them is the logarithm of the pull that the others would have on the query at each place; the thickness of a line is the weight that the query gives. A token's value is its own coordinates, so that the mixed value (◆) is a point of the plane too. Dot-product attention with the same places and the same values goes along beside it: drag a token, and watch the two bars part.
 
 # %% tags=["remove-cell"]
-from lib.page.live import export
-
 crowded = torch.Generator().manual_seed(seed)
 frame = (-2.4, 5.2, -2.65, 3.05)  # left, right, bottom, top
 corner, size = torch.tensor([-2.1, -2.4]), torch.tensor([7.0, 5.2])
@@ -752,30 +708,34 @@ export("sandbox", names=list(cast), places=spots, mass=cast_mass, view=frame,
                      "mass": (2 * torch.rand(64, generator=crowded)).exp()
                      .double()})])
 
-# %% tags=["hide-input"]
-from lib.page.figures import INK
-from lib.page.live import alive
+# %% tags=["hide-input", "cover"]
+from lib.page.figures import INK, PAPER
 
 left, right, bottom, top = frame
-x, y = np.meshgrid(np.linspace(left, right, 161),
-                   np.linspace(bottom, top, 121))
+x, y = np.meshgrid(np.linspace(left, right, 49),
+                   np.linspace(bottom, top, 37))
 grid = torch.tensor(np.stack([x, y], -1))
 r2 = (grid[:, :, None] - spots).square().mean(-1)[:, :, 1:]
 heavies = torch.tensor(cast_mass).double()
-land = newton(r2, heavies[1:].expand(121, -1), power, eps=eps).logsumexp(-1)
+land = newton(r2, heavies[1:].expand(37, -1), power, eps=eps).logsumexp(-1)
 share = newton(squared_distances(spots)[:1], heavies, power,
                eps=eps).softmax(-1)[0]
 twin = looks["dot product"][0]
 fig, (plane, bars) = plt.subplots(1, 2, figsize=(7.2, 3.5),
                                   width_ratios=[1.6, 1])
-plane.contourf(x, y, land, 24, cmap=SEQUENTIAL["gravity"], alpha=0.45)
-plane.contour(x, y, land, np.arange(-8, 6) * math.log(2), linewidths=0.7,
-              colors=COLOURS["gravity"], linestyles="solid", alpha=0.6)
+doublings = np.arange(-8, 6) * math.log(2)
+plane.contourf(x, y, land, doublings, cmap=SEQUENTIAL["gravity"],
+               vmax=2 * land.max() - land.min(), extend="both")
+plane.contour(x, y, land, doublings, linewidths=0.7, alpha=0.6,
+              colors=COLOURS["gravity"], linestyles="solid")
 for name, (px, py), m, w in zip(cast, spots.tolist(), cast_mass, share,
                                 strict=True):
     plane.plot(*zip(spots[0].tolist(), (px, py), strict=True),
-               color=COLOURS["gravity"], linewidth=14 * w, alpha=0.5)
-    plane.scatter(px, py, s=40 * m**0.8, color=COLOURS["gravity"])
+               color=COLOURS["gravity"], linewidth=14 * w, alpha=0.5,
+               solid_capstyle="butt")
+    plane.scatter(px, py, s=40 * m**0.8, edgecolor=COLOURS["gravity"],
+                  linewidth=2.5, zorder=3, color=PAPER if name == "itself"
+                  else COLOURS["gravity"])
     plane.annotate(name, (px, py), xytext=(8, 5), textcoords="offset points")
 for mixed, line, hue in ((twin @ spots, "--", COLOURS["attention"]),
                          (share @ spots, "-", INK)):

@@ -315,28 +315,32 @@ export("sandbox", names=names, places=z.double(), mass=mass.double(),
            ("radius", {"cutoff": "compact"})])
 
 # %% tags=["hide-input"]
-from lib.page.figures import INK
+from lib.page.figures import INK, PAPER
 from lib.page.live import alive
 
 left, right, bottom, top = frame
-x_axis, y_axis = (torch.linspace(low, high, 121) for low, high in (
+x_axis, y_axis = (torch.linspace(low, high, 45) for low, high in (
     (left, right), (bottom, top)))
 everywhere = torch.cartesian_prod(x_axis, y_axis)
 from_a = (everywhere[:, None] - z[1:]).square().mean(-1)
 land = (mass[1:].log() - (from_a + 0.1).log()).logsumexp(-1)
-land = land.view(121, 121).T
+land = land.view(45, 45).T
 fig, (plane, bars) = plt.subplots(1, 2, figsize=(7.2, 3.5),
                                   width_ratios=[1.6, 1])
-plane.contourf(x_axis, y_axis, land, 24, cmap=SEQUENTIAL["gravity"],
-               alpha=0.45)
-plane.contour(x_axis, y_axis, land, np.arange(-8, 8) * np.log(2),
-              colors=COLOURS["gravity"], linewidths=0.7, alpha=0.6,
-              linestyles="solid")
+doublings = np.arange(-8, 8) * np.log(2)
+plane.contourf(x_axis, y_axis, land, doublings, extend="both",
+               cmap=SEQUENTIAL["gravity"],
+               vmax=2 * land.max() - land.min())
+plane.contour(x_axis, y_axis, land, doublings, linewidths=0.7, alpha=0.6,
+              colors=COLOURS["gravity"], linestyles="solid")
 for name, place, m, w in zip(names, z.tolist(), mass.tolist(),
                              weights[0].tolist(), strict=True):
     plane.plot(*zip(z[0].tolist(), place, strict=True), alpha=0.5,
-               color=COLOURS["gravity"], linewidth=14 * w)
-    plane.scatter(*place, s=50 * m**0.8, color=COLOURS["gravity"])
+               color=COLOURS["gravity"], linewidth=14 * w,
+               solid_capstyle="butt")
+    plane.scatter(*place, s=50 * m**0.8, edgecolor=COLOURS["gravity"],
+                  linewidth=2.5, zorder=3, color=PAPER if name == "a"
+                  else COLOURS["gravity"])
     plane.annotate(name, place, xytext=(9, 5), textcoords="offset points")
 twin = (z[:1] @ z.T / z.shape[-1] ** 0.5).softmax(-1)[0]
 for mixed, line, hue in ((twin @ z, "--", COLOURS["attention"]),

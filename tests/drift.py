@@ -137,7 +137,7 @@ ONE_SIDE: dict[str, tuple[Edit, set[str]]] = {
         {"formulas"},
     ),
     "a display formula": (
-        _replace(r"(?<=\$\$)[^$]+(?=\$\$)", lambda m, _: m[0].rstrip() + r" - \eps\n"),
+        _replace(r"\$\$[^$]+\$\$", lambda m, _: m[0][:-2].rstrip() + r" - \eps$$"),
         {"formulas"},
     ),
     "a code span": (

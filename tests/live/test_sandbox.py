@@ -34,10 +34,10 @@ def test_a_thousand_settings_are_those_of_lib():
 @pytest.mark.parametrize("cutoff", ["none", "hard", "soft", "compact"])
 def test_coinciding_tokens_and_the_edge_of_a_radius_are_exact(cutoff, sign):
     """As small an ε as the original's, and tokens at r = R, where a gate is 0."""
-    case = {"places": [[1, 2], [1, 2], [3, 2], [1, 4]], "mass": [1, 1, 1, 1],
+    case = {"places": [[1, 2], [1, 2], [3, 4], [-1, 4]], "mass": [1, 1, 1, 1],
             "values": [[0], [1], [2], [3]], "query": 0, "pull": {
                 "kernel": "potential", "strength": 1.0, "beta": 0.0, "eps": 1e-6,
-                "sign": sign, "cutoff": cutoff, "radius": 2 ** 0.5, "causal": False}}
+                "sign": sign, "cutoff": cutoff, "radius": 2.0, "causal": False}}
     [found] = computed(NODE + FLAT, [case])
     assert largest_gap([found], [case]) < 1e-6
     if cutoff != "none":

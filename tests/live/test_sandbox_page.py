@@ -7,14 +7,16 @@ from tests.live.test_sandbox import FLAT, largest_gap
 from tests.site.test_pages import accessibility
 
 CHAPTERS = {"08": "08_dot_to_distance", "09": "09_gravity_coordinates"}
-SETTLED = """(said) => { const now = document.querySelector('.live-said').textContent;
-                         return now && now !== said; }"""
+SETTLED = """(said) => {
+    const now = document.querySelector('.sandbox .live-said').textContent;
+    return now && now !== said;
+}"""
 
 
 def opened(seen):
     """Go to the sandbox and wait until it is alive and has said what it shows."""
-    seen.page.locator("[data-live]").scroll_into_view_if_needed()
-    seen.page.wait_for_selector("[data-awake=yes]")
+    seen.page.locator("[data-live=sandbox]").scroll_into_view_if_needed()
+    seen.page.wait_for_selector("[data-live=sandbox][data-awake=yes]")
     seen.page.wait_for_function(SETTLED, arg="")
     return seen.page
 
@@ -28,7 +30,7 @@ def weights(page):
 
 def after(page, action):
     """What the bars say once an action has been taken in."""
-    said = page.locator(".live-said").text_content()
+    said = page.locator(".sandbox .live-said").text_content()
     action()
     page.wait_for_function(SETTLED, arg=said)
     return weights(page)
@@ -55,9 +57,11 @@ def drag(page, name, dx, dy):
 @pytest.mark.parametrize("lang", ["ko", "en"])
 def test_by_mouse_a_token_is_dragged_and_everything_moves(address, visit, lang):
     seen = visit(f"{address}/{lang}/{CHAPTERS['08']}.html")
-    assert not [url for url in seen.requests if "/live/" in url], "loaded too early"
+    assert not [url for url in seen.requests if "/live/sandbox" in url], "too early"
     page = opened(seen)
     start, field = weights(page), page.locator("canvas").screenshot()
+    prose = page.locator("#distance-summary .live").all_text_contents()
+    assert {f"{start['heavy'][0]:.3g}", f"{start['long'][1]:.3g}"} <= set(prose)
     moved = after(page, lambda: drag(page, "near", 90, 40))
     assert moved["near"][0] < start["near"][0]
     assert moved["near"][1] != start["near"][1]
@@ -86,9 +90,10 @@ def test_by_keyboard_from_a_folder_on_a_phone_in_the_dark(site, visit):
     asked = after(page, lambda: page.keyboard.press("Enter"))
     assert asked != heavier
     assert page.locator(".token[aria-pressed=true]").text_content() == "c"
-    page.locator(".live-slider input:not([disabled])").nth(1).focus()  # the strength
+    strength = page.locator(".knobs input").first
+    strength.focus()
     assert after(page, lambda: page.keyboard.press("End")) != asked
-    said = page.locator(".live-slider output").all_text_contents()
+    said = page.locator(".sandbox .live-slider output").all_text_contents()
     assert all(said) and page.evaluate(
         "document.documentElement.scrollWidth") <= 390
     assert all(url.startswith(("file:", "data:", "blob:")) for url in seen.requests)
@@ -102,8 +107,8 @@ def test_by_touch_with_reduced_motion_and_in_both_themes(address, browser):
     try:
         page = context.new_page()
         page.goto(f"{address}/en/{CHAPTERS['08']}.html")
-        page.locator("[data-live]").scroll_into_view_if_needed()
-        page.wait_for_selector("[data-awake=yes]")
+        page.locator("[data-live=sandbox]").scroll_into_view_if_needed()
+        page.wait_for_selector("[data-live=sandbox][data-awake=yes]")
         page.wait_for_function(SETTLED, arg="")
         start = weights(page)
         token(page, "long").scroll_into_view_if_needed()
@@ -135,7 +140,7 @@ def test_with_scripts_off_the_still_and_its_caption_remain(site, browser, lang):
     try:
         page = context.new_page()
         page.goto((site / lang / f"{CHAPTERS['08']}.html").as_uri())
-        figure = page.locator("[data-live]")
+        figure = page.locator("[data-live=sandbox]")
         assert figure.locator(".figure-body[role=img] svg").is_visible()
         assert len(figure.locator("figcaption").inner_text()) > 40
     finally:

@@ -98,8 +98,9 @@
     const root = make("div", { class: "live-slider" }, title, output,
       make("div", { class: "live-rail" }, player || null, range, reset));
     set(value, false);
+    const through = (list) => { values = list; range.max = list.length - 1; };
     const from = (first) => { start = first; show(); };
-    return { root, range, set, from, name, get value() { return at(Number(range.value)); }, stop };
+    return { root, range, set, from, through, name, get value() { return at(Number(range.value)); }, stop };
   };
 
   // One of a few: radio buttons that look like one bar.

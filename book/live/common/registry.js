@@ -14,6 +14,11 @@
   // A view registers how it opens: ({ root, words, data, options, say, later, onTheme }) => …
   live.instrument = (name, view) => views.set(name, view);
   live.said = (key) => words.get("common")[key];
+  // The side of `한국어 | English` that this edition shows.
+  live.side = (text) => {
+    const [korean, english = korean] = text.split(" | ");
+    return document.documentElement.lang === "ko" ? korean : english;
+  };
   live.reduced = () => still.matches;
   // A colour of the page, as a canvas needs it: colour("accent"), colour("c-tokens").
   live.colour = (name) => getComputedStyle(document.body).getPropertyValue(`--${name}`).trim();

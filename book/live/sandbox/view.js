@@ -31,11 +31,10 @@ bookLive.instrument("sandbox", ({ root, words, data, say, framed, onTheme }) => 
     select: (index) => { state.selected = index; changed(); },
     ask: (index) => { state.query = index; state.selected = index; changed(); },
     weigh: (index, by) => {
+      const now = state.mass[index];
       state.selected = index;
-      const at = MASSES.findIndex((mass) => mass > state.mass[index] * 0.999);
-      const exact = at >= 0 && Math.abs(MASSES[at] - state.mass[index]) < 1e-9;
-      const to = at < 0 ? MASSES.length - 1 : at + (by > 0 && !exact ? 0 : by);
-      state.mass[index] = MASSES[Math.min(Math.max(to, 0), MASSES.length - 1)];
+      state.mass[index] = (by > 0 ? MASSES.find((mass) => mass > now * 1.001)
+        : MASSES.findLast((mass) => mass < now * 0.999)) ?? now;
       changed();
     },
   });
@@ -78,6 +77,7 @@ bookLive.instrument("sandbox", ({ root, words, data, say, framed, onTheme }) => 
     sliders.radius.range.disabled = pull.cutoff === "none";
     sign.root.disabled = pull.kernel !== "potential";
     mass.name(fill(words.mass, { name: state.names[state.selected] }));
+    mass.through(including(including(MASSES, began[state.selected]), state.mass[state.selected]));
     mass.set(state.mass[state.selected], false);
     mass.from(began[state.selected]);
     asking.disabled = state.selected === state.query;
