@@ -21,8 +21,8 @@ from lib.trace.recorder import trace
 from lib.training.loop import Recipe, fit, token_loss
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = [str(ROOT / "book/live/translator" / f"{name}.js")
-           for name in ("pieces", "weights", "model")]
+SCRIPTS = [str(ROOT / "book/live" / f"{name}.js")
+           for name in ("common/arrays", "translator/pieces", "translator/model")]
 LAYERS = [f"{stack}.blocks.{i}" for stack in ("encoder", "decoder") for i in (0, 1)]
 
 

@@ -8,9 +8,9 @@ const question = JSON.parse(readFileSync(0, "utf8"));
 for (const file of question.scripts) {
   runInThisContext(readFileSync(file, "utf8"), { filename: file });
 }
-const { Pieces, Translator, unpack } = globalThis.bookTranslator;
+const { translator: { Pieces, Translator }, arrays: { revive } } = globalThis.bookLive.pure;
 const pieces = new Pieces(question.reader);
-const model = new Translator(question.reader.config, unpack(question.weights));
+const model = new Translator(question.reader.config, revive(question.weights));
 
 const answers = {
   texts: question.texts.map((text) => {

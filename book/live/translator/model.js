@@ -5,7 +5,7 @@
 // A tensor is a list of rows, one a token (Float32Array); `scores` and `pattern` hold
 // a list of rows for each head, and a row ends where the mask begins. Sums are float64.
 (() => {
-  const space = (globalThis.bookTranslator ??= {});
+  const pure = ((globalThis.bookLive ??= {}).pure ??= {});
 
   const linear = (x, weight, bias) => { // W x + b
     const width = x.length;
@@ -193,5 +193,5 @@
   const keep = (record, name, row) => (record[name] ??= []).push(row);
   const keepOfHead = (record, name, head, row) => ((record[name] ??= [])[head] ??= []).push(row);
 
-  Object.assign(space, { Translator, softmax });
+  Object.assign((pure.translator ??= {}), { Translator, softmax });
 })();

@@ -2,7 +2,7 @@
 // Text to pieces and ids and back, as the tokenizer of chapter 05 does it: a run of
 // letters A to Z is merged pair by pair, everything else is one piece a character.
 (() => {
-  const space = (globalThis.bookTranslator ??= {});
+  const pure = ((globalThis.bookLive ??= {}).pure ??= {});
   const RUNS = /[A-Za-z]+|[^A-Za-z]/gu;
 
   class Pieces {
@@ -56,5 +56,5 @@
     }
   }
 
-  space.Pieces = Pieces;
+  Object.assign((pure.translator ??= {}), { Pieces });
 })();
