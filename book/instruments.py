@@ -124,17 +124,21 @@ class Mounts:
         if name not in names():
             raise BuildError(f"{where}: instrument {name!r} is not in book/live, which "
                              f"has {', '.join(names())}.")
-        keys = [key if "." in key else f"{chapter}.{key}" for key in live["data"]]
-        contents = [self.content(key, where) for key in keys]
+        keys, later = ([key if "." in key else f"{chapter}.{key}" for key in live[kind]]
+                       for kind in ("data", "later"))
+        contents = [self.content(key, where) for key in [*keys, *later]]
         if None in contents:
             return ""
         self.opened.add(name)
         scripts = [stamped(f"live/{part}-{lang}.js", script(part, lang))
                    for part in (COMMON, name)]
-        for key, content in zip(keys, contents, strict=True):
+        addresses = {}
+        for key, content in zip([*keys, *later], contents, strict=True):
             self.used[key] = data_script(key, content)
-            scripts.append(stamped(data_path(key), self.used[key]))
+            addresses[key] = stamped(data_path(key), self.used[key])
+        scripts += [addresses[key] for key in keys]
         facts = {"live": name, "scripts": " ".join(scripts), "exports": " ".join(keys),
+                 "later": as_json({key: addresses[key] for key in later}),
                  "options": as_json(live["options"]),
                  "when": "asked" if live["asked"] else "near"}
         return "".join(f' data-{fact}="{escape(text, quote=True)}"'

@@ -78,12 +78,14 @@ def export(name: str, **content: Any) -> None:
 
 def alive(
     figure: Figure, instrument: str, data: str | Iterable[str] = (),
-    table: pd.DataFrame | None = None, asked: bool = False, **options: Any,
+    table: pd.DataFrame | None = None, asked: bool = False,
+    later: Iterable[str] = (), **options: Any,
 ) -> None:
     """Show a figure in whose place the page opens an instrument of `book/live`.
 
     data: names of exports, `sandbox` of this chapter or `05.translator` of another.
     asked: load it when the reader presses a button, not when the reader comes near.
+    later: exports that the instrument loads only when it comes to need them.
     options: what else this place tells the instrument. The figure stands where scripts
     do not run; a caption pair follows, as after every figure.
     """
@@ -92,7 +94,7 @@ def alive(
     bundle = {
         SVG_MIME: to_svg(figure, f"{instrument}|" + "|".join(labels)),
         LIVE_MIME: {"instrument": instrument, "data": keys, "asked": asked,
-                    "options": plain(options)},
+                    "later": list(later), "options": plain(options)},
         "text/plain": f"figure, alive as {instrument}",
     }
     plt.close(figure)

