@@ -80,6 +80,6 @@
       onTheme: (action) => addEventListener("book-theme", action),
     });
     body.hidden = true;
-    figure.querySelector("details.table-alternative")?.remove();
+    figure.querySelector(":scope > details.table-alternative")?.remove();
   };
 })();
