@@ -10,6 +10,7 @@ cache shows an old one.
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -67,12 +68,23 @@ def parts(name: str) -> list[Path]:
     return [*(LIVE / other for other in table(name).get("uses", [])), *own]
 
 
+def light(source: str) -> str:
+    """A script without its comments and indents, which no browser reads.
+
+    >>> light("// why\n  f(); // at the end of a line they stay\n\n")
+    'f(); // at the end of a line they stay\n'
+    """
+    return re.sub(r"^[ \t]*(//.*)?\n|^[ \t]+", "", source, flags=re.MULTILINE)
+
+
 @cache
 def script(name: str, lang: str) -> str:
     """One classic script of all that an instrument is in one edition."""
     looks = sorted((LIVE / name).glob("*.css"))
     look = "".join(file.read_text("utf-8") for file in looks)
-    source = "\n".join(file.read_text("utf-8") for file in parts(name))
+    look = re.sub(r"/\*.*?\*/", "", look, flags=re.DOTALL)
+    look = re.sub(r"\s*([{};,])\s*", r"\1", look).strip()
+    source = light("\n".join(file.read_text("utf-8") for file in parts(name)))
     known = (f"bookLive.words({as_json(name)}, {as_json(table(name)[lang])});\n"
              f"bookLive.style({as_json(look)});\n")
     # what is shared makes the names that the rest is registered under

@@ -106,7 +106,7 @@ from lib.page.live import waiting
 waiting("translator")
 
 # %% [markdown] tags=["lang-ko", "caption"]
-# 이 장이 학습하는 번역기. 위의 글을 읽고 아래의 답을 한 토큰씩 씁니다. 선은 크로스 어텐션이고 가중치가 클수록 굵고 진합니다. 헤드와 층을 끄고, 학습의 앞선 때로 돌아가고, 텐서를 하나씩 열 수 있습니다. 가중치는 16비트로 줄여 실었습니다.
+# 이 장이 학습하는 번역기. 위의 글을 읽고 아래의 답을 한 토큰씩 씁니다. 선은 크로스 어텐션이고 가중치가 클수록 굵고 진합니다. 헤드(head)와 층을 끄고, 학습의 앞선 때로 돌아가고, 텐서를 하나씩 열 수 있습니다. 가중치는 16비트로 줄여 실었습니다.
 # <!-- alt: 영어 날짜의 토큰이 위에, 한국어 답의 토큰이 아래에 한 줄씩 놓여 있고, 그 사이를 굵기와 진하기가 다른 선이 잇는다. 해의 네 숫자에서 나온 굵은 선들이 오른쪽 위의 해로 나란히 올라가고, 월에서 나온 선은 맨 왼쪽의 달 이름으로 간다. -->
 # %% [markdown] tags=["lang-en", "caption"]
 # The translator that this chapter trains. It reads the text above and writes the answer below, one token at a time. The lines are its cross-attention, the wider and stronger the more weight. Heads and layers can be switched off, the training taken back, and every tensor opened. The weights are rounded to 16 bits.

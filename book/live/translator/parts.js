@@ -29,7 +29,7 @@
       const where = `${words[stack]}, ${space.fill(words.layer, { layer: number })}`;
       const heads = (part) => make("div", { class: "tr-heads" }, make("span", { "aria-hidden": "true" }, words[part]),
         make("div", {}, Array.from({ length: config.n_heads }, (_, head) =>
-          button(`${name}.${part}.${head}`, `H${head}`, `${where}, ${words[part]}, ${words.which_head} ${head}`))));
+          button(`${name}.${part}.${head}`, `H${head}`, `${where}, ${words[part]}, H${head}`))));
       return make("div", { class: "tr-layer", role: "group", "aria-label": where },
         button(name, space.fill(words.layer, { layer: number }), where, "tr-wide"),
         heads("attn"), stack === "decoder" ? heads("cross") : null,
