@@ -768,12 +768,13 @@ spoken = [shown, *(task.make_pair(kind, value, korean) for kind, value, korean i
 examples = [[pair.source, pair.target] for pair in spoken]
 examples.append(["12345", spoken[2].target])  # without its comma
 export("translator", **reader(config, tokenizer), steps=kept, best=list(best),
-       examples=examples, samples=samples(asked))
-for step in kept:
+       examples=examples, samples=samples(asked),
+       weights=halves(seen[last]["weights"]))
+for step in kept[:-1]:
     export(f"translator_{step}", weights=halves(seen[step]["weights"]))
 warnings.filterwarnings("ignore", message="Glyph")  # the page has its own font
 alive(alignment(reads, writes, seen[last]["cross"][best]), "translator",
-      ["translator", f"translator_{last}"], place="translator",
+      "translator", place="translator",
       later=[f"translator_{step}" for step in kept[:-1]],
       table=pd.DataFrame(seen[last]["cross"][best].numpy(), index=writes,
                          columns=reads))

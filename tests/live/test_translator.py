@@ -30,7 +30,9 @@ const model = new Translator(input.reader.config, revive(input.weights));
 const rows = (value) => (value instanceof Float32Array ? [...value] : value.map(rows));
 output = {
   texts: input.texts.map((text) => pieces.unknown(text) ?? pieces.encode(text)),
-  runs: input.runs.map(({ source, target, off, names }) => {
+  runs: input.runs.map(({ source, target, off, names, masks }) => {
+    model.masks = Object.fromEntries(Object.entries(masks ?? {}).map(
+      ([name, rows]) => [name, (query, key) => rows[query][key]]));
     const run = model.write(source, new Set(off ?? []));
     const forced = model.read(source, new Set(off ?? []));
     for (const id of target) model.take(forced, id);
@@ -203,6 +205,27 @@ def test_what_is_switched_off_is_off_as_in_pytorch(model, tokenizer):
             hook.remove()
         assert (logits - torch.tensor(answer["logits"])).abs().max() < 1e-4
         assert (logits - whole[i, : len(run["target"])]).abs().max() > 1e-3, run["off"]
+
+
+def test_a_painted_mask_hides_what_it_hides_in_pytorch(model, tokenizer):
+    batch = task.collate([task.make_pair("number", 12_345, korean=True)], tokenizer)
+    source, target = batch["source"], batch["target"]
+    n = source.shape[1]
+    painted = torch.rand(n, n, generator=torch.Generator().manual_seed(2)) < 0.6
+    painted[2] = False  # one looks nowhere
+    with torch.no_grad():
+        whole = model(source, target)[0]
+        x = model.embed(source)
+        for layer in model.encoder:
+            x = layer(x, painted)
+        hidden = model.decode(target, model.encoder_norm(x), source)
+        logits = (hidden @ model.token.weight.T)[0]
+    masks = {f"encoder.blocks.{i}.attn": painted.tolist() for i in (0, 1)}
+    [answer] = ask(model, tokenizer, runs=[{
+        "source": source[0].tolist(), "target": target[0].tolist(), "masks": masks}])[
+            "runs"]
+    assert (torch.tensor(answer["logits"]) - logits).abs().max() < 1e-4
+    assert (whole - logits).abs().max() > 1e-2
 
 
 def test_the_share_of_right_answers_is_that_of_pytorch_with_parts_off(tokenizer):

@@ -25,8 +25,10 @@
     return x.map((value, i) => (value - mean) * scale * gain[i] + bias[i]);
   };
 
+  // What is −∞ gets nothing; where all is, so does all.
   const softmax = (logits) => {
     const largest = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+    if (largest === -Infinity) return new Float32Array(logits.length);
     const shares = Float64Array.from(logits, (value) => Math.exp(value - largest));
     const sum = shares.reduce((a, b) => a + b, 0);
     return Float32Array.from(shares, (value) => value / sum);
@@ -37,6 +39,7 @@
   class Translator {
     // config: d_model, n_heads, n_layers, max_length, norm_first, pad, bos, eos
     constructor(config, weights) {
+      this.masks = {}; // of encoder.blocks.0.attn and the like: (query, key) => may it look
       this.config = config;
       this.weights = weights;
       this.size = config.d_model / config.n_heads; // of a head
@@ -71,7 +74,9 @@
         keep(record, `${name}.v`, this.project(x, `${module}.value`));
       }
       const keys = record[`${name}.k`], values = record[`${name}.v`];
+      const mask = this.masks[name];
       return rows.map((x) => {
+        const query = record[`${name}.q`]?.length ?? 0;
         const q = this.project(x, `${module}.query`);
         keep(record, `${name}.q`, q);
         const seen = causal ? record[`${name}.q`].length : keys.length;
@@ -83,7 +88,7 @@
             for (let i = from; i < from + size; i += 1) sum += q[i] * keys[key][i];
             return sum / Math.sqrt(size);
           });
-          const pattern = softmax(scores);
+          const pattern = softmax(mask ? scores.map((score, key) => (mask(query, key) ? score : -Infinity)) : scores);
           keepOfHead(record, `${name}.scores`, head, scores);
           keepOfHead(record, `${name}.pattern`, head, pattern);
           if (off.has(`${name}.${head}`)) continue; // its part of z stays 0

@@ -8,7 +8,7 @@ bookLive.instrument("translator", ({ root, words, data, say, later, framed, onTh
   const { config, steps, best, examples, samples } = data.translator;
   const pieces = new Pieces(data.translator);
   const last = steps.at(-1);
-  const models = new Map([[last, new Translator(config, data[`translator_${last}`].weights)]]);
+  const models = new Map([[last, new Translator(config, data.translator.weights)]]);
   const answers = new Map([...samples, ...examples]); // where the right answer is known
   const state = { step: last, run: null, shown: 0, lines: best.join("."), hover: null, pinned: null };
 
