@@ -157,7 +157,7 @@ def test_every_part_answers_the_hand(site, address, browser, lang, served, width
     assert head.get_attribute("aria-pressed") == "false"
     assert "decoder.blocks.0.attn.pattern" in figure.locator(".tr-facts").inner_text()
     changed(lambda: press(figure.locator(".tr-encoder .tr-wide").first), bars)
-    page.wait_for_selector(".tr-exact[data-done=yes]")
+    page.wait_for_selector(".tr-exact[data-done=yes]", timeout=120_000)
     changed(lambda: press(figure.locator(".tr-parts .live-button")), bars)
     assert head.get_attribute("aria-pressed") == "true"
     # one token back, and one checkpoint back, which alone is loaded

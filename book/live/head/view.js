@@ -81,8 +81,8 @@ bookLive.instrument("head", ({ root, words, data, say, onTheme }) => {
     table.replaceChildren(
       make("thead", {},
         make("tr", { class: "hd-query" }, make("th", { scope: "row" }, `q · ${names[row]}`), make("td", {}, strip("q", names[row], q, ofQ)),
-          make("td"), make("td"), seen(4, at >= 4 ? strip(words.output, names[row], z, ofV) : "")),
-        make("tr", {}, [words.token, words.key, words.score, words.weight, at >= 4 ? `${words.value} → z` : words.value].map((text) => make("th", { scope: "col" }, text)))),
+          make("td"), make("td", { class: at >= 4 ? "hd-name" : "hd-name hd-later" }, make("span", {}, "z")), seen(4, at >= 4 ? strip(words.output, names[row], z, ofV) : "")),
+        make("tr", {}, [words.token, words.key, words.score, words.weight, words.value].map((text) => make("th", { scope: "col" }, text)))),
       make("tbody", {}, scores.map((score, j) => make("tr", {}, make("th", { scope: "row" }, names[j]),
         make("td", {}, strip(words.key, names[j], key.subarray(j * size, (j + 1) * size), ofK)),
         seen(1, bar((score - low) / span, number(score))), seen(2, bar(weights[j], percent(weights[j]))),

@@ -45,7 +45,7 @@
   };
 
   const idle = (action) => (globalThis.requestIdleCallback
-    ? requestIdleCallback(action) : setTimeout(() => action({ timeRemaining: () => 12 }), 40));
+    ? requestIdleCallback(action, { timeout: 250 }) : setTimeout(() => action({ timeRemaining: () => 12 }), 40));
 
   // A table of shares by direction: with all parts on, and as it is now.
   space.exact = ({ words, pieces, samples }) => {
