@@ -58,18 +58,21 @@ def tokenizer():
     return task.build_tokenizer(vocab_size=1000)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["pre-norm", "post-norm"])
-def model(request, tokenizer):
-    """The model of the smoke profile, and one with the paper's order of norms."""
+def fresh(tokenizer, norm_first=True):
     torch.manual_seed(0)
-    config = TransformerConfig(
+    return Transformer(TransformerConfig(
         tokenizer.get_vocab_size(), d_model=32, n_heads=4, n_layers=2, max_length=24,
-        dropout=0.0, norm_first=request.param)
-    model = Transformer(config)
+        dropout=0.0, norm_first=norm_first))
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    """The model of the smoke profile."""
+    model = fresh(tokenizer)
     recipe = Recipe(steps=40, batch=32, learning_rate=4e-3, warmup=10, seed=0)
     supply = task.batches(tokenizer, 32, torch.Generator().manual_seed(0))
     fit(model, supply, recipe, loss=loss, name="smoke")
-    return rounded(config, model.state_dict())
+    return rounded(model.config, model.state_dict())
 
 
 def ask(model, tokenizer, texts=(), runs=(), **more):
@@ -158,7 +161,11 @@ def test_logits_and_greedy_answers_are_those_of_pytorch_on_200_inputs(model, tok
         assert answer["said"] == task.decode(tokenizer, torch.tensor([written[i]]))[0]
 
 
-def test_every_tensor_has_the_name_and_the_numbers_of_the_trace(model, tokenizer):
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_every_tensor_has_the_name_and_the_numbers_of_the_trace(norm_first, tokenizer):
+    """Also with the paper's order, the norm after the sum."""
+    model = fresh(tokenizer, norm_first)
+    model = rounded(model.config, model.state_dict())
     pair = task.make_pair("number", 12_345, korean=True)
     batch = task.collate([pair], tokenizer)
     run = {name: ids[0].tolist() for name, ids in batch.items()}
