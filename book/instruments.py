@@ -69,12 +69,14 @@ def parts(name: str) -> list[Path]:
 
 
 def light(source: str) -> str:
-    """A script without its comments and indents, which no browser reads.
+    r"""A script without its comments, its indents and the spaces around its arrows.
 
-    >>> light("// why\n  f(); // at the end of a line they stay\n\n")
-    'f(); // at the end of a line they stay\n'
+    >>> light('// why\n  f("http://a"); // what\n\n')
+    'f("http://a");\n'
     """
-    return re.sub(r"^[ \t]*(//.*)?\n|^[ \t]+", "", source, flags=re.MULTILINE)
+    source = re.sub(r"(^|[ \t]+)// .*$", "", source, flags=re.MULTILINE)
+    source = re.sub(r"^[ \t]*\n|^[ \t]+", "", source, flags=re.MULTILINE)
+    return source.replace(" => ", "=>")
 
 
 @cache
@@ -83,7 +85,7 @@ def script(name: str, lang: str) -> str:
     looks = sorted((LIVE / name).glob("*.css"))
     look = "".join(file.read_text("utf-8") for file in looks)
     look = re.sub(r"/\*.*?\*/", "", look, flags=re.DOTALL)
-    look = re.sub(r"\s*([{};,])\s*", r"\1", look).strip()
+    look = re.sub(r"\s*([{};,])\s*|(?<=:) ", r"\1", look).strip()
     source = light("\n".join(file.read_text("utf-8") for file in parts(name)))
     known = (f"bookLive.words({as_json(name)}, {as_json(table(name)[lang])});\n"
              f"bookLive.style({as_json(look)});\n")

@@ -48,7 +48,7 @@
     };
 
     let state = null;
-    const draw = ({ source, target, shown, weights, at }) => {
+    const draw = ({ source, target, shown, weights, at, dead }) => {
       state = { source, target, shown, weights, at };
       for (const [name, labels] of [["source", source], ["target", target]]) {
         const list = sides[name];
@@ -71,6 +71,7 @@
         });
         rove(name, Math.min(places[name], Math.max(mine - 1, 0)));
       }
+      svg.classList.toggle("tr-dead", Boolean(dead));
       lines();
     };
 

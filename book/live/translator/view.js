@@ -64,10 +64,11 @@ bookLive.instrument("translator", ({ root, words, data, say, later, framed, onTh
   switches.room.append(right.root);
 
   // ---- the weights of the lines: a row a written token, a share a source token
+  const silent = ([layer, head]) => switches.off.has(`decoder.blocks.${layer}.cross.${head}`);
   const weights = () => {
     const of = ([layer, head]) => state.run.record[`decoder.blocks.${layer}.cross.pattern`]?.[head];
     if (state.lines !== "mean") return of(state.lines.split("."));
-    const all = layers.map(of).filter(Boolean);
+    const all = layers.filter((place) => !silent(place)).map(of).filter(Boolean);
     return all[0]?.map((row, i) => row.map((_, j) => all.reduce((sum, rows) => sum + rows[i][j] / all.length, 0)));
   };
   const labels = () => {
@@ -80,10 +81,11 @@ bookLive.instrument("translator", ({ root, words, data, say, later, framed, onTh
   const paint = () => {
     if (!state.run) return;
     const { run, shown } = state, names = labels(), rows = weights(), place = at();
-    view.draw({ source: names.source, target: names.target, shown, weights: rows, at: place });
+    const dead = rows && state.lines !== "mean" && silent(state.lines.split("."));
+    view.draw({ source: names.source, target: names.target, shown, weights: rows, at: place, dead });
     bars.draw(run.logits[shown - 1], run.written[shown - 1], run.target[shown - 1]);
     opened.draw({ run, labels: names, written: shown, at: place });
-    looked.textContent = rows ? sight(names, rows, place ?? { side: "target", index: shown - 1 }) : words.off_lines;
+    looked.textContent = rows ? sight(names, rows, place ?? { side: "target", index: shown - 1 }) + (dead ? ` ${words.dead}` : "") : words.off_lines;
     if (fold.open) {
       table.replaceChildren(make("thead", {}, make("tr", {}, make("td"), names.source.map((name) => make("th", { scope: "col" }, name)))),
         make("tbody", {}, (rows ?? []).map((row, i) => make("tr", {}, make("th", { scope: "row" }, names.target[i]),
