@@ -10,6 +10,7 @@ cache shows an old one.
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -67,12 +68,25 @@ def parts(name: str) -> list[Path]:
     return [*(LIVE / other for other in table(name).get("uses", [])), *own]
 
 
+def light(source: str) -> str:
+    r"""A script without its comments, its indents and the spaces around its arrows.
+
+    >>> light('// why\n  f("http://a"); // what\n\n')
+    'f("http://a");\n'
+    """
+    source = re.sub(r"(^|[ \t]+)// .*$", "", source, flags=re.MULTILINE)
+    source = re.sub(r"^[ \t]*\n|^[ \t]+", "", source, flags=re.MULTILINE)
+    return source.replace(" => ", "=>")
+
+
 @cache
 def script(name: str, lang: str) -> str:
     """One classic script of all that an instrument is in one edition."""
     looks = sorted((LIVE / name).glob("*.css"))
     look = "".join(file.read_text("utf-8") for file in looks)
-    source = "\n".join(file.read_text("utf-8") for file in parts(name))
+    look = re.sub(r"/\*.*?\*/", "", look, flags=re.DOTALL)
+    look = re.sub(r"\s*([{};,])\s*|(?<=:) ", r"\1", look).strip()
+    source = light("\n".join(file.read_text("utf-8") for file in parts(name)))
     known = (f"bookLive.words({as_json(name)}, {as_json(table(name)[lang])});\n"
              f"bookLive.style({as_json(look)});\n")
     # what is shared makes the names that the rest is registered under
@@ -124,17 +138,21 @@ class Mounts:
         if name not in names():
             raise BuildError(f"{where}: instrument {name!r} is not in book/live, which "
                              f"has {', '.join(names())}.")
-        keys = [key if "." in key else f"{chapter}.{key}" for key in live["data"]]
-        contents = [self.content(key, where) for key in keys]
+        keys, later = ([key if "." in key else f"{chapter}.{key}" for key in live[kind]]
+                       for kind in ("data", "later"))
+        contents = [self.content(key, where) for key in [*keys, *later]]
         if None in contents:
             return ""
         self.opened.add(name)
         scripts = [stamped(f"live/{part}-{lang}.js", script(part, lang))
                    for part in (COMMON, name)]
-        for key, content in zip(keys, contents, strict=True):
+        addresses = {}
+        for key, content in zip([*keys, *later], contents, strict=True):
             self.used[key] = data_script(key, content)
-            scripts.append(stamped(data_path(key), self.used[key]))
+            addresses[key] = stamped(data_path(key), self.used[key])
+        scripts += [addresses[key] for key in keys]
         facts = {"live": name, "scripts": " ".join(scripts), "exports": " ".join(keys),
+                 "later": as_json({key: addresses[key] for key in later}),
                  "options": as_json(live["options"]),
                  "when": "asked" if live["asked"] else "near"}
         return "".join(f' data-{fact}="{escape(text, quote=True)}"'

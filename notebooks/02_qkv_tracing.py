@@ -185,6 +185,53 @@ pd.DataFrame(
     index=["Korean", "English"])
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: qkv-live -->
+# ### 쿼리 하나를 따라가기
+#
+# 가중치의 한 행이 생기는 과정을 손으로 넘겨 보십시오. 토큰을 누르면 그 토큰이 쿼리가 됩니다. 슬라이더를 옮기면 쿼리가 키를 만나 로짓이 되고, 로짓이 가중치가 되고, 가중치가 값을 섞어 $z$가 됩니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: qkv-live -->
+# ### Follow one query
+#
+# Turn the pages of how one row of weights comes about. Press a token to make it the query. As the slider moves, the query meets the keys and gives logits, the logits become weights, and the weights mix the values into $z$.
+
+# %% tags=["remove-cell"]
+from lib.page.live import alive, export
+
+export("head", size=config.head_dim, sentences=[
+    {"name": {"ko": ko, "en": en}, "tokens": labels,
+     **{name: shown[part].half() for name, part in
+        (("query", "Q"), ("key", "K"), ("value", "V"))}}
+    for ko, en, labels, shown in (
+        ("한국어", "Korean", tokens, parts_of(traced, layer, head)),
+        ("영어", "English", tokens_en, parts_of(traced_en, layer, head)))])
+
+# %% tags=["hide-input"]
+row = int(0.6 * len(tokens))
+steps = {"logit": parts["S = QKᵀ / √d"], "weight": parts["A = softmax(S)"]}
+figure, axes = plt.subplots(2, 1, figsize=(7.2, 3), sharex=True)
+for axis, (name, part), colour in zip(
+        axes, steps.items(), ("grey", "attention"), strict=True):
+    axis.bar(range(row + 1), part[row, : row + 1], color=COLOURS[colour])
+    axis.set(ylabel=name)
+axes[1].set(xlabel="key", xticks=range(row + 1))
+alive(figure, "head", "head", table=pd.DataFrame(
+    {name: part[row, : row + 1].numpy() for name, part in steps.items()},
+    index=tokens[: row + 1]))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 헤드 L⟨layer⟩H⟨head⟩의 쿼리 하나가 앞선 키마다 얻는 로짓과, 소프트맥스를 거친 가중치. 지금 보는 토큰까지만 있고 그 뒤는 가려져 있습니다.
+# <!-- alt: 막대그래프 두 개. 위는 키마다의 로짓으로 크고 작은 막대가 섞여 있고, 아래는 가중치로 막대 하나가 거의 모두를 차지한다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The logits that one query of head L⟨layer⟩H⟨head⟩ gets from each key before it, and the weights after the softmax. There are keys up to the token itself; what comes later is hidden.
+# <!-- alt: Two bar plots. Above, the logits of the keys, large and small; below, the weights, where one bar has nearly all. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 쿼리를 옮겨 가며 막대가 가장 긴 자리를 찾아보십시오. 바로 앞 토큰이 아닌 곳이 있습니까? 온도(temperature)를 올리면 나머지 토큰에게도 몫이 돌아갑니다. 온도는 [뒤에서](#qkv-temperature) 다룹니다.
+# %% [markdown] tags=["lang-en"]
+# Move the query and look for the longest bar. Is there a place where it is not the token before? A higher temperature gives the other tokens a share; we come to it [below](#qkv-temperature).
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: qkv-steps -->
 # ## 한 걸음씩: 은닉 상태에서 출력까지
 #

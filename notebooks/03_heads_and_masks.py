@@ -347,6 +347,45 @@ show(figure, table=pd.DataFrame(
 # <!-- alt: Four small grids. Filled are, in turn, the lower left triangle, the four left columns, where the two overlap, and the four left columns of a grid of four rows. -->
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: heads-paint -->
+# ### 마스크를 칠해 보기
+#
+# 마스크를 손으로 칠하면 모델의 답은 어떻게 될까요? [5장에서 학습하는 번역기](05_training.ipynb)의 인코더(encoder)에 마스크를 씌웁니다. 모든 층, 모든 헤드에 같은 마스크가 씌워집니다. 칸을 지우고, 헤드를 끄고, 날짜와 수를 바꾸어 보십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: heads-paint -->
+# ### Paint a mask
+#
+# What does a model answer under a mask painted by hand? Here is the encoder of [the translator that chapter 5 trains](05_training.ipynb), with one mask over all its layers and heads. Clear cells, switch heads off, try other dates and numbers.
+
+# %% tags=["hide-input"]
+from lib.page.live import alive
+
+generator = torch.Generator().manual_seed(0)
+logits = torch.randn(6, 6, generator=generator)
+close = (torch.arange(6)[:, None] - torch.arange(6)).abs() <= 1
+panels = {"mask": close.float(), "weights": masked_softmax(logits, close)}
+figure, axes = plt.subplots(1, 2, figsize=(5.2, 2.6))
+for axis, (name, part) in zip(axes, panels.items(), strict=True):
+    axis.imshow(part, vmin=0, vmax=1.4)
+    axis.set(title=name, xlabel="key", xticks=range(6), yticks=range(6))
+axes[0].set_ylabel("query")
+alive(figure, "mask", "05.translator", table=pd.DataFrame(
+    panels["weights"].numpy(), index=[f"query {i}" for i in range(6)],
+    columns=[f"key {j}" for j in range(6)]))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 왼쪽은 이웃만 보게 하는 마스크, 오른쪽은 그 마스크로 남은 가중치. 가린 칸의 몫은 0이고, 행마다 남은 칸이 1을 나누어 가집니다.
+# <!-- alt: 정사각형 격자 두 개. 왼쪽은 대각선과 그 양옆의 칸만 칠해져 있고, 오른쪽은 같은 칸들이 저마다 다른 진하기로 칠해져 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# On the left a mask that lets see only neighbours, on the right the weights that it leaves. Hidden cells have 0, and in each row the others share 1 among themselves.
+# <!-- alt: Two square grids. On the left only the diagonal and the cells on either side of it are filled; on the right the same cells in different strengths. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 어느 칸이 꼭 필요한지는 마스크의 꼴만 보아서는 알 수 없습니다. 답이 그대로인 채로 얼마나 많은 칸을 지울 수 있는지 세어 보십시오. 이 모델은 모두 볼 수 있을 때 학습했으므로, 답이 무너졌다고 해서 그런 마스크로는 배울 수 없다는 뜻은 아닙니다.
+# %% [markdown] tags=["lang-en"]
+# The shape of a mask does not tell which cells are needed. Count how many you can clear before the answer changes. This model was trained while it could see everything; if its answer falls apart, that does not mean that it could not learn under such a mask.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: heads-laws -->
 # ### 지켜야 할 법칙
 #

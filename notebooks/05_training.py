@@ -90,6 +90,34 @@ cfg = settings(profile, device=device, seed=seed, **{
                          ("gpu", large), ("given", values))})
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: train-live -->
+# ## 먼저 만져 보기
+#
+# 무엇을 만들게 되는지부터 만져 보십시오. 아래의 번역기는 이 장이 학습하는 바로 그 모델입니다. 매개변수(parameter) ⟨parameters⟩개가 이 페이지 안에서 돌아가며, 쓴 글은 어디로도 나가지 않습니다. 날짜나 수를 두 언어 가운데 하나로 쓰고, 답을 토큰(token) 하나씩 되짚어 보십시오.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: train-live -->
+# ## Touch it first
+#
+# Begin by touching what will be made. The translator below is the very model that this chapter trains: ⟨parameters⟩ parameters at work inside this page, and what you write goes nowhere. Write a date or a number in either language, and go through the answer one token at a time.
+
+# %% tags=["remove-input"]
+from lib.page.live import waiting
+
+waiting("translator")
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 이 장이 학습하는 번역기. 위의 글을 읽고 아래의 답을 한 토큰씩 씁니다. 선은 크로스 어텐션이고 가중치가 클수록 굵고 진합니다. 헤드(head)와 층을 끄고, 학습의 앞선 때로 돌아가고, 텐서를 하나씩 열 수 있습니다. 가중치는 16비트로 줄여 실었습니다.
+# <!-- alt: 영어 날짜의 토큰이 위에, 한국어 답의 토큰이 아래에 한 줄씩 놓여 있고, 그 사이를 굵기와 진하기가 다른 선이 잇는다. 해의 네 숫자에서 나온 굵은 선들이 오른쪽 위의 해로 나란히 올라가고, 월에서 나온 선은 맨 왼쪽의 달 이름으로 간다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The translator that this chapter trains. It reads the text above and writes the answer below, one token at a time. The lines are its cross-attention, the wider and stronger the more weight. Heads and layers can be switched off, the training taken back, and every tensor opened. The weights are rounded to 16 bits.
+# <!-- alt: The tokens of an English date in a row above, those of the Korean answer in a row below, joined by lines of different width and strength. From the four digits of the year wide lines go up side by side to the year at the upper right; the line from the month goes to its name at the far left. -->
+
+# %% [markdown] tags=["lang-ko"]
+# 세 가지를 해 보고 본 것을 기억해 두십시오. 디코더의 헤드를 하나 끄고, 그다음에는 층을 통째로 꺼 봅니다. 학습 스텝을 앞으로 되돌려 봅니다. 12,345에서 쉼표를 빼 봅니다. 무슨 일이 왜 일어나는지는 이 장이 차례로 설명합니다.
+# %% [markdown] tags=["lang-en"]
+# Try three things, and keep in mind what you see. Switch off a head of the decoder, and then a whole layer. Take the training back to an early step. Leave out the comma of 12,345. What happens and why, this chapter explains in turn.
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: train-task -->
 # ## 과제: 날짜와 수
 #
@@ -723,6 +751,33 @@ show(figure, table=pd.DataFrame(
 # %% [markdown] tags=["lang-en", "caption"]
 # Cross-attention of the trained decoder on one date. It writes from top to bottom and reads from left to right. The titles give the name of the head (L for the layer, H for the head) and the weight on the partner, measured on many dates. The table holds the weights of the head with the most.
 # <!-- alt: One heatmap a head. In heads with much weight on the partner the upper four rows follow the year at the right end along a diagonal, a middle row jumps to the name of the month at the far left, and a lower row to the day beside it. Other heads are blurred or gather in one or two columns. -->
+
+# %% tags=["remove-cell"]
+import warnings
+
+from lib.attention.export import halves, reader, samples
+from lib.page.live import alive, export
+from lib.trace.alignment import alignment
+
+kept = sorted({moments[round(i * (len(moments) - 1) / 8)] for i in range(9)})
+asked = [pair for kind in task.KINDS
+         for pair in task.unseen(kind, min(60, cfg.tests), seed=2)]
+spoken = [shown, *(task.make_pair(kind, value, korean) for kind, value, korean in (
+    ("date", datetime.date(2026, 3, 5), False), ("number", 12_345, True),
+    ("number", 12_345, False)))]
+examples = [[pair.source, pair.target] for pair in spoken]
+examples.append(["12345", spoken[2].target])  # without its comma
+export("translator", **reader(config, tokenizer), steps=kept, best=list(best),
+       examples=examples, samples=samples(asked),
+       weights=halves(seen[last]["weights"]))
+for step in kept[:-1]:
+    export(f"translator_{step}", weights=halves(seen[step]["weights"]))
+warnings.filterwarnings("ignore", message="Glyph")  # the page has its own font
+alive(alignment(reads, writes, seen[last]["cross"][best]), "translator",
+      "translator", place="translator",
+      later=[f"translator_{step}" for step in kept[:-1]],
+      table=pd.DataFrame(seen[last]["cross"][best].numpy(), index=writes,
+                         columns=reads))
 
 # %% tags=["remove-input"]
 flat = partner.flatten().sort(descending=True).values

@@ -215,7 +215,7 @@
   const wake = async (figure) => {
     try {
       for (const name of figure.dataset.scripts.split(" ")) await load(name);
-      bookLive.open(figure, root.lang);
+      bookLive.open(figure, load);
     } catch (error) {
       figure.dataset.awake = "failed"; // the still picture stays
       if (!/^live\//.test(error.message)) throw error;

@@ -76,14 +76,25 @@ def export(name: str, **content: Any) -> None:
              "text/plain": f"export {name}: {', '.join(content)}"}, raw=True)
 
 
+def waiting(place: str) -> None:
+    """Keep the place of a figure that a later cell makes: `alive(…, place=…)`.
+
+    What is learned far down a chapter can then stand near its beginning.
+    """
+    display({"text/plain": "…"}, raw=True, display_id=place)
+
+
 def alive(
     figure: Figure, instrument: str, data: str | Iterable[str] = (),
-    table: pd.DataFrame | None = None, asked: bool = False, **options: Any,
+    table: pd.DataFrame | None = None, asked: bool = False,
+    later: Iterable[str] = (), place: str | None = None, **options: Any,
 ) -> None:
     """Show a figure in whose place the page opens an instrument of `book/live`.
 
     data: names of exports, `sandbox` of this chapter or `05.translator` of another.
     asked: load it when the reader presses a button, not when the reader comes near.
+    later: exports that the instrument loads only when it comes to need them. place:
+    where a cell above keeps a place by `waiting`, else here.
     options: what else this place tells the instrument. The figure stands where scripts
     do not run; a caption pair follows, as after every figure.
     """
@@ -92,10 +103,10 @@ def alive(
     bundle = {
         SVG_MIME: to_svg(figure, f"{instrument}|" + "|".join(labels)),
         LIVE_MIME: {"instrument": instrument, "data": keys, "asked": asked,
-                    "options": plain(options)},
+                    "later": list(later), "options": plain(options)},
         "text/plain": f"figure, alive as {instrument}",
     }
     plt.close(figure)
     if table is not None:
         bundle[TABLE_MIME] = table_payload(table)
-    display(bundle, raw=True)
+    display(bundle, raw=True, display_id=place, update=place is not None)

@@ -35,10 +35,11 @@ def table_of(soup):
     return [tag["id"] for tag in soup.select("article section[id]")]
 
 
-def accessibility(page):
-    """What axe finds on an open page that is serious or worse."""
+def accessibility(page, part="html"):
+    """What axe finds on an open page, or a part, that is serious or worse."""
     page.add_script_tag(path=str(AXE))
-    found = page.evaluate("async () => (await axe.run()).violations")
+    found = page.evaluate(
+        "async (part) => (await axe.run(part)).violations", part)
     return [
         (finding["id"], node["target"], node["failureSummary"][:200])
         for finding in found if finding["impact"] in ("serious", "critical")

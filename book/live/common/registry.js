@@ -60,7 +60,7 @@
   };
 
   // Open the instrument of a figure in the place of its still picture.
-  live.open = (figure) => {
+  live.open = (figure, load) => {
     if (figure.dataset.awake) return;
     figure.dataset.awake = "yes";
     const name = figure.dataset.live;
@@ -69,15 +69,22 @@
     const root = live.make("div", { class: `instrument ${name}`, role: "group", "aria-label": table.title });
     const data = Object.fromEntries(figure.dataset.exports.split(" ").filter(Boolean)
       .map((key) => [key.split(".")[1], revive(key)]));
+    const addresses = Object.entries(JSON.parse(figure.dataset.later));
     body.before(root);
     views.get(name)({
       root, words: table, data, figure,
       options: JSON.parse(figure.dataset.options),
       say: voice(root),
+      // an export of `later`, loaded when it is first asked for
+      later: async (wanted) => {
+        const [key, address] = addresses.find(([name]) => name.split(".")[1] === wanted);
+        await load(address);
+        return revive(key);
+      },
       framed,
       onTheme: (action) => addEventListener("book-theme", action),
     });
     body.hidden = true;
-    figure.querySelector("details.table-alternative")?.remove();
+    figure.querySelector(":scope > details.table-alternative")?.remove();
   };
 })();
