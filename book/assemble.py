@@ -123,7 +123,7 @@ def copy_assets(out: Path, notebooks: list[Path]) -> str:
 def stamp() -> str:
     """Hash the look, so that a browser's cache never shows an old one."""
     look = b"".join((STATIC / name).read_bytes()
-                    for name in ("book.css", "book.js", "hover.js"))
+                    for name in ("book.css", "book.js", "hover.js", "card.js"))
     look += b"".join((BOOK / f"{name}.toml").read_bytes()  # what cards are made of
                      for name in ("symbols", "glossary", "words"))
     return hashlib.sha256(look).hexdigest()[:8]

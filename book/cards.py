@@ -1,7 +1,8 @@
 """The cards that a page shows for a symbol or a term, as one script an edition.
 
 A script and not JSON to be fetched, so that it loads from a folder (`file://`); a page
-asks for it when a reader first asks for a meaning.
+asks for it when a reader first asks for a meaning. The code that draws a card comes
+with them.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from book import glossary, symbols
 from book.words import WORDS
 
+CARD = Path(__file__).with_name("static") / "card.js"
 Typeset = Callable[[list[tuple[str, bool]]], list[str]]
 MATHML = re.compile(r'<span class="katex-mathml">.*?</math></span>', re.DOTALL)
 HEADING = re.compile(
@@ -57,4 +59,5 @@ def write_cards(lang: str, folder: Path, out: Path, typeset: Typeset) -> None:
     """Write the cards of the edition in `folder` to `out`."""
     text = json.dumps(cards(lang, folder, typeset), ensure_ascii=False,
                       separators=(",", ":"))
-    out.write_text(f"window.bookCards={text};\n", encoding="utf-8")
+    out.write_text(f"window.bookCards={text};\n" + CARD.read_text(encoding="utf-8"),
+                   encoding="utf-8")
