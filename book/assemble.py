@@ -146,11 +146,14 @@ def typeset(formulas: list[tuple[str, bool]]) -> list[str]:
         tex = unmarked(html.unescape(match[2]))
         return match[1] + html.escape(tex, quote=False) + match[3]
 
-    return [
-        re.sub(r"(<annotation[^>]*>)(.*?)(</annotation>)", source, drawn, flags=re.DOTALL)
-        .replace('<span class="enclosing" data-s=', "<span data-s=")
-        for drawn in json.loads(done.stdout)
-    ]
+    html_of = []
+    for drawn in json.loads(done.stdout):
+        drawn = re.sub(r"(<annotation[^>]*>)(.*?)(</annotation>)", source, drawn,
+                       flags=re.DOTALL)
+        # no rule of KaTeX's style is about these classes of a mark
+        html_of.append(re.sub(r'<span class="enclosing(?: mtight)?" (data-s=)',
+                              r"<span \1", drawn))
+    return html_of
 
 
 def set_maths(pages: list[Path]) -> int:

@@ -35,7 +35,7 @@ def places(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def cards(lang: str, folder: Path, typeset: Typeset) -> dict:
-    """All that a page of an edition can be asked; a place that is missing is no link."""
+    """All that a page of an edition can be asked; a missing place is no link."""
     address = places(folder)
     shown = symbols.cards(lang)
     drawn = typeset([(tex, False) for tex, *_ in shown.values()])

@@ -156,8 +156,9 @@ def letters(tex: str, chapter: str, sections: tuple[str, ...] = (),
 def marked(tex: str, chapter: str, sections: tuple[str, ...] = ()) -> str:
     r"""A formula with a mark around each symbol that has a meaning.
 
-    >>> marked(r"\sqrt d\,V_h", "02", ("qkv-logits",))
-    '\\sqrt {\\htmlData{s=d-head}{d}}\\,\\htmlData{s=value}{V_{\\htmlData{s=head-number}{h}}}'
+    >>> marked(r"\sqrt d\,V_h", "02", ("qkv-logits",)).split(r"\,")
+    ['\\sqrt {\\htmlData{s=d-head}{d}}',
+     '\\htmlData{s=value}{V_{\\htmlData{s=head-number}{h}}}']
     """
     before: dict[int, str] = {}
     behind: dict[int, str] = {}

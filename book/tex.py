@@ -16,9 +16,10 @@ ACCENTS = {"hat", "tilde", "bar", "vec", "dot", "widehat", "widetilde", "overlin
 WORDS = {"operatorname", "operatorname*", "text", "textbf", "mathrm", "mathbb",
          "mathcal", "mathbf", "mathit", "begin", "end", "htmlData"}
 ARGUMENTS = {"frac": 2, "tfrac": 2, "dfrac": 2, "binom": 2, "sqrt": 1, "underset": 2}
-GREEK = set("""alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa
-lambda mu nu xi pi rho sigma tau upsilon phi varphi chi psi omega ell
-Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega""".split())
+GREEK = re.compile(
+    "(?:var)?(?:epsilon|theta|phi|rho)|alpha|beta|gamma|delta|zeta|eta|iota|kappa|lambda|"
+    "mu|nu|xi|pi|sigma|tau|upsilon|chi|psi|omega|ell|"
+    "Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega")
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,26 @@ def _plain(tex: str) -> str:
 
 def _letter(token: str) -> bool:
     return (len(token) == 1 and token.isascii() and token.isalpha()) or (
-        token[:1] == "\\" and token[1:] in GREEK)
+        token[:1] == "\\" and GREEK.fullmatch(token[1:]) is not None)
 
 
-def atoms(tex: str, start: int = 0, end: int = -1, bare: bool = False) -> Iterator[Atom]:
+def _scripts(tex: str, at: int, end: int) -> tuple[dict[str, tuple[int, int]], int]:
+    """Where the lower and the upper index behind a letter stand, and what is behind."""
+    found = {"_": (0, 0), "^": (0, 0)}
+    behind = at
+    while (at := _space(tex, at, end)) < end and tex[at] in "_^'":
+        if tex[at] == "'":
+            found["^"] = (at, at + 1)
+            at = behind = at + 1
+        else:
+            first, last, behind = _argument(tex, at + 1, end)
+            found[tex[at]] = (first, last)
+            at = behind
+    return found, behind
+
+
+def atoms(tex: str, start: int = 0, end: int = -1, bare: bool = False,
+          ) -> Iterator[Atom]:
     r"""Yield the letters of a formula from left to right, the outer before the inner.
 
     >>> [(atom.name, atom.sub) for atom in atoms(r"\frac{\tilde q_i}d \mathrm{LN}(x)")]
@@ -112,7 +129,7 @@ def atoms(tex: str, start: int = 0, end: int = -1, bare: bool = False) -> Iterat
             inner = tex[first:last].strip()
             name = f"{token} {inner}" if _letter(inner) else ""
             if not name:
-                yield from atoms(tex, first, last, first == last - 1)
+                yield from atoms(tex, first, last, last == behind)
         elif command in WORDS:
             behind = _argument(tex, behind, end)[2]
         elif command in ARGUMENTS or token in ("_", "^"):
@@ -121,24 +138,11 @@ def atoms(tex: str, start: int = 0, end: int = -1, bare: bool = False) -> Iterat
                 yield from atoms(tex, first, last, last == behind)
         if name:
             scripts = {"_": (0, 0), "^": (0, 0)}
-            stop = behind
-            while not bare and behind < end:
-                behind = _space(tex, behind, end)
-                mark = tex[behind:behind + 1]
-                if mark == "'":
-                    scripts["^"] = (behind, behind + 1)
-                    stop = behind = behind + 1
-                elif mark in ("_", "^") and mark:
-                    first, last, stop = _argument(tex, behind + 1, end)
-                    scripts[mark] = (first, last)
-                    behind = stop
-                else:
-                    break
-            behind = stop
+            if not bare:
+                scripts, behind = _scripts(tex, behind, end)
             sub, sup = (_plain(tex[a:b]) for a, b in scripts.values())
-            yield Atom(at, stop, name, sub, sup, scripts["_"], bare)
+            yield Atom(at, behind, name, sub, sup, scripts["_"], bare)
             for first, last in scripts.values():
                 if last > first:
-                    bare_script = tex[first - 1] != "{"
-                    yield from atoms(tex, first, last, bare_script)
+                    yield from atoms(tex, first, last, tex[first - 1] != "{")
         at = behind

@@ -112,8 +112,8 @@ class Meanings(SphinxTransform):
         for node in list(self.document.findall(nodes.Text)):
             if within(node, ELSEWHERE) or not within(node, (nodes.paragraph,)):
                 continue
-            section = "/".join(sections_around(node)[:2])
-            linked = pieces(node.astext(), lang, chapter, seen.setdefault(section, set()))
+            known = seen.setdefault("/".join(sections_around(node)[:2]), set())
+            linked = pieces(node.astext(), lang, chapter, known)
             if linked:
                 node.parent.replace(node, linked)
 

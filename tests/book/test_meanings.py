@@ -1,4 +1,4 @@
-"""Marks at build time: a term once a section, in running text only; links that lead on."""
+"""Marks at build time: a term once a section, in running text only, with a link."""
 
 import re
 
@@ -11,7 +11,8 @@ from sphinx.util.docutils import docutils_namespace, patch_docutils
 from book.cards import cards, places
 from book.editions import prose
 from book.extensions.meanings import pieces
-from book.glossary import glossary_markdown, load, mentions
+from book.glossary import load, mentions
+from book.landing import fill_markers
 
 
 def found(text, lang, chapter="02"):
@@ -104,8 +105,7 @@ def built(tmp_path_factory):
     pages = {
         "index": "# Book\n\nA query.\n\n```{toctree}\n02_x\nglossary\n```\n",
         "02_x": prose(CHAPTER, "en", {}, "02", "02_x"),
-        "glossary": prose("<!-- label: glossary -->\n# Glossary\n\n"
-                          + glossary_markdown("en"), "en", {}, "", "glossary"),
+        "glossary": fill_markers("# Glossary\n\n<!-- glossary -->\n", "en", {}),
     }
     for name, text in pages.items():
         (source / f"{name}.md").write_text(text, encoding="utf-8")
@@ -143,7 +143,7 @@ def test_a_term_is_marked_once_a_section_and_in_running_text_only(built):
 def test_symbols_are_marked_in_texts_and_tables_and_not_in_headings(built):
     text = (built / "02_x.html").read_text("utf-8")
     marked = re.findall(r"htmlData\{s=([\w-]+)\}", text)
-    assert marked == ["query", "d-head", "logits", "turned-query", "d-head"]
+    assert marked == ["query", "d-model", "logits", "turned-query", "d-head"]
     assert 'content="A query Q and the queries' in text
 
 
