@@ -24,7 +24,7 @@ GLOSSARY = Path(__file__).with_name("glossary.toml")
 
 
 _FIELDS = ("id", "definition", "also", "avoid", "chapters", "first_use", "marked")
-MARKED = ("always", "home", "never")
+MARKED = ("always", "home", "beside")
 
 
 class GlossaryError(ValueError):
@@ -62,7 +62,7 @@ def _term(row: dict) -> Term:
     also, avoid = row.get("also", {}), row.get("avoid", {})
     first_use = row.get("first_use", True)
     marked = row.get("marked", "always" if first_use else "home")
-    if marked not in MARKED:
+    if marked.partition(" ")[0] not in MARKED:
         raise GlossaryError(
             f"glossary.toml: term {name!r} is marked {marked!r}; use one of "
             f"{', '.join(MARKED)}"

@@ -47,19 +47,25 @@ def sections_around(node: nodes.Node) -> tuple[str, ...]:
     return tuple(reversed(found))
 
 
-def to_mark(term: Term, chapter: str) -> bool:
-    """Is a term marked in a chapter? Everyday words are where they are at home."""
-    if term.marked == "home":
+def to_mark(term: Term, chapter: str, named: set[str]) -> bool:
+    """Is a term marked in a text of a chapter that names some terms?
+
+    Everyday words are marked where they are at home.
+    """
+    how, _, other = term.marked.partition(" ")
+    if how == "home":
         return chapter in term.chapters
-    return term.marked == "always"
+    return how == "always" or other in named
 
 
 def pieces(text: str, lang: str, chapter: str, seen: set[str]) -> list[nodes.Node]:
     """A text with links at terms that `seen` does not hold; they are added to it."""
     found: list[nodes.Node] = []
     at = 0
-    for start, end, term in mentions(text, lang):
-        if term.id in seen or not to_mark(term, chapter):
+    uses = list(mentions(text, lang))
+    named = {term.id for _, _, term in uses}
+    for start, end, term in uses:
+        if term.id in seen or not to_mark(term, chapter, named):
             continue
         seen.add(term.id)
         found.append(nodes.Text(text[at:start]))

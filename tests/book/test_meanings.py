@@ -49,7 +49,12 @@ def test_an_english_term_is_marked_in_its_plural_too(text, words):
 def test_everyday_words_are_marked_where_they_are_at_home():
     assert found("층마다 점수가 있습니다.", "ko", "02") == [("층", "layer")]
     assert found("층마다 점수가 있습니다.", "ko", "15") == [("점수", "score")]
-    assert found("값은 큽니다.", "ko", "02") == []  # mostly a number
+
+
+def test_a_word_of_many_meanings_is_marked_beside_its_sister_only():
+    assert found("두 값이 같습니다.", "ko") == found("Two values agree.", "en") == []
+    assert found("키와 값입니다.", "ko") == [("키", "key"), ("값", "value")]
+    assert ("values", "value") in found("Queries, keys, values.", "en")
 
 
 def test_the_text_stays_what_it_was():
