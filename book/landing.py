@@ -7,6 +7,7 @@ from html import escape
 from nbformat import NotebookNode
 
 from book.covers import cover
+from book.editions import targets
 from book.glossary import glossary_markdown
 from book.words import WORDS
 
@@ -40,7 +41,7 @@ def fill_markers(text: str, lang: str, notebooks: Mapping[str, NotebookNode]) ->
         marker = f"<!-- card: {part} -->"
         if marker in text:
             text = text.replace(marker, cards(lang, notebooks, parts=[part]))
-    return text.replace("<!-- glossary -->", glossary_markdown(lang))
+    return text.replace("<!-- glossary -->", targets(glossary_markdown(lang)))
 
 
 def landing_page(notebooks: Mapping[str, NotebookNode]) -> str:

@@ -950,7 +950,7 @@ record(half_length=half)
 #
 # 디코더는 번역문의 앞부분을 보고 다음 토큰을 맞힙니다. 학습할 때는 정답 번역문이 다 있으므로, 한 칸 민 정답을 통째로 넣으면 모든 자리의 문제를 한 번에 풉니다. 이것을 교사 강요(teacher forcing)라고 합니다.
 #
-# $$\text{in:}\quad \langle bos\rangle\; t_1\; t_2\; t_3 \qquad\qquad \text{out:}\quad t_1\; t_2\; t_3\; \langle eos\rangle$$
+# $$\text{in:}\quad \langle\text{bos}\rangle\; t_1\; t_2\; t_3 \qquad\qquad \text{out:}\quad t_1\; t_2\; t_3\; \langle\text{eos}\rangle$$
 #
 # 이것이 옳으려면 앞자리의 답이 뒤의 정답을 엿보지 않아야 합니다. 이 성질이 인과성(causality)입니다. 번역문 ⟨target_length⟩토큰 가운데 ⟨changed_from⟩번 자리부터(0부터 셉니다) 다른 토큰으로 바꾸고, 자리마다 로짓이 얼마나 달라지는지 잽니다. 인과 마스크를 뺀 것과도 견줍니다.
 # %% [markdown] tags=["lang-en"]
@@ -959,7 +959,7 @@ record(half_length=half)
 #
 # The decoder sees the target so far and predicts the next token. In training the whole right answer is known, so we put it in, shifted by one place, and solve the problems of all places at once. This is called teacher forcing.
 #
-# $$\text{in:}\quad \langle bos\rangle\; t_1\; t_2\; t_3 \qquad\qquad \text{out:}\quad t_1\; t_2\; t_3\; \langle eos\rangle$$
+# $$\text{in:}\quad \langle\text{bos}\rangle\; t_1\; t_2\; t_3 \qquad\qquad \text{out:}\quad t_1\; t_2\; t_3\; \langle\text{eos}\rangle$$
 #
 # For this to be right, no place may peep at answers that come after it. That property is causality. In a target of ⟨target_length⟩ tokens we replace all tokens from place ⟨changed_from⟩ on (counting from 0) and measure at each place how much the logits change; beside it, the same without the causal mask.
 

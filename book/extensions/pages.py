@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.transforms import SphinxTransform
 
+from book.symbols import unmarked
 from book.words import WORDS
 
 PARTS = ("attention", "gravity", "tokens")
@@ -62,7 +63,7 @@ def summary(doctree: nodes.document | None) -> str:
     if doctree is None:
         return ""
     for paragraph in doctree.findall(nodes.paragraph):
-        text = " ".join(paragraph.astext().split())
+        text = unmarked(" ".join(paragraph.astext().split()))
         if len(text) > 40:
             return text if len(text) <= 160 else text[:158].rsplit(" ", 1)[0] + " …"
     return ""

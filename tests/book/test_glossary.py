@@ -86,6 +86,7 @@ GOOD = (
         (GOOD + GOOD.replace('"a"', '"b"').replace("가", "나") + 'avoid.ko = ["가"]\n',
          "'b' avoids '가', which is a form of 'a'"),
         (GOOD + 'colour = "red"\n', "unknown \\['colour'\\]"),
+        (GOOD + 'marked = "red"\n', "is marked 'red'"),
         ("[[term]\n", "cannot be read"),
     ],
 )
