@@ -15,11 +15,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from lib.tokens.bytelevel import (
-    merge_table,
-    stages_in,
-    to_chars,
-)
+from lib.tokens.bytelevel import stages_in, to_chars
 from lib.tokens.distill import unigram_tokenizer
 from lib.tokens.scores import QUANTUM
 from lib.tokens.sound_cuts import Rule, with_rules
@@ -39,16 +35,17 @@ def merges_text(teacher: Tokenizer) -> str:
         letters, then the merges as they come.
     """
     stages = [(stage["type"], stage.get("use_regex")) for stage in stages_in(teacher)]
-    merges = [(to_chars(a), to_chars(b)) for a, b in merge_table(teacher)]
+    listed = json.loads(teacher.to_str())["model"]["merges"]
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in listed]
     written = [teacher.id_to_token(n) for n in range(256 + len(merges))]
     alphabet = sorted(to_chars(bytes(range(256))))
     if stages != [("ByteLevel", True)] or written != [
-            *alphabet, *(a + b for a, b in merges)]:
+            *alphabet, *(pair.replace(" ", "") for pair in merges)]:
         raise ValueError(
             "this tokenizer numbers its pieces otherwise than GPT-2, or cuts words "
             "otherwise; the bench reads lib.data.gpt2_tokenizer()"
         )
-    return "\n".join(f"{a} {b}" for a, b in merges)
+    return "\n".join(merges)
 
 
 def unigram_parts(unigram: Tokenizer, rules: Iterable[Rule]) -> dict[str, Any]:
