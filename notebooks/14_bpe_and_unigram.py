@@ -491,6 +491,41 @@ record(n_syllables=len(spread["GPT-2"]), pieces_seen=len(seen),
 # On average a syllable is spread over ⟨syllable_gpt2⟩ tokens in GPT-2 and ⟨syllable_smol⟩ in SmolLM2. Yet of GPT-2's ⟨gpt2_vocab⟩ entries only ⟨pieces_seen⟩ occur in this text at all. What if the ids of the others were handed to Korean pieces? This is what Part III sets out to do. But a piece of BPE rests on the merges before it, and none can be changed alone. Let us first see what kind of rule BPE is.
 
 # %% [markdown] tags=["lang-ko"]
+# <!-- label: bpe-bench -->
+# ### 병합 하나를 빼 보기
+#
+# 아래에 아무 글이나 적으면 GPT-2의 병합이 붙는 차례대로 보입니다. 병합 하나를 누르면 목록에서 빠집니다. 그 위에 서 있던 조각들이 함께 사라지고, 남은 병합이 다른 길로 낱말을 묶습니다. 조각 하나만 따로 바꿀 수 없다는 말은 이런 뜻입니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: bpe-bench -->
+# ### Take a merge out
+#
+# Write any text below and see GPT-2's merges in the order in which they join. Press one of them and it leaves the list: the pieces that stood on it fall with it, and the merges that are left bind the word in another way. That is what it means that no piece can be changed alone.
+
+# %% tags=["remove-cell"]
+from lib.page.live import alive, export
+from lib.tokens.bench import merges_text
+
+export("gpt2_merges", merges=merges_text(gpt2))
+
+# %% tags=["hide-input"]
+tried = " lighthouses"
+fig, axes = plt.subplots(figsize=(6.4, 2.6))
+tried_tokens = draw_trees(axes, tried, "tokens")
+axes.set_xticks(range(len(tried)), tried.replace(" ", "␣"), fontsize=10)
+axes.tick_params(axis="x", length=0)
+axes.set(ylabel="bytes joined", ylim=(0.5, None))
+alive(fig, "tokenizer", "gpt2_merges", asked=True, bench="merges")
+record(tried=tried.strip(), tried_tokens=tried_tokens,
+       tried_steps=len(tried) - tried_tokens)
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 빈칸이 앞에 붙은 `⟨tried⟩`에 붙는 병합 ⟨tried_steps⟩개와 남는 토큰 ⟨tried_tokens⟩개. 마디 하나가 병합 하나이고 높이는 묶인 바이트 수입니다.
+# <!-- alt: 낱말 하나의 바이트가 아래에 늘어서 있고, 이웃한 둘을 잇는 가지가 위로 자라며 모인다. 꼭대기의 동그라미가 토큰이다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The ⟨tried_steps⟩ merges of `⟨tried⟩` with a blank in front, and the ⟨tried_tokens⟩ tokens that are left. Each joint is a merge, and its height the number of bytes joined.
+# <!-- alt: The bytes of one word stand in a row at the bottom; branches that join two neighbours grow upwards and come together. The discs at the top are tokens. -->
+
+# %% [markdown] tags=["lang-ko"]
 # <!-- label: bpe-pairs -->
 # ## 이웃한 둘만 보면 압니다
 #

@@ -1433,17 +1433,57 @@ table([(NAMES[kind], f"{wrong['learned'][kind][0]:.3f}",
 # 배우는 문서 가운데 여덟에 하나, ⟨checked⟩편을 처음부터 끝까지 견주면 ⟨checked_same⟩편이 같은
 # 번호로 바뀝니다. 떼어 둔 파일에서는 출현의 ⟨exact_wrong⟩%가 틀리고, 파일의 ⟨exact_files⟩%가,
 # 코드만 보면 ⟨exact_code⟩%가 통째로 같습니다.
-#
-# <!-- label: distill-residue -->
-# ### 무엇이 남는가
-#
-# 남은 것은 배우는 글에 없던 낱말입니다. 아래는 떼어 둔 파일에서 자주 나온 것들입니다.
 # %% [markdown] tags=["lang-en"]
 # Of every eighth training document, ⟨checked⟩ in all and compared from end to end,
 # ⟨checked_same⟩ become the same ids. In held-out files ⟨exact_wrong⟩% of the occurrences
 # are wrong; ⟨exact_files⟩% of the files, and ⟨exact_code⟩% of those of code, are the same
 # as a whole.
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: distill-bench -->
+# ### 여러분의 글로
 #
+# 이 장에서 만든 점수와 규칙이 아래에 그대로 들어 있습니다. 아무 글이나 적으면 프리토큰마다
+# BPE와 유니그램의 번호가 나란히 서고, 하나를 고르면 격자와 점수와 가장 좋은 길이 보입니다.
+# 규칙이 자른 낱말에는 그 규칙이 건전한 까닭을, 점수가 따를 수 없는 낱말에는 동점이나
+# 불가능의 증명서를 적어 둡니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: distill-bench -->
+# ### Your own text
+#
+# The scores and rules of this chapter are in the box below, as they are. Write any text:
+# for each pre-token the ids of BPE and of Unigram stand side by side, and the one you
+# choose shows its lattice, its scores and the best path. Where a rule breaks a word, it
+# says why that is sound; where no scores can follow, it shows the tie or a certificate.
+
+# %% tags=["remove-cell"]
+from lib.page.live import alive, export
+from lib.tokens.bench import unigram_parts
+
+export("gpt2_unigram", **unigram_parts(student, rules))
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(figsize=(6.4, 3))
+draw_lattice(axes, word, gold_path(word), cut_by(student, word))
+if place:  # where the rule breaks it
+    axes.axvline(place, c=COLOURS["plum"], lw=1.2, ls=":")
+alive(fig, "tokenizer", ["14.gpt2_merges", "gpt2_unigram"], asked=True,
+      bench="lattice", rule=text)
+record(bench_word=shown([word]), bench_prefix=shown([word[:place]]))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# `⟨bench_word⟩`의 격자. 청록색이 BPE가 자른 것이고 주황색이 유니그램이 고른 길입니다. 세로 점선에서 규칙이 낱말을 `⟨bench_prefix⟩` 뒤에서 자릅니다.
+# <!-- alt: 낱말 하나의 격자. 글자 위의 굵은 청록색 호와 아래의 주황색 호가 서로 다른 마디에서 끊긴다. 세로 점선 하나가 규칙이 자르는 자리를 보인다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# The lattice of `⟨bench_word⟩`. Teal is BPE's cut, orange the path that Unigram chooses. At the dotted line the rule breaks the word behind `⟨bench_prefix⟩`.
+# <!-- alt: The lattice of one word. Thick teal arcs above the letters and orange ones below break at different nodes. A dotted vertical line marks where the rule breaks the word. -->
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: distill-residue -->
+# ### 무엇이 남는가
+#
+# 남은 것은 배우는 글에 없던 낱말입니다. 아래는 떼어 둔 파일에서 자주 나온 것들입니다.
+# %% [markdown] tags=["lang-en"]
 # <!-- label: distill-residue -->
 # ### What is left
 #

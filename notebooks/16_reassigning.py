@@ -190,11 +190,11 @@ pd.DataFrame(rows).T.map("{:,}".format)
 # %%
 from lib.tokens.distill import distill
 
-unigrams = {}
+unigrams, cuts_of = {}, {}
 for name, teacher in teachers.items():
     made = distill(teacher, train + general, passes=cfg.passes,
                    made_items=200, seed=seed, bar=False)
-    unigrams[name] = made.tokenizer
+    unigrams[name], cuts_of[name] = made.tokenizer, made.rules
 pd.DataFrame({name: {
     "vocabulary": unigram.get_vocab_size(),
     "held-out tokens, BPE": lengths(teachers[name], held).sum(),
@@ -976,6 +976,62 @@ pd.DataFrame([{
                            after.encode(r.old.decode()).ids),
     "taken in": shown_piece(r.new)} for r in longest]
 ).set_index("id")
+
+# %% [markdown] tags=["lang-ko"]
+# <!-- label: reassign-bench -->
+# ### 여러분의 글로
+#
+# 재할당한 GPT-2가 아래에 들어 있습니다. 글을 적으면 본래의 토큰과 재할당한 뒤의 토큰이 나란히 서고, 얼마나 줄었는지가 보입니다. 뜻이 바뀐 번호는 채워져 있습니다. 하나를 고르면 그 번호가 전에 무엇이었는지 나옵니다. 내놓은 조각이 든 글은 길어집니다.
+# %% [markdown] tags=["lang-en"]
+# <!-- label: reassign-bench -->
+# ### Your own text
+#
+# GPT-2, reassigned, is in the box below. Write a text: its tokens before and after stand side by side, with what is saved. Ids with a new meaning are filled; choose a word to see what they meant before. Text that uses what was given up becomes longer.
+
+# %% tags=["remove-cell"]
+from lib.page.live import alive, export
+from lib.tokens.bench import reassigned_ids, unigram_parts
+
+was, now_is = unigrams["GPT-2"], remapped["GPT-2"]
+export("gpt2_reassigned", changes=reassigned_ids(was, now_is),
+       **unigram_parts(was, cuts_of["GPT-2"]))
+
+# %% tags=["hide-input"]
+def boxes(axes, y, ids, pieces, new, colour):
+    """One text as a row of boxes; ids with a new meaning are filled."""
+    x = 0
+    for i in ids:
+        axes.barh(y, len(pieces[i]), 0.5, x, edgecolor=COLOURS["grey"],
+                  color=colour if i in new else "none", lw=0.8)
+        x += len(pieces[i])
+
+
+gpt2_rules = selections["GPT-2"].rules
+new_ids = {r.id for r in gpt2_rules}
+line = shorts[0]
+cuts_now = {"before": teachers["GPT-2"].encode(line).ids,
+            "after": now_is.encode(line).ids}
+words_given = [r.old.decode(errors="replace") for r in gpt2_rules]
+given = max((w for w in words_given if w.strip().isalpha()), key=len)
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(figsize=(6.6, 1.5))
+boxes(axes, 1, cuts_now["before"], unigram_pieces(was), {}, "none")
+boxes(axes, 0, cuts_now["after"], unigram_pieces(now_is), new_ids,
+      COLOURS["tokens"])
+axes.set(yticks=[1, 0], xlim=(0, None), xlabel="bytes")
+axes.set_yticklabels(cuts_now)
+alive(fig, "tokenizer", ["14.gpt2_merges", "gpt2_reassigned"], asked=True,
+      bench="reassigned", texts=shorts[:2], given=given)
+record(bench_before=len(cuts_now["before"]),
+       bench_after=len(cuts_now["after"]))
+
+# %% [markdown] tags=["lang-ko", "caption"]
+# 떼어 둔 글 하나를 GPT-2로 자르면 ⟨bench_before⟩토큰, 재할당한 뒤에는 ⟨bench_after⟩토큰입니다. 채워진 상자는 번호의 뜻이 바뀐 조각입니다.
+# <!-- alt: 상자가 두 줄로 늘어서 있다. 윗줄은 좁고 빈 상자가 빽빽하고, 아랫줄은 몇 배 넓은 청록색 상자로 되어 있다. -->
+# %% [markdown] tags=["lang-en", "caption"]
+# One held-out text takes ⟨bench_before⟩ tokens in GPT-2 and ⟨bench_after⟩ after the reassignment. Filled boxes are pieces that took over an id.
+# <!-- alt: Two rows of boxes. The upper row is dense with narrow empty boxes, the lower one is made of teal boxes several times as wide. -->
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: reassign-export -->
