@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 GLOSSARY = Path(__file__).with_name("glossary.toml")
 
 
-_FIELDS = ("id", "definition", "also", "other", "near", "chapters", "first_use",
-           "marked")
+_FIELDS = ("id", "definition", "also", "other", "near", "chapters", "sections",
+           "first_use", "marked")
 MARKED = ("always", "home", "beside")
 
 
@@ -44,6 +44,7 @@ class Term:
     other: dict[str, tuple[str, ...]]
     near: dict[str, tuple[str, ...]]
     chapters: tuple[str, ...]
+    sections: tuple[str, ...]
     first_use: bool
     marked: str
 
@@ -85,6 +86,7 @@ def _term(row: dict) -> Term:
         other={lang: tuple(other.get(lang, ())) for lang in LANGUAGES},
         near={lang: tuple(near.get(lang, ())) for lang in LANGUAGES},
         chapters=tuple(row.get("chapters", ())),
+        sections=tuple(row.get("sections", ())),
         first_use=first_use,
         marked=marked,
     )

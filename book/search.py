@@ -7,6 +7,7 @@ are read. Code is kept apart from prose, so that it can be found and is never qu
 
 import json
 import re
+import tomllib
 import unicodedata
 from pathlib import Path
 from typing import cast
@@ -15,6 +16,8 @@ from bs4 import BeautifulSoup, Tag
 
 from book import glossary
 
+#: Words that are no terms and mean the same to one who searches.
+WORDS = Path(__file__).with_name("search_words.toml")
 BLOCKS = ["p", "li", "td", "th", "dt", "dd", "div", "pre", "summary", "figcaption"]
 NOT_READ = ("script, style, summary, svg, .headerlink, .katex, .math, .kicker, "
             ".take-home, [data-figure] table")
@@ -26,8 +29,8 @@ Section = tuple[str, str, str, str]
 def sections(page: Path) -> tuple[str, list[Section]]:
     """Read a built page: its title, and the sections in order.
 
-    A section is its anchor (empty for the page's own), its heading, its prose, and
-    the names that stand in its code and in the tables its code puts out.
+    A section is its anchor, its heading, its prose, and the names that stand in its
+    code and in the tables its code puts out. The first is the page's own.
     """
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     article = cast(Tag, soup.select_one("article"))
@@ -43,8 +46,7 @@ def sections(page: Path) -> tuple[str, list[Section]]:
                if isinstance(child, Tag) and child.name not in ("section", heading.name)]
         code = " ".join(taken(child) for child in own)
         prose = " ".join(spaced(child) for child in own)
-        anchor = "" if heading.name == "h1" else str(section["id"])
-        found.append((anchor, tidy(heading.get_text()), tidy(prose),
+        found.append((str(section["id"]), tidy(heading.get_text()), tidy(prose),
                       names(code, prose)))
     return title, found
 
@@ -87,19 +89,24 @@ def build_index(folder: Path, out: Path) -> int:
     The index is a script, not JSON to be fetched, so that it loads from a folder
     (`file://`) as well as from a server.
     """
-    pages, rows = [], []
+    pages, rows, places = [], [], {}
     for page in sorted(folder.glob("*.html")):
         title, parts = sections(page)
-        rows += [[len(pages), *part] for part in parts]
+        for number, (anchor, *rest) in enumerate(parts):
+            places[anchor] = len(rows)
+            rows.append([len(pages), anchor if number else "", *rest])
         pages.append([page.stem, tidy(title)])
-    numbers = {name[:2]: number for number, (name, _) in enumerate(pages)}
-    index = {
-        "pages": pages,
-        "sections": rows,
-        "terms": [[f"glossary-{term.id}",
-                   [numbers[chapter] for chapter in term.chapters if chapter in numbers],
-                   list(term.spellings())] for term in glossary.load()],
-    }
+    chapters = {name[:2]: number for number, (name, _) in enumerate(pages)}
+
+    def numbers(names: tuple[str, ...], known: dict[str, int]) -> list[int]:
+        return [known[name] for name in names if name in known]
+
+    terms = [[places.get(f"glossary-{term.id}", -1), numbers(term.sections, places),
+              numbers(term.chapters, chapters), list(term.spellings())]
+             for term in glossary.load()]
+    same = tomllib.loads(WORDS.read_text(encoding="utf-8"))["same"]
+    index = {"pages": pages, "sections": rows,
+             "terms": terms + [[-1, [], [], group] for group in same]}
     text = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
     out.write_text(f"window.bookSearchIndex={text};\n", encoding="utf-8")
     return len(rows)

@@ -68,16 +68,16 @@
 
   // ---- words that ask and name nothing count little
   const EMPTY = new Set(`어떻게 하나요 무엇 무엇인지 뭔가요 뭔지 뭐 뭐가 방법 법 것 거 때 수 있나요 있는 하는 하는지 되는 되는지 되나요 되나 하나 나올 나옵니다 나오는 어디 어디에
-    얼마나 언제 좀 알려 주세요 싶어요 싶은데 대해 대한 위한 보면 하면 하려면 쓰는 쓰기 알고 이란 란 왜 이유 까닭 필요한지 필요 나은가요 어떤 중 더 다 그 이 저 및 잘 안
+    얼마나 언제 좀 알려 주세요 싶어요 싶은데 대해 대한 위한 보면 하면 하려면 쓰는 쓰기 알고 이란 란 왜 이유 까닭 필요한지 필요 나은가요 어떤 뒤 예 예시 중 더 다 그 이 저 및 잘 안
     how to the a an of in is are was what which why when where who do does did vs and or for with between i my it its on at by be can not from from this that`.split(/\s+/));
 
   // ---- the index, once: words and terms with their places
   const HEADING = 0, PROSE = 1, CODE = 2;
   const build = (index) => {
     const names = new Map(), begins = new Set();
-    index.terms.forEach(([, , spellings], term) => {
+    index.terms.forEach(([, , , spellings], term) => {
       for (const spelling of spellings) {
-        const key = cut(spelling).map(({ word }) => word).join("");
+        const key = cut(spelling).map(({ word }) => word).join("").replace(/(?<=[가-힣])다$/, "");  // 섞다: 섞
         if (!key || names.get(key)?.includes(term)) continue;
         add(names, key, term);
         for (let end = 1; end <= key.length; end++) begins.add(key.slice(0, end));
@@ -97,7 +97,7 @@
       }
       return found;
     };
-    const places = new Map(), termPlaces = new Map(), sizes = [];
+    const places = new Map(), termPlaces = new Map(), sizes = [], headings = [];
     const count = (map, key, section, field) => {
       if (!map.has(key)) map.set(key, new Map());
       const at = map.get(key);
@@ -108,6 +108,7 @@
       [heading, prose, code].forEach((text, field) => {
         const words = cut(text);
         if (field === PROSE) sizes[section] = words.length;
+        if (field === HEADING) headings[section] = words.map((part, at) => ({ ...part, terms: termsAt(words, at) })).filter(({ word }) => !/^\d+$/.test(word));
         words.forEach(({ word }, at) => {
           count(places, word, section, field);
           if (field === CODE) return;
@@ -118,7 +119,7 @@
     const byStem = new Map();
     for (const word of places.keys()) for (const [stem, weight] of stems(word)) add(byStem, stem, [word, weight]);
     const average = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
-    return { ...index, termsAt, places, termPlaces, sizes, average, byStem, sorted: [...places.keys()].sort() };
+    return { ...index, termsAt, places, termPlaces, sizes, headings, average, byStem, sorted: [...places.keys()].sort() };
   };
   let built = null;
   const model = () => built?.from === window.bookSearchIndex ? built
@@ -161,16 +162,30 @@
       const meant = new Map();
       for (const [length, terms, weight] of found) if (length === long) for (const term of terms) meant.set(term, Math.max(weight, meant.get(term) ?? 0));
       const typed = words.slice(at, at + long).map(({ word }) => alike(book, word));
-      const weak = long === 1 && !meant.size && EMPTY.has(words[at].word);
-      groups.push({ terms: meant, typed, share: weak ? 0.15 : 1 });
+      const weak = long === 1 && EMPTY.has(words[at].word);
+      const named = [...meant.keys()].some((term) => book.terms[term][0] >= 0);
+      groups.push({ terms: meant, typed, named, share: weak ? 0.15 : 1 });
       at += long;
     }
     return groups;
   };
 
+  // the share of a heading that the query says
+  const said = (book, groups, section) => {
+    const words = book.headings[section];
+    let until = 0;
+    const mine = words.filter(({ word, terms }, at) => {
+      for (const [length, found] of terms) if (groups.some((group) => found.some((term) => group.terms.has(term)))) until = Math.max(until, at + length);
+      return at < until || groups.some(({ typed }) => typed.some((alike) => alike.get(word) > 0.5));
+    });
+    return words.length ? mine.length / words.length : 0;
+  };
+
   // how much a section says of a group: its heading first, then its text
   const say = ([heading, prose, code], long) => (heading ? 2.4 : 0) + 1.4 * prose / (prose + 0.6 + 0.9 * long) + 0.35 * code / (code + 2);
+  const TITLE = 0.4;
   const weigh = (book, group) => {
+    const tops = [];
     const each = group.typed.map((words) => {
       const said = new Map();
       for (const [word, weight] of words) for (const [section, counts] of book.places.get(word)) {
@@ -181,26 +196,32 @@
     const total = new Map();
     if (each.length) for (const section of each[0].keys()) {
       const all = each.map((said) => said.get(section) ?? 0);
-      if (all.every(Boolean)) total.set(section, (group.terms.size ? 0.6 : 1) * all.reduce((sum, one) => sum + one, 0) / all.length);
+      if (all.every(Boolean)) total.set(section, (group.named ? 0.6 : 1) * all.reduce((sum, one) => sum + one, 0) / all.length);
     }
     for (const [term, weight] of group.terms) {
-      const [anchor, homes] = book.terms[term];
-      for (const [section, counts] of book.termPlaces.get(term) ?? []) {
-        const [page, place] = book.sections[section];
-        const home = homes.includes(page) ? 1.3 : 1;
-        const own = anchor && place === anchor ? 2 : 1;
-        total.set(section, Math.max(total.get(section) ?? 0, weight * home * own * say(counts, book.sizes[section] / book.average)));
-      }
+      const [entry, explained, homes] = book.terms[term];
+      const here = new Map([...book.termPlaces.get(term) ?? []].map(([section, counts]) =>
+        [section, (homes.includes(book.sections[section][0]) ? 1.3 : 1) * say(counts, book.sizes[section] / book.average)]));
+      explained.forEach((section, place) => here.set(section, (here.get(section) ?? 0) + 3.4 - 0.4 * place));
+      if (entry >= 0) here.set(entry, 6);
+      const sure = weight * (entry >= 0 ? 1 : 0.7);
+      for (const [section, value] of here) total.set(section, Math.max(total.get(section) ?? 0, sure * value));
     }
+    book.sections.forEach(([page, anchor], section) => {  // what the page is about, each of its sections is about a little
+      if (!anchor) tops[page] = said(book, [group], section) > 0;
+      if (tops[page]) total.set(section, Math.max(total.get(section) ?? 0, TITLE));
+    });
     return total;
   };
 
   const PRIOR = (anchor, first) => /-measured$/.test(anchor) ? 0.55 : /-exercises?(-|$)/.test(anchor) ? 0.8 : first;
+  const FLOOR = 2, POWER = 2, SAID = 1;
   const ranked = (book, groups) => {
     const count = book.sections.length;
     const each = groups.map((group) => {
       const said = weigh(book, group);
-      return { said, weight: said.size ? group.share * Math.log(1 + count / said.size) : group.share * 3 };
+      const rare = Math.log(1 + count / Math.max(said.size, 1));
+      return { said, weight: group.share * (said.size ? Math.max(rare, group.named ? FLOOR : 0) : 3) };
     });
     const whole = each.reduce((sum, { weight }) => sum + weight, 0);
     const totals = new Map();
@@ -209,9 +230,10 @@
       totals.set(section, [sum + weight * value, covered + weight]);
     }
     const hits = [...totals].map(([section, [sum, covered]]) =>
-      [sum * (covered / whole) ** 1.5 * PRIOR(book.sections[section][1], 1), covered / whole, section]);
+      [sum * (covered / whole) ** POWER * (1 + SAID * said(book, groups, section)) * PRIOR(book.sections[section][1], 1), covered / whole, section]);
     hits.sort((a, b) => b[0] - a[0] || a[2] - b[2]);
-    return hits.filter(([score, covered]) => covered > 0.45 && score > 0.2 * hits[0][0]);
+    const most = Math.max(...hits.map(([, covered]) => covered));
+    return hits.filter(([score, covered]) => covered > 0.3 * most && score > 0.06 * hits[0][0]);
   };
 
   // ---- an excerpt: where most of the query stands together, its words marked
