@@ -172,8 +172,9 @@ def mentions(text: str, lang: str) -> Iterator[tuple[int, int, Term]]:
 # ---------------------------------------------------------------- the page
 
 _WORDS = {
-    "ko": {"chapters": "나오는 장", "other": "다른 표기"},
-    "en": {"chapters": "Chapters", "other": "Other spellings"},
+    "ko": {"sections": "설명하는 곳", "chapters": "나오는 장", "other": "다른 표기"},
+    "en": {"sections": "Explained in", "chapters": "Chapters",
+           "other": "Other spellings"},
 }
 
 
@@ -181,8 +182,8 @@ def glossary_markdown(lang: str, root: Path = ROOT) -> str:
     """Return the terms for the glossary page of one edition, in its own order.
 
     Title and introduction stand in ``book/glossary.md``. Each term is a section with
-    the label ``glossary-<id>``, so the language switch finds the same term; chapters
-    that exist below ``root`` are links.
+    the label ``glossary-<id>``, so the language switch finds the same term; the
+    sections that explain it are links, and so are chapters that exist below ``root``.
     """
     if lang not in LANGUAGES:
         raise GlossaryError(f"language {lang!r} is not known; use one of ko, en")
@@ -194,6 +195,9 @@ def glossary_markdown(lang: str, root: Path = ROOT) -> str:
         out += [f"## {term.names[lang]} ({term.names[other]})", ""]
         out += [term.definitions[lang], ""]
         notes = []
+        if term.sections:  # Sphinx puts in the headings
+            explained = ", ".join(f"[](#{label})" for label in term.sections)
+            notes.append(f"{words['sections']}: {explained}")
         if term.chapters:
             places = [
                 f"[{n}]({books[n]}.ipynb)" if n in books else n for n in term.chapters
@@ -201,7 +205,7 @@ def glossary_markdown(lang: str, root: Path = ROOT) -> str:
             notes.append(f"{words['chapters']}: {', '.join(places)}")
         if term.other[lang]:
             notes.append(f"{words['other']}: {', '.join(term.other[lang])}")
-        out += [" · ".join(notes), ""]
+        out += ["  \n".join(notes), ""]
     return "\n".join(out)
 
 

@@ -44,6 +44,8 @@ def sections(page: Path) -> tuple[str, list[Section]]:
             continue
         own = [child for child in section.children
                if isinstance(child, Tag) and child.name not in ("section", heading.name)]
+        if str(section["id"]).startswith("glossary-"):
+            own = own[:1]  # the definition; all names of a term are in the index
         code = " ".join(taken(child) for child in own)
         prose = " ".join(spaced(child) for child in own)
         found.append((str(section["id"]), tidy(heading.get_text()), tidy(prose),
