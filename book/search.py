@@ -1,4 +1,4 @@
-"""What the site's search looks through: the text of each section, and every term's names.
+"""What the site's search looks through: each section's text, and every term's names.
 
 The finding is `static/search.js`: it alone knows how words are cut, which endings
 they lose and what counts how much, for the index and the query alike. Here the pages
@@ -34,6 +34,8 @@ def sections(page: Path) -> tuple[str, list[Section]]:
     """
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     article = cast(Tag, soup.select_one("article"))
+    for node in article.select("span.math"):
+        node.replace_with(formula(node))
     for node in article.select(NOT_READ):
         node.decompose()
     title = cast(Tag, article.select_one("h1")).get_text().strip()
@@ -42,15 +44,23 @@ def sections(page: Path) -> tuple[str, list[Section]]:
         heading = section.find(["h1", "h2", "h3", "h4"], recursive=False)
         if heading is None:
             continue
-        own = [child for child in section.children
-               if isinstance(child, Tag) and child.name not in ("section", heading.name)]
+        own = [child for child in section.find_all(True, recursive=False)
+               if child.name not in ("section", heading.name)]
         if str(section["id"]).startswith("glossary-"):
-            own = own[:1]  # the definition; all names of a term are in the index
+            # the definition; all names of a term are in the index
+            own = section.find_all("p", recursive=False, limit=1)
         code = " ".join(taken(child) for child in own)
         prose = " ".join(spaced(child) for child in own)
         found.append((str(section["id"]), tidy(heading.get_text()), tidy(prose),
                       names(code, prose)))
     return title, found
+
+
+def formula(node: Tag) -> str:
+    """A letter or a root as it is read; of a longer formula only that one was there."""
+    source = node.select_one("annotation")
+    text = re.sub(r"\\sqrt\s*\{?(\w+)\}?", r"√\1", source.get_text() if source else "")
+    return text if re.fullmatch(r"[\w√ =+−-]{1,8}", text) else "…"
 
 
 def taken(node: Tag) -> str:

@@ -275,8 +275,9 @@
     choose(-1);
     status.textContent = "";
     field.setAttribute("aria-expanded", "false");
-    if (!field.value.trim() || !window.bookSearch) return;
-    const hits = window.bookSearch(field.value);
+    if (!window.bookSearch) return;
+    const hits = window.bookSearch(field.value);  // without a word too: the first call reads the index
+    if (!field.value.trim()) return;
     status.textContent = hits.length ? words.found.replace("{n}", hits.length) : words.none;
     field.setAttribute("aria-expanded", String(hits.length > 0));
     hits.slice(0, 30).forEach((hit, number) => {

@@ -5,8 +5,6 @@
 (() => {
   const HANGUL = /[가-힣]/;
   const WORD = /[가-힣]+|(?:(?![가-힣])[\p{L}\p{N}])+|√/gu;
-  const cut = (text) => [...text.matchAll(WORD)].map((found) => ({
-    word: found[0].toLowerCase(), start: found.index, end: found.index + found[0].length }));
   const add = (map, key, value) => { const list = map.get(key); if (list) list.push(value); else map.set(key, [value]); };
 
   // ---- Korean: endings in letters (ㅂ니다 joins the syllable before it), taken off
@@ -29,6 +27,17 @@
     ENDINGS.set(letters(light), 0.95);
     for (const ending of VERB) ENDINGS.set(letters(light) + letters(ending), 0.9);
   }
+  // the words of a text; what only hangs on a letter or a number (d로, GPU에서) is none
+  const cut = (text) => {
+    const words = [];
+    let end = -1;
+    for (const { 0: found, index: start } of text.matchAll(WORD)) {
+      const hangs = start === end && ENDINGS.has(letters(found)) && !HANGUL.test(text[start - 1]);
+      end = start + found.length;
+      if (!hangs) words.push({ word: found.toLowerCase(), start, end });
+    }
+    return words;
+  };
   const OPENED = { "\u116f": "\u116e", "\u1167": "\u1175", "\u116a": "\u1169" };  // 나눠: 나누, 그려: 그리, 봐: 보
   const korean = (word) => {
     const found = new Map([[letters(word), 1]]);
@@ -182,8 +191,8 @@
   };
 
   // how much a section says of a group: its heading first, then its text
-  const say = ([heading, prose, code], long) => (heading ? 2.4 : 0) + 1.4 * prose / (prose + 0.6 + 0.9 * long) + 0.35 * code / (code + 2);
-  const TITLE = 0.4;
+  const say = ([heading, prose, code], long) => (heading ? 2.4 : 0) + 1.4 * prose / (prose + 0.8 + 0.5 * long) + 0.35 * code / (code + 2);
+  const TITLE = 0.5;
   const weigh = (book, group) => {
     const tops = [];
     const each = group.typed.map((words) => {
@@ -203,7 +212,7 @@
       const here = new Map([...book.termPlaces.get(term) ?? []].map(([section, counts]) =>
         [section, (homes.includes(book.sections[section][0]) ? 1.3 : 1) * say(counts, book.sizes[section] / book.average)]));
       explained.forEach((section, place) => here.set(section, (here.get(section) ?? 0) + 3.4 - 0.4 * place));
-      if (entry >= 0) here.set(entry, 6);
+      if (entry >= 0) here.set(entry, 9);
       const sure = weight * (entry >= 0 ? 1 : 0.7);
       for (const [section, value] of here) total.set(section, Math.max(total.get(section) ?? 0, sure * value));
     }

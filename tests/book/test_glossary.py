@@ -82,8 +82,9 @@ def test_no_spelling_stands_for_two_terms():
 
 
 def test_every_term_is_explained_in_sections_of_the_book():
-    known = {label for path in [*ROOT.glob("notebooks/*.py"), *ROOT.glob("book/*.md")]
-             for label in re.findall(r"<!-- label: ([\w-]+) -->", path.read_text("utf-8"))}
+    sources = [*ROOT.glob("notebooks/*.py"), *ROOT.glob("book/*.md")]
+    known = {label for path in sources for label in re.findall(
+        r"<!-- label: ([\w-]+) -->", path.read_text("utf-8"))}
     for term in glossary.load():
         assert term.sections and set(term.sections) <= known, term.id
 

@@ -17,8 +17,12 @@ PAGE = """<html><body><article class="page"><section id="top"><h1>중력 좌표<
 <p>질량을 잽니다. 여러 번 나눕니다. <code>d_model</code></p>
 <div class="cell"><pre>d_model = secrets(rows)</pre></div>
 <script>hidden()</script></section>
-<section id="rope"><h2>돌리기</h2><p>회전 위치 임베딩입니다. Masks hide it.</p></section>
+<section id="rope"><h2>돌리기</h2>
+<p>회전 위치 임베딩입니다. Masks hide it by <span class="math"><span class="katex">
+<annotation>\\sqrt d</annotation><b>d</b></span></span>.</p></section>
 </section></article></body></html>"""
+ENDINGS = """은 이 을 의 에 도 만 으로 에서 에서의 에서는 까지 부터 보다 처럼
+이라는 이란 이었습니다 입니다 인지 이면 들을 이나"""
 MASS, ROPE = "gravity.html#mass", "gravity.html#rope"
 
 
@@ -54,6 +58,11 @@ def test_code_is_kept_apart_and_scripts_are_left_out(index):
         "", "중력 좌표", "입자마다 질량이 있습니다. 끝."]
 
 
+def test_a_short_formula_is_quoted(index):
+    [hits] = search(index, "hide")
+    assert "by √d" in "".join(piece for piece, _ in hits[0]["pieces"])
+
+
 def test_code_is_found_and_never_quoted(index):
     [hits] = search(index, "secrets")
     assert [hit["address"] for hit in hits] == [MASS]
@@ -67,10 +76,9 @@ def test_a_heading_counts_more_than_text_and_the_words_are_marked(index):
 
 
 def test_words_meet_whatever_they_end_in(index):
-    queries = [f"질량{ending}" for ending in (
-        "은 이 을 의 에 도 만 으로 에서 에서의 에서는 까지 부터 보다 처럼 이라는 이란 "
-        "이었습니다 입니다 인지 이면 들을 이나").split()]
-    queries += ["나누는", "나누었습니다", "나눠", "나누는지", "나누면", "재는", "재었습니다"]
+    queries = ["질량" + ending for ending in ENDINGS.split()]
+    queries += ["나누는", "나누었습니다", "나눠", "나누는지", "나누면"]
+    queries += ["재는", "재었습니다"]
     for query, hits in zip(queries, search(index, *queries), strict=True):
         assert hits and hits[0]["address"] == MASS, query
     for query, hits in zip(["mask", "masking", "masked"],
