@@ -125,6 +125,9 @@
         });
       });
     });
+    for (const [entry, explained] of index.terms) if (entry >= 0) {  // what defines a term describes its sections
+      for (const { word } of cut(index.sections[entry][3])) for (const section of explained) count(places, word, section, CODE);
+    }
     const byStem = new Map();
     for (const word of places.keys()) for (const [stem, weight] of stems(word)) add(byStem, stem, [word, weight]);
     const average = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
@@ -146,6 +149,9 @@
       for (; low < sorted.length && sorted[low].startsWith(stem); low++) keep(sorted[low], weight * (0.35 + 0.4 * stem.length / sorted[low].length));
     }
     if (places.has(word)) found.set(word, 1);
+    else if (HANGUL.test(word)) for (let end = word.length - 1; end > 1; end--) {  // 연산량: 연산
+      if (places.has(word.slice(0, end))) keep(word.slice(0, end), 0.75 * end / word.length);
+    }
     return found;
   };
   const best = (found) => Math.max(0, ...found.values());
@@ -191,7 +197,7 @@
   };
 
   // how much a section says of a group: its heading first, then its text
-  const say = ([heading, prose, code], long) => (heading ? 2.4 : 0) + 1.4 * prose / (prose + 0.8 + 0.5 * long) + 0.35 * code / (code + 2);
+  const say = ([heading, prose, code], long) => (heading ? 3 : 0) + 1.4 * prose / (prose + 0.8 + 0.5 * long) + 0.5 * code / (code + 1);
   const TITLE = 0.5;
   const weigh = (book, group) => {
     const tops = [];
@@ -224,7 +230,7 @@
   };
 
   const PRIOR = (anchor, first) => /-measured$/.test(anchor) ? 0.55 : /-exercises?(-|$)/.test(anchor) ? 0.8 : first;
-  const FLOOR = 2, POWER = 2, SAID = 1;
+  const FLOOR = 2, POWER = 1, SAID = 2;
   const ranked = (book, groups) => {
     const count = book.sections.length;
     const each = groups.map((group) => {
@@ -239,7 +245,7 @@
       totals.set(section, [sum + weight * value, covered + weight]);
     }
     const hits = [...totals].map(([section, [sum, covered]]) =>
-      [sum * (covered / whole) ** POWER * (1 + SAID * said(book, groups, section)) * PRIOR(book.sections[section][1], 1), covered / whole, section]);
+      [sum * (covered / whole) ** POWER * (1 + SAID * said(book, groups, section)) * PRIOR(book.sections[section][1], book.sections[section][1] ? 1 : 0.75), covered / whole, section]);
     hits.sort((a, b) => b[0] - a[0] || a[2] - b[2]);
     const most = Math.max(...hits.map(([, covered]) => covered));
     return hits.filter(([score, covered]) => covered > 0.3 * most && score > 0.06 * hits[0][0]);

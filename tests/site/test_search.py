@@ -18,7 +18,7 @@ def places(site, lang):
     """The address of every labelled section of an edition."""
     found = {}
     for page in sorted((site / lang).glob("*.html")):
-        ids = re.findall(r'<section id="([^"]+)"', page.read_text("utf-8"))
+        ids = re.findall(r'<section[^>]* id="([^"]+)"', page.read_text("utf-8"))
         for number, label in enumerate(ids):
             found[label] = f"{page.name}#{label}" if number else page.name
     return found
