@@ -77,7 +77,7 @@
 
   // ---- words that ask and name nothing count little
   const EMPTY = new Set(`어떻게 하나요 무엇 무엇인지 뭔가요 뭔지 뭐 뭐가 방법 법 것 거 때 수 있나요 있는 하는 하는지 되는 되는지 되나요 되나 하나 나올 나옵니다 나오는 어디 어디에
-    얼마나 언제 좀 알려 주세요 싶어요 싶은데 대해 대한 위한 보면 하면 하려면 쓰는 쓰기 알고 이란 란 왜 이유 까닭 필요한지 필요 나은가요 어떤 뒤 예 예시 중 더 다 그 이 저 및 잘 안
+    얼마나 언제 좀 알려 주세요 싶어요 싶은데 대해 대한 위한 보면 하면 하려면 쓰는 쓰기 알고 이란 란 왜 이유 까닭 필요한지 필요 어떤 뒤 예 예시 중 더 다 그 이 저 및 잘 안
     how to the a an of in is are was what which why when where who do does did vs and or for with between i my it its on at by be can not from from this that`.split(/\s+/));
 
   // ---- the index, once: words and terms with their places
@@ -86,10 +86,16 @@
     const names = new Map(), begins = new Set();
     index.terms.forEach(([, , , spellings], term) => {
       for (const spelling of spellings) {
-        const key = cut(spelling).map(({ word }) => word).join("").replace(/(?<=[가-힣])다$/, "");  // 섞다: 섞
-        if (!key || names.get(key)?.includes(term)) continue;
-        add(names, key, term);
-        for (let end = 1; end <= key.length; end++) begins.add(key.slice(0, end));
+        const words = cut(spelling).map(({ word }) => word);
+        const last = words.pop() ?? "";
+        // as it is written; 섞다 as 섞, embeddings as embedding
+        const ends = HANGUL.test(last) ? [last.replace(/(?<=.)다$/, "")] : english(last).filter(([, weight]) => weight > 0.9).map(([stem]) => stem);
+        for (const end of ends) {
+          const key = words.join("") + end;
+          if (!key || names.get(key)?.includes(term)) continue;
+          add(names, key, term);
+          for (let at = 1; at <= key.length; at++) begins.add(key.slice(0, at));
+        }
       }
     });
     // terms that begin at a word: [how many words, which terms, how surely]
@@ -118,10 +124,15 @@
         const words = cut(text);
         if (field === PROSE) sizes[section] = words.length;
         if (field === HEADING) headings[section] = words.map((part, at) => ({ ...part, terms: termsAt(words, at) })).filter(({ word }) => !/^\d+$/.test(word));
+        let until = 0;  // a term within a longer one is not meant: embedding in rotary position embedding
         words.forEach(({ word }, at) => {
           count(places, word, section, field);
           if (field === CODE) return;
-          for (const [, terms] of termsAt(words, at)) for (const term of terms) count(termPlaces, term, section, field);
+          const found = termsAt(words, at);
+          const long = Math.max(0, ...found.map(([length]) => length));
+          if (at + long <= until) return;
+          for (const [length, terms] of found) if (length === long) for (const term of terms) count(termPlaces, term, section, field);
+          until = Math.max(until, at + long);
         });
       });
     });
@@ -199,7 +210,7 @@
   // how much a section says of a group: its heading first, then its text
   const say = ([heading, prose, code], long) => (heading ? 3 : 0) + 1.4 * prose / (prose + 0.8 + 0.5 * long) + 0.5 * code / (code + 1);
   const TITLE = 0.5;
-  const weigh = (book, group) => {
+  const weigh = (book, group, alone) => {
     const tops = [];
     const each = group.typed.map((words) => {
       const said = new Map();
@@ -218,7 +229,7 @@
       const here = new Map([...book.termPlaces.get(term) ?? []].map(([section, counts]) =>
         [section, (homes.includes(book.sections[section][0]) ? 1.3 : 1) * say(counts, book.sizes[section] / book.average)]));
       explained.forEach((section, place) => here.set(section, (here.get(section) ?? 0) + 3.4 - 0.4 * place));
-      if (entry >= 0) here.set(entry, 9);
+      if (entry >= 0) here.set(entry, alone ? 9 : 4);  // the definition, if nothing else is asked
       const sure = weight * (entry >= 0 ? 1 : 0.7);
       for (const [section, value] of here) total.set(section, Math.max(total.get(section) ?? 0, sure * value));
     }
@@ -230,11 +241,12 @@
   };
 
   const PRIOR = (anchor, first) => /-measured$/.test(anchor) ? 0.55 : /-exercises?(-|$)/.test(anchor) ? 0.8 : first;
-  const FLOOR = 2, POWER = 1, SAID = 2;
+  const FLOOR = 1.5, POWER = 1, SAID = 2;
   const ranked = (book, groups) => {
     const count = book.sections.length;
+    const alone = groups.filter(({ share }) => share === 1).length === 1;
     const each = groups.map((group) => {
-      const said = weigh(book, group);
+      const said = weigh(book, group, alone);
       const rare = Math.log(1 + count / Math.max(said.size, 1));
       return { said, weight: group.share * (said.size ? Math.max(rare, group.named ? FLOOR : 0) : 3) };
     });
