@@ -260,7 +260,7 @@
       [sum * (covered / whole) ** POWER * (1 + SAID * said(book, groups, section)) * PRIOR(book.sections[section][1], book.sections[section][1] ? 1 : 0.75), covered / whole, section]);
     hits.sort((a, b) => b[0] - a[0] || a[2] - b[2]);
     const most = Math.max(...hits.map(([, covered]) => covered));
-    return hits.filter(([score, covered]) => covered > 0.3 * most && score > 0.06 * hits[0][0]);
+    return hits.filter(([score, covered]) => covered > 0.3 * most && score > 0.02 * hits[0][0]);
   };
 
   // ---- an excerpt: where most of the query stands together, its words marked
