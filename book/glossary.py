@@ -3,8 +3,9 @@
 ``book/glossary.toml`` holds each term in both languages. From it come
 
 - the glossary page of each edition, :func:`glossary_markdown`;
-- the check of the prose, :func:`check_source`: no variant that the glossary avoids,
-  and in a Korean chapter 한글(English) where a term is first used.
+- what the search takes for a term, :meth:`Term.spellings`;
+- the check of the prose, :func:`check_source`: one word a thing, none of a term's
+  other spellings, and in a Korean chapter 한글(English) where a term is first used.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 GLOSSARY = Path(__file__).with_name("glossary.toml")
 
 
-_FIELDS = ("id", "definition", "also", "avoid", "chapters", "first_use", "marked")
+_FIELDS = ("id", "definition", "also", "other", "near", "chapters", "sections",
+           "first_use", "marked")
 MARKED = ("always", "home", "beside")
 
 
@@ -33,16 +35,25 @@ class GlossaryError(ValueError):
 
 @dataclass(frozen=True)
 class Term:
-    """One term; ``forms`` and ``avoid`` are by language, ``names`` likewise."""
+    """One term; ``names``, ``forms``, ``other`` and ``near`` are by language."""
 
     id: str
     names: dict[str, str]
     definitions: dict[str, str]
     forms: dict[str, tuple[str, ...]]
-    avoid: dict[str, tuple[str, ...]]
+    other: dict[str, tuple[str, ...]]
+    near: dict[str, tuple[str, ...]]
     chapters: tuple[str, ...]
+    sections: tuple[str, ...]
     first_use: bool
     marked: str
+
+    def spellings(self) -> tuple[str, ...]:
+        """All that readers may type for the term, in either language."""
+        return tuple(dict.fromkeys(
+            word for lang in LANGUAGES
+            for word in (*self.forms[lang], *self.other[lang], *self.near[lang])
+        ))
 
 
 def _term(row: dict) -> Term:
@@ -59,7 +70,7 @@ def _term(row: dict) -> Term:
             f"glossary.toml: term {name!r} has unknown {sorted(unknown)}; see the head "
             "of the file"
         )
-    also, avoid = row.get("also", {}), row.get("avoid", {})
+    also, other, near = (row.get(name, {}) for name in ("also", "other", "near"))
     first_use = row.get("first_use", True)
     marked = row.get("marked", "always" if first_use else "home")
     if marked.partition(" ")[0] not in MARKED:
@@ -72,8 +83,10 @@ def _term(row: dict) -> Term:
         names={lang: row[lang] for lang in LANGUAGES},
         definitions=row["definition"],
         forms={lang: (row[lang], *also.get(lang, ())) for lang in LANGUAGES},
-        avoid={lang: tuple(avoid.get(lang, ())) for lang in LANGUAGES},
+        other={lang: tuple(other.get(lang, ())) for lang in LANGUAGES},
+        near={lang: tuple(near.get(lang, ())) for lang in LANGUAGES},
         chapters=tuple(row.get("chapters", ())),
+        sections=tuple(row.get("sections", ())),
         first_use=first_use,
         marked=marked,
     )
@@ -84,7 +97,7 @@ def load(path: Path = GLOSSARY) -> tuple[Term, ...]:
     """Read and check the glossary.
 
     Raises :class:`GlossaryError` on a missing field, a term that stands twice, or an
-    avoided variant that is itself a term.
+    other spelling that is itself a term.
     """
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))["term"]
@@ -104,10 +117,10 @@ def load(path: Path = GLOSSARY) -> tuple[Term, ...]:
             owner[word] = term.id
     for term in terms:
         for lang in LANGUAGES:
-            for variant in term.avoid[lang]:
+            for variant in term.other[lang]:
                 if (lang, variant.casefold()) in owner:
                     raise GlossaryError(
-                        f"glossary.toml: {term.id!r} avoids {variant!r}, which is a "
+                        f"glossary.toml: {term.id!r} has {variant!r}, which is a "
                         f"form of {owner[lang, variant.casefold()]!r}"
                     )
     return terms
@@ -159,8 +172,9 @@ def mentions(text: str, lang: str) -> Iterator[tuple[int, int, Term]]:
 # ---------------------------------------------------------------- the page
 
 _WORDS = {
-    "ko": {"chapters": "나오는 장", "avoid": "쓰지 않는 말"},
-    "en": {"chapters": "Chapters", "avoid": "Not used"},
+    "ko": {"sections": "설명하는 곳", "chapters": "나오는 장", "other": "다른 표기"},
+    "en": {"sections": "Explained in", "chapters": "Chapters",
+           "other": "Other spellings"},
 }
 
 
@@ -168,8 +182,8 @@ def glossary_markdown(lang: str, root: Path = ROOT) -> str:
     """Return the terms for the glossary page of one edition, in its own order.
 
     Title and introduction stand in ``book/glossary.md``. Each term is a section with
-    the label ``glossary-<id>``, so the language switch finds the same term; chapters
-    that exist below ``root`` are links.
+    the label ``glossary-<id>``, so the language switch finds the same term; the
+    sections that explain it are links, and so are chapters that exist below ``root``.
     """
     if lang not in LANGUAGES:
         raise GlossaryError(f"language {lang!r} is not known; use one of ko, en")
@@ -181,14 +195,17 @@ def glossary_markdown(lang: str, root: Path = ROOT) -> str:
         out += [f"## {term.names[lang]} ({term.names[other]})", ""]
         out += [term.definitions[lang], ""]
         notes = []
+        if term.sections:  # Sphinx puts in the headings
+            explained = ", ".join(f"[](#{label})" for label in term.sections)
+            notes.append(f"{words['sections']}: {explained}")
         if term.chapters:
             places = [
                 f"[{n}]({books[n]}.ipynb)" if n in books else n for n in term.chapters
             ]
             notes.append(f"{words['chapters']}: {', '.join(places)}")
-        if term.avoid[lang]:
-            notes.append(f"{words['avoid']}: {', '.join(term.avoid[lang])}")
-        out += [" · ".join(notes), ""]
+        if term.other[lang]:
+            notes.append(f"{words['other']}: {', '.join(term.other[lang])}")
+        out += ["  \n".join(notes), ""]
     return "\n".join(out)
 
 
@@ -222,14 +239,14 @@ def _english(forms: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def variants(text: str, lang: str) -> list[tuple[str, Term]]:
-    """Return what ``text`` uses of the words that the glossary avoids.
+    """Return what ``text`` uses of the other spellings of terms.
 
     >>> [(word, term.names["ko"]) for word, term in variants("질의와 키", "ko")]
     [('질의', '쿼리')]
     >>> variants("질의응답", "ko")
     []
     """
-    owner = {form.casefold(): t for t in load() for form in t.avoid[lang]}
+    owner = {form.casefold(): t for t in load() for form in t.other[lang]}
     if lang == "ko":
         found = [m[0] for m in _korean(tuple(owner)).finditer(text)]
     else:
@@ -238,7 +255,7 @@ def variants(text: str, lang: str) -> list[tuple[str, Term]]:
 
 
 @lru_cache(maxsize=8192)
-def _check_avoid(side: Side, key: str) -> tuple[Problem, ...]:
+def _check_spelling(side: Side, key: str) -> tuple[Problem, ...]:
     found = []
     for block in blocks(side.text).blocks:
         for variant, term in variants(block.plain, side.lang):
@@ -311,6 +328,6 @@ def check_source(source: Source) -> Iterator[Problem]:
     """Check one source against the glossary; chapters for first use as well."""
     for pair in source.pairs:
         for side in (pair.ko, pair.en):
-            yield from _check_avoid(side, pair.key)
+            yield from _check_spelling(side, pair.key)
     if source.path.startswith("notebooks/"):
         yield from check_first_use([(pair.ko, pair.key) for pair in source.pairs])

@@ -248,11 +248,22 @@
     window.__jupyter_widgets_started = true;
   });
 
-  // ---- search
+  // ---- search: a field that names one of a list of sections, chosen with the arrows
   const dialog = one("dialog.search");
   const field = one("input", dialog);
   const status = one(".search-status", dialog);
   const results = one(".search-results", dialog);
+  let chosen = -1;
+  const choose = (number) => {
+    const options = all("a", results);
+    options[chosen]?.setAttribute("aria-selected", "false");
+    chosen = options.length ? (number + options.length) % options.length : -1;
+    const option = options[chosen];
+    if (!option) { field.removeAttribute("aria-activedescendant"); return; }
+    option.setAttribute("aria-selected", "true");
+    option.scrollIntoView({ block: "nearest" });
+    field.setAttribute("aria-activedescendant", option.id);
+  };
   const openSearch = async () => {
     if (!dialog.open) dialog.showModal();
     field.focus();
@@ -260,21 +271,29 @@
     try { await load("search.js"); await load(`search-${root.lang}.js`); look(); } catch { status.textContent = words.failed; }
   };
   const look = () => {
-    const query = field.value;
     results.replaceChildren();
+    choose(-1);
     status.textContent = "";
-    if (!query.trim() || !window.bookSearch) return;
-    const hits = window.bookSearch(query, root.lang);
+    field.setAttribute("aria-expanded", "false");
+    if (!window.bookSearch) return;
+    const hits = window.bookSearch(field.value);  // without a word too: the first call reads the index
+    if (!field.value.trim()) return;
     status.textContent = hits.length ? words.found.replace("{n}", hits.length) : words.none;
-    for (const hit of hits.slice(0, 30)) {
+    field.setAttribute("aria-expanded", String(hits.length > 0));
+    hits.slice(0, 30).forEach((hit, number) => {
       const item = document.createElement("li");
+      item.role = "presentation";
       const link = document.createElement("a");
       link.href = hit.address;
+      link.id = `search-result-${number}`;
+      link.role = "option";
+      link.tabIndex = -1;
+      link.setAttribute("aria-selected", "false");
       const title = document.createElement("b");
       title.textContent = hit.title;
       const page = document.createElement("span");
       page.className = "search-page";
-      page.textContent = hit.page;
+      page.textContent = hit.title === hit.page ? "" : hit.page;
       const text = document.createElement("span");
       text.className = "search-text";
       for (const [piece, marked] of hit.pieces) {
@@ -282,22 +301,34 @@
         node.textContent = piece;
         text.append(node);
       }
-      link.append(title, page, text);
+      link.append(title, " ", page, " ", text);
       link.addEventListener("click", () => dialog.close());
       item.append(link);
       results.append(item);
-    }
+    });
+    one(".search-list", dialog).scrollTop = 0;
+    if (hits.length) choose(0);
   };
   one(".search-button").addEventListener("click", openSearch);
+  if (/Mac|iP(hone|ad|od)/.test(navigator.platform)) one(".search-button kbd").textContent = "⌘ K";
   field.addEventListener("input", look);
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") { event.preventDefault(); one("a", results)?.click(); }
-    if (event.key === "ArrowDown") { event.preventDefault(); one("a", results)?.focus(); }
+    if (event.isComposing) return;  // Enter and the arrows belong to a Hangul syllable that is not done
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) { event.preventDefault(); choose(chosen + step); }
+    if (event.key === "Enter") {
+      event.preventDefault();
+      const { ctrlKey, metaKey, shiftKey } = event;
+      all("a", results)[chosen]?.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, ctrlKey, metaKey, shiftKey }));
+    }
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && dialog.open && !event.isComposing) { event.preventDefault(); dialog.close(); return; }
+    const control = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
     const typing = /^(input|textarea|select)$/i.test(event.target.tagName) || event.target.isContentEditable;
-    if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && event.key === "/") { event.preventDefault(); openSearch(); }
+    const slash = event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (slash || (control && event.code === "KeyK")) { event.preventDefault(); openSearch(); }
   });
   root.dataset.ready = "yes";
 })();

@@ -51,7 +51,7 @@ def test_each_definition_is_one_line_in_its_own_language():
         assert re.search("[가-힣]", korean) and not re.search("[가-힣]", english)
 
 
-def test_definitions_use_no_word_that_the_glossary_avoids():
+def test_definitions_use_no_other_spelling():
     used = [
         (term.id, word)
         for term in glossary.load()
@@ -61,7 +61,7 @@ def test_definitions_use_no_word_that_the_glossary_avoids():
     assert used == []
 
 
-def test_no_avoided_word_is_part_of_a_term():
+def test_no_other_spelling_is_part_of_a_term():
     terms = glossary.load()
     assert [
         (form, word)
@@ -70,6 +70,23 @@ def test_no_avoided_word_is_part_of_a_term():
         for form in term.forms[lang]
         for word, _ in glossary.variants(form, lang)
     ] == []
+
+
+def test_no_spelling_stands_for_two_terms():
+    owners: dict[str, set[str]] = {}
+    for term in glossary.load():
+        for word in term.spellings():
+            squeezed = re.sub(r"[\W_]", "", word.casefold()) or word
+            owners.setdefault(squeezed, set()).add(term.id)
+    assert {word: ids for word, ids in owners.items() if len(ids) > 1} == {}
+
+
+def test_every_term_is_explained_in_sections_of_the_book():
+    sources = [*ROOT.glob("notebooks/*.py"), *ROOT.glob("book/*.md")]
+    known = {label for path in sources for label in re.findall(
+        r"<!-- label: ([\w-]+) -->", path.read_text("utf-8"))}
+    for term in glossary.load():
+        assert term.sections and set(term.sections) <= known, term.id
 
 
 GOOD = (
@@ -83,8 +100,8 @@ GOOD = (
     [
         (GOOD.replace('ko = "가"\n', "", 1), "'a' needs id, ko, en"),
         (GOOD + GOOD, "belongs to 'a' and to 'a'"),
-        (GOOD + GOOD.replace('"a"', '"b"').replace("가", "나") + 'avoid.ko = ["가"]\n',
-         "'b' avoids '가', which is a form of 'a'"),
+        (GOOD + GOOD.replace('"a"', '"b"').replace("가", "나") + 'other.ko = ["가"]\n',
+         "'b' has '가', which is a form of 'a'"),
         (GOOD + 'colour = "red"\n', "unknown \\['colour'\\]"),
         (GOOD + 'marked = "red"\n', "is marked 'red'"),
         ("[[term]\n", "cannot be read"),
@@ -113,6 +130,12 @@ def test_both_editions_of_the_page_have_the_same_labels():
     assert korean == english
 
 
+def test_the_page_shows_other_spellings_and_where_a_term_is_explained():
+    for lang, says in (("ko", "다른 표기: 레이어"), ("en", "Other spellings: ")):
+        page = glossary.glossary_markdown(lang)
+        assert says in page and "[](#qkv-mask)" in page
+
+
 def test_chapters_that_exist_are_links(tmp_path: Path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "02_qkv.py").write_text("", encoding="utf-8")
@@ -138,7 +161,7 @@ def test_an_unknown_language_is_refused():
         ("**파라미터**가 많습니다.", "파라미터", "매개변수"),
     ],
 )
-def test_an_avoided_korean_word_is_named_with_its_term(ko, variant, wanted):
+def test_another_korean_spelling_is_named_with_its_term(ko, variant, wanted):
     message = f"{variant!r} is not a term of this book; write {wanted!r}"
     assert any(message in line for line in said(ko))
 
@@ -148,7 +171,7 @@ def test_an_avoided_korean_word_is_named_with_its_term(ko, variant, wanted):
     [("A Tokeniser cuts.", "Tokeniser"), ("Two self attentions.", "self attention"),
      ("The heat\nmap is bright.", "heat map")],
 )
-def test_an_avoided_english_word_is_named(en: str, variant: str):
+def test_another_english_spelling_is_named(en: str, variant: str):
     assert any(f"{variant!r} is not a term" in line for line in said("글.", en))
 
 
