@@ -723,9 +723,11 @@ share = newton(squared_distances(spots)[:1], heavies, power,
 twin = looks["dot product"][0]
 fig, (plane, bars) = plt.subplots(1, 2, figsize=(7.2, 3.5),
                                   width_ratios=[1.6, 1])
-doublings = np.arange(-8, 6) * math.log(2)
+low, high = land.min().item(), land.max().item()
+doublings = np.arange(low // math.log(2), high // math.log(2) + 2
+                      ) * math.log(2)
 plane.contourf(x, y, land, doublings, cmap=SEQUENTIAL["gravity"],
-               vmax=2 * land.max() - land.min(), extend="both")
+               vmin=low, vmax=2 * high - low)
 plane.contour(x, y, land, doublings, linewidths=0.7, alpha=0.6,
               colors=COLOURS["gravity"], linestyles="solid")
 for name, (px, py), m, w in zip(cast, spots.tolist(), cast_mass, share,

@@ -327,10 +327,10 @@ land = (mass[1:].log() - (from_a + 0.1).log()).logsumexp(-1)
 land = land.view(45, 45).T
 fig, (plane, bars) = plt.subplots(1, 2, figsize=(7.2, 3.5),
                                   width_ratios=[1.6, 1])
-doublings = np.arange(-8, 8) * np.log(2)
-plane.contourf(x_axis, y_axis, land, doublings, extend="both",
-               cmap=SEQUENTIAL["gravity"],
-               vmax=2 * land.max() - land.min())
+low, high = land.min().item(), land.max().item()
+doublings = np.arange(low // np.log(2), high // np.log(2) + 2) * np.log(2)
+plane.contourf(x_axis, y_axis, land, doublings, vmin=low,
+               vmax=2 * high - low, cmap=SEQUENTIAL["gravity"])
 plane.contour(x_axis, y_axis, land, doublings, linewidths=0.7, alpha=0.6,
               colors=COLOURS["gravity"], linestyles="solid")
 for name, place, m, w in zip(names, z.tolist(), mass.tolist(),
