@@ -218,6 +218,12 @@
       bookLive.open(figure, load);
     } catch (error) {
       figure.dataset.awake = "failed"; // the still picture stays
+      one(".instrument", figure)?.remove();
+      const note = document.createElement("p");
+      note.className = "live-failed";
+      note.setAttribute("role", "status");
+      note.textContent = words.live_failed;
+      figure.append(note);
       if (!/^live\//.test(error.message)) throw error;
     }
   };

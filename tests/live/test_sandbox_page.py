@@ -153,3 +153,17 @@ def test_the_browser_computes_what_lib_does(address, visit):
     code = f"(input) => {{ const {{ gravity }} = bookLive.pure; let output; {FLAT}" \
         " return output; }"
     assert largest_gap(page.evaluate(code, cases), cases) < 1e-6
+
+
+def test_where_a_script_does_not_come_the_still_stays_and_the_page_says_so(
+    address, visit
+):
+    seen = visit(f"{address}/en/{CHAPTERS['09']}.html")
+    page = seen.page
+    page.route("**/live/sandbox*", lambda route: route.abort())
+    page.locator("[data-live=sandbox]").scroll_into_view_if_needed()
+    said = page.locator("[data-live=sandbox] .live-failed")
+    said.wait_for()
+    assert "the still one stays" in said.text_content()
+    assert page.locator("[data-live=sandbox] .figure-body svg").is_visible()
+    assert not page.locator("[data-live=sandbox] .instrument").count()
