@@ -1181,10 +1181,30 @@ seeds_of = longer.groupby(["name", "trained"])["seed"].nunique()
 longer = longer.pivot_table(
     values="valid", index=["name", "trained"], columns="length", sort=False)
 longer.columns.name = None
-longer["시드 | seeds"] = seeds_of
+seeds = "시드 | seeds"
+longer[seeds] = seeds_of
 longer.rename_axis(["모델 | model", "배운 창 | trained"]).reset_index(
     ).style.format({name: "{:.3f}" for name in longer.columns
-                    if name != "시드 | seeds"}, na_rep="–").hide(axis="index")
+                    if name != seeds}, na_rep="–").hide(axis="index")
+
+# %% tags=["remove-cell"]
+trained = int(longer.index.get_level_values("trained").max())
+windows = longer.xs(trained, level="trained").drop(columns=seeds)
+at_home, far = windows[trained], windows[8 * trained]
+farthest, lowest = far.idxmin(), at_home.idxmin()
+record(length_trained=trained, length_far=8 * trained,
+       length_best=farthest, length_home=lowest)
+for name, value in (("length_best_far", far[farthest]),
+                    ("length_best_home", at_home[farthest]),
+                    ("length_home_far", far[lowest]),
+                    ("length_home_home", at_home[lowest]),
+                    ("length_plain_far", far["rotated dot"])):
+    record(name, value, text=f"{value:.2f}")
+
+# %% [markdown] tags=["lang-ko"]
+# 창 ⟨length_trained⟩으로 배운 모델 가운데 제 창에서 손실이 가장 낮은 것은 `⟨length_home⟩`(⟨length_home_home⟩)이지만, 여덟 배인 ⟨length_far⟩에서는 ⟨length_home_far⟩이(가) 됩니다. 거기서 가장 낮은 것은 `⟨length_best⟩`으로, 제 창에서 ⟨length_best_home⟩, 여덟 배에서 ⟨length_best_far⟩입니다. 같은 좌표에 내적을 쓴 `rotated dot`은 ⟨length_plain_far⟩까지 오릅니다. ALiBi는 먼 토큰의 로짓(logit)을 거리만큼 깎으므로 처음 보는 거리에서도 하던 일을 계속할 수 있습니다. 돌린 좌표는 그렇지 못합니다. 거리를 재는 커널은 이 약점을 줄이지만 없애지는 못합니다.
+# %% [markdown] tags=["lang-en"]
+# Of the models trained with windows of ⟨length_trained⟩, the one with the lowest loss there is `⟨length_home⟩` (⟨length_home_home⟩), but at ⟨length_far⟩, eight times as long, it reaches ⟨length_home_far⟩. The lowest there is `⟨length_best⟩`, with ⟨length_best_home⟩ at its own window and ⟨length_best_far⟩ at eight times that. `rotated dot`, a dot product on the same turned coordinates, rises to ⟨length_plain_far⟩. ALiBi takes more off the logit the farther a token is, and so can go on with what it did at distances never seen. Turned coordinates cannot. A kernel of distances lessens this weakness and does not remove it.
 
 # %% [markdown] tags=["lang-ko"]
 # <!-- label: ngt-larger -->
@@ -1215,7 +1235,7 @@ record(**in_each_language(larger_steps=gpu_figure("characters", "steps")))
 # <!-- label: ngt-related -->
 # ### 앞선 작업: 위치를 따로 두기
 #
-# 위치를 토큰과 섞지 않고 따로 흐르게 하는 것은 중력이 처음 한 일이 아닙니다. TUPE는 낱말끼리의 어울림과 위치끼리의 어울림을 다른 투영으로 구해 더하고, DeBERTa는 토큰마다 내용의 벡터와 위치의 벡터를 둡니다. ALiBi와 KERPLE은 로짓(logit)에서 위치의 차이에 따른 값을 뺍니다. KERPLE의 로그 꼴은 $-r_1\log(1+r_2|i-j|)$여서, 좌표가 위치뿐일 때의 `newton`과 닮았습니다. 이 책의 좌표가 이들과 다른 점은 어텐션의 출력을 따라 층마다 움직인다는 것입니다. 모두 [참고 문헌](#references-attention)에 있습니다.
+# 위치를 토큰과 섞지 않고 따로 흐르게 하는 것은 중력이 처음 한 일이 아닙니다. TUPE는 낱말끼리의 어울림과 위치끼리의 어울림을 다른 투영으로 구해 더하고, DeBERTa는 토큰마다 내용의 벡터와 위치의 벡터를 둡니다. ALiBi와 KERPLE은 로짓에서 위치의 차이에 따른 값을 뺍니다. KERPLE의 로그 꼴은 $-r_1\log(1+r_2|i-j|)$여서, 좌표가 위치뿐일 때의 `newton`과 닮았습니다. 이 책의 좌표가 이들과 다른 점은 어텐션의 출력을 따라 층마다 움직인다는 것입니다. 모두 [참고 문헌](#references-attention)에 있습니다.
 # %% [markdown] tags=["lang-en"]
 # <!-- label: ngt-related -->
 # ### Earlier work: positions on their own
