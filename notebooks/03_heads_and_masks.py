@@ -377,7 +377,7 @@ alive(figure, "mask", "05.translator", table=pd.DataFrame(
 # 왼쪽은 이웃만 보게 하는 마스크, 오른쪽은 그 마스크로 남은 가중치. 가린 칸의 몫은 0이고, 행마다 남은 칸이 1을 나누어 가집니다.
 # <!-- alt: 정사각형 격자 두 개. 왼쪽은 대각선과 그 양옆의 칸만 칠해져 있고, 오른쪽은 같은 칸들이 저마다 다른 진하기로 칠해져 있다. -->
 # %% [markdown] tags=["lang-en", "caption"]
-# On the left a mask that lets see only neighbours, on the right the weights that it leaves. Hidden cells have 0, and in each row the others share 1 among themselves.
+# On the left a mask under which each token sees its neighbours alone, on the right the weights that remain. Hidden cells have 0, and in each row the others share 1 among themselves.
 # <!-- alt: Two square grids. On the left only the diagonal and the cells on either side of it are filled; on the right the same cells in different strengths. -->
 
 # %% [markdown] tags=["lang-ko"]

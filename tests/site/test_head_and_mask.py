@@ -58,6 +58,8 @@ def test_a_mask_is_painted_and_leaves_its_weights(site, browser, lang, touch):
         browser, (site / lang / "03_heads_and_masks.html").as_uri(), "mask", touch)
     seen = figure.locator(".mk-grid:not(.mk-mask) tbody td")
     cells = figure.locator(".mk-mask input")
+    # it begins as the still picture stands: neighbours alone
+    assert [cells.nth(j).is_checked() for j in range(3)] == [True, True, False]
     figure.locator("[data-preset=self]").click()
     n = round(cells.count() ** 0.5)
     assert [text for text in seen.all_inner_texts() if text] == ["100"] * n
@@ -81,7 +83,8 @@ def test_a_mask_is_painted_and_leaves_its_weights(site, browser, lang, touch):
                                arg=seen.nth(3).element_handle())
         assert [cells.nth(j).is_checked() for j in range(5)] == [True] * 4 + [False]
     figure.get_by_role("textbox").fill("12,345")
-    assert cells.count() == 49 and cells.nth(5).is_checked()
+    assert cells.count() == 49 and cells.nth(0).is_checked()  # the shape chosen stays
+    assert not cells.nth(5).is_checked()
     figure.get_by_role("textbox").fill("Xmas")
     assert "‘X’" in figure.locator(".mk-wrong").inner_text()
     head = figure.locator(".mk-heads button").first

@@ -10,13 +10,13 @@ bookLive.instrument("mask", ({ root, words, data, say, framed }) => {
   const numbers = (n) => Array.from({ length: n }, (_, i) => i);
   const shapes = { all: () => true, causal: (i, j) => j <= i, near: (i, j) => Math.abs(i - j) <= 1,
     self: (i, j) => i === j, blind: (i, j, n) => j < n - 1 };
-  const state = { ids: [], mask: [], off: new Set(), layer: 0, head: 0, cell: [0, 0], plain: "" };
+  const state = { ids: [], mask: [], off: new Set(), layer: 0, head: 0, cell: [0, 0], plain: "", shape: "near" };
 
   const field = make("input", { type: "text", id: "mask-text", class: "mk-text", value: examples[0][0], maxlength: 80, autocomplete: "off",
     autocapitalize: "off", spellcheck: "false", "aria-describedby": "mask-said" });
   const wrong = make("p", { class: "mk-wrong", id: "mask-said", role: "status" });
   const presets = bookLive.presets({ label: words.presets, options: Object.keys(shapes).map((key) => [key, words[key]]),
-    choose: (key) => { reshape(shapes[key]); compute(); } });
+    choose: (key) => { state.shape = key; reshape(shapes[key]); compute(); } });
   const grid = make("table", { class: "mk-grid mk-mask" }), seen = make("table", { class: "mk-grid" });
   const pick = make("select", { class: "mk-select", "aria-label": words.weights, onchange: () => { [state.layer, state.head] = pick.value.split(".").map(Number); show(); } },
     numbers(config.n_layers).flatMap((layer) => numbers(config.n_heads).map((head) =>
@@ -123,8 +123,8 @@ bookLive.instrument("mask", ({ root, words, data, say, framed }) => {
     model.masks = {};
     state.plain = pieces.decode(model.write(ids, new Set()).written);
     lay();
-    reshape(shapes.all);
-    presets.mark("all");
+    reshape(shapes[state.shape]);
+    presets.mark(state.shape);
     compute();
   };
   field.addEventListener("input", (event) => { if (!event.isComposing) read(); });
