@@ -100,6 +100,11 @@ def test_a_merge_is_taken_out_and_put_back_by_keyboard(site, visit):
     assert figure.locator(".bench-tree .branch").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert findings(page) == []
+    # a long text is read up to a place, which is not within a character, and told so
+    figure.locator("textarea").fill("x" * 19_999 + "😀")
+    verdict = figure.locator(".bench-verdict", has_text="the first 20,000 letters")
+    verdict.wait_for()
+    assert "U+FFFD" not in verdict.inner_text()
 
 
 def test_rule_tie_and_certificate_are_a_click_away(site, visit):

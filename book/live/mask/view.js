@@ -12,7 +12,7 @@ bookLive.instrument("mask", ({ root, words, data, say, framed }) => {
     self: (i, j) => i === j, blind: (i, j, n) => j < n - 1 };
   const state = { ids: [], mask: [], off: new Set(), layer: 0, head: 0, cell: [0, 0], plain: "", shape: "near" };
 
-  const field = make("input", { type: "text", id: "mask-text", class: "mk-text", value: examples[0][0], maxlength: 80, autocomplete: "off",
+  const field = make("input", { type: "text", id: "mask-text", class: "mk-text", value: examples[0][0], autocomplete: "off",
     autocapitalize: "off", spellcheck: "false", "aria-describedby": "mask-said" });
   const wrong = make("p", { class: "mk-wrong", id: "mask-said", role: "status" });
   const presets = bookLive.presets({ label: words.presets, options: Object.keys(shapes).map((key) => [key, words[key]]),

@@ -4,6 +4,7 @@
 (() => {
   const live = globalThis.bookLive ??= {};
   const bench = (live.pure ??= {}).tokenizer ??= {};
+  const MOST = 20000; // letters that are read, so that a page of text answers at once
   const same = (a, b) => a.length === b.length && a.every((id, n) => id === b[n]);
 
   // The pre-tokens of a text with all that the cards and panels ask for.
@@ -47,7 +48,7 @@
 
     // ---- what the reader writes
     const stories = bench.stories(kind, options, texts);
-    const field = make("textarea", { rows: 2, id: "bench-text", spellcheck: "false", autocapitalize: "off", maxlength: 20000,
+    const field = make("textarea", { rows: 2, id: "bench-text", spellcheck: "false", autocapitalize: "off",
       oninput: () => { presets.mark(null); refresh(); } });
     const presets = live.presets({ label: texts.examples, options: stories.map(({ key, name }) => [key, name]),
       choose: (key) => { field.value = stories.find((story) => story.key === key).text; begin(); } });
@@ -89,18 +90,20 @@
     };
 
     const refresh = framed(() => {
-      known = read(field.value, made);
+      known = read(bench.upTo(field.value, MOST), made);
       chosen = Math.min(chosen, Math.max(known.length - 1, 0));
       out = new Set();
       paintCards();
       paintPanel();
       told = bench.verdict(kind, known, texts, same);
-      verdict.textContent = field.value === bench.readable(field.value) ? told : `${told} ${texts.half}`;
+      if (field.value.length > MOST) told += ` ${bench.fill(texts.cut, { n: bench.count(MOST) })}`;
+      if (field.value !== bench.readable(field.value)) told += ` ${texts.half}`;
+      verdict.textContent = told;
       say(told);
     });
     // A story begins with the word that it is about: the first where something happens.
     const begin = () => {
-      known = read(field.value, made);
+      known = read(bench.upTo(field.value, MOST), made);
       const joined = ({ word, gold }) => word.length - gold.length;
       chosen = known.findIndex((one) => bench.signOf(kind, one, texts, same).sign);
       if (chosen < 0) chosen = known.reduce((best, one, n) => joined(one) > joined(known[best]) ? n : best, 0);

@@ -56,6 +56,12 @@
     return found;
   };
 
+  // The first `most` letters, without half of a pair at the end.
+  bench.upTo = (text, most) => {
+    const first = text.slice(0, most);
+    return text.length > most ? first.replace(/[\ud800-\udbff]$/, "") : first;
+  };
+
   // Half a character (a lone surrogate) is none: it is read as U+FFFD, as lib does.
   bench.readable = (text) => text.replace(/\p{Surrogate}/gu, "\ufffd");
 

@@ -13,7 +13,7 @@ bookLive.instrument("translator", ({ root, words, data, say, later, framed, onTh
   const state = { step: last, run: null, shown: 0, lines: best.join("."), hover: null, pinned: null };
 
   // ---- the text
-  const field = make("input", { type: "text", id: "translator-text", value: examples[0][0], maxlength: 80, autocomplete: "off",
+  const field = make("input", { type: "text", id: "translator-text", value: examples[0][0], autocomplete: "off",
     autocapitalize: "off", spellcheck: "false", "aria-describedby": "translator-said" });
   const said = make("p", { class: "tr-said", id: "translator-said", role: "status" });
   const presets = bookLive.presets({ label: words.examples, options: examples.map(([text]) => [text, text]),
