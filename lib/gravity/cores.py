@@ -53,4 +53,14 @@ def share_out(work: Callable[[Piece], object], pieces: Iterable[Piece],
 @cache
 def _pool(count: int, process: int) -> ThreadPoolExecutor:
     """Threads that give PyTorch one core each; a forked process has its own."""
-    return ThreadPoolExecutor(count, "gravity", torch.set_num_threads, (1,))
+    return ThreadPoolExecutor(count, "gravity", _on_one_core)
+
+
+def _on_one_core() -> None:
+    """Give PyTorch one core in this thread.
+
+    A thread that has not yet asked how many it has takes, at the first operation, what
+    another thread has set since.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(1)
