@@ -176,19 +176,19 @@ class _Lifted(torch.autograd.Function):
         share_out(lift, ctx.pieces, halved=True)
         given = query[None], key[None], _wide(value, width)[None]
         with torch.autocast("cpu", enabled=False):  # else the product is of 16 bits
-            ctx.kept = *given, *_FLASH(*given, 0.0, True, attn_mask=None, scale=1.0)
-        ctx.save_for_backward(z, y, g)
-        return ctx.kept[3][0, ..., : ctx.d_value]
+            mixed, norm = _FLASH(*given, 0.0, True, attn_mask=None, scale=1.0)
+        ctx.save_for_backward(z, y, g, *given, mixed, norm)
+        return mixed[0, ..., : ctx.d_value]
 
     # the backward of torch takes any number of gradients
     @staticmethod
     @once_differentiable
     @in_full
     def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
-        z, y, g = ctx.saved_tensors
-        asked, key = _wide(grad, ctx.kept[2].shape[-1])[None], ctx.kept[1][0]
+        z, y, g, *kept = ctx.saved_tensors
+        asked, key = _wide(grad, kept[2].shape[-1])[None], kept[1][0]
         dq, dk, dv = (x[0] for x in _FLASH_BACK(
-            asked, *ctx.kept, 0.0, True, attn_mask=None, scale=1.0))
+            asked, *kept, 0.0, True, attn_mask=None, scale=1.0))
         dz, dy = torch.empty_like(z), None if y is None else torch.empty_like(y)
         coord, db, dg = z.shape[-1], z.new_empty(z.shape[:-1]), g.clone()
 
